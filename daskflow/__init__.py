@@ -1,0 +1,40 @@
+"""From a folder of files bigger than memory to a tuned, evaluated, servable model."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+ROOMS = ("sources", "preprocess", "models", "metrics", "search", "clusters")
+NAMES = {
+    "connect": "daskflow.clusters",
+    "Table": "daskflow.data.table",
+    "Preprocessor": "daskflow.preprocess",
+    "Split": "daskflow.data.splits",
+    "read": "daskflow.workflow",
+    "Workflow": "daskflow.workflow",
+    "Plan": "daskflow.workflow",
+    "Run": "daskflow.workflow",
+    "open_run": "daskflow.workflow",
+    "load_model": "daskflow.bundle",
+    "Model": "daskflow.bundle",
+    "DaskflowError": "daskflow.core.errors",
+}
+
+__all__ = ["NAMES", "ROOMS", "__version__", *NAMES, *ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that importing daskflow stays quick."""
+    if name in ROOMS:
+        return importlib.import_module(f"daskflow.{name}")
+    if name in NAMES:
+        return getattr(importlib.import_module(NAMES[name]), name)
+    raise AttributeError(f"module 'daskflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -1,0 +1,63 @@
+"""Clusters: where the work runs; each opens safely (loopback, or TLS) and closes what it started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from daskflow.core.protocols import Connection
+from daskflow.core.registry import Registry
+from daskflow.core.settings import Settings
+
+
+class Cluster(Settings):
+    """Where the work runs."""
+
+    kind: str
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Start or join the cluster; close on leaving what was started.
+
+        Raises
+        ------
+        ClusterError
+            When none can be had.
+        """
+        raise NotImplementedError
+
+    def client(self) -> AbstractContextManager[Any]:
+        """Yield a ``distributed.Client`` of the open cluster."""
+        return self._client()
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        with self.open() as connection:
+            yield connection.client
+
+
+REGISTRY: Registry[Cluster] = Registry(__name__, Cluster, "cluster")
+
+
+def connect(kind: str | Cluster = "local", **settings: Any) -> AbstractContextManager[Any]:
+    """Open a cluster and yield its ``distributed.Client``.
+
+    Parameters
+    ----------
+    kind : str or Cluster
+        A kind's name, or its settings.
+    **settings
+        The kind's options.
+
+    Raises
+    ------
+    ClusterError
+        When none can be had.
+    """
+    chosen = kind if isinstance(kind, Cluster) else REGISTRY.parse({"kind": kind, **settings}, where="cluster")
+    return chosen.client()
+
+
+def __getattr__(name: str) -> Any:
+    """Find a kind's class on first use."""
+    return REGISTRY.attribute(name)

@@ -1,0 +1,1 @@
+"""What every room shares: errors, settings, registry, journal, events, results, run folder, protocols."""

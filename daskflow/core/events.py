@@ -1,0 +1,41 @@
+"""Events: what happens during a run, told to whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes
+    ----------
+    name : str
+        ``stage`` (fields: stage, state = started | finished, total), ``progress`` (stage, done, total, rows),
+        ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
+        ``note`` (text) or ``warning`` (text).
+    fields : mapping
+        Plain values.
+    at : float
+        Seconds since the epoch.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    at: float = field(default_factory=time.time)
+
+
+Listener = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """Listen to nothing: the default listener."""
+
+
+def tell(listener: Listener, name: str, **fields: Any) -> None:
+    """Make an event and hand it to the listener."""
+    listener(Event(name, fields))

@@ -1,0 +1,167 @@
+"""The journal: an append-only file of checksummed lines that survives a kill at any moment.
+
+A line is the CRC-32 of its text in eight hexadecimal digits, a blank, one JSON object and a newline. The first
+line is the head: what the journal belongs to. A torn last line is cut off when the journal is opened; a bad line
+before a good one is damage, and refused by its number. One process holds the journal at a time, by ``flock``,
+which dies with the process, so no stale lock is left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from daskflow.core.errors import JournalError, StorageError
+
+Record = dict[str, Any]
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Return a record as its line; not-a-number is written as null."""
+    text = json.dumps(_finite(record), separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    return b"%08x " % zlib.crc32(text) + text + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """Return a line's record, or None when its checksum or form is wrong."""
+    if len(line) < 11 or line[8:9] != b" " or not line.endswith(b"\n"):
+        return None
+    text = line[9:-1]
+    try:
+        if int(line[:8], 16) != zlib.crc32(text):
+            return None
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def recover(content: bytes, name: str = "journal") -> tuple[list[Record], int]:
+    """Return the records of a journal's bytes, and how many bytes of it are good.
+
+    Raises
+    ------
+    JournalError
+        When a bad line stands before a good one: that is damage, not a torn end.
+    """
+    records: list[Record] = []
+    good = position = 0
+    bad_line = 0
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        position += len(line)
+        record = decode(line)
+        if record is None:
+            bad_line = bad_line or number
+            continue
+        if bad_line:
+            raise JournalError(
+                f"{name}, line {bad_line}: the line is damaged though later ones are whole. "
+                f"Restore the file from a copy, or start anew with --fresh."
+            )
+        records.append(record)
+        good = position
+    return records, good
+
+
+def read(path: Path) -> list[Record]:
+    """Return the records of a journal that another process may be writing."""
+    return recover(path.read_bytes(), str(path))[0] if path.exists() else []
+
+
+class Journal:
+    """A journal held for writing.
+
+    Parameters
+    ----------
+    path : Path
+        Made when it does not exist.
+
+    Raises
+    ------
+    JournalError
+        When another process holds it, or it is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open, lock, recover."""
+        self.path = path
+        try:
+            self._file = open(path, "a+b")  # noqa: SIM115  held open for the life of the journal
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be written: {error.strerror}. Choose another folder with --runs."
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise JournalError(
+                f"{path} is in use by another run; wait for it, or give this one another name."
+            ) from error
+        try:
+            self._file.seek(0)
+            self.records, good = recover(self._file.read(), str(path))
+            self._file.truncate(good)
+            self._sync()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Write one record; when `durable` it is on the disk on return."""
+        try:
+            self._file.write(encode(record))
+            self._file.flush()
+            if durable:
+                self._sync()
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
+        self.records.append(dict(record))
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._file.close()
+
+    def __enter__(self) -> Journal:
+        """Hold it for the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader or a crash sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _finite(value: Any) -> Any:
+    """Replace not-a-number and infinities by None, at any depth."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,185 @@
+"""Protocols that rooms share, so that they meet without importing each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Stands, among a unit's arguments, for what the unit of that key kept on its worker."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of work: a picklable function and its arguments; running it twice does no harm.
+
+    Attributes
+    ----------
+    key : str
+        Unique within the run; never holds a path, an address or a secret.
+    function : callable
+        Module-level function. With ``keeps`` it returns ``(kept, answer)``: the first stays on the worker for
+        units that name ``Kept(key)``, the second travels.
+    arguments : tuple
+        Plain values, settings, ``dask.delayed`` objects (computed on the cluster first) or ``Kept``.
+    keeps : bool
+        Whether the function returns such a pair.
+    priority : int
+        Higher runs first.
+    """
+
+    key: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    keeps: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a unit: its answer, or the sentence that says why there is none.
+
+    Attributes
+    ----------
+    key : str
+        The unit's.
+    value : object
+        The answer; None when it failed.
+    error : str or None
+        ``TypeName: message`` of what was raised, or of the worker's death.
+    exception : BaseException or None
+        The exception itself, for errors that end the run.
+    traceback : str
+        Where it was raised; empty without error.
+    worker : str
+        Name of the process that ran it.
+    seconds, cpu_seconds : float
+        Wall time, and processor time of the thread that ran it.
+    peak_memory_bytes : int
+        Largest resident size of that process so far.
+    """
+
+    key: str
+    value: Any = None
+    error: str | None = None
+    exception: BaseException | None = None
+    traceback: str = ""
+    worker: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Executor(Protocol):
+    """Runs units; the only thing stages and searches know of a cluster."""
+
+    @property
+    def slots(self) -> int:
+        """How many units run at once."""
+
+    @property
+    def pending(self) -> int:
+        """How many units were submitted and not yet returned by `next`."""
+
+    def submit(self, unit: Unit) -> None:
+        """Hand in a unit; returns at once (the inline executor runs it in `next`)."""
+
+    def next(self, timeout: float | None = None) -> Outcome | None:
+        """Return the next finished unit's outcome; None when `timeout` seconds passed or nothing is pending."""
+
+    def cancel(self) -> None:
+        """Drop every unit that has not finished, and what was kept."""
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Forget what these units kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open cluster.
+
+    Attributes
+    ----------
+    executor : Executor
+        Runs units on it.
+    client : distributed.Client or None
+        None for ``inline``.
+    dashboard : str or None
+        Address of Dask's dashboard.
+    description : str
+        One line for the user, such as ``local: 2 workers x 1 core, 4 GiB each``.
+    """
+
+    executor: Executor
+    client: Any = None
+    dashboard: str | None = None
+    description: str = ""
+
+
+class ClusterKind(Protocol):
+    """Settings of a cluster that can open it."""
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Start or join the cluster; close what was started on leaving."""
+
+
+class Transformer(Protocol):
+    """A fitted preprocessing: block values to a matrix."""
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names of the matrix's columns."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether `matrix` returns scipy CSR instead of a numpy array."""
+
+    def matrix(self, table: Any) -> Any:
+        """Turn a pyarrow Table (columns by name, any order) into float32 (n_rows, n_features)."""
+
+
+class MetricSettings(Protocol):
+    """A metric as the search and the evaluation use it; lives in the room `metrics`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in results, such as ``roc_auc``."""
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Which way is up."""
+
+    @property
+    def needs(self) -> str:
+        """``labels`` (y_pred), ``scores`` (probabilities or decision values) or ``probabilities``."""
+
+    def score(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        """Value on arrays; y_true holds class codes 0..k-1 or numbers."""
+
+
+class ModelSettings(Protocol):
+    """A model family as the search and the workflow use it; lives in the room `models`."""
+
+    def estimator(self, task: str, params: Mapping[str, Any], seed: int | None) -> Any:
+        """An unfitted scikit-learn estimator of these parameters; `seed` is set unless it sets its own."""
+
+    def space(self, task: str) -> Mapping[str, Any]:
+        """The default search space."""
+
+    def is_incremental(self, task: str) -> bool:
+        """Whether the estimator learns by ``partial_fit``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A number with its 95 % interval and how it came about."""
+
+    value: float
+    low: float = field(default=float("nan"))
+    high: float = field(default=float("nan"))

@@ -1,0 +1,105 @@
+"""Kinds by their names: found in a room's files and in the entry points of installed packages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.settings import Settings, nearest, parse
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+class Registry(Generic[Kind]):
+    """The kinds of one room: every settings class with a ``kind`` that one of its files defines.
+
+    A kind is added by writing one file; no list is edited. Another package adds kinds by naming a
+    settings class, or a module with some, under the entry point group ``daskflow.ROOM``.
+
+    Parameters
+    ----------
+    room : str
+        The room's package, such as ``"daskflow.sources"``; also the entry point group.
+    base : type
+        The room's settings base class.
+    noun : str
+        What a kind is called in messages, such as ``"source"``.
+    """
+
+    def __init__(self, room: str, base: type[Kind], noun: str) -> None:
+        """Remember where to look; nothing is imported before it is asked for."""
+        self.room, self.base, self.noun = room, base, noun
+
+    @cached_property
+    def kinds(self) -> Mapping[str, type[Kind]]:
+        """All kinds by name, in alphabetical order; imports the room's files."""
+        package = importlib.import_module(self.room)
+        modules = [
+            importlib.import_module(f"{self.room}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
+        ]
+        found = {name: cls for module in modules for name, cls in self._kinds_in(module).items()}
+        for point in entry_points(group=self.room):
+            loaded = point.load()
+            found |= self._kinds_in(loaded) if inspect.ismodule(loaded) else {point.name: loaded}
+        return dict(sorted(found.items()))
+
+    def _kinds_in(self, module: Any) -> dict[str, type[Kind]]:
+        """The kinds that a module defines itself."""
+        classes = [
+            cls
+            for cls in vars(module).values()
+            if inspect.isclass(cls) and issubclass(cls, self.base) and cls.__module__ == module.__name__
+        ]
+        names = [(cls, cls.model_fields["kind"].default) for cls in classes if "kind" in cls.model_fields]
+        return {name: cls for cls, name in names if isinstance(name, str)}
+
+    def get(self, name: str) -> type[Kind]:
+        """Return the settings class of a kind; SettingsError with the nearest name when there is none."""
+        if name not in self.kinds:
+            raise SettingsError([Problem("", f"no such {self.noun}: '{name}'{nearest(name, self.kinds)}")])
+        return self.kinds[name]
+
+    def attribute(self, name: str) -> Any:
+        """Return a kind's class by its Python name, for ``flow.sources.Parquet``."""
+        for cls in self.kinds.values() if not name.startswith("_") else ():
+            if cls.__name__ == name:
+                return cls
+        raise AttributeError(f"module {self.room!r} has no attribute {name!r}")
+
+    def parse(self, value: Any, *, where: str = "", default: str | None = None) -> Kind:
+        """Make a kind's settings from what a user wrote.
+
+        Parameters
+        ----------
+        value : Settings, str or mapping
+            Settings of this room as they are; a kind's name; or a table with ``kind`` and its options.
+        where : str
+            The table's place in the workflow, for messages.
+        default : str, optional
+            The kind of a table that names none.
+
+        Raises
+        ------
+        SettingsError
+            With every mistake.
+        """
+        if isinstance(value, self.base):
+            return value
+        table = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(table, Mapping):
+            raise SettingsError([Problem(where, f"should be a {self.noun}: its name or a table (found {value!r:.80})")])
+        name = table.get("kind", default)
+        if not isinstance(name, str):
+            raise SettingsError([Problem(f"{where}.kind".lstrip("."), f"is required{nearest('', self.kinds)}")])
+        try:
+            cls = self.get(name)
+        except SettingsError as error:
+            place = where if isinstance(value, str) else f"{where}.kind".lstrip(".")
+            raise SettingsError([Problem(place, error.problems[0].message)]) from None
+        return parse(cls, {**table, "kind": name}, where)

@@ -1,0 +1,1 @@
+"""The live pages; Dask's own dashboard is linked until they are built."""

@@ -1,0 +1,89 @@
+"""Predictions: what a fitted estimator says of rows, in one form for scoring, evaluation and the model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskflow.core.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions of one block of rows.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_rows,)
+        Class codes (int64), or numbers (float64) for regression.
+    probabilities : ndarray or None
+        Binary: (n_rows,), of class 1. Multiclass: (n_rows, n_classes). None where the estimator has none.
+    scores : ndarray or None
+        As `probabilities` where there are, else decision values of the same shape; None for regression.
+    """
+
+    labels: NDArray[Any]
+    probabilities: NDArray[np.float64] | None = None
+    scores: NDArray[np.float64] | None = None
+
+    def of(self, need: str) -> NDArray[Any]:
+        """Return what a metric needs: ``labels`` or ``predictions``, ``scores``, ``probabilities``.
+
+        Raises
+        ------
+        DataError
+            When the estimator cannot give it.
+        """
+        found = {"labels": self.labels, "predictions": self.labels}.get(need)
+        if need in ("scores", "probabilities"):
+            found = getattr(self, need)
+        if found is None:
+            raise DataError(
+                f"The estimator gives no {need}: it has no predict_proba"
+                + (" and no decision_function." if need == "scores" else ".")
+                + " Choose another metric, or an estimator that has it (for SGD: loss = 'log_loss')."
+            )
+        return found
+
+
+def predict(estimator: Any, X: Any, n_classes: int) -> Predictions:
+    """Predict rows with an estimator that was fitted on class codes 0..n_classes-1, or on numbers.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+        Fitted; for classification its ``classes_`` may lack some codes.
+    X : array or CSR matrix of shape (n_rows, n_features)
+        As the estimator saw it.
+    n_classes : int
+        0 for regression.
+    """
+    if n_classes == 0:
+        return Predictions(np.asarray(estimator.predict(X), dtype=np.float64).reshape(len_of(X)))
+    codes = np.asarray(estimator.classes_, dtype=np.int64)
+    if hasattr(estimator, "predict_proba"):
+        given = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+        whole = np.zeros((len(given), n_classes))
+        whole[:, codes] = given
+        probabilities = whole[:, 1] if n_classes == 2 else whole
+        labels = np.asarray(estimator.predict(X), dtype=np.int64)
+        return Predictions(labels, probabilities, probabilities)
+    labels = np.asarray(estimator.predict(X), dtype=np.int64)
+    if not hasattr(estimator, "decision_function"):
+        return Predictions(labels)
+    decisions = np.asarray(estimator.decision_function(X), dtype=np.float64)
+    if n_classes == 2:
+        return Predictions(labels, None, decisions)
+    if decisions.ndim == 1:
+        decisions = np.column_stack([-decisions, decisions])
+    whole = np.full((len(decisions), n_classes), -np.inf)
+    whole[:, codes] = decisions
+    return Predictions(labels, None, whole)
+
+
+def len_of(X: Any) -> int:
+    """Return the number of rows of an array or a sparse matrix."""
+    return int(X.shape[0])

@@ -1,0 +1,123 @@
+"""Table: a lazy table of partitions with a schema and roles; nothing is read before the scan asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from daskflow.data.schema import Roles, Schema, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a partition's origin looked like: its name, and for files size and modification time.
+
+    Attributes
+    ----------
+    name : str
+        Relative file name, with ``#3`` for the third piece of a file; never an absolute path.
+    size_bytes : int
+        Size of the file; 0 when there is none.
+    modified_ns : int
+        Its modification time; not part of equality between machines.
+    """
+
+    name: str
+    size_bytes: int = 0
+    modified_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was refused: where it stood, and why."""
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A partition's rows, the rows refused, and the hash of the bytes they came from.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table
+        Exactly the source schema: names, order and types.
+    rejects : tuple of Reject
+        Rows refused under ``on_bad_rows = "reject"``.
+    content_hash : str
+        Hexadecimal hash of the bytes read (or of the values, for frames).
+    """
+
+    rows: pa.Table
+    rejects: tuple[Reject, ...] = ()
+    content_hash: str = ""
+
+
+class Partition(Protocol):
+    """A piece of a source that one task decodes; small and picklable."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What its origin looked like when it was planned."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Estimated size of its rows in memory."""
+
+    @property
+    def graph(self) -> Any:
+        """A ``dask.delayed`` of a pandas DataFrame for frames with a graph of their own, else None."""
+
+    def read(self, frame: Any = None) -> Decoded:
+        """Decode; `frame` is the computed `graph`. ChangedDataError when the origin is not as planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Partitions of one schema, with the columns to derive and the roles columns play; lazy.
+
+    Attributes
+    ----------
+    partitions : tuple of Partition
+        In natural file order; at least one.
+    source_schema : Schema
+        What partitions decode to.
+    schema : Schema
+        The same with the derived columns.
+    roles : Roles
+        Checked against `schema`.
+    derive : mapping of str to str
+        New columns as pandas expressions, row by row, in order.
+    task : Task or None
+        As the user said; None to infer it from the target.
+    positive : object or None
+        The label that counts as positive in a binary task.
+    settings : mapping
+        The source's settings as plain values, for messages and the run folder.
+    """
+
+    partitions: tuple[Partition, ...]
+    source_schema: Schema
+    schema: Schema
+    roles: Roles
+    derive: Mapping[str, str] = field(default_factory=dict)
+    task: Task | None = None
+    positive: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def features(self) -> Schema:
+        """The columns a model sees."""
+        return self.roles.features(self.schema)
+
+    def with_roles(self, **roles: Any) -> Table:
+        """The same table with other roles."""
+        changed = replace(self.roles, **roles)
+        changed.check(self.schema)
+        return replace(self, roles=changed)

@@ -1,0 +1,1 @@
+"""Bokeh figures from results, shared by the live pages and the report."""

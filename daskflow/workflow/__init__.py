@@ -1,0 +1,1 @@
+"""Workflow, Plan and Run: the only room that knows all the others."""
