@@ -1,0 +1,43 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOT_INSTALLED_IS_A_FAILURE = "DASKFLOW_TESTS_STRICT" in os.environ
+"""CI sets it: what a developer's machine may lack, CI must have."""
+
+
+def lacking(what: str) -> None:
+    """Skip a test for something this machine lacks; under CI that is a failure."""
+    if NOT_INSTALLED_IS_A_FAILURE:
+        pytest.fail(f"{what} is missing, and this run may not skip")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real tables: ``DASKFLOW_TEST_DATA``, else ``shared/data`` beside the repository."""
+    folder = Path(os.environ.get("DASKFLOW_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        lacking("the folder of real tables")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """A local cluster of two workers with one thread each, for the whole session."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", memory_limit=0
+        ) as cluster,
+        Client(cluster) as connected,
+    ):
+        yield connected
