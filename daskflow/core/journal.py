@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """Return a record as its line; not-a-number is written as null."""
-    text = json.dumps(_finite(record), separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    text = json.dumps(plain(record), separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
@@ -156,12 +156,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _finite(value: Any) -> Any:
-    """Replace not-a-number and infinities by None, at any depth."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
+def plain(value: Any) -> Any:
+    """Replace not-a-number and infinities by None, and mappings, sequences and scalars of libraries by plain ones."""
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        value = value.item()
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

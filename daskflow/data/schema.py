@@ -141,8 +141,11 @@ class Roles:
                     raise DataError(f"{role} names '{name}': there is no such column{nearest(name, schema.names)}")
 
     def features(self, schema: Schema) -> Schema:
-        """The columns a model sees: all but target, weight and dropped ones (time, group and key stay)."""
-        gone = {name for name in (self.target, self.weight, *self.drop) if name}
+        """The columns a model sees: all but target, weight, group and dropped ones; time and key columns stay.
+
+        The group is left out because the groups of the test part are never seen in training.
+        """
+        gone = {name for name in (self.target, self.weight, self.group, *self.drop) if name}
         return schema.without(gone)
 
 
