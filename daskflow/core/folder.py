@@ -108,10 +108,19 @@ class RunFolder:
         """Write this ID to ``runs/NAME/latest``."""
         write_atomically(self.path.parent / "latest", f"{self.id}\n".encode())
 
-    def clear(self) -> None:
-        """Remove everything in the folder; used by ``--fresh``."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
+    def clear(self, *, keep: Path) -> None:
+        """Remove everything in the folder but one file; used by ``--fresh``."""
+        for item in self.path.iterdir():
+            if item != keep:
+                self.discard(item)
+
+    def discard(self, *items: Path) -> None:
+        """Remove files or folders of the run that are no longer needed."""
+        for item in items:
+            if item.is_dir():
+                shutil.rmtree(item)
+            else:
+                item.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

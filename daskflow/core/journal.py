@@ -124,6 +124,12 @@ class Journal:
             raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
         self.records.append(dict(record))
 
+    def clear(self) -> None:
+        """Forget every record."""
+        self._file.truncate(0)
+        self._sync()
+        self.records.clear()
+
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
 

@@ -162,7 +162,7 @@ class RunRecord:
         ``partitions``, ``files``, ``bytes``, ``rows``, and ``columns``: a list of mappings with name, kind, type,
         role, missing (count), distinct, and mean, std, min, max or top (most frequent levels) where they apply.
     split : mapping
-        ``kind``, ``train``, ``validation``, ``test``, ``rejected`` (rows), ``folds``, and ``asked`` / ``obtained`` fractions.
+        ``kind``, ``train``, ``validation``, ``test``, ``rejected`` (rows), ``folds``, ``asked`` and ``obtained``.
     task : str
         binary, multiclass or regression.
     classes : tuple of str

@@ -1,1 +1,22 @@
 """Workflow, Plan and Run: the only room that knows all the others."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+NAMES = {
+    "Workflow": "daskflow.workflow.workflow",
+    "Plan": "daskflow.workflow.plan",
+    "Run": "daskflow.workflow.run",
+    "open_run": "daskflow.workflow.run",
+    "list_runs": "daskflow.workflow.run",
+    "read": "daskflow.workflow.read",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name on first use."""
+    if name in NAMES:
+        return getattr(importlib.import_module(NAMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

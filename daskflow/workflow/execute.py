@@ -1,0 +1,425 @@
+"""Execution: the stages of a run in order, each recorded in the journal when it is done."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from platform import platform, python_version
+from typing import Any
+
+import daskflow
+import daskflow.metrics
+from daskflow import bundle
+from daskflow.clusters.address import check_folder
+from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, SettingsError
+from daskflow.core.events import Listener, tell
+from daskflow.core.folder import RunFolder, cache_folder, write_json
+from daskflow.core.journal import Journal, plain, write_atomically
+from daskflow.core.protocols import Connection, Executor, Outcome, Unit
+from daskflow.core.results import SearchResult
+from daskflow.core.space import parameter
+from daskflow.data import matrices as matrices_of
+from daskflow.data import passes
+from daskflow.data.execution import peak_memory_bytes
+from daskflow.data.ranges import RangeReader
+from daskflow.data.scan import Blocks, scan, target_of
+from daskflow.data.schema import Target
+from daskflow.data.splits import SplitPlan, plan_split
+from daskflow.data.table import Table
+from daskflow.metrics import Metric
+from daskflow.preprocess.fitted import FittedPreprocessor
+from daskflow.search import engine
+from daskflow.search.fits import MatrixWork
+from daskflow.workflow import toml
+from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.run import Run, open_run
+from daskflow.workflow.workflow import Workflow
+
+LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
+"""Libraries whose version a run records; another version refuses to continue a run."""
+
+
+def versions() -> dict[str, str]:
+    """Return what decides the numbers: Python, daskflow and the libraries."""
+    return {
+        "python": python_version(),
+        "daskflow": daskflow.__version__,
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+@dataclass
+class Meter:
+    """An executor that adds up what its units cost."""
+
+    inner: Executor
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    @property
+    def slots(self) -> int:
+        """As the inner one's."""
+        return self.inner.slots
+
+    @property
+    def pending(self) -> int:
+        """As the inner one's."""
+        return self.inner.pending
+
+    def submit(self, unit: Unit) -> None:
+        """Hand on."""
+        self.inner.submit(unit)
+
+    def next(self, timeout: float | None = None) -> Outcome | None:
+        """Hand back, and count."""
+        outcome = self.inner.next(timeout)
+        if outcome is not None:
+            self.cpu_seconds += outcome.cpu_seconds
+            self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
+        return outcome
+
+    def cancel(self) -> None:
+        """Hand on."""
+        self.inner.cancel()
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Hand on."""
+        self.inner.release(keys)
+
+
+@dataclass
+class Recorder:
+    """A journal whose records carry the time."""
+
+    journal: Journal
+
+    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Write a record with the time it was written."""
+        self.journal.append({**record, "at": time.time()}, durable=durable)
+
+
+def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) -> Run:
+    """Run a workflow, or continue it; see `Workflow.run`."""
+    folder = RunFolder((runs / workflow.name / workflow.id).absolute())
+    folder.make()
+    with Journal(folder.journal) as journal:
+        if fresh:
+            journal.clear()
+            folder.clear(keep=folder.journal)
+        if _is_done(journal, folder):
+            tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
+            return open_run(folder.path)
+        recorder = Recorder(journal)
+        _check_versions(journal)
+        recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
+        write_atomically(folder.workflow, toml.write(workflow.dump()))
+        folder.name_latest()
+        try:
+            with workflow.cluster.open() as connection:
+                _Execution(workflow, folder, recorder, connection, listener).run()
+        except KeyboardInterrupt as error:
+            _end(recorder, folder, error, "interrupted", "interrupted")
+            raise
+        except Exception as error:
+            _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
+            raise
+        recorder.append({"record": "end", "status": "done"})
+    run = open_run(folder.path)
+    run.write_report()
+    return run
+
+
+def _is_done(journal: Journal, folder: RunFolder) -> bool:
+    """Whether the journal ends with success, and the model is there."""
+    last = journal.records[-1] if journal.records else {}
+    return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
+
+
+def _check_versions(journal: Journal) -> None:
+    """Refuse to continue what other versions began."""
+    now = versions()
+    begun = next((r["versions"] for r in journal.records if r["record"] == "invocation"), now)
+    changed = [f"{name} {begun.get(name)} -> {now.get(name)}" for name in now if begun.get(name) != now.get(name)]
+    if changed:
+        raise JournalError(
+            f"This run began on other versions: {', '.join(changed)}. Its scores would not be comparable. "
+            "Go back to them, or start anew with --fresh."
+        )
+
+
+def _end(recorder: Recorder, folder: RunFolder, error: BaseException, status: str, text: str) -> None:
+    """Record how an invocation ended; leave a report and a summary of what there is."""
+    with suppress(DaskflowError, OSError):
+        recorder.append({"record": "end", "status": status, "error": text})
+        recorder.journal.close()
+        run = open_run(folder.path)
+        error.summary = run.summary()  # type: ignore[attr-defined]  read by the command line's --json
+        run.write_report()
+
+
+@dataclass
+class _Execution:
+    """One invocation: the stages, in order."""
+
+    workflow: Workflow
+    folder: RunFolder
+    recorder: Recorder
+    connection: Connection
+    listener: Listener
+    executor: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.executor = Meter(self.connection.executor)
+
+    def run(self) -> None:
+        """Everything."""
+        tell(self.listener, "note", text=f"Cluster {self.connection.description}")
+        if self.connection.dashboard:
+            tell(self.listener, "note", text=f"Dask's dashboard: {self.connection.dashboard}")
+        check_folder(self.executor, self.folder.path)
+        store = Path(self.workflow.cache.folder) if self.workflow.cache.folder else cache_folder()
+        table = self.workflow.table()
+        blocks = self.scan(table, store / "blocks")
+        target = target_of(blocks, table.task, table.positive)
+        metrics, metric = self.metrics(target)
+        work, transformers, plan, matrices = self.prepare(blocks, target, metrics, metric)
+        result = self.search(work, target, metric)
+        estimator = self.refit(result, work, matrices)
+        evaluation = None
+        if matrices.test is not None:
+            with self.stage("evaluation"):
+                evaluation = evaluate_test(
+                    estimator, matrices.test, metrics, target, executor=self.executor, seed=self.workflow.seed
+                )
+            write_json(
+                self.folder.metrics,
+                {
+                    "metrics": {
+                        n: {"value": s.value, "low": s.low, "high": s.high} for n, s in evaluation.metrics.items()
+                    },
+                    "n_rows": evaluation.n_rows,
+                    "details": evaluation.details,
+                },
+            )
+        else:
+            self.warn("There is no test part (split.test = 0): the scores are those that chose the model.")
+        with self.stage("model"):
+            bundle.write(
+                self.folder.model,
+                estimator=estimator.load(),
+                transformer=transformers[-1],
+                schema=blocks.features,
+                target=target,
+                card=self.card(result, blocks, plan, evaluation),
+            )
+        self.finish()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Tell and record a stage; what the body puts into the mapping is recorded with it."""
+        tell(self.listener, "stage", stage=name, state="started")
+        wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
+        found: dict[str, Any] = {}
+        yield found
+        outside = self.connection.client is not None
+        record = {
+            "record": "stage",
+            "stage": name,
+            "seconds": time.perf_counter() - wall,
+            # Units of the search record their own cost; inline units are in this process's already.
+            "cpu_seconds": time.process_time()
+            - cpu
+            + (self.executor.cpu_seconds - units if outside and name != "search" else 0.0),
+            "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
+            **found,
+        }
+        self.recorder.append(record)
+        tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
+
+    def warn(self, text: str) -> None:
+        """Tell and record a warning."""
+        self.recorder.append({"record": "warning", "text": text}, durable=False)
+        tell(self.listener, "warning", text=text)
+
+    def scan(self, table: Table, store: Path) -> Blocks:
+        """Decode the partitions that have no block yet, and see that the data are those the run began with."""
+        with self.stage("scan") as found:
+            blocks = scan(table, store, self.executor, self.listener)
+            found["partition_reads"] = blocks.partition_reads
+        began = next((r["fingerprint"] for r in self.recorder.journal.records if r["record"] == "data"), None)
+        if began is None:
+            self.recorder.append({"record": "data", "fingerprint": blocks.fingerprint, "rows": blocks.n_rows})
+        elif began != blocks.fingerprint:
+            raise ChangedDataError(
+                "The data are not those this run began with: a file was added, removed or changed "
+                f"(fingerprint {began[:12]}, now {blocks.fingerprint[:12]}). Put them back, or start anew with --fresh."
+            )
+        if blocks.rejects:
+            self.write_rejects(blocks)
+        return blocks
+
+    def write_rejects(self, blocks: Blocks) -> None:
+        """Write the refused rows with file, line and reason."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["file", "line", "reason", "text"])
+        writer.writerows((r.file, r.line, r.reason, r.text) for r in blocks.rejects)
+        self.folder.rejects.mkdir(exist_ok=True)
+        write_atomically(self.folder.rejects / "rows.csv", text.getvalue().encode())
+        self.warn(f"{len(blocks.rejects):,} rows were refused; rejects/rows.csv says which and why.")
+
+    def metrics(self, target: Target) -> tuple[list[Metric], Metric]:
+        """Return every metric, and the one that ranks; SettingsError for those that do not fit the task."""
+        task = str(target.task)
+        registry = daskflow.metrics.REGISTRY
+        chosen = list(self.workflow.metrics) or [registry.parse(name) for name in daskflow.metrics.defaults(task)]
+        word = self.workflow.search.metric or (
+            chosen[0].name if self.workflow.metrics else daskflow.metrics.default_for_ranking(task)
+        )
+        ranking = next((metric for metric in chosen if metric.name == word), None) or registry.parse(word)
+        if ranking not in chosen:
+            chosen.append(ranking)
+        problems = [problem for metric in chosen if (problem := daskflow.metrics.check(metric, task)) is not None]
+        if problems:
+            raise SettingsError(problems)
+        return chosen, ranking
+
+    def prepare(
+        self, blocks: Blocks, target: Target, metrics: list[Metric], metric: Metric
+    ) -> tuple[MatrixWork, list[FittedPreprocessor], SplitPlan, matrices_of.Matrices]:
+        """Split, collect statistics, fit the preprocessing of each fold, and write the matrices."""
+        flow, task = self.workflow, str(target.task)
+        with self.stage("split"):
+            plan = plan_split(flow.split.resolve(blocks.n_rows, flow.search.stops_early), blocks, target, self.executor)
+        for text in plan.warnings:
+            self.warn(text)
+        reader = RangeReader(blocks, plan, target, flow.cache.block_rows)
+        with self.stage("statistics"):
+            needs = flow.preprocess.needs(blocks.features)
+            statistics = passes.collect(reader, needs, self.executor, self.listener)
+        sparse: Any = "auto" if flow.model.takes_sparse(task) else False
+        trained = [fold.train for fold in plan.folds] + [tuple(range(plan.n_segments))]
+        fitted = [flow.preprocess.fit(blocks.features, statistics.only(part), sparse=sparse) for part in trained]
+        for text in fitted[-1].warnings:
+            self.warn(text)
+        self.describe(blocks, target, plan, fitted[-1])
+        with self.stage("matrices"):
+            matrices = matrices_of.build(
+                reader, fitted[:-1], fitted[-1], self.folder.matrices, self.executor, self.listener
+            )
+        work = MatrixWork(
+            model=flow.model,
+            task=task,
+            n_classes=len(target.classes),
+            matrices=matrices,
+            metrics=metrics,
+            metric=metric.name,
+            seed=flow.seed,
+            snapshots=self.folder.snapshots,
+            search=flow.search,
+        )
+        return work, fitted, plan, matrices
+
+    def describe(self, blocks: Blocks, target: Target, plan: SplitPlan, fitted: FittedPreprocessor) -> None:
+        """Write data.json and versions.json: what the report tells of the data."""
+        roles = blocks.roles
+        named = {roles.target: "target", roles.group: "group", roles.time: "time", roles.weight: "weight"}
+        feature_names = set(blocks.features.names)
+        columns = [
+            {
+                "name": column.name,
+                "kind": str(column.kind),
+                "type": column.type,
+                "role": named.get(column.name, "feature" if column.name in feature_names else "dropped"),
+                **blocks.profile[column.name].dump(),
+            }
+            for column in blocks.schema.columns
+        ]
+        write_json(
+            self.folder.data,
+            {
+                "partitions": len(blocks.files),
+                "files": len({block.name.partition("#")[0] for block in blocks.files}),
+                "bytes": blocks.source_bytes,
+                "rows": blocks.n_rows,
+                "columns": columns,
+                "task": str(target.task),
+                "target": target.name,
+                "classes": [str(label) for label in target.classes],
+                "class_counts": list(target.counts),
+                "feature_names": list(fitted.feature_names),
+                "split": {
+                    "kind": plan.kind,
+                    "folds": len(plan.folds),
+                    "rejected": len(blocks.rejects),
+                    "asked": plan.asked,
+                    "obtained": plan.obtained,
+                    **plan.sizes,
+                },
+            },
+        )
+        write_json(
+            self.folder.versions,
+            {**versions(), "platform": platform(), "data": blocks.fingerprint, "command": Path(sys.argv[0]).name},
+        )
+
+    def search(self, work: MatrixWork, target: Target, metric: Metric) -> SearchResult:
+        """Draw the candidates, or take over the drawn ones, and run what is not finished."""
+        flow, task = self.workflow, str(target.task)
+        given = flow.search.space if flow.search.space is not None else flow.model.space(task)
+        space = {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
+        policy = flow.search.policy(space, seed=flow.seed)
+        drawn = [{"trial": c.trial, "params": plain(dict(c.params)), "bracket": c.bracket} for c in policy.candidates]
+        records = list(self.recorder.journal.records)
+        earlier = next((record for record in records if record["record"] == "candidates"), None)
+        if earlier is None:
+            head = {"metric": metric.name, "greater_is_better": metric.greater_is_better, "n_folds": work.n_folds}
+            self.recorder.append({"record": "candidates", "candidates": drawn, **head})
+        elif earlier["candidates"] != drawn:
+            raise JournalError(
+                "The candidates drawn now are not those in the journal: the sampler of another version drew them. "
+                "Start anew with --fresh."
+            )
+        self.folder.snapshots.mkdir(exist_ok=True)
+        with self.stage("search") as found:
+            result = engine.run(
+                policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener
+            )
+            found["repeated_units"] = result.repeated_units
+        for trial in result.trials:
+            if trial.error:
+                self.warn(f"Trial {trial.id} failed and ranks last: {trial.error}")
+        return result
+
+    def refit(self, result: SearchResult, work: MatrixWork, matrices: matrices_of.Matrices) -> Any:
+        """Fit the winner on every row that is not test."""
+        with self.stage("refit"):
+            return refit_best(work, result.best, matrices, self.folder.path, executor=self.executor)
+
+    def card(self, result: SearchResult, blocks: Blocks, plan: SplitPlan, evaluation: Any) -> dict[str, Any]:
+        """Return the model's card: where it comes from and how good it is."""
+        metrics = {} if evaluation is None else evaluation.metrics
+        return {
+            "name": self.workflow.name,
+            "run": self.workflow.id,
+            "model": self.workflow.model.dump(),
+            "params": plain(dict(result.best.params)),
+            "search": {"metric": result.metric, "score": result.best.score, "trials": len(result.trials)},
+            "metrics": {n: {"value": s.value, "low": s.low, "high": s.high} for n, s in metrics.items()},
+            "rows": dict(plan.sizes),
+            "data": blocks.fingerprint,
+            "versions": versions(),
+        }
+
+    def finish(self) -> None:
+        """Write the leaderboard and remove what only the search needed."""
+        table = open_run(self.folder.path).leaderboard()
+        write_atomically(self.folder.trials, table.to_csv(index=False).encode())
+        self.folder.discard(self.folder.matrices, self.folder.snapshots)

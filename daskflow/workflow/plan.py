@@ -1,0 +1,222 @@
+"""Plan: what a run will do and what it will take, from metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import daskflow.metrics
+from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.folder import cache_folder
+from daskflow.core.space import parameter
+from daskflow.data.schema import Schema
+from daskflow.data.table import Table
+from daskflow.workflow.workflow import Workflow
+
+PARTITION_COPIES = 4
+"""A worker that decodes holds the decoded partition, its canonical form, its sorted copy and what is being written."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do; ``str(plan)`` is the page that ``daskflow plan`` prints.
+
+    Attributes
+    ----------
+    name, id : str
+        The run's name, and the ID of its folder.
+    cluster : str
+        The cluster's settings in one line.
+    partitions, files : int
+        Pieces to decode, and files they come from.
+    data_bytes : int
+        Estimated size of the decoded table.
+    worker_memory_bytes : int
+        Forecast of the largest worker: a few partitions, or the largest matrix an estimator wants whole.
+    blocks_bytes, matrices_bytes : int
+        Forecast of what is written below the block store and the run folder.
+    free_bytes : int
+        Space on the disk of the block store.
+    features : mapping
+        Features by kind.
+    steps : mapping
+        Preprocessing by kind or column, in words.
+    split : str
+        In words.
+    fits : mapping
+        ``candidates``, ``folds``, ``units``, and ``resource`` in all.
+    stages : tuple of str
+        What is computed, in order.
+    notes : tuple of str
+        What was understood, and what to look at.
+    """
+
+    name: str
+    id: str
+    cluster: str
+    partitions: int
+    files: int
+    data_bytes: int
+    worker_memory_bytes: int
+    blocks_bytes: int
+    matrices_bytes: int
+    free_bytes: int
+    features: Mapping[str, int]
+    steps: Mapping[str, str]
+    split: str
+    fits: Mapping[str, int]
+    stages: tuple[str, ...] = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
+    notes: tuple[str, ...] = field(default=())
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """The page."""
+        kinds = ", ".join(f"{number} {kind}" for kind, number in self.features.items())
+        lines = [
+            f"Workflow {self.name}, run {self.id}",
+            f"  cluster     {self.cluster}",
+            f"  data        {self.partitions} partitions of {self.files} files, about {size(self.data_bytes)} in memory; "
+            "each is decoded once, not at all if its block is in the store",
+            f"  features    {kinds}",
+            *(f"  steps       {what}: {steps}" for what, steps in self.steps.items()),
+            f"  split       {self.split}",
+            f"  search      {self.fits['candidates']} candidates x {self.fits['folds']} folds = {self.fits['units']} fits"
+            + (f", {self.fits['resource']} training blocks or rounds in all" if self.fits["resource"] else "")
+            + "; then one refit on all rows but the test part",
+            f"  memory      about {size(self.worker_memory_bytes)} per worker",
+            f"  disk        blocks about {size(self.blocks_bytes)}, matrices about {size(self.matrices_bytes)} "
+            f"while it runs; {size(self.free_bytes)} free",
+            f"  stages      {' -> '.join(self.stages)}",
+            "  time        shown while it runs, from the first fits on: nothing was computed for this plan",
+            *(f"  note        {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def plan(workflow: Workflow) -> Plan:
+    """Look at names, footers, headers and a sample, and forecast; computes nothing."""
+    table = workflow.table()
+    said = notes(workflow, table)
+    features = table.features
+    kinds: dict[str, int] = {}
+    for column in features.columns:
+        kinds[str(column.kind)] = kinds.get(str(column.kind), 0) + 1
+    sizes = [partition.n_bytes for partition in table.partitions]
+    # One-hot columns are not known before the scan: ten for each categorical column is what real tables come to.
+    width = sum(
+        10 if column.kind == "categorical" else 4 if column.kind == "datetime" else 1 for column in features.columns
+    )
+    total = sum(sizes)
+    rows = total // max(1, sum(_width(column.type) for column in table.source_schema.columns))
+    split = workflow.split.resolve(rows, workflow.search.stops_early)
+    folds = split.folds or 1
+    matrices = int(rows * width * 4 * (folds + 1))
+    task = workflow.task_word or "binary"
+    whole = 0 if workflow.search.stops_early and workflow.model.is_incremental(task) else rows * width * 4
+    return Plan(
+        name=workflow.name,
+        id=workflow.id,
+        cluster=", ".join(f"{word} {value}" for word, value in workflow.cluster.dump().items()),
+        partitions=len(table.partitions),
+        files=len({partition.fingerprint.name.partition("#")[0] for partition in table.partitions}),
+        data_bytes=total,
+        worker_memory_bytes=200 * 2**20 + max(PARTITION_COPIES * max(sizes), whole),
+        blocks_bytes=total,
+        matrices_bytes=matrices,
+        free_bytes=psutil.disk_usage(str(_existing(workflow))).free,
+        features=kinds,
+        steps=workflow.preprocess.describe(features),
+        split=_split_words(split),
+        fits={"folds": folds, **_fits(workflow, task, folds)},
+        notes=tuple(said),
+    )
+
+
+def notes(workflow: Workflow, table: Table) -> list[str]:
+    """Check what needs the table's schema, and say what was understood.
+
+    Raises
+    ------
+    SettingsError
+        With every mistake.
+    """
+    problems: list[Problem] = []
+    features: Schema = table.features
+    try:
+        workflow.preprocess.needs(features)
+    except SettingsError as error:
+        problems += error.problems
+    if workflow.split.kind == "group" and table.roles.group is None:
+        problems.append(Problem("split.kind", "'group' needs a group column: set data.group"))
+    if workflow.split.kind == "time" and table.roles.time is None:
+        problems.append(Problem("split.kind", "'time' needs a time column: set data.time"))
+    if not features.columns:
+        problems.append(Problem("data", "no feature is left after target, weight, group and drop"))
+    if table.task is not None:
+        metrics = list(workflow.metrics)
+        if workflow.search.metric is not None:
+            metrics.append(daskflow.metrics.REGISTRY.parse(workflow.search.metric))
+        found = [daskflow.metrics.check(metric, str(table.task)) for metric in metrics]
+        problems += list(dict.fromkeys(problem for problem in found if problem is not None))
+    if problems:
+        raise SettingsError(problems)
+    target = table.roles.target
+    kind = table.schema[target].kind if target else None
+    said = [
+        f"target '{target}' ({kind}), task {table.task or 'inferred from its values when they are read'}",
+        f"{len(table.partitions)} partitions, {len(features.columns)} features",
+    ]
+    if not workflow.metrics:
+        said.append("metrics: the task's own")
+    return said
+
+
+def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
+    given = workflow.search.space if workflow.search.space is not None else workflow.model.space(task)
+    space = {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
+    cost = workflow.search.fits(space, seed=workflow.seed)
+    return {
+        "candidates": cost["candidates"],
+        "units": cost["units"] * folds,
+        "resource": cost["resource"] * folds if workflow.search.stops_early else 0,
+    }
+
+
+def _split_words(split: Any) -> str:
+    part = f"{split.folds} folds" if split.folds else f"validation {split.validation:.0%}"
+    return f"{split.kind}, test {split.test:.0%}, {part} of the rest"
+
+
+def _width(arrow_type: str) -> int:
+    """Bytes per value in memory, about."""
+    if arrow_type.startswith(("int8", "uint8", "bool")):
+        return 1
+    return 24 if arrow_type == "string" else 4 if arrow_type.endswith("32") else 8
+
+
+def _existing(workflow: Workflow) -> Path:
+    """The nearest folder above the block store that exists."""
+    folder = Path(workflow.cache.folder) if workflow.cache.folder else cache_folder()
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def size(n_bytes: float) -> str:
+    """Return a size in words.
+
+    Examples
+    --------
+    >>> size(3_500_000)
+    '3.3 MiB'
+    """
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.3g} TiB"

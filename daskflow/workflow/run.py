@@ -1,0 +1,334 @@
+"""Run: what a run folder holds, read from the folder alone."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from daskflow.core.errors import SearchError, StorageError
+from daskflow.core.folder import RunFolder, find_run, plain, read_json
+from daskflow.core.journal import Record, read
+from daskflow.core.protocols import Score
+from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.workflow.toml import load
+
+if TYPE_CHECKING:
+    from daskflow.bundle import Model
+
+RECORD_FIELDS = ("task", "classes", "class_counts", "feature_names")
+
+
+class Run:
+    """A run, finished or not; everything is read from its folder.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of a run; `open_run` finds it.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Read the journal; the rest is read when asked for."""
+        self._folder = folder
+        self._records = read(folder.journal)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._folder.path
+
+    @property
+    def status(self) -> str:
+        """``done``, ``failed``, ``interrupted`` or ``running``."""
+        last = next((r for r in reversed(self._records) if r["record"] in ("end", "invocation")), None)
+        if last is not None and last["record"] == "end":
+            return str(last["status"])
+        return "running" if _is_held(self._folder.journal) else "interrupted"
+
+    @cached_property
+    def search(self) -> SearchResult | None:
+        """Every trial so far and the best of them; None before the first score."""
+        return search_of(self._records)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial, in the order drawn."""
+        return () if self.search is None else self.search.trials
+
+    @property
+    def best(self) -> Trial:
+        """The best trial so far.
+
+        Raises
+        ------
+        SearchError
+            Before the first score.
+        """
+        if self.search is None:
+            raise SearchError(f"{self.path} has no scored trial yet.")
+        return self.search.best
+
+    @property
+    def metrics(self) -> dict[str, Score]:
+        """Test metrics with their 95 % intervals; empty before the evaluation."""
+        found = self.evaluation
+        return {} if found is None else dict(found.metrics)
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The test part's results; None before the evaluation, or with no test part."""
+        saved = read_json(self._folder.metrics)
+        if not saved:
+            return None
+        metrics = {
+            name: Score(*(_number(score[k]) for k in ("value", "low", "high")))
+            for name, score in saved["metrics"].items()
+        }
+        return Evaluation(metrics, int(saved["n_rows"]), saved["details"])
+
+    @property
+    def model(self) -> Model:
+        """The fitted model, loaded and verified; predicts on pandas and dask DataFrames."""
+        from daskflow.bundle import load_model
+
+        return load_model(self._folder.model)
+
+    @property
+    def report_path(self) -> Path:
+        """The report's page."""
+        return self._folder.report
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Return the trials from best to worst: rank, trial, score, fold scores' spread, resource, state, parameters."""
+        if self.search is None:
+            return pd.DataFrame(columns=["rank", "trial", "score"])
+        rows = [
+            {
+                "rank": rank,
+                "trial": trial.id,
+                "score": trial.score,
+                "std": _spread(trial),
+                "resource": trial.resource,
+                "state": str(trial.state),
+                "seconds": round(trial.seconds, 3),
+                **{f"param_{name}": value for name, value in trial.params.items()},
+                "error": trial.error,
+            }
+            for rank, trial in enumerate(self.search.ranked(), start=1)
+        ]
+        return pd.DataFrame(rows)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``run --json`` prints: plain values, cumulative over the run's invocations."""
+        data = read_json(self._folder.data)
+        counts = {state: sum(trial.state is state for trial in self.trials) for state in TrialState}
+        best = (
+            None
+            if self.search is None
+            else {
+                "trial": self.best.id,
+                "params": plain(dict(self.best.params)),
+                "score": plain(self.best.score),
+            }
+        )
+        seconds, cpu, peak = self._cost()
+        return {
+            "status": self.status,
+            "run": str(self.path),
+            "resumed": sum(r["record"] == "invocation" for r in self._records) > 1,
+            "seconds": round(seconds, 3),
+            "cpu_seconds": round(cpu, 3),
+            "peak_memory_bytes": peak,
+            "partitions": data.get("partitions", 0),
+            "partition_reads": sum(r.get("partition_reads", 0) for r in self._records if r["record"] == "stage"),
+            "rows": {part: data.get("split", {}).get(part, 0) for part in ("train", "validation", "test", "rejected")},
+            "trials": {
+                "finished": counts[TrialState.FINISHED],
+                "failed": counts[TrialState.FAILED],
+                "pruned": counts[TrialState.STOPPED],
+                "repeated_units": sum(r.get("repeated_units", 0) for r in self._records if r["record"] == "stage"),
+            },
+            "best": best,
+            "metrics": {
+                name: plain({"value": score.value, "low": score.low, "high": score.high})
+                for name, score in self.metrics.items()
+            },
+        }
+
+    def record(self) -> RunRecord:
+        """Return everything the report is drawn from."""
+        data = read_json(self._folder.data)
+        seconds, cpu, peak = self._cost()
+        stages: dict[str, float] = {}
+        for stage in (r for r in self._records if r["record"] == "stage"):
+            stages[stage["stage"]] = stages.get(stage["stage"], 0.0) + stage["seconds"]
+        ended = next((r for r in reversed(self._records) if r["record"] == "end" and r.get("error")), None)
+        warnings = [str(r["text"]) for r in self._records if r["record"] == "warning"]
+        if ended is not None and self.status == "failed":
+            warnings.insert(0, f"The run failed: {ended['error']}")
+        return RunRecord(
+            name=self._folder.name,
+            id=self._folder.id,
+            status=self.status,
+            workflow=load(self._folder.workflow, environment={}) if self._folder.workflow.exists() else {},
+            data={key: value for key, value in data.items() if key not in ("split", *RECORD_FIELDS)},
+            split=data.get("split", {}),
+            task=data.get("task", ""),
+            classes=tuple(data.get("classes", ())),
+            class_counts=tuple(data.get("class_counts", ())),
+            feature_names=tuple(data.get("feature_names", ())),
+            search=self.search,
+            evaluation=self.evaluation,
+            versions=read_json(self._folder.versions),
+            stages=tuple({"stage": name, "seconds": total} for name, total in stages.items()),
+            warnings=tuple(dict.fromkeys(warnings)),
+            seconds=seconds,
+            cpu_seconds=cpu,
+            peak_memory_bytes=peak,
+        )
+
+    def write_report(self) -> Path:
+        """Write the report's page anew from the folder, and return where it is."""
+        from daskflow.reports.page import write
+
+        write(self.record(), self._folder.report)
+        return self._folder.report
+
+    def _cost(self) -> tuple[float, float, int]:
+        """Wall seconds over invocations, processor seconds, and the largest process."""
+        wall = start = last = 0.0
+        for record in self._records:
+            if record["record"] == "invocation":
+                wall += last - start
+                start = record["at"]
+            last = record.get("at", last)
+        cpu = sum(r.get("cpu_seconds", 0.0) for r in self._records if r["record"] in ("stage", "unit"))
+        peaks = [r.get("peak_memory_bytes", 0) for r in self._records if r["record"] in ("stage", "unit")]
+        return wall + last - start, cpu, max(peaks, default=0)
+
+    def __repr__(self) -> str:
+        """Name, ID, status, and the best score."""
+        best = "" if self.search is None else f", best {self.search.metric} {self.best.score:.4g}"
+        return f"<Run {self._folder.name}/{self._folder.id}: {self.status}{best}>"
+
+    def _repr_html_(self) -> str:
+        """The summary and the top of the leaderboard, escaped."""
+        return f"<p>{escape(repr(self))}</p>" + str(self.leaderboard().head(10).to_html(index=False, escape=True))
+
+
+def open_run(path: Path | str) -> Run:
+    """Open a run's folder, or ``runs/NAME`` for its latest run.
+
+    Raises
+    ------
+    StorageError
+        When there is no run.
+    """
+    return Run(find_run(path))
+
+
+def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
+    """Return the runs below a folder, newest first: name, id, status, metric, score, seconds, started, path."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise StorageError(f"There is no folder {root}; `daskflow run` makes it, or name another one.")
+    found = []
+    for journal in root.glob("*/*/journal.jsonl"):
+        run = Run(RunFolder(journal.parent.resolve()))
+        summary = run.summary()
+        found.append(
+            {
+                "name": journal.parent.parent.name,
+                "id": journal.parent.name,
+                "status": run.status,
+                "metric": None if run.search is None else run.search.metric,
+                "score": None if run.search is None else run.best.score,
+                "seconds": summary["seconds"],
+                "started": next((r["at"] for r in run._records if r["record"] == "invocation"), 0.0),
+                "path": str(run.path),
+            }
+        )
+    return sorted(found, key=lambda run: run["started"], reverse=True)
+
+
+def search_of(records: Sequence[Record]) -> SearchResult | None:
+    """Return the trials that a journal's records tell of; None before the first score."""
+    head = next((record for record in records if record["record"] == "candidates"), None)
+    if head is None:
+        return None
+    units: dict[str, dict[int, dict[int, Record]]] = {}
+    for record in records:
+        if record["record"] == "unit":
+            units.setdefault(record["trial"], {}).setdefault(record["resource"], {})[record["fold"]] = record
+    is_over = any(record["record"] == "stage" and record["stage"] == "search" for record in records)
+    n_folds, metric = head["n_folds"], head["metric"]
+    trials = [
+        _trial(item["trial"], item["params"], units.get(item["trial"], {}), n_folds, metric)
+        for item in head["candidates"]
+    ]
+    most = max((trial.resource for trial in trials), default=0)
+    trials = [_with_state(trial, most, is_over) for trial in trials]
+    result = SearchResult(tuple(trials), trials[0], metric, head["greater_is_better"], n_folds)
+    best = result.ranked()[0]
+    if math.isnan(best.score):
+        return None
+    return SearchResult(tuple(trials), best, metric, head["greater_is_better"], n_folds)
+
+
+def _trial(
+    name: str, params: Mapping[str, Any], rungs: Mapping[int, Mapping[int, Record]], n_folds: int, metric: str
+) -> Trial:
+    """Put a trial together from its units."""
+    curve: list[Point] = []
+    metrics: dict[str, float] = {}
+    for resource, folds in sorted(rungs.items()):
+        done = [folds[fold] for fold in sorted(folds)]
+        seconds, cpu = sum(unit["seconds"] for unit in done), sum(unit["cpu_seconds"] for unit in done)
+        failed = next((str(unit["error"]) for unit in done if unit.get("error")), "")
+        if failed:
+            curve.append(Point(resource, math.nan, (), seconds, cpu))
+            last = curve[-2].resource if len(curve) > 1 else 0
+            return Trial(name, params, TrialState.FAILED, math.nan, last, tuple(curve), {}, failed)
+        if len(done) < n_folds:
+            break
+        scores = tuple(_number(unit["metrics"][metric]) for unit in done)
+        metrics = {word: sum(_number(unit["metrics"][word]) for unit in done) / n_folds for word in done[0]["metrics"]}
+        curve.append(Point(resource, sum(scores) / n_folds, scores, seconds, cpu))
+    if not curve:
+        return Trial(name, params, TrialState.RUNNING if rungs else TrialState.WAITING)
+    return Trial(name, params, TrialState.RUNNING, curve[-1].score, curve[-1].resource, tuple(curve), metrics)
+
+
+def _with_state(trial: Trial, most: int, is_over: bool) -> Trial:
+    """Say of a scored trial whether it finished or was stopped, once the search is over."""
+    if trial.state is not TrialState.RUNNING or not is_over:
+        return trial
+    state = TrialState.FINISHED if trial.resource == most else TrialState.STOPPED
+    return Trial(trial.id, trial.params, state, trial.score, trial.resource, trial.curve, trial.metrics)
+
+
+def _spread(trial: Trial) -> float:
+    """Standard deviation of the last point's fold scores."""
+    scores = trial.curve[-1].fold_scores if trial.curve else ()
+    return float(pd.Series(scores, dtype=float).std(ddof=0)) if scores else math.nan
+
+
+def _is_held(journal: Path) -> bool:
+    """Whether a process holds the journal."""
+    with open(journal, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,357 @@
+"""Workflow: what is to be done, checked as a whole before anything is computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+import daskflow.clusters
+import daskflow.metrics
+import daskflow.models
+import daskflow.search
+import daskflow.sources
+from daskflow.clusters import Cluster
+from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.events import Listener, nobody
+from daskflow.core.seeds import digest
+from daskflow.core.settings import Settings, nearest, parse
+from daskflow.core.space import describe, parameter
+from daskflow.data.splits import Split
+from daskflow.metrics import Metric
+from daskflow.models import Model
+from daskflow.preprocess.settings import Preprocessing
+from daskflow.search import Search
+from daskflow.sources import Source
+from daskflow.workflow import toml
+
+if TYPE_CHECKING:
+    from daskflow.data.table import Table
+    from daskflow.workflow.plan import Plan
+    from daskflow.workflow.run import Run
+
+
+class Cache(Settings):
+    """Where blocks are kept.
+
+    Attributes
+    ----------
+    folder : str or None
+        The block store; None for the environment's ``DASKFLOW_CACHE_DIR``, else the user's cache folder. All workers
+        must see it.
+    block_rows : int or None
+        Rows of a training block; None for a 64th of the table, within 1,000 and 65,536.
+    """
+
+    folder: str | None = None
+    block_rows: int | None = Field(default=None, ge=1)
+
+
+WORDS = ("name", "seed", "metrics", "data", "split", "preprocess", "model", "search", "cluster", "cache")
+
+
+class Workflow:
+    """A folder of files to a tuned, evaluated, servable model: settings, frozen and checked together.
+
+    Parameters
+    ----------
+    data : Source or mapping
+        Where the table comes from; see ``daskflow.sources``.
+    model : Model, mapping or str
+        A family, or any scikit-learn estimator; see ``daskflow.models``.
+    name : str, default "workflow"
+        Names the folder under ``runs``: letters, digits, points, dashes and underscores.
+    split : Split or mapping, optional
+        Default: random, a test part of 0.2, and folds or a validation part by the search and the size.
+    preprocess : Preprocessing or mapping, optional
+        Steps by column type; default impute and scale, one-hot with rare levels grouped, parts of dates.
+    search : Search, mapping or str, optional
+        Default: 20 random candidates of the family's space, or none when it has no space.
+    metrics : sequence of str, mapping or Metric, optional
+        Default: by task. The search's metric is added.
+    cluster : Cluster, mapping or str, default "local"
+        Where it runs.
+    cache : mapping, optional
+        The block store.
+    seed : int, default 0
+        Everything drawn comes from it, but the split: that has its own ``salt``.
+    base : Path, optional
+        Folder that relative paths start from; default the current one.
+
+    Raises
+    ------
+    SettingsError
+        With every mistake.
+
+    Examples
+    --------
+    >>> import daskflow as flow
+    >>> workflow = flow.Workflow(
+    ...     data=flow.sources.Generated(rows=1000), model=flow.models.SGD(), search="none", cluster="inline"
+    ... )
+    >>> workflow.search.kind, workflow.cluster.kind
+    ('none', 'inline')
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Any,
+        model: Any,
+        name: str = "workflow",
+        split: Any = None,
+        preprocess: Any = None,
+        search: Any = None,
+        metrics: Sequence[Any] = (),
+        cluster: Any = "local",
+        cache: Any = None,
+        seed: int = 0,
+        base: Path | str | None = None,
+    ) -> None:
+        """Check every part and report all mistakes at once."""
+        self.base = Path(base) if base is not None else Path()
+        problems: list[Problem] = []
+
+        def attempt(make: Any, *arguments: Any, **options: Any) -> Any:
+            try:
+                return make(*arguments, **options)
+            except SettingsError as error:
+                problems.extend(error.problems)
+                return None
+
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            problems.append(Problem("name", f"letters, digits, '.', '-' and '_' name a folder (found {name!r:.80})"))
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            problems.append(Problem("seed", f"should be a whole number from 0 on (found {seed!r:.80})"))
+        if isinstance(metrics, str | Mapping) or not isinstance(metrics, Sequence):
+            metrics = [metrics]
+        self.name, self.seed = name, seed
+        self.data: Source = attempt(daskflow.sources.REGISTRY.parse, data, where="data")
+        self.model: Model = attempt(daskflow.models.parse, model, where="model")
+        self.split: Split = attempt(_settings, Split, split, "split")
+        self.preprocess: Preprocessing = attempt(_settings, Preprocessing, preprocess, "preprocess")
+        self.cache: Cache = attempt(_settings, Cache, cache, "cache")
+        self.cluster: Cluster = attempt(daskflow.clusters.REGISTRY.parse, cluster, where="cluster")
+        self.metrics: tuple[Metric, ...] = tuple(
+            found
+            for number, metric in enumerate(metrics)
+            if (found := attempt(daskflow.metrics.REGISTRY.parse, metric, where=f"metrics[{number}]")) is not None
+        )
+        chosen = search if search is not None else self._default_search()
+        self.search: Search = attempt(daskflow.search.REGISTRY.parse, chosen, where="search", default="random")
+        problems += self._problems_together()
+        if problems:
+            raise SettingsError(problems)
+
+    def _default_search(self) -> str:
+        """Random candidates where the family has a space, else none."""
+        return "random" if self.model is not None and self.model.space(self.task_word or "binary") else "none"
+
+    @property
+    def task_word(self) -> str | None:
+        """The task, when the user named it."""
+        return self.data.task if self.data is not None else None
+
+    def _problems_together(self) -> list[Problem]:
+        """Mistakes that only show when parts are seen side by side."""
+        problems: list[Problem] = []
+        if self.data is not None and self.data.target is None:
+            problems.append(Problem("data.target", "is required: the column that is learned"))
+        if self.search is not None and self.search.metric is not None:
+            with suppress(SettingsError):
+                daskflow.metrics.REGISTRY.get(self.search.metric)
+                return problems + self._parameter_problems()
+            known = nearest(self.search.metric, daskflow.metrics.REGISTRY.kinds)
+            problems.append(Problem("search.metric", f"no such metric: '{self.search.metric}'{known}"))
+        return problems + self._parameter_problems()
+
+    def _parameter_problems(self) -> list[Problem]:
+        """Parameters that the estimator does not have, and spaces that cannot be drawn from."""
+        if self.model is None or self.search is None:
+            return []
+        problems: list[Problem] = []
+        space = self.search.space or {}
+        for name, value in space.items():
+            try:
+                parameter(value, f"search.space.{name}")
+            except SettingsError as error:
+                problems += error.problems
+        if self.search.space is not None and not space and self.search.kind != "none":
+            problems.append(
+                Problem("search.space", "is empty: there is nothing to search. Name parameters, or leave it out")
+            )
+        tasks = [self.task_word] if self.task_word else ["binary", "regression"]
+        for where, names in (("model.params", list(self.model.params)), ("search.space", list(space))):
+            found = [self._check_names(task, where, names) for task in tasks]
+            problems += min(found, key=len)
+        if self.task_word and not any(p.where.startswith("model") for p in problems):
+            try:
+                self.model.estimator(self.task_word, {}, None)
+            except SettingsError as error:
+                problems += [Problem(p.where or "model", p.message) for p in error.problems]
+        return problems
+
+    def _check_names(self, task: str, where: str, names: list[str]) -> list[Problem]:
+        try:
+            return [Problem(f"{where}.{p.where.rpartition('.')[2]}", p.message) for p in self.model.check(task, names)]
+        except SettingsError:
+            return []
+
+    @classmethod
+    def from_toml(cls, path: Path | str, overrides: Mapping[str, Any] | None = None, on: str | None = None) -> Workflow:
+        """Read a workflow file; relative paths in it start from its folder.
+
+        Parameters
+        ----------
+        path : path
+            The TOML file.
+        overrides : mapping, optional
+            Values by dotted name, laid over the file's and the environment's. A ``data.path`` given here is
+            relative to the current folder, as on any command line.
+        on : str, optional
+            Another kind of cluster; words it shares with the file's keep their values.
+
+        Raises
+        ------
+        SettingsError
+            With every mistake.
+        """
+        file = Path(path)
+        overrides = dict(overrides or {})
+        given = overrides.get("data.path")
+        if given is not None:
+            one = [given] if isinstance(given, str) else list(given)
+            overrides["data.path"] = [item if "://" in str(item) else str(Path(item).absolute()) for item in one]
+        tables = toml.load(file, overrides)
+        if on is not None:
+            tables["cluster"] = _on(on, tables.get("cluster", {}))
+        unknown = [
+            Problem(word, f"no such table or option{nearest(word, WORDS)}") for word in tables if word not in WORDS
+        ]
+        missing = [Problem(word, "is required") for word in ("data", "model") if word not in tables]
+        if unknown or missing:
+            known = {word: value for word, value in tables.items() if word in WORDS}
+            try:
+                if not missing:
+                    cls(**known, base=file.parent)
+            except SettingsError as error:
+                raise SettingsError([*unknown, *error.problems]) from None
+            raise SettingsError([*unknown, *missing])
+        tables.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).lstrip("-._") or "workflow")
+        return cls(**tables, base=file.parent)
+
+    @classmethod
+    def demo(cls, rows: int = 60_000) -> Workflow:
+        """Return the workflow that ``daskflow demo`` runs: generated data, a local cluster, Hyperband."""
+        return cls(
+            name="demo",
+            data={"kind": "generated", "rows": rows},
+            split={"kind": "stratified", "test": 0.2, "validation": 0.1},
+            model="sgd",
+            search={"kind": "hyperband", "max_iter": 9, "metric": "roc_auc"},
+            metrics=["roc_auc", "average_precision", "log_loss", "accuracy"],
+            cluster={"kind": "local", "workers": 2},
+            seed=7,
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the resolved workflow as plain values: the tables of its TOML file."""
+        search = self.search.dump()
+        if self.search.space is not None:
+            search["space"] = describe({n: parameter(v) for n, v in self.search.space.items()})
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "metrics": [metric.dump() for metric in self.metrics],
+            "data": self.data.dump(),
+            "split": self.split.dump(),
+            "preprocess": self.preprocess.dump(),
+            "model": self.model.dump(),
+            "search": search,
+            "cluster": self.cluster.dump(),
+            "cache": self.cache.dump(),
+        }
+
+    @property
+    def id(self) -> str:
+        """Hash of what decides the result: not the paths, the cluster, the cache or the name."""
+        tables = self.dump()
+        tables["data"] = {word: value for word, value in self.data.identity().items() if word != "path"}
+        for word in ("name", "cluster"):
+            tables.pop(word)
+        tables["cache"] = {"block_rows": self.cache.block_rows}
+        return digest(tables, 10)
+
+    def table(self) -> Table:
+        """Open the source: names, footers, headers and a sample are looked at; nothing is computed."""
+        return self.data.table(self.base)
+
+    def check(self) -> list[str]:
+        """Look for every mistake that shows without computing, and return notes on what was understood."""
+        from daskflow.workflow.plan import notes
+
+        return notes(self, self.table())
+
+    def plan(self) -> Plan:
+        """Say what a run will do and what it will take; computes nothing."""
+        from daskflow.workflow.plan import plan
+
+        return plan(self)
+
+    def run(self, runs: Path | str = "runs", *, fresh: bool = False, listener: Listener = nobody) -> Run:
+        """Run the workflow, or continue it from what an earlier run left in the same folder.
+
+        Parameters
+        ----------
+        runs : path, default "runs"
+            Folder of runs; this one is ``runs/NAME/ID``.
+        fresh : bool
+            Start anew: what the run's folder holds is removed first.
+        listener : callable, optional
+            Hears of stages, progress, trials and warnings; see ``daskflow.core.events``.
+
+        Returns
+        -------
+        Run
+            The finished run.
+
+        Raises
+        ------
+        DaskflowError
+            With a sentence; what was finished stays on disk, and the same call continues.
+        KeyboardInterrupt
+            Likewise.
+        """
+        from daskflow.workflow.execute import execute
+
+        return execute(self, Path(runs), fresh=fresh, listener=listener)
+
+    def __repr__(self) -> str:
+        """Name, source, model and search."""
+        return (
+            f"Workflow(name={self.name!r}, data={self.data.kind!r}, model={self.model.kind!r}, "
+            f"search={self.search.kind!r}, cluster={self.cluster.kind!r}, id={self.id!r})"
+        )
+
+
+def _settings(cls: type[Any], value: Any, where: str) -> Any:
+    """Make settings of one class from an instance, a mapping, or nothing."""
+    if isinstance(value, cls):
+        return value
+    if value is not None and not isinstance(value, Mapping):
+        raise SettingsError([Problem(where, f"should be a table (found {value!r:.80})")])
+    return parse(cls, value or {}, where)
+
+
+def _on(kind: str, table: Any) -> dict[str, Any]:
+    """Return the cluster table of another kind, with the words that both kinds know."""
+    try:
+        cls = daskflow.clusters.REGISTRY.get(kind)
+    except SettingsError as error:
+        raise SettingsError([Problem("--on", error.problems[0].message)]) from None
+    words = dict(table) if isinstance(table, Mapping) else {}
+    return {**{word: value for word, value in words.items() if word in cls.model_fields}, "kind": kind}
