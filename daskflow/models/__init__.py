@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
+from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
 
@@ -14,16 +15,39 @@ from daskflow.core.settings import Settings
 class Model(Settings):
     """A family of estimators.
 
+    A family is one file: a subclass with `template` and `default_space`; what is common to all is here.
+
     Attributes
     ----------
     kind : str
         The family's name.
     params : mapping
-        Parameters that are fixed; those of the search are set over them.
+        Parameters that are fixed, by scikit-learn's names (``step__param`` for those of a nested estimator); those
+        of the search are set over them. ``"None"`` is None, which TOML cannot write; an estimator is a table
+        with ``estimator = "package.module:Class"`` and its ``params``.
+    tasks : tuple of str
+        Tasks the family has an estimator for.
     """
 
     kind: str
     params: Mapping[str, Any] = Field(default_factory=dict)
+
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "regression")
+
+    @field_serializer("params")
+    def _plain_params(self, params: Mapping[str, Any]) -> Any:
+        """Write the parameters as plain values that `parse` reads back."""
+        from daskflow.models.plain import encode
+
+        return encode(params)
+
+    def template(self, task: str) -> Any:
+        """Return the family's unfitted estimator for a task, with the family's own defaults and nothing else."""
+        raise NotImplementedError
+
+    def default_space(self, task: str) -> Mapping[str, Any]:
+        """Return the family's lists and distributions, whatever `params` fixes."""
+        return {}
 
     def estimator(self, task: str, params: Mapping[str, Any], seed: int | None) -> Any:
         """Return an unfitted estimator.
@@ -35,29 +59,103 @@ class Model(Settings):
         params : mapping
             A candidate's parameters, set over `self.params`.
         seed : int or None
-            For ``random_state``, unless the parameters set it themselves.
+            For ``random_state``, unless the parameters or the estimator set it themselves; nested estimators get seeds made
+            from it. ``n_jobs`` is 1 where nothing else is said: the cluster runs fits side by side.
 
         Raises
         ------
         SettingsError
             When the family has no estimator for the task, or a parameter does not exist (with the nearest name).
         """
-        raise NotImplementedError
+        from daskflow.models import construction
+
+        problems = self.check(task, params)
+        if problems:
+            raise SettingsError(problems)
+        return construction.build(self.template(task), {**self.params, **params}, seed)
 
     def space(self, task: str) -> Mapping[str, Any]:
-        """Return the default search space: lists and distributions."""
-        return {}
+        """Return the default search space: lists and distributions for what `params` does not fix."""
+        return {name: values for name, values in self.default_space(task).items() if name not in self.params}
+
+    def check(self, task: str, names: Iterable[str] = ()) -> list[Problem]:
+        """Return what is wrong with the fixed parameters, and with the names a search space sets.
+
+        Parameters
+        ----------
+        task : str
+            binary, multiclass or regression.
+        names : iterable of str
+            Parameters that candidates will set.
+
+        Returns
+        -------
+        list of Problem
+            Placed under ``model.params`` and ``search.space``; names with the nearest right one, and fixed values
+            that scikit-learn's own validation refuses.
+        """
+        from daskflow.models import construction
+
+        if task not in self.tasks:
+            others = ", ".join(name for name, cls in REGISTRY.kinds.items() if task in cls.tasks)
+            return [Problem("model.kind", f"{self.kind} has no estimator for {task}; there is: {others}")]
+        try:
+            template = self.template(task)
+        except SettingsError as error:
+            return list(error.problems)
+        return construction.problems(template, self.params, names)
 
     def is_incremental(self, task: str) -> bool:
-        """Return whether the estimator has ``partial_fit``."""
-        return hasattr(self.estimator(task, {}, None), "partial_fit")
+        """Return whether the estimator learns block by block: has ``partial_fit``, and no setting that forbids it.
+
+        scikit-learn refuses ``partial_fit`` with ``class_weight="balanced"`` and with ``early_stopping=True``.
+        """
+        estimator = self.estimator(task, {}, None)
+        forbidden = getattr(estimator, "class_weight", None) == "balanced" or (
+            getattr(estimator, "early_stopping", False) is True
+        )
+        return hasattr(estimator, "partial_fit") and not forbidden
 
     def takes_sparse(self, task: str) -> bool:
-        """Return whether the estimator fits on scipy CSR matrices."""
-        return True
+        """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""
+        from daskflow.models import construction
+
+        return construction.takes_sparse(self.estimator(task, {}, None))
 
 
 REGISTRY: Registry[Model] = Registry(__name__, Model, "model")
+
+
+def parse(value: Any, where: str = "model") -> Model:
+    """Make a model of what a user wrote.
+
+    Parameters
+    ----------
+    value : Model, str, mapping or estimator
+        Settings; a family's name; an import path ``package.module:Class``; a table with ``kind`` and its options,
+        where ``estimator = "package.module:Class"`` alone says ``kind = "estimator"``; or a scikit-learn estimator.
+    where : str
+        The table's place in the workflow, for messages.
+
+    Raises
+    ------
+    SettingsError
+        With every mistake, each with the nearest right word.
+
+    Examples
+    --------
+    >>> parse("ridge").kind
+    'ridge'
+    >>> parse({"estimator": "sklearn.naive_bayes:GaussianNB"}).estimator("binary", {}, seed=0)
+    GaussianNB()
+    """
+    if isinstance(value, str) and (":" in value or "." in value):
+        value = {"kind": "estimator", "estimator": value}
+    elif isinstance(value, Mapping):
+        value = {"kind": "estimator", **value} if "estimator" in value else value
+    elif hasattr(value, "fit") and not isinstance(value, Model):
+        value = {"kind": "estimator", "estimator": value}
+    return REGISTRY.parse(value, where=where)
 
 
 def __getattr__(name: str) -> Any:
