@@ -22,7 +22,7 @@ from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, 
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder, cache_folder, write_json
 from daskflow.core.journal import Journal, plain, write_atomically
-from daskflow.core.protocols import Connection, Executor, Outcome, Unit
+from daskflow.core.protocols import Connection, Executor, Outcome, Score, Unit
 from daskflow.core.results import SearchResult
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
@@ -201,9 +201,7 @@ class _Execution:
             write_json(
                 self.folder.metrics,
                 {
-                    "metrics": {
-                        n: {"value": s.value, "low": s.low, "high": s.high} for n, s in evaluation.metrics.items()
-                    },
+                    "metrics": _values(evaluation.metrics),
                     "n_rows": evaluation.n_rows,
                     "details": evaluation.details,
                 },
@@ -412,7 +410,7 @@ class _Execution:
             "model": self.workflow.model.dump(),
             "params": plain(dict(result.best.params)),
             "search": {"metric": result.metric, "score": result.best.score, "trials": len(result.trials)},
-            "metrics": {n: {"value": s.value, "low": s.low, "high": s.high} for n, s in metrics.items()},
+            "metrics": _values(metrics),
             "rows": dict(plan.sizes),
             "data": blocks.fingerprint,
             "versions": versions(),
@@ -423,3 +421,8 @@ class _Execution:
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
         self.folder.discard(self.folder.matrices, self.folder.snapshots)
+
+
+def _values(metrics: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    """Scores as plain values."""
+    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in metrics.items()}

@@ -82,12 +82,12 @@ class Plan:
         lines = [
             f"Workflow {self.name}, run {self.id}",
             f"  cluster     {self.cluster}",
-            f"  data        {self.partitions} partitions of {self.files} files, about {size(self.data_bytes)} in memory; "
-            "each is decoded once, not at all if its block is in the store",
+            f"  data        {self.partitions} partitions of {self.files} files, about {size(self.data_bytes)} in memory;"
+            " each is decoded once, not at all if its block is in the store",
             f"  features    {kinds}",
             *(f"  steps       {what}: {steps}" for what, steps in self.steps.items()),
             f"  split       {self.split}",
-            f"  search      {self.fits['candidates']} candidates x {self.fits['folds']} folds = {self.fits['units']} fits"
+            "  search      {candidates} candidates x {folds} folds = {units} fits".format(**self.fits)
             + (f", {self.fits['resource']} training blocks or rounds in all" if self.fits["resource"] else "")
             + "; then one refit on all rows but the test part",
             f"  memory      about {size(self.worker_memory_bytes)} per worker",
@@ -110,9 +110,7 @@ def plan(workflow: Workflow) -> Plan:
         kinds[str(column.kind)] = kinds.get(str(column.kind), 0) + 1
     sizes = [partition.n_bytes for partition in table.partitions]
     # One-hot columns are not known before the scan: ten for each categorical column is what real tables come to.
-    width = sum(
-        10 if column.kind == "categorical" else 4 if column.kind == "datetime" else 1 for column in features.columns
-    )
+    width = sum({"categorical": 10, "datetime": 4}.get(str(column.kind), 1) for column in features.columns)
     total = sum(sizes)
     rows = total // max(1, sum(_width(column.type) for column in table.source_schema.columns))
     split = workflow.split.resolve(rows, workflow.search.stops_early)

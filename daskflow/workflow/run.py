@@ -106,7 +106,7 @@ class Run:
         return self._folder.report
 
     def leaderboard(self) -> pd.DataFrame:
-        """Return the trials from best to worst: rank, trial, score, fold scores' spread, resource, state, parameters."""
+        """Return the trials from best to worst: rank, trial, score, spread over folds, resource, state, parameters."""
         if self.search is None:
             return pd.DataFrame(columns=["rank", "trial", "score"])
         rows = [
