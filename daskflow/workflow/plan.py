@@ -82,7 +82,7 @@ class Plan:
         lines = [
             f"Workflow {self.name}, run {self.id}",
             f"  cluster     {self.cluster}",
-            f"  data        {self.partitions} partitions of {self.files} files, about {size(self.data_bytes)} in memory;"
+            f"  data        {self.partitions} partitions of {self.files} files, about {size(self.data_bytes)};"
             " each is decoded once, not at all if its block is in the store",
             f"  features    {kinds}",
             *(f"  steps       {what}: {steps}" for what, steps in self.steps.items()),
