@@ -59,8 +59,8 @@ class Model(Settings):
         params : mapping
             A candidate's parameters, set over `self.params`.
         seed : int or None
-            For ``random_state``, unless the parameters or the estimator set it themselves; nested estimators get seeds made
-            from it. ``n_jobs`` is 1 where nothing else is said: the cluster runs fits side by side.
+            For ``random_state``, unless the parameters or the estimator set it themselves; nested estimators get
+            seeds made from it. ``n_jobs`` is 1 where nothing else is said: the cluster runs fits side by side.
 
         Raises
         ------

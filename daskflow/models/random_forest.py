@@ -1,0 +1,35 @@
+"""Averaged trees, each grown on a resample of the rows: good without tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from daskflow.core.space import RandInt, Uniform
+from daskflow.models import Model
+
+
+class RandomForest(Model):
+    """scikit-learn's RandomForestClassifier and RandomForestRegressor.
+
+    Examples
+    --------
+    >>> RandomForest(params={"n_estimators": 20}).estimator("binary", {}, seed=7)
+    RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=7)
+    """
+
+    kind: Literal["random_forest"] = "random_forest"
+
+    def template(self, task: str) -> Any:
+        """Return the regressor or the classifier."""
+        return RandomForestRegressor() if task == "regression" else RandomForestClassifier()
+
+    def default_space(self, task: str) -> Mapping[str, Any]:
+        """Columns tried at a split, rows per leaf and per tree; ``n_estimators`` only costs, so it is not searched."""
+        return {
+            "max_features": ["sqrt", "log2", 0.3, 0.6, 1.0],
+            "min_samples_leaf": RandInt(1, 30),
+            "max_samples": Uniform(0.3, 1.0),
+        }
