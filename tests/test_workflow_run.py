@@ -1,0 +1,347 @@
+"""The whole job: the same result wherever it runs and however the table is cut, and after any kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import daskflow as flow
+from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, SearchError
+from daskflow.core.journal import read
+from daskflow.workflow import Run, Workflow, open_run
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """A small table with every kind of column, gaps, copies and a weight."""
+    rng = np.random.default_rng(3)
+    n = 1500
+    x = rng.normal(size=n)
+    city = rng.choice(["ulm", "rom", "oslo", "bern"], n, p=[0.5, 0.3, 0.15, 0.05])
+    late = (x + (city == "rom") + rng.normal(scale=1.2, size=n)) > 0.4
+    table = pd.DataFrame(
+        {
+            "x": np.where(rng.random(n) < 0.1, np.nan, x),
+            "size": rng.integers(0, 50, n),
+            "city": pd.Series(city).where(rng.random(n) > 0.05),
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), unit="D"),
+            "new": rng.random(n) < 0.3,
+            "late": np.where(late, "yes", "no"),
+        }
+    )
+    return pd.concat([table, table.iloc[:60], table.iloc[[5] * 40]], ignore_index=True)
+
+
+def cut(frame: pd.DataFrame, folder: Path, parts: int, *, kind: str = "parquet", backwards: bool = False) -> Path:
+    """Write a table in some parts, in some order."""
+    folder.mkdir(parents=True)
+    rows = frame.iloc[::-1] if backwards else frame
+    edges = np.linspace(0, len(rows), parts + 1).astype(int)
+    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        piece = rows.iloc[low:high]
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pandas(piece, preserve_index=False), folder / f"part{number}.parquet")
+        else:
+            piece.to_csv(folder / f"part{number}.csv", index=False)
+    return folder
+
+
+def settings(folder: Path, *, kind: str = "parquet", **changes: Any) -> dict[str, Any]:
+    """A small workflow over a folder."""
+    data = {"kind": kind, "path": str(folder / f"*.{kind}"), "target": "late"}
+    return {
+        "name": "late",
+        "data": data,
+        "split": {"test": 0.25, "folds": 2},
+        "model": {"kind": "sgd"},
+        "search": {"kind": "random", "trials": 3, "metric": "roc_auc"},
+        "metrics": ["roc_auc", "log_loss", "accuracy"],
+        "cluster": "inline",
+        "cache": {"folder": str(folder.parent / f"cache-{folder.name}")},
+        "seed": 5,
+        **changes,
+    }
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """What must be equal between runs."""
+    return {
+        "trials": [(t.id, t.params, t.score, [p.fold_scores for p in t.curve], str(t.state)) for t in run.trials],
+        "best": run.best.id,
+        "metrics": {name: (score.value, score.low, score.high) for name, score in run.metrics.items()},
+        "rows": run.summary()["rows"],
+    }
+
+
+def test_a_run_leaves_everything_in_its_folder(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given, when
+    run = Workflow(**settings(cut(frame, tmp_path / "in", 3))).run(tmp_path / "runs")
+    # then
+    names = {item.name for item in run.path.iterdir()}
+    expected = {"workflow.toml", "journal.jsonl", "trials.csv", "model", "metrics.json", "report.html", "versions.json"}
+    assert expected <= names
+    assert "matrices" not in names
+    assert run.status == "done"
+    summary = run.summary()
+    assert summary["partition_reads"] == summary["partitions"] == 3
+    assert summary["rows"]["train"] + summary["rows"]["test"] == len(frame)
+    assert 0.6 < run.metrics["roc_auc"].low < run.metrics["roc_auc"].value < run.metrics["roc_auc"].high <= 1
+    assert (tmp_path / "runs" / "late" / "latest").read_text().strip() == run.path.name
+    assert open_run(tmp_path / "runs" / "late").path == run.path
+    # and the model predicts rows it never saw, with columns in any order
+    fresh = frame.drop(columns="late").sample(20, random_state=1)[["city", "when", "x", "new", "size"]]
+    assert set(run.model.predict(fresh)) <= {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind", "backwards"),
+    [(1, "parquet", False), (8, "parquet", False), (3, "parquet", True), (3, "csv", False)],
+)
+def test_the_result_does_not_depend_on_how_the_table_was_cut(
+    frame: pd.DataFrame, tmp_path: Path, parts: int, kind: str, backwards: bool
+) -> None:
+    # given the same rows in three parts
+    plain = Workflow(**settings(cut(frame, tmp_path / "plain", 3))).run(tmp_path / "runs-plain")
+    # when they are cut, ordered or written otherwise
+    folder = cut(frame, tmp_path / "other", parts, kind=kind, backwards=backwards)
+    other = Workflow(**settings(folder, kind=kind)).run(tmp_path / "runs-other")
+    # then every trial, score and metric is the same
+    assert outcome(other) == outcome(plain)
+
+
+@pytest.mark.parametrize("kind", ["random", "hyperband"])
+def test_the_result_does_not_depend_on_the_cluster(frame: pd.DataFrame, tmp_path: Path, client: Any, kind: str) -> None:
+    # given
+    folder = cut(frame, tmp_path / "in", 3)
+    search = {"random": {"kind": "random", "trials": 3}, "hyperband": {"kind": "hyperband", "max_iter": 3}}[kind]
+    address = {"kind": "address", "address": client.scheduler.address}
+    # when
+    runs = [
+        Workflow(**settings(folder, cluster=cluster, search=search)).run(tmp_path / f"runs{number}")
+        for number, cluster in enumerate(("inline", "threads", address))
+    ]
+    # then
+    assert outcome(runs[0]) == outcome(runs[1]) == outcome(runs[2])
+
+
+def test_a_second_run_over_the_same_files_reads_none_of_them(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given a run
+    folder = cut(frame, tmp_path / "in", 3)
+    Workflow(**settings(folder)).run(tmp_path / "runs")
+    # when another search runs over the same files, which can no longer be read
+    other = settings(folder, search={"kind": "none"}, split={"test": 0.5, "folds": 2})
+    run = Workflow(**other).run(tmp_path / "runs")
+    # then
+    assert run.summary()["partition_reads"] == 0
+    assert run.status == "done"
+
+
+def test_a_finished_run_is_not_run_again_unless_asked(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given
+    workflow = Workflow(**settings(cut(frame, tmp_path / "in", 2)))
+    first = workflow.run(tmp_path / "runs")
+    lines = len(read(first.path / "journal.jsonl"))
+    # when
+    again = workflow.run(tmp_path / "runs")
+    # then
+    assert len(read(again.path / "journal.jsonl")) == lines
+    # when it is asked for anew
+    fresh = workflow.run(tmp_path / "runs", fresh=True)
+    # then the same comes out, and nothing of the old run is counted
+    assert outcome(fresh) == outcome(first)
+    assert not fresh.summary()["resumed"]
+
+
+def test_changed_data_and_other_versions_refuse_to_continue(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that was interrupted after the scan
+    folder = cut(frame, tmp_path / "in", 2)
+    workflow = Workflow(**settings(folder))
+    interrupt_at(monkeypatch, "statistics")
+    with pytest.raises(KeyboardInterrupt):
+        workflow.run(tmp_path / "runs")
+    monkeypatch.undo()
+    assert open_run(tmp_path / "runs" / "late").status == "interrupted"
+    # when a file changes, then
+    pq.write_table(pa.Table.from_pandas(frame.iloc[:700], preserve_index=False), folder / "part0.parquet")
+    with pytest.raises(ChangedDataError, match="--fresh"):
+        workflow.run(tmp_path / "runs")
+    # when a library changes, then
+    from daskflow.workflow import execute
+
+    now = execute.versions()
+    monkeypatch.setattr(execute, "versions", lambda: {**now, "scikit-learn": "0.1"})
+    with pytest.raises(JournalError, match=r"scikit-learn .* -> 0\.1"):
+        workflow.run(tmp_path / "runs")
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """Press Ctrl-C when a stage starts."""
+    from daskflow.workflow import execute
+
+    inner = execute._Execution.stage
+
+    def stage_or_stop(self: Any, name: str) -> Any:
+        if name == stage:
+            raise KeyboardInterrupt
+        return inner(self, name)
+
+    monkeypatch.setattr(execute._Execution, "stage", stage_or_stop)
+
+
+def test_a_bad_candidate_ranks_last_with_its_reason_and_the_rest_goes_on(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given a space in which one penalty does not exist
+    search = {"kind": "grid", "metric": "roc_auc", "space": {"penalty": ["l2", "none at all"], "alpha": [1e-3, 1e-4]}}
+    # when
+    run = Workflow(**settings(cut(frame, tmp_path / "in", 2), search=search)).run(tmp_path / "runs")
+    # then
+    board = run.leaderboard()
+    assert list(board["state"]) == ["finished", "finished", "failed", "failed"]
+    assert board["error"].iloc[-1].startswith("InvalidParameterError")
+    assert run.summary()["trials"]["failed"] == 2
+
+
+def test_when_every_candidate_fails_the_reasons_are_told(frame: pd.DataFrame, tmp_path: Path) -> None:
+    search = {"kind": "grid", "space": {"penalty": ["none at all"]}}
+    with pytest.raises(SearchError, match="All 1 candidates failed"):
+        Workflow(**settings(cut(frame, tmp_path / "in", 1), search=search)).run(tmp_path / "runs")
+    assert open_run(tmp_path / "runs" / "late").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.assign(late=f["late"].where(f.index != 7)), "late"),
+        (lambda f: f.assign(late="yes"), "one"),
+        (lambda f: f.assign(x=f["x"].where(f.index != 7, np.inf)), "x"),
+    ],
+    ids=["target with gaps", "one class", "infinite"],
+)
+def test_a_table_that_cannot_be_learned_from_is_refused_by_a_sentence(
+    frame: pd.DataFrame, tmp_path: Path, change: Any, said: str
+) -> None:
+    with pytest.raises(DaskflowError, match=said):
+        Workflow(**settings(cut(change(frame), tmp_path / "in", 2))).run(tmp_path / "runs")
+
+
+def test_constant_and_empty_columns_are_left_out_and_named(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given
+    table = frame.assign(constant=1.0, nothing=pd.Series(np.nan, index=frame.index))
+    # when
+    run = Workflow(**settings(cut(table, tmp_path / "in", 2))).run(tmp_path / "runs")
+    # then
+    warnings = " ".join(run.record().warnings)
+    assert "constant" in warnings
+    assert "nothing" in warnings
+    assert not {"constant", "nothing"} & set(run.record().feature_names)
+
+
+def test_weights_change_the_model_and_are_no_feature(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given a table in which one class weighs ten times
+    table = frame.assign(w=np.where(frame["late"] == "yes", 10.0, 1.0))
+    folder = cut(table, tmp_path / "in", 2)
+    data = {"kind": "parquet", "path": str(folder / "*.parquet"), "target": "late"}
+    # when
+    weighted = Workflow(**settings(folder, data={**data, "weight": "w"})).run(tmp_path / "weighted")
+    plain = Workflow(**settings(folder, data={**data, "drop": ["w"]})).run(tmp_path / "plain")
+    # then
+    rows = table.drop(columns="late")
+    assert "w" not in weighted.record().feature_names
+    assert (weighted.model.predict(rows) == "yes").mean() > (plain.model.predict(rows) == "yes").mean() + 0.1
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from daskflow.workflow import Workflow
+if __name__ == "__main__":
+    Workflow.from_toml(Path(sys.argv[1])).run(sys.argv[2])
+"""
+
+
+def start(folder: Path, runs: Path) -> subprocess.Popen[bytes]:
+    """Run the workflow in a process group of its own."""
+    (folder / "child.py").write_text(CHILD)
+    return subprocess.Popen(
+        [sys.executable, str(folder / "child.py"), str(folder / "flow.toml"), str(runs)],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("search", ["random", "hyperband"])
+def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_path: Path, search: str) -> None:
+    # given an undisturbed run
+    folder = cut(frame, tmp_path / "in", 3)
+    kinds = {
+        "random": {"kind": "random", "trials": 40, "metric": "roc_auc"},
+        "hyperband": {"kind": "hyperband", "max_iter": 27, "metric": "roc_auc"},
+    }
+    tables = settings(folder, search=kinds[search], cluster={"kind": "threads", "workers": 2})
+    workflow = Workflow(**tables)
+    whole = workflow.run(tmp_path / "whole")
+    # when another one of the same is killed ten times at random moments
+    from daskflow.workflow import toml
+
+    (tmp_path / "flow.toml").write_bytes(toml.write(workflow.dump()))
+    journal = tmp_path / "killed" / "late" / workflow.id / "journal.jsonl"
+    random.seed(11)
+    kills = 0
+    for _ in range(60):
+        before = len(read(journal)) if journal.exists() else 0
+        process = start(tmp_path, tmp_path / "killed")
+        more = random.randint(1, 25)
+        deadline = time.monotonic() + 90
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and kills < 10 and len(read(journal)) >= before + more:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.01)  # polls a file of another process
+        if process.wait() == 0:
+            break
+    killed = open_run(tmp_path / "killed" / "late")
+    # then it ends the same, and no finished unit ran twice
+    assert kills >= 5
+    assert killed.status == "done"
+    assert outcome(killed) == outcome(whole)
+    units = [(r["trial"], r["fold"], r["resource"]) for r in read(journal) if r["record"] == "unit"]
+    assert len(units) == len(set(units))
+    assert killed.summary()["resumed"]
+    assert killed.summary()["trials"]["repeated_units"] <= 4 * kills
+    assert json.dumps(killed.summary(), allow_nan=False)
+
+
+def test_the_public_names_make_a_whole_workflow_from_a_dataframe(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given a DataFrame the user has
+    source = flow.sources.Frame(frame=frame, target="late", npartitions=3)
+    workflow = flow.Workflow(
+        data=source,
+        model=flow.models.Logistic(),
+        search="none",
+        cluster=flow.clusters.Inline(),
+        split=flow.Split(kind="stratified", test=0.2, folds=2),
+        cache={"folder": str(tmp_path / "cache")},
+    )
+    # when
+    run = workflow.run(tmp_path / "runs")
+    # then
+    assert run.metrics["roc_auc"].value > 0.6
