@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -50,7 +51,7 @@ def cut(frame: pd.DataFrame, folder: Path, parts: int, *, kind: str = "parquet",
     folder.mkdir(parents=True)
     rows = frame.iloc[::-1] if backwards else frame
     edges = np.linspace(0, len(rows), parts + 1).astype(int)
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
         piece = rows.iloc[low:high]
         if kind == "parquet":
             pq.write_table(pa.Table.from_pandas(piece, preserve_index=False), folder / f"part{number}.parquet")
