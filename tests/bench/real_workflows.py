@@ -2,8 +2,8 @@
 
     python tests/bench/real_workflows.py FOLDER_OF_TABLES [NAME ...]
 
-FOLDER_OF_TABLES holds ``credit_default``, ``kdd99_intrusion``, ``uk_used_cars`` and ``pjm_energy_hourly``. The workflow runs
-first; then its rows are handed to scikit-learn with the segments of its split, and a ColumnTransformer (SimpleImputer,
+FOLDER_OF_TABLES holds ``credit_default``, ``kdd99_intrusion``, ``uk_used_cars`` and ``pjm_energy_hourly``. The
+workflow runs first; then its rows are handed to scikit-learn with the segments of its split, and a ColumnTransformer (SimpleImputer,
 StandardScaler, OneHotEncoder) with the same estimator goes through the same candidates by GridSearchCV over the same
 folds, in one process. For Hyperband, which has no counterpart there, scikit-learn fits the winner's parameters and the
 family's defaults by ``fit`` to convergence, and the better on the validation rows is tested.
@@ -127,7 +127,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(TABLES))
     asked = parser.parse_args()
     print(
-        "| workflow | metric | daskflow (95 % interval) | scikit-learn | daskflow s | scikit-learn s |\n|---|---|---|---|---|---|"
+        "| workflow | metric | daskflow (95 % interval) | scikit-learn | daskflow s | scikit-learn s |\n"
+        "|---|---|---|---|---|---|"
     )
     for name in asked.names:
         with tempfile.TemporaryDirectory() as folder:
@@ -140,8 +141,8 @@ def main() -> None:
             score = run.metrics[str(workflow.search.metric)]
             peer, seconds = plain(workflow, run, cache)
             print(
-                f"| {name} | {workflow.search.metric} | {score.value:.4f} ({score.low:.4f} to {score.high:.4f}) | {peer:.4f} "
-                f"| {run.summary()['seconds']:.0f} | {seconds:.0f} |"
+                f"| {name} | {workflow.search.metric} | {score.value:.4f} ({score.low:.4f} to {score.high:.4f}) "
+                f"| {peer:.4f} | {run.summary()['seconds']:.0f} | {seconds:.0f} |"
             )
             sys.stdout.flush()
 
