@@ -3,10 +3,11 @@
     python tests/bench/real_workflows.py FOLDER_OF_TABLES [NAME ...]
 
 FOLDER_OF_TABLES holds ``credit_default``, ``kdd99_intrusion``, ``uk_used_cars`` and ``pjm_energy_hourly``. The
-workflow runs first; then its rows are handed to scikit-learn with the segments of its split, and a ColumnTransformer (SimpleImputer,
-StandardScaler, OneHotEncoder) with the same estimator goes through the same candidates by GridSearchCV over the same
-folds, in one process. For Hyperband, which has no counterpart there, scikit-learn fits the winner's parameters and the
-family's defaults by ``fit`` to convergence, and the better on the validation rows is tested.
+workflow runs first; then its rows are handed to scikit-learn with the segments of its split, and a ColumnTransformer
+(SimpleImputer, StandardScaler, OneHotEncoder) with the same estimator goes through the same candidates by
+GridSearchCV over the same folds, in one process. For Hyperband, which has no counterpart there, scikit-learn fits the
+winner's parameters and the family's defaults by ``fit`` to convergence, and the better on the validation rows is
+tested.
 """
 
 from __future__ import annotations
