@@ -188,12 +188,14 @@ class ClientExecutor:
                 ) from error
             if not isinstance(error, Exception):
                 raise
-            return Outcome(key=key, error=_in_words(error), exception=error, traceback=text)
+            words = _in_words(error)
+            exception = ClusterError(f"{key}: {words}") if type(error).__name__ == "KilledWorker" else error
+            return Outcome(key=key, error=words, exception=exception, traceback=text)
         raise AssertionError(f"unit {key} is {future.status} without an error")
 
     def kept(self, key: str) -> Any:
-        """Fetch what a unit kept."""
-        return self._client.submit(_first, self._kept[key], pure=False).result()
+        """Fetch what a unit kept; no task of its own, so it does not wait behind others."""
+        return self._kept[key].result()[0]
 
     def cancel(self) -> None:
         """Drop what has not finished, and what was kept."""
@@ -222,7 +224,7 @@ def _in_words(error: Exception) -> str:
     if type(error).__name__ == "KilledWorker":
         return (
             "KilledWorker: the workers that ran it died, one after the other (out of memory, a crash in native "
-            "code, or killed from outside)"
+            "code, or killed from outside). Give workers more memory, or make partitions and blocks smaller."
         )
     return f"{type(error).__name__}: {error}"
 

@@ -1,0 +1,41 @@
+"""Everything in the calling thread: for debuggers, small tables and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal
+
+from daskflow.clusters import Cluster
+from daskflow.clusters.loopback import in_process
+from daskflow.core.protocols import Connection
+from daskflow.data.execution import InlineExecutor
+
+
+class Inline(Cluster):
+    """No cluster at all: units run one after the other in the calling thread, where a debugger sees them.
+
+    Examples
+    --------
+    >>> with Inline().open() as connection:
+    ...     connection.description, connection.client
+    ('inline: one unit after the other, in this thread', None)
+    """
+
+    kind: Literal["inline"] = "inline"
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Yield an executor of this thread; there is nothing to start or to close."""
+        return self._open()
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        executor = InlineExecutor()
+        try:
+            yield Connection(executor, description="inline: one unit after the other, in this thread")
+        finally:
+            executor.cancel()
+
+    def client(self) -> AbstractContextManager[Any]:
+        """Yield a ``distributed.Client`` of one thread in this process, for code that wants one."""
+        return in_process(threads=1)

@@ -1,0 +1,79 @@
+"""Worker processes on this machine: the default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal
+
+from dask.system import CPU_COUNT
+from dask.utils import format_bytes, parse_bytes
+from distributed.system import MEMORY_LIMIT
+from pydantic import Field, field_validator
+
+from daskflow.clusters import Cluster
+from daskflow.clusters.loopback import dashboard_of, in_processes
+from daskflow.core.protocols import Connection
+from daskflow.data.execution import ClientExecutor
+
+
+class Local(Cluster):
+    """Worker processes on this machine, on the loopback address only.
+
+    A worker that dies is started again and its units go to the others; all of them end with this process.
+
+    Attributes
+    ----------
+    workers : int
+        Processes; default: the processors this process may use.
+    cores : int
+        Threads per worker, each running one unit at a time.
+    memory : str
+        Limit per worker such as ``"4 GiB"``: at 60 % a worker writes to disk, at 95 % it is ended. ``"auto"`` is an
+        equal share of this machine's (or container's) memory, at most; ``"none"`` (in Python also None) is no limit.
+    """
+
+    kind: Literal["local"] = "local"
+    workers: int = Field(default=CPU_COUNT, ge=1)
+    cores: int = Field(default=1, ge=1)
+    memory: str = "auto"
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _memory_is_a_size(cls, value: Any) -> Any:
+        """Take sizes in words or in bytes."""
+        if value is None:
+            return "none"
+        text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+        if text in ("auto", "none"):
+            return text
+        try:
+            size = parse_bytes(text) if text else 0
+        except ValueError:
+            size = 0
+        if size < 2**20:
+            raise ValueError("should be a size of at least 1 MiB such as '4 GiB', or 'auto', or 'none'")
+        return text
+
+    @property
+    def memory_bytes(self) -> int:
+        """Limit per worker; 0 for none."""
+        if self.memory == "none":
+            return 0
+        share = MEMORY_LIMIT // self.workers
+        return int(share) if self.memory == "auto" else int(parse_bytes(self.memory))
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Start the processes and wait for all of them; ClusterError when they do not come."""
+        return self._open()
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        with in_processes(workers=self.workers, cores=self.cores, memory_bytes=self.memory_bytes) as client:
+            yield Connection(ClientExecutor(client), client, dashboard_of(client), self._describe())
+
+    def _describe(self) -> str:
+        """Such as ``local: 2 workers x 1 core, 4.00 GiB each``."""
+        memory = f"{format_bytes(self.memory_bytes)} each" if self.memory_bytes else "memory not limited"
+        workers, cores = "workers" if self.workers > 1 else "worker", "cores" if self.cores > 1 else "core"
+        return f"local: {self.workers} {workers} x {self.cores} {cores}, {memory}"

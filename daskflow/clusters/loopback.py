@@ -1,0 +1,96 @@
+"""Dask clusters of this machine that listen on the loopback address only, and close without hanging."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Worker
+
+from daskflow.core.errors import ClusterError
+
+HOST = "127.0.0.1"
+CLOSE_SECONDS = 15
+"""A cluster that has not closed by then is left behind: its processes end with this one."""
+
+CONFIG = {
+    # Empty means the page's own address, localhost and the port that was bound. Dask's default "*" lets any web page
+    # that the user's browser shows read the dashboard through a websocket.
+    "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin": [],
+    # Dask closes the nanny of a worker that is away for 15 s, and starts no other; on a busy machine a worker that
+    # was killed takes longer to come back, and the cluster would end without workers.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+    # Libraries read these when they are loaded, so they must stand before the worker's interpreter starts. A variable
+    # of the user's own environment wins, as always with Dask.
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "OMP_WAIT_POLICY": "passive",
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        "MALLOC_TRIM_THRESHOLD_": 65536,
+    },
+}
+
+
+@contextmanager
+def in_process(*, threads: int) -> Iterator[Client]:
+    """Yield the client of one Dask worker in this process; ClusterError when it does not start."""
+    with _opened(
+        processes=False,
+        n_workers=1,
+        threads_per_worker=threads,
+        memory_limit=0,
+        # A worker without a port of its own has no host to copy either: its pages would listen on every interface.
+        worker_dashboard_address=f"{HOST}:0",
+    ) as client:
+        yield client
+
+
+@contextmanager
+def in_processes(*, workers: int, cores: int, memory_bytes: int) -> Iterator[Client]:
+    """Yield the client of worker processes that end with this one; ClusterError when they do not start."""
+    with _opened(
+        processes=True,
+        n_workers=workers,
+        threads_per_worker=cores,
+        memory_limit=memory_bytes,
+        host=HOST,
+        preload=["daskflow.clusters.preload"],
+    ) as client:
+        yield client
+
+
+@contextmanager
+def _opened(**options: Any) -> Iterator[Client]:
+    """Start a LocalCluster, yield its client, and close both."""
+    with dask.config.set(CONFIG):
+        try:
+            cluster = LocalCluster(dashboard_address=f"{HOST}:0", silence_logs=logging.ERROR, **options)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise ClusterError(
+                f"No cluster could be started on this machine: {error}. "
+                "With --on inline everything runs in this process, without a cluster."
+            ) from error
+        try:
+            client = Client(cluster, set_as_default=False)
+            try:
+                yield client
+            finally:
+                with suppress(TimeoutError, OSError):
+                    client.close(timeout=CLOSE_SECONDS)
+        finally:
+            with suppress(TimeoutError, OSError):
+                for worker in cluster.workers.values():
+                    if isinstance(worker, Worker):  # in this process: a unit that still runs cannot be ended
+                        cluster.sync(worker.close, executor_wait=False, callback_timeout=CLOSE_SECONDS)
+                cluster.close(timeout=CLOSE_SECONDS)
+
+
+def dashboard_of(client: Client) -> str | None:
+    """Return the address of Dask's dashboard by the name its websocket accepts; None when there is none."""
+    services = client.cluster.scheduler.services if client.cluster is not None else {}
+    server = services.get("dashboard")
+    return f"http://localhost:{server.port}/status" if server is not None else None
