@@ -166,7 +166,7 @@ def resolve(path: str) -> type:
 
 
 def missing_methods(cls: type) -> list[str]:
-    """Name the methods an estimator needs and this class lacks (the class: an object may have them only once fitted)."""
+    """Name the methods an estimator needs and this class lacks ; an object may have them only once fitted."""
     return [name for name in NEEDED if not hasattr(cls, name)]
 
 
