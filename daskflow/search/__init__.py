@@ -52,6 +52,7 @@ ESTIMATORS = {
     "GridSearchCV": "grid_search",
     "RandomizedSearchCV": "grid_search",
     "IncrementalSearchCV": "incremental_search",
+    "InverseDecaySearchCV": "incremental_search",
     "SuccessiveHalvingSearchCV": "incremental_search",
     "HyperbandSearchCV": "incremental_search",
 }

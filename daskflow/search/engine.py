@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from daskflow.core.errors import SearchError
+from daskflow.core.errors import ClusterError, SearchError, StorageError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.core.results import Point, SearchResult, Trial, TrialState
@@ -31,11 +31,21 @@ class Work(Protocol):
     def greater_is_better(self) -> bool:
         """Its direction."""
 
-    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
+    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit | Sequence[Unit]:
         """The unit that brings a model from `start` to `stop` resource and scores it; its answer is an Answer.
 
         Its key is ``unit_key(candidate.trial, fold, stop)``; what it keeps is forgotten once the next rung is done.
+        Of several units the last is that one; those before it prepare what it takes over by ``Kept``. They never
+        raise (they hand a failure on), and whoever made them releases what they keep.
         """
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """Work that leaves files behind: it hears of each unit once its record is written."""
+
+    def recorded(self, trial: str, fold: int, resource: int, details: Mapping[str, Any]) -> None:
+        """A unit, of this invocation or an earlier one, is on record with the details of its answer."""
 
 
 def unit_key(trial: str, fold: int, resource: int) -> str:
@@ -85,6 +95,10 @@ class _Rung:
     start: int
     folds: dict[int, dict[str, Any]] = field(default_factory=dict)
 
+    def needed(self, n_folds: int) -> int:
+        """How many folds decide: all, or those up to the first that failed."""
+        return min((fold + 1 for fold, record in self.folds.items() if "error" in record), default=n_folds)
+
 
 def run(
     policy: Policy,
@@ -121,6 +135,8 @@ def run(
     ------
     SearchError
         When there is no candidate, or every one failed.
+    StorageError, ClusterError
+        What ends a run instead of a candidate: a full disk, a lost scheduler.
     """
     search = _Search(policy, work, executor, recorder or Memory(), listener)
     search.remember(earlier)
@@ -160,6 +176,13 @@ class _Search:
                 self.begun.add(key)
             else:
                 self.known[key] = dict(record)
+                self.keep(record)
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Tell the work that a unit is on record."""
+        if "error" not in record and isinstance(self.work, Keeping):
+            place = str(record["trial"]), int(record["fold"]), int(record["resource"])
+            self.work.recorded(*place, record["details"])
 
     def loop(self) -> None:
         """Ask, submit, wait, tell; until nothing is left."""
@@ -170,16 +193,18 @@ class _Search:
                 outcome = self.executor.next()
                 if outcome is not None:
                     self.finish(outcome)
-                self.complete()
-            elif not self.waiting and not self.complete() and not self.rungs:
+            elif not self.waiting and not self.rungs:
                 requests = self.policy.ask()
                 if not requests:
                     return
                 self.take(requests)
 
     def take(self, requests: Iterable[Request]) -> None:
-        """Make a rung of each request and queue the folds that are not known yet."""
+        """Make a rung of each request and queue the folds that are not known yet; a failed trial stays failed."""
         for request in requests:
+            if self.trials[request.trial].state is TrialState.FAILED:
+                self.policy.tell(request, math.nan)
+                continue
             rung = _Rung(request, self.trials[request.trial].resource)
             self.rungs[request.trial] = rung
             for fold in range(self.work.n_folds):
@@ -188,14 +213,14 @@ class _Search:
                     rung.folds[fold] = record
                 else:
                     self.waiting.append((request.trial, fold))
-        self.complete()
+            self.settle(request.trial)
 
     def submit(self) -> None:
         """Keep the workers busy, with little in stock so that a decision takes effect soon."""
         while self.waiting and self.executor.pending < 2 * self.executor.slots:
             trial, fold = self.waiting.popleft()
             rung = self.rungs.get(trial)
-            if rung is None or self.has_failed(rung):
+            if rung is None or fold >= rung.needed(self.work.n_folds):
                 continue
             key = (trial, fold, rung.request.resource)
             if key in self.begun:
@@ -204,14 +229,18 @@ class _Search:
                 {"record": "start", "trial": trial, "fold": fold, "resource": rung.request.resource},
                 durable=False,
             )
-            unit = self.work.unit(self.candidates[trial], fold, rung.start, rung.request.resource)
-            self.flying[unit.key] = (trial, fold)
-            self.executor.submit(unit)
+            made = self.work.unit(self.candidates[trial], fold, rung.start, rung.request.resource)
+            units = [made] if isinstance(made, Unit) else list(made)
+            self.flying[units[-1].key] = (trial, fold)
+            for unit in units:
+                self.executor.submit(unit)
             if self.trials[trial].state is TrialState.WAITING:
                 self.change(trial, state=TrialState.RUNNING)
 
     def finish(self, outcome: Outcome) -> None:
-        """Record a unit's outcome."""
+        """Record a unit's outcome; those of units that only prepared another are not recorded."""
+        if outcome.key not in self.flying:
+            return
         trial, fold = self.flying.pop(outcome.key)
         rung = self.rungs[trial]
         record: dict[str, Any] = {
@@ -226,39 +255,40 @@ class _Search:
         }
         if outcome.error is None:
             answer: Answer = outcome.value
-            record |= {"metrics": dict(answer.metrics), "details": dict(answer.details)}
-            if math.isnan(answer.metrics[self.work.metric]):
-                record["error"] = f"{self.work.metric} is not a number"
+            metrics = {name: _number(value) for name, value in answer.metrics.items()}
+            record |= {"metrics": metrics, "details": dict(answer.details)}
+            if math.isnan(metrics[self.work.metric]):
+                record["error"] = f"{self.work.metric} is not a finite number ({answer.metrics[self.work.metric]})"
+        elif isinstance(outcome.exception, StorageError | ClusterError):
+            raise outcome.exception
         else:
             record["error"] = outcome.error
         self.recorder.append(record)
+        self.keep(record)
         rung.folds[fold] = record
         if rung.start:
             self.executor.release([unit_key(trial, fold, rung.start)])
+        self.settle(trial)
 
-    def has_failed(self, rung: _Rung) -> bool:
-        """Whether a fold of the rung failed."""
-        return any("error" in record for record in rung.folds.values())
+    def settle(self, trial: str) -> None:
+        """Close a trial's rung once the folds that decide are in and none of its folds runs.
 
-    def complete(self) -> bool:
-        """Close the rungs with every fold in, and those that failed once none of their folds runs; was there one?"""
-        busy = {trial for trial, _ in self.flying.values()}
-        ready = [
-            rung
-            for trial, rung in self.rungs.items()
-            if trial not in busy and (len(rung.folds) == self.work.n_folds or self.has_failed(rung))
-        ]
-        for rung in ready:
+        The first fold that failed, by number, speaks for the rung and later folds don't count, so that the outcome
+        is the same whatever the order in which folds end.
+        """
+        rung = self.rungs.get(trial)
+        if rung is None or any(trial == flying for flying, _ in self.flying.values()):
+            return
+        if all(fold in rung.folds for fold in range(rung.needed(self.work.n_folds))):
             self.close(rung)
-        return bool(ready)
 
     def close(self, rung: _Rung) -> None:
         """Tell the policy what a rung came to."""
         trial = rung.request.trial
         del self.rungs[trial]
-        records = [rung.folds[fold] for fold in sorted(rung.folds)]
+        records = [rung.folds[fold] for fold in range(rung.needed(self.work.n_folds))]
         failed = next((str(record["error"]) for record in records if "error" in record), "")
-        values = [math.nan if (v := r.get("metrics", {}).get(self.work.metric)) is None else float(v) for r in records]
+        values = [_number(record.get("metrics", {}).get(self.work.metric)) for record in records]
         score = math.nan if failed else statistics.fmean(values)
         point = Point(
             resource=rung.request.resource,
@@ -332,4 +362,5 @@ class _Search:
 
 
 def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+    """A metric as the journal can give it back: not-a-number for what is missing or infinite."""
+    return math.nan if value is None or not math.isfinite(value) else float(value)
