@@ -1,0 +1,49 @@
+"""The workflows that ship reach the scores they promise, on the real tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daskflow.workflow import Workflow
+
+FOLDER = Path(__file__).resolve().parents[1] / "workflows"
+EXPECTED = {
+    "credit_default": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
+    "intrusion": ("kdd99_intrusion/*.parquet", "f1", 0.5, 0.9),
+    "used_cars": ("uk_used_cars/*.csv.gz", "r2", 0.94, 0.98),
+    "energy_load": ("pjm_energy_hourly/PJME_hourly.csv.gz", "rmse", 3_000, 4_200),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
+def test_each_workflow_has_a_script_that_says_the_same(name: str) -> None:
+    script = (FOLDER / f"{name}.py").read_text()
+    workflow = Workflow.from_toml(FOLDER / f"{name}.toml")
+    assert f'name="{workflow.name}"' in script
+    assert f'metric="{workflow.search.metric}"' in script
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_real_workflow_reaches_its_score(name: str, shared_data: Path, tmp_path: Path) -> None:
+    # given the workflow over the real table
+    path, metric, low, high = EXPECTED[name]
+    workflow = Workflow.from_toml(
+        FOLDER / f"{name}.toml", {"data.path": str(shared_data / path), "cache.folder": str(tmp_path)}
+    )
+    # when
+    run = workflow.run(tmp_path / "runs")
+    # then
+    assert low <= run.metrics[metric].value <= high
+    assert run.summary()["partition_reads"] == run.summary()["partitions"]
+
+
+@pytest.mark.slow
+def test_the_workflow_without_a_download_runs(tmp_path: Path) -> None:
+    workflow = Workflow.from_toml(FOLDER / "generated.toml", {"cache.folder": str(tmp_path)})
+    run = workflow.run(tmp_path / "runs")
+    assert run.metrics["roc_auc"].value > 0.75
+    assert run.report_path.stat().st_size < 4 * 2**20
