@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,9 @@ class MetricSettings(Protocol):
     @property
     def needs(self) -> str:
         """``labels`` (y_pred), ``scores`` (probabilities or decision values) or ``probabilities``."""
+
+    def for_task(self, task: str, n_classes: int = 0) -> Self:
+        """The same metric, sure of the classes that the rows it is given may lack."""
 
     def score(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         """Value on arrays; y_true holds class codes 0..k-1 or numbers."""

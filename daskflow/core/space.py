@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
@@ -45,12 +46,13 @@ class LogUniform:
 
     def rvs(self, size: Any = None, random_state: Any = None) -> Any:
         """Draw one value."""
-        return math.exp(random_state.uniform(math.log(self.low), math.log(self.high)))
+        drawn = math.exp(random_state.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)  # the exponential of a logarithm may lie an ulp outside
 
 
 @dataclass(frozen=True, slots=True)
 class QUniform:
-    """Uniform on [low, high], rounded to multiples of q above low; integers when all three are."""
+    """One of low, low + q, low + 2 q... up to high, each as likely; integers when all three are."""
 
     low: float
     high: float
@@ -58,7 +60,7 @@ class QUniform:
 
     def rvs(self, size: Any = None, random_state: Any = None) -> Any:
         """Draw one value."""
-        steps = round((self.high - self.low) / self.q)
+        steps = math.floor((self.high - self.low) / self.q + 1e-9)
         return self.low + self.q * int(random_state.randint(0, steps + 1))
 
 
@@ -126,29 +128,66 @@ def parameter(value: Any, where: str = "") -> Any:
         word, numbers = next(iter(value.items()))
         if word not in DISTRIBUTIONS:
             raise SettingsError([Problem(where, f"no such distribution: '{word}'{nearest(str(word), DISTRIBUTIONS)}")])
-        try:
-            drawn = DISTRIBUTIONS[word](*numbers)
-        except (TypeError, SettingsError) as error:
-            names = ", ".join(f.name for f in fields(DISTRIBUTIONS[word]))
-            raise SettingsError([Problem(where, f"{word} takes [{names}] (found {numbers!r:.80}: {error})")]) from None
-        if word != "normal" and not drawn.low < drawn.high:
-            raise SettingsError([Problem(where, f"{word} needs low < high (found {numbers!r})")])
-        return drawn
+        names = [f.name for f in fields(DISTRIBUTIONS[word])]
+        if not isinstance(numbers, list | tuple) or len(numbers) != len(names):
+            raise SettingsError([Problem(where, f"{word} takes [{', '.join(names)}] (found {numbers!r:.80})")])
+        wrong = _wrong_numbers(word, dict(zip(names, numbers, strict=True)))
+        if wrong:
+            raise SettingsError([Problem(where, f"{word} needs {wrong} (found {numbers!r:.80})")])
+        return DISTRIBUTIONS[word](*numbers)
     if isinstance(value, Distribution):
+        word = next((word for word, cls in DISTRIBUTIONS.items() if type(value) is cls), "")
+        wrong = (
+            _wrong_numbers(word, {f.name: getattr(value, f.name) for f in fields(DISTRIBUTIONS[word])}) if word else ""
+        )
+        if wrong:
+            raise SettingsError([Problem(where, f"{word} needs {wrong} (found {value})")])
         return value
-    if isinstance(value, list | tuple):
+    if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1:  # an array or a pandas column
+        value = value.tolist()
+    if isinstance(value, list | tuple | range):
         if not value:
             raise SettingsError([Problem(where, "is an empty list: there is nothing to choose from")])
         return list(value)
     return [value]
 
 
+def _wrong_numbers(word: str, given: Mapping[str, Any]) -> str:
+    """Say what a distribution's numbers lack; empty when they are right."""
+    numbers = list(given.values())
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers):
+        return "finite numbers"
+    if word == "randint" and not all(isinstance(n, int) for n in numbers):
+        return "whole numbers"
+    if "low" in given and not given["low"] < given["high"]:
+        return "low < high"
+    if word == "loguniform" and given["low"] <= 0:
+        return "low > 0"
+    if given.get("q", 1) <= 0:
+        return "q > 0"
+    return "std > 0" if given.get("std", 1) <= 0 else ""
+
+
 def describe(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a space as plain values: the TOML way of writing it."""
+    """Return a space as plain values: the TOML way of writing it; other distributions as their text.
+
+    Examples
+    --------
+    >>> describe({"alpha": LogUniform(0.1, 1.0), "penalty": ["l1", "l2"]})
+    {'alpha': {'loguniform': [0.1, 1.0]}, 'penalty': ['l1', 'l2']}
+    """
+    return {name: _described(value) for name, value in space.items()}
+
+
+def _described(value: Any) -> Any:
+    """One parameter; the same text in every process, so without an object's place in memory."""
     words = {cls: word for word, cls in DISTRIBUTIONS.items()}
-    return {
-        name: {words[type(value)]: [getattr(value, f.name) for f in fields(value)]}
-        if type(value) in words
-        else (list(value) if isinstance(value, list | tuple) else repr(value))
-        for name, value in space.items()
-    }
+    if type(value) in words:
+        return {words[type(value)]: [getattr(value, f.name) for f in fields(value)]}
+    if isinstance(value, list | tuple):
+        return list(value)
+    family = getattr(getattr(value, "dist", None), "name", None)  # a frozen distribution of scipy.stats
+    if family is None:
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    options = [*map(repr, value.args), *(f"{name}={option!r}" for name, option in sorted(value.kwds.items()))]
+    return f"scipy.stats.{family}({', '.join(options)})"

@@ -37,6 +37,11 @@ class Search(Settings):
         """Whether candidates are judged before they saw their last block."""
         return False
 
+    @property
+    def resource(self) -> int:
+        """The most that one candidate can get: ``max_iter``, or 1 where a fit is whole."""
+        return 1
+
     def policy(self, space: Mapping[str, Any], *, seed: int) -> Policy:
         """Draw the candidates from a space of lists and distributions."""
         raise NotImplementedError

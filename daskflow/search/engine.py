@@ -337,10 +337,14 @@ class _Search:
 
     def result(self) -> SearchResult:
         """Name the states at the end, and the best."""
-        most = max(trial.resource for trial in self.trials.values())
+        most: dict[int | None, int] = {}
+        for name, trial in self.trials.items():
+            bracket = self.candidates[name].bracket
+            most[bracket] = max(most.get(bracket, 0), trial.resource)
         for name, trial in self.trials.items():
             if trial.state is not TrialState.FAILED:
-                state = TrialState.FINISHED if trial.resource == most else TrialState.STOPPED
+                whole = trial.resource == most[self.candidates[name].bracket]
+                state = TrialState.FINISHED if whole else TrialState.STOPPED
                 self.trials[name] = replace(trial, state=state)
         trials = tuple(self.trials.values())
         found = SearchResult(

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -44,7 +46,7 @@ class Policy(Protocol):
 
     @property
     def candidates(self) -> Sequence[Candidate]:
-        """Every candidate, drawn up front."""
+        """Every candidate, drawn before the first fit."""
 
     def ask(self) -> Sequence[Request]:
         """Requests that may start now; each is given once. Empty while answers are awaited, and at the end."""
@@ -95,6 +97,10 @@ class Adaptive:
     _started: bool = False
     _ended: bool = False
 
+    def __post_init__(self) -> None:
+        """Number the trials as dask-ml does."""
+        self._numbers = {candidate.trial: number for number, candidate in enumerate(self.candidates)}
+
     def ask(self) -> Sequence[Request]:
         """The requests of the next rung once every answer of this one is in."""
         if self._ended or self._awaited:
@@ -106,7 +112,8 @@ class Adaptive:
         for meta in sorted(self._new, key=lambda new: int(new["model_id"])):
             self._info[meta["model_id"]].append(meta)
         self._new = []
-        calls = {int(number): int(more) for number, more in self.additional_calls(self._info).items()}
+        with np.errstate(invalid="ignore"):  # the rule subtracts scores, and a failure is minus infinity
+            calls = {int(number): int(more) for number, more in self.additional_calls(self._info).items()}
         self._info = {number: history for number, history in self._info.items() if number in calls}
         if not any(calls.values()):
             self._ended = True
@@ -125,7 +132,7 @@ class Adaptive:
 
     def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
         """Collect an answer; the rule sees a failure as minus infinity."""
-        number = next(i for i, candidate in enumerate(self.candidates) if candidate.trial == request.trial)
+        number = self._numbers[request.trial]
         self._awaited.discard(number)
         self._new.append(
             {
@@ -146,6 +153,10 @@ class SideBySide:
 
     parts: Sequence[Policy]
 
+    def __post_init__(self) -> None:
+        """Remember whose trial is whose."""
+        self._owners = {candidate.trial: part for part in self.parts for candidate in part.candidates}
+
     @property
     def candidates(self) -> Sequence[Candidate]:
         """Candidates of all parts, in order."""
@@ -157,5 +168,4 @@ class SideBySide:
 
     def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
         """Tell the part the trial belongs to."""
-        owner = next(part for part in self.parts if any(c.trial == request.trial for c in part.candidates))
-        owner.tell(request, score, seconds)
+        self._owners[request.trial].tell(request, score, seconds)

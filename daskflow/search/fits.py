@@ -1,0 +1,223 @@
+"""Fits: one unit brings one candidate's model of one fold to a resource and scores it; the winner is fitted at last."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskflow.core.errors import DataError
+from daskflow.core.journal import write_atomically
+from daskflow.core.protocols import MetricSettings, ModelSettings, Unit
+from daskflow.core.results import Trial
+from daskflow.data.predictions import Predictions, predict
+from daskflow.search import Search, snapshots
+from daskflow.search.engine import Answer, unit_key
+from daskflow.search.policies import Candidate
+from daskflow.search.training import Training, takes_weight, way_of
+
+if TYPE_CHECKING:
+    from daskflow.data.matrices import Matrices, MatrixPart
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a unit needs to know: the matrices, how to train on them, and how to score.
+
+    Attributes
+    ----------
+    training : Training
+        How.
+    matrices : Matrices
+        Of every fold.
+    metrics : sequence of MetricSettings
+        All that are computed.
+    metric : str
+        Name of the one that ranks: a candidate without it fails.
+    folder : Path
+        Of the snapshots.
+    """
+
+    training: Training
+    matrices: Matrices
+    metrics: Sequence[MetricSettings]
+    metric: str
+    folder: Path
+
+    def snapshot(self, trial: str, fold: int, resource: int) -> Path:
+        """Where the model of a trial's fold is kept at a resource."""
+        return self.folder / f"{trial}-{fold}-{resource}.pkl"
+
+
+@dataclass
+class MatrixWork:
+    """Units of a search over matrices; see `search.engine.Work`.
+
+    Parameters
+    ----------
+    model : ModelSettings
+        The family.
+    task : str
+        binary, multiclass or regression.
+    n_classes : int
+        0 for regression.
+    matrices : Matrices
+        Of every fold; on a folder that all workers see.
+    metrics : sequence of MetricSettings
+        Computed for each fit on the fold's validation rows.
+    metric : str
+        The name among them that ranks.
+    seed : int
+        The workflow's.
+    snapshots : Path
+        Folder for models between two rungs; must exist, and all workers must see it.
+    search : Search
+        Whether it stops early, and how much resource there is.
+
+    Warns
+    -----
+    UserWarning
+        When the rows have weights and the estimator cannot be given any.
+    """
+
+    model: ModelSettings
+    task: str
+    n_classes: int
+    matrices: Matrices
+    metrics: Sequence[MetricSettings]
+    metric: str
+    seed: int
+    snapshots: Path
+    search: Search
+    _hashes: dict[tuple[str, int], dict[int, str]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Decide what resource means for this model."""
+        way = way_of(self.model, self.task, stops_early=self.search.stops_early)
+        self.training = Training(self.model, self.task, self.n_classes, self.seed, way, self.search.resource)
+        settled = [metric.for_task(self.task, self.n_classes) for metric in self.metrics]
+        self._ranking = next(metric for metric in settled if metric.name == self.metric)
+        self._fit = Fit(self.training, self.matrices, settled, self.metric, self.snapshots)
+        estimator = self.model.estimator(self.task, {}, None)
+        if self.matrices.fold(0).train.is_weighted and not takes_weight(estimator, way):
+            warnings.warn(
+                f"{type(estimator).__name__} takes no weights: they count in its scores, not in its fits. "
+                "Choose another model, or leave data.weight out.",
+                stacklevel=2,
+            )
+
+    @property
+    def n_folds(self) -> int:
+        """Models per candidate."""
+        return len(self.matrices.folds)
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Direction of the metric that ranks."""
+        return self._ranking.greater_is_better
+
+    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
+        """The unit that brings a model from `start` to `stop` and scores it."""
+        sha256 = self._hashes.get((candidate.trial, fold), {}).get(start)
+        return Unit(unit_key(candidate.trial, fold, stop), fit, (self._fit, candidate, fold, start, stop, sha256))
+
+    def recorded(self, trial: str, fold: int, resource: int, details: Mapping[str, Any]) -> None:
+        """Remember the snapshot's hash, and remove the snapshots it supersedes."""
+        known = self._hashes.setdefault((trial, fold), {})
+        for earlier in [earlier for earlier in known if earlier < resource]:
+            self._fit.snapshot(trial, fold, earlier).unlink(missing_ok=True)
+            del known[earlier]
+        if "sha256" in details:
+            known[resource] = str(details["sha256"])
+
+    def clear(self) -> None:
+        """Remove every snapshot."""
+        self._hashes.clear()
+        for path in self.snapshots.iterdir():
+            path.unlink(missing_ok=True)
+
+
+def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha256: str | None) -> Answer:
+    """Bring a candidate's model of a fold from `start` to `stop` resource, keep it, and score it.
+
+    Without its snapshot, or when that is damaged, the model is trained from the beginning: to the same result.
+
+    Parameters
+    ----------
+    sha256 : str or None
+        Of the snapshot at `start`; None when there is none.
+
+    Returns
+    -------
+    Answer
+        All metrics on the validation rows; ``details`` names the snapshot and its hash, and where training began.
+    """
+    training, parts = work.training, work.matrices.fold(fold)
+    model = None
+    if start and sha256 is not None and training.way.continues:
+        model = snapshots.load(work.snapshot(candidate.trial, fold, start), sha256)
+    begun = 0 if model is None else start
+    estimator = training.train(candidate.trial, candidate.params, parts.train, stop, model=model, start=start)
+    details: dict[str, Any] = {"from": begun}
+    values = _scores(estimator, parts.validation, work, training.n_classes)
+    if training.way.continues and stop < training.budget:
+        path = work.snapshot(candidate.trial, fold, stop)
+        details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}
+    return Answer(values, details)
+
+
+def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict[str, float]:
+    """Return every metric on a part; nan for those, but the one that ranks, that the predictions cannot give."""
+    batches = [part.block(number) for number in range(part.n_blocks)]
+    said = [predict(estimator, batch.X, n_classes) for batch in batches]
+    y = np.concatenate([np.asarray(batch.y) for batch in batches])
+    weight = None if batches[0].weight is None else np.concatenate([np.asarray(batch.weight) for batch in batches])
+    values: dict[str, float] = {}
+    for metric in work.metrics:
+        try:
+            values[metric.name] = float(metric.score(y, _joined(said, metric.needs), weight))
+        except (DataError, ValueError):
+            if metric.name == work.metric:
+                raise
+            values[metric.name] = math.nan
+    return values
+
+
+def _joined(said: Sequence[Predictions], need: str) -> Any:
+    return np.concatenate([predictions.of(need) for predictions in said])
+
+
+def refit(work: MatrixWork, best: Trial, part: MatrixPart, path: Path) -> str:
+    """Fit the best trial's parameters on all of a part, with the resource it ended with, and write the model.
+
+    A model that learned by blocks sees as many blocks as before; those of all rows but test hold more rows each. One
+    that boosts makes as many rounds. Any other is fitted on the same share of the rows as it had when it was scored:
+    all of them, for a trial that reached the end.
+
+    Parameters
+    ----------
+    work : MatrixWork
+        The search's.
+    best : Trial
+        The winner.
+    part : MatrixPart
+        Rows that are not test.
+    path : Path
+        Where the pickle is written.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+    """
+    estimator = work.training.train(best.id, best.params, part, max(best.resource, 1))
+    content = pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL)
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()

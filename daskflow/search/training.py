@@ -1,0 +1,210 @@
+"""Training: how an estimator gets from one resource to the next on a part's matrix, the same after any restart."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import ThreadpoolController
+
+from daskflow.core.protocols import ModelSettings
+from daskflow.core.seeds import seed_of
+
+if TYPE_CHECKING:
+    from daskflow.data.matrices import Batch, MatrixPart
+
+BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+"""Estimators whose resource is rounds: their ``warm_start`` gives, bit by bit, what fitting at once gives."""
+
+
+class Way(StrEnum):
+    """What a resource of r out of ``max_iter`` means."""
+
+    WHOLE = "whole"
+    """Nothing: the search fits each candidate whole, once."""
+    BLOCKS = "blocks"
+    """r training blocks were seen by ``partial_fit``, pass after pass."""
+    ROUNDS = "rounds"
+    """The share r / max_iter of the estimator's own boosting rounds, on all rows."""
+    ROWS = "rows"
+    """A fit from the start on the first share r / max_iter of the rows, in training order."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether a model goes on from where it was, so that it is worth a snapshot."""
+        return self in (Way.BLOCKS, Way.ROUNDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How every candidate of a search is trained.
+
+    Attributes
+    ----------
+    model : ModelSettings
+        Makes the estimators.
+    task : str
+        binary, multiclass or regression.
+    n_classes : int
+        0 for regression.
+    seed : int
+        The workflow's; a candidate's own is ``seed_of(seed, "trial", trial)``.
+    way : Way
+        What a resource means.
+    budget : int
+        The most resource a candidate can get.
+    """
+
+    model: ModelSettings
+    task: str
+    n_classes: int
+    seed: int
+    way: Way
+    budget: int
+
+    def begin(self, trial: str, params: Mapping[str, Any]) -> Any:
+        """Return the candidate's unfitted estimator."""
+        return self.model.estimator(self.task, params, seed_of(self.seed, "trial", trial))
+
+    def train(
+        self,
+        trial: str,
+        params: Mapping[str, Any],
+        part: MatrixPart,
+        stop: int,
+        *,
+        model: Any = None,
+        start: int = 0,
+    ) -> Any:
+        """Return the candidate's estimator at `stop` resource.
+
+        Native thread pools are held to one thread unless the estimator's ``n_jobs`` asks for more.
+
+        Parameters
+        ----------
+        trial, params : str, mapping
+            The candidate's.
+        part : MatrixPart
+            Rows to learn from.
+        stop : int
+            Resource in total.
+        model : estimator, optional
+            The same candidate's at `start` resource, changed in place; None to begin anew.
+        start : int
+            What `model` has seen.
+        """
+        fresh = self.begin(trial, params)
+        estimator = fresh if model is None else model
+        with _native_threads(estimator), warnings.catch_warnings():
+            # Epochs are what the search decides on: that they were too few shows in the score.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            if self.way is Way.BLOCKS:
+                self._see_blocks(estimator, part, 0 if model is None else start, stop)
+            elif self.way is Way.ROUNDS:
+                begun = fresh.warm_start
+                estimator.set_params(warm_start=True, max_iter=self.rounds(fresh, stop))
+                self._fit(estimator, part, stop)
+                estimator.set_params(warm_start=begun)
+            else:
+                self._fit(estimator, part, stop)
+        return estimator
+
+    def block_order(self, n_blocks: int) -> Iterator[int]:
+        """The blocks that ``partial_fit`` gets: pass after pass, each in an order of its own, for all trials alike."""
+        number = 0
+        while True:
+            order = np.random.RandomState(seed_of(self.seed, "order", number)).permutation(n_blocks)
+            yield from (int(block) for block in order)
+            number += 1
+
+    def _see_blocks(self, estimator: Any, part: MatrixPart, start: int, stop: int) -> None:
+        for seen, number in enumerate(self.block_order(part.n_blocks)):
+            if seen == stop:
+                return
+            if seen < start:
+                continue
+            batch = part.block(number)
+            extra = _weights(estimator.partial_fit, batch.weight)
+            if self.n_classes and "classes" in inspect.signature(estimator.partial_fit).parameters:
+                extra["classes"] = np.arange(self.n_classes)
+            _call(estimator.partial_fit, batch.X, batch.y, extra)
+
+    def rounds(self, estimator: Any, resource: int) -> int:
+        """Boosting rounds that a resource stands for, of an estimator whose ``max_iter`` is the whole."""
+        return max(1, round(resource / self.budget * int(estimator.max_iter)))
+
+    def _first_rows(self, batch: Batch, resource: int) -> int:
+        """How many rows a resource stands for; at least so many that two classes are among them."""
+        n_rows = int(batch.X.shape[0])
+        if self.way is not Way.ROWS or resource >= self.budget:
+            return n_rows
+        rows = max(1, round(resource / self.budget * n_rows))
+        others = np.flatnonzero(batch.y != batch.y[0])
+        return max(rows, int(others[0]) + 1) if self.n_classes and len(others) else rows
+
+    def _fit(self, estimator: Any, part: MatrixPart, resource: int) -> None:
+        batch = part.whole()
+        rows = self._first_rows(batch, resource)
+        X, y, weight = batch.X, batch.y, batch.weight
+        if rows < X.shape[0]:
+            X, y, weight = X[:rows], y[:rows], None if weight is None else weight[:rows]
+        _call(estimator.fit, X, y, _weights(estimator.fit, weight))
+
+
+def way_of(model: ModelSettings, task: str, *, stops_early: bool) -> Way:
+    """Return what resource means for a model under a search."""
+    if not stops_early:
+        return Way.WHOLE
+    if model.is_incremental(task):
+        return Way.BLOCKS
+    return Way.ROUNDS if isinstance(model.estimator(task, {}, None), BOOSTING) else Way.ROWS
+
+
+def takes_weight(estimator: Any, way: Way) -> bool:
+    """Return whether an estimator's fit or ``partial_fit`` has a ``sample_weight``."""
+    method = estimator.partial_fit if way is Way.BLOCKS else estimator.fit
+    return "sample_weight" in inspect.signature(method).parameters
+
+
+def _weights(method: Callable[..., Any], weight: Any) -> dict[str, Any]:
+    takes = weight is not None and "sample_weight" in inspect.signature(method).parameters
+    return {"sample_weight": weight} if takes else {}
+
+
+def _call(method: Callable[..., Any], X: Any, y: Any, extra: Mapping[str, Any]) -> None:
+    """Call fit or ``partial_fit``; copy the memory-mapped rows only for an estimator that wants to write on them."""
+    try:
+        method(X, y, **extra)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        method(X.copy(), np.array(y), **{name: np.array(value) for name, value in extra.items()})
+
+
+_pools: tuple[int, ThreadpoolController] | None = None
+_pools_lock = threading.Lock()
+
+
+def _native_threads(estimator: Any) -> AbstractContextManager[Any]:
+    """Hold BLAS and OpenMP to the estimator's ``n_jobs``, else to one thread."""
+    global _pools
+    jobs = getattr(estimator, "n_jobs", None)
+    if isinstance(jobs, int) and jobs < 0:
+        return nullcontext()
+    with _pools_lock:
+        # Looking for the pools takes 4 to 15 ms, using them 0.1 ms; only an import can bring a new one.
+        if _pools is None or _pools[0] != len(sys.modules):
+            _pools = len(sys.modules), ThreadpoolController()
+        found = _pools[1]
+    limited: AbstractContextManager[Any] = found.limit(limits=max(1, jobs or 1))
+    return limited
