@@ -1,0 +1,108 @@
+"""Files of a model folder and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from daskflow.core.errors import BundleError
+
+MODEL = "model.skops"
+PREPROCESSOR = "preprocessor.json"
+SCHEMA = "schema.json"
+CARD = "card.json"
+CHECKSUMS = "SHA256SUMS"
+
+PARTS = (CARD, MODEL, PREPROCESSOR, SCHEMA)
+"""What a model folder holds besides its checksums."""
+
+FORMAT = 1
+"""Number of the layout; a later daskflow that changes it counts on."""
+
+LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
+"""A line of ``sha256sum``."""
+
+
+def checksums(contents: Mapping[str, bytes]) -> bytes:
+    """Return the text that ``sha256sum -c`` reads.
+
+    Examples
+    --------
+    >>> checksums({"a": b""})[:12]
+    b'e3b0c44298fc'
+    """
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(contents.items())]
+    return "".join(lines).encode()
+
+
+def find(path: Path) -> Path:
+    """Return the model folder that a user means: itself, a run's, or that of the latest run of a name.
+
+    Raises
+    ------
+    BundleError
+        When there is none.
+    """
+    latest = path / "latest"
+    run = path / latest.read_text().strip() if latest.is_file() else path
+    for folder in (path, run / "model"):
+        if (folder / CHECKSUMS).is_file():
+            return folder
+    if (path / MODEL).exists():
+        raise BundleError(
+            f"{path} has no {CHECKSUMS}, so nothing says that its files are whole. Write the model again."
+        )
+    raise BundleError(
+        f"{path} holds no model: there is no {CHECKSUMS} in it, nor in model/ below it. "
+        "Give a model folder or the folder of a finished run."
+    )
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Read every file of a model folder once, and check it against its sum; what is checked is what is used.
+
+    Raises
+    ------
+    BundleError
+        Naming every file that is changed, missing, or not one of the model's.
+    """
+    expected = _expected(folder)
+    found = sorted(item.name for item in folder.iterdir() if item.name != CHECKSUMS)
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} is not one of the model's files" for name in found if name not in expected]
+    contents: dict[str, bytes] = {}
+    for name, digest in expected.items():
+        path = folder / name
+        if name not in found:
+            continue
+        if path.is_symlink() or not path.is_file():
+            wrong.append(f"{name} is not a plain file")
+            continue
+        contents[name] = path.read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            wrong.append(f"{name} was changed after it was written")
+    if wrong:
+        raise BundleError(f"{folder} is not the model that was written: {'; '.join(wrong)}. Copy or write it again.")
+    return contents
+
+
+def _expected(folder: Path) -> dict[str, str]:
+    """File names and their sums, from the folder's SHA256SUMS."""
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BundleError(f"{folder / CHECKSUMS} is not text; the model folder is damaged.") from None
+    expected: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        match = LINE.fullmatch(line)
+        if match is None or match[2] in expected:
+            raise BundleError(f"{folder / CHECKSUMS}, line {number} is not a checksum: {line[:80]!r}.")
+        expected[match[2]] = match[1]
+    if sorted(expected) != sorted(PARTS):
+        raise BundleError(
+            f"{folder / CHECKSUMS} lists {', '.join(sorted(expected)) or 'nothing'}; "
+            f"a model is {', '.join(sorted(PARTS))}. Write the model again."
+        )
+    return expected

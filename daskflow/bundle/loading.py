@@ -1,0 +1,139 @@
+"""Loading a model folder: verified first, and without running any code of it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from daskflow.bundle import files, trust
+from daskflow.bundle.model import Model, StoredTransformer
+from daskflow.core.errors import BundleError
+from daskflow.data.schema import Schema, Target, Task
+
+PREPROCESSING = "daskflow.preprocess"
+"""The package whose classes may read ``preprocessor.json`` without being named as trusted."""
+
+LABELS: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+"""Types a label may have, by their names in ``schema.json``."""
+
+
+def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
+    """Load a model, after its files were verified.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model folder, the folder of a finished run, or ``runs/NAME`` for its latest run.
+    trusted : sequence of str
+        Full names of types in the model that are not scikit-learn's own, such as ``"lightgbm.sklearn.LGBMClassifier"``.
+        Building them may run their code: name them only when you know where the folder comes from.
+
+    Returns
+    -------
+    Model
+        Predicts on pandas and on dask DataFrames.
+
+    Raises
+    ------
+    BundleError
+        When a file is changed, missing or extra, or a type is not trusted; nothing of the model has been built then.
+
+    Warns
+    -----
+    UserWarning
+        When the scikit-learn installed is not the version that wrote the model.
+    """
+    folder = files.find(Path(path))
+    contents = files.read(folder)
+    described = _json(contents, files.SCHEMA, folder)
+    if described.get("format") != files.FORMAT:
+        raise BundleError(
+            f"{folder} has format {described.get('format')!r}; this daskflow reads {files.FORMAT}. "
+            "Load it with the daskflow that wrote it (card.json)."
+        )
+    try:
+        schema = Schema.load(described["features"])
+        target = _target(described["target"])
+        written_with = dict(described["written_with"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{folder / files.SCHEMA} is not as daskflow writes it: {error!r}.") from error
+    transformer = _transformer(_json(contents, files.PREPROCESSOR, folder), trusted, folder)
+    _warn_of_versions(written_with, folder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # said above, once
+        estimator = trust.build(contents[files.MODEL], trusted, str(folder / files.MODEL))
+    width = getattr(estimator, "n_features_in_", len(transformer.feature_names))
+    if width != len(transformer.feature_names):
+        raise BundleError(
+            f"{folder}: the estimator takes {width} columns and the preprocessing makes "
+            f"{len(transformer.feature_names)}; they are not of one model. Write the model again."
+        )
+    identity = hashlib.sha256(files.checksums(contents)).hexdigest()
+    return Model(estimator, transformer, schema, target, _json(contents, files.CARD, folder), identity)
+
+
+def _json(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str, Any]:
+    """A file's JSON object."""
+    try:
+        value = json.loads(contents[name])
+    except ValueError as error:
+        raise BundleError(f"{folder / name} is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{folder / name} holds no JSON object.")
+    return value
+
+
+def _target(saved: Mapping[str, Any]) -> Target:
+    """The target, its labels in their own type."""
+    kind = LABELS[saved["label_type"]] if saved["classes"] else str
+    return Target(
+        name=str(saved["name"]),
+        task=Task(saved["task"]),
+        classes=tuple(kind(label) for label in saved["classes"]),
+        counts=tuple(int(count) for count in saved["counts"]),
+    )
+
+
+def _transformer(saved: Mapping[str, Any], trusted: Sequence[str], folder: Path) -> StoredTransformer:
+    """The preprocessing, read by the class that wrote it if that one is trusted."""
+    name = str(saved.get("class", ""))
+    place, _, word = name.rpartition(".")
+    refusal = BundleError(
+        f"{folder / files.PREPROCESSOR} names '{name}', which is no preprocessing of daskflow's. "
+        f"If you know where the model comes from, load it with trusted=[{name!r}]."
+    )
+    is_ours = place == PREPROCESSING or place.startswith(f"{PREPROCESSING}.")
+    if not place or not (is_ours or name in trusted):
+        raise refusal
+    try:
+        cls = getattr(importlib.import_module(place), word)
+    except (ImportError, AttributeError) as error:
+        raise BundleError(f"{folder / files.PREPROCESSOR} names '{name}', which is not installed here.") from error
+    if not inspect.isclass(cls) or cls.__module__ != place or not hasattr(cls, "load"):
+        raise refusal
+    try:
+        transformer: StoredTransformer = cls.load(saved["state"])
+    except Exception as error:  # whatever a forged state makes it raise
+        raise BundleError(
+            f"{folder / files.PREPROCESSOR} cannot be read by {name}: {type(error).__name__}: {error}."
+        ) from error
+    return transformer
+
+
+def _warn_of_versions(written_with: Mapping[str, str], folder: Path) -> None:
+    """Warn when scikit-learn is another version than the one that wrote the model."""
+    then, now = written_with.get("scikit-learn"), version("scikit-learn")
+    if then != now:
+        warnings.warn(
+            f"{folder} was written with scikit-learn {then}, and {now} is installed: predictions may differ. "
+            f"Install scikit-learn=={then}, or train the model again.",
+            UserWarning,
+            stacklevel=3,
+        )
