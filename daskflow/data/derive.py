@@ -182,7 +182,8 @@ def _prepared(expression: str, columns: list[str], name: str) -> tuple[str, dict
         text = ast.unparse(ast.fix_missing_locations(tree))
     except (SyntaxError, tokenize.TokenError) as error:
         raise DataError(
-            f"derive.{name} = {expression!r} is no expression: {error}. Write one as for DataFrame.eval, such as 'a > 15'."
+            f"derive.{name} = {expression!r} is no expression: {error}. "
+            f"Write one as for DataFrame.eval, such as 'a > 15'."
         ) from error
     words = set(re.findall(r"\w+", text))
     used = {column: quoted.get(column, column) for column in columns if column in quoted or column in words}
@@ -262,10 +263,10 @@ def _cast(made: pa.Array, column: Column, expression: str) -> pa.Array:
 def _same(left: pa.Array, right: pa.Array) -> bool:
     """Whether two columns are equal, floats to nine digits."""
     if pa.types.is_null(left.type) or pa.types.is_null(right.type):
-        return left.null_count == len(left) and right.null_count == len(right)
+        return bool(left.null_count == len(left) and right.null_count == len(right))
     if pa.types.is_floating(left.type) and pa.types.is_floating(right.type):
         pair = [side.fill_null(np.nan).to_numpy(zero_copy_only=False) for side in (left, right)]
-        return bool(np.allclose(*pair, rtol=1e-9, atol=0.0, equal_nan=True))
+        return bool(np.allclose(pair[0], pair[1], rtol=1e-9, atol=0.0, equal_nan=True))
     return bool(left.equals(right.cast(left.type)))
 
 

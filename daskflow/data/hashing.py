@@ -9,7 +9,7 @@ name, so the order of columns does not matter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -37,7 +37,7 @@ SIGNIFICANT_DIGITS = 15
 def mix(values: Hashes, salt: int | np.uint64 = 0) -> Hashes:
     """Scramble 64-bit values by splitmix64's finaliser: one to one for a given salt.
 
-    Sebastiano Vigna's public-domain ``splitmix64.c``; every input bit changes every output bit with probability one half.
+    Sebastiano Vigna's public-domain ``splitmix64.c``; every input bit changes each output bit half of the time.
     """
     mixed = values ^ np.uint64(salt)
     with np.errstate(over="ignore"):
@@ -164,18 +164,19 @@ def _is_int64(value: Decimal) -> bool:
 def _instants(values: pa.Array, nanoseconds: int) -> Hashes:
     """Instants in nanoseconds; those beyond int64 wrap around, the same for every unit."""
     counts = values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    return counts.astype(np.int64).view(np.uint64) * np.uint64(nanoseconds)
+    found: Hashes = counts.astype(np.int64).view(np.uint64) * np.uint64(nanoseconds)
+    return found
 
 
-def _encoded(values: pa.Array, missing: NDArray[np.bool_], of: object) -> Hashes:
+def _encoded(values: pa.Array, missing: NDArray[np.bool_], of: Callable[[pa.Array], Hashes]) -> Hashes:
     """Hash each distinct value once."""
     encoded = values.dictionary_encode()
-    return _through(of(encoded.dictionary), encoded.indices, missing)  # type: ignore[operator]
+    return _through(of(encoded.dictionary), encoded.indices, missing)
 
 
 def _through(uniques: Hashes, indices: pa.Array, missing: NDArray[np.bool_]) -> Hashes:
     """Look up each row's code; rows without one get zero."""
     if len(uniques) == 0:
         return np.zeros(len(missing), dtype=np.uint64)
-    codes = indices.fill_null(0).to_numpy(zero_copy_only=False)
-    return uniques[codes]
+    found: Hashes = uniques[indices.fill_null(0).to_numpy(zero_copy_only=False)]
+    return found

@@ -22,7 +22,8 @@ class Fingerprint:
     size_bytes : int
         Size of the file; 0 when there is none.
     modified_ns : int
-        Its modification time; not part of equality between machines.
+        Its modification time; not part of equality between machines. 0 when there is none: such a partition is
+        read on every scan.
     """
 
     name: str
@@ -121,3 +122,18 @@ class Table:
         changed = replace(self.roles, **roles)
         changed.check(self.schema)
         return replace(self, roles=changed)
+
+    def to_dask(self) -> Any:
+        """Return the table as a lazy dask DataFrame, one partition per partition, derived columns included.
+
+        Every partition has the same types whatever its values: integers ``Int64`` and truths ``boolean`` (they may
+        have gaps), floats ``float64``, strings ``str``, dates ``datetime64``.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+            Nothing is read before it computes.
+        """
+        from daskflow.data.frames import to_dask
+
+        return to_dask(self)

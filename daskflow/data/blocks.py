@@ -1,0 +1,249 @@
+"""Blocks: the decoded rows of partitions, on disk, memory-mapped, sorted into training order.
+
+A block file is an uncompressed Arrow IPC file of one record batch: every column in the narrowest type that holds its
+values exactly, strings as a dictionary, and three columns of uint64: ``__content`` (hash of the source row),
+``__unit`` (hash of what must not be split) and ``__order`` (place in training order, by which it is sorted). Its
+name says what it holds, so a block in use is never replaced by other rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from daskflow.core.errors import StorageError
+from daskflow.data.hashing import Hashes
+from daskflow.data.profiles import ColumnProfile
+from daskflow.data.schema import Column, Roles, Schema
+from daskflow.data.table import Reject
+
+CONTENT, UNIT, ORDER = "__content", "__unit", "__order"
+HIDDEN = (CONTENT, UNIT, ORDER)
+
+SHARE = 1024
+"""What stands in more than 1/1024 of the rows is heavy: placed by itself in a split, spread in training order."""
+
+TEXT = pa.dictionary(pa.int32(), pa.string())
+"""How strings are presented, whatever the narrower type they are stored in."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFile:
+    """One partition's rows on disk.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    n_rows, n_bytes : int
+        Its rows, and its size.
+    name : str
+        Its partition: relative file name, with ``#3`` for the third piece.
+    content_hash : str
+        Of what the partition was decoded from.
+    """
+
+    path: str
+    n_rows: int
+    n_bytes: int
+    name: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heavy:
+    """A row content that stands in more than 1/1024 of all rows: its hash, its count and a file that has it."""
+
+    content: int
+    count: int
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A scanned table.
+
+    Attributes
+    ----------
+    files : tuple of BlockFile
+        In the order of the partitions; empty partitions included.
+    schema : Schema
+        Columns that are stored: all but those that nobody needs.
+    features : Schema
+        Columns that a model sees.
+    roles : Roles
+        The parts that columns play.
+    n_rows : int
+        Rows of all files.
+    source_bytes : int
+        Size of the files they were decoded from.
+    partition_reads : int
+        Partitions that were decoded by this scan; the others were there.
+    rejects : tuple of Reject
+        Rows refused.
+    profile : mapping of str to ColumnProfile
+        By stored column.
+    fingerprint : str
+        Hash over the names and content hashes of all files, in any order.
+    heavy : tuple of Heavy
+        Largest first.
+    """
+
+    files: tuple[BlockFile, ...]
+    schema: Schema
+    features: Schema
+    roles: Roles
+    n_rows: int
+    source_bytes: int = 0
+    partition_reads: int = 0
+    rejects: tuple[Reject, ...] = ()
+    profile: Mapping[str, ColumnProfile] = field(default_factory=dict)
+    fingerprint: str = ""
+    heavy: tuple[Heavy, ...] = ()
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.n_bytes for file in self.files)
+
+    def lean(self) -> Blocks:
+        """The same without what only people read, to travel with units of work."""
+        return replace(self, rejects=(), profile={})
+
+
+def presented(column: Column) -> pa.DataType:
+    """Return the type in which a stored column is read: the schema's own, strings as a dictionary of int32 codes."""
+    plain = column.arrow_type
+    return TEXT if pa.types.is_string(plain) or pa.types.is_null(plain) else plain
+
+
+def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column in the narrowest type that holds its values exactly; strings as a dictionary."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    arrow_type = values.type
+    if pa.types.is_null(arrow_type):
+        return values.cast(pa.string()).dictionary_encode()
+    if pa.types.is_string(arrow_type):
+        encoded = values.dictionary_encode()
+        codes = encoded.indices.cast(_integer_type(0, max(len(encoded.dictionary) - 1, 0)))
+        return pa.DictionaryArray.from_arrays(codes, encoded.dictionary)
+    if pa.types.is_integer(arrow_type):
+        limits = pc.min_max(values)
+        low, high = limits["min"].as_py(), limits["max"].as_py()
+        return values.cast(_integer_type(low or 0, high or 0))
+    if pa.types.is_float64(arrow_type):
+        plain = values.to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):
+            single = plain.astype(np.float32)
+        if np.array_equal(single.astype(np.float64), plain, equal_nan=True):
+            return pa.array(single, mask=np.asarray(values.is_null()))
+    return values
+
+
+def _integer_type(low: int, high: int) -> pa.DataType:
+    """The smallest type that holds both ends."""
+    for bits, arrow_type in ((7, pa.int8()), (15, pa.int16()), (31, pa.int32()), (63, pa.int64())):
+        if -(2**bits) <= low and high < 2**bits:
+            return arrow_type
+    return pa.uint64()
+
+
+@contextlib.contextmanager
+def storing_in(folder: Path, *, option: str = "cache_dir") -> Iterator[None]:
+    """Turn a full disk or a missing permission into a StorageError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError) or error.errno not in (*FULL, *FORBIDDEN):
+            raise
+        what = "There is no space left" if error.errno in FULL else f"Nothing can be written ({error.strerror})"
+        raise StorageError(f"{what} in {folder}. Make room there, or choose another folder with {option}.") from error
+
+
+def write_block(table: pa.Table, path: Path) -> int:
+    """Write a block file so that others see it whole or not at all; return its size in bytes."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    batch = table.combine_chunks().to_batches()
+    with storing_in(path.parent):
+        try:
+            with open(temporary, "wb") as file:
+                with pa.ipc.new_file(file, table.schema) as writer:
+                    for piece in batch or [pa.RecordBatch.from_pylist([], schema=table.schema)]:
+                        writer.write_batch(piece)
+                file.flush()
+                os.fsync(file.fileno())
+                size = file.tell() if not file.closed else os.path.getsize(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return size
+
+
+def open_block(file: BlockFile) -> pa.Table:
+    """Return a block's rows, memory-mapped: nothing is read before it is touched.
+
+    Raises
+    ------
+    StorageError
+        When the file is gone, or not as it was written.
+    """
+    return _open(file.path, file.n_bytes, file.n_rows)
+
+
+@lru_cache(maxsize=256)
+def _open(path: str, n_bytes: int, n_rows: int) -> pa.Table:
+    """Keep the maps of recently used blocks; their names say what they hold, so they never go stale."""
+    again = "Run the same command again: the block is made anew from its source."
+    try:
+        if os.path.getsize(path) != n_bytes:
+            raise StorageError(f"Block {path} has {os.path.getsize(path)} bytes; {n_bytes} were written. {again}")
+        with pa.memory_map(path) as source:
+            table = pa.ipc.open_file(source).read_all()
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"Block {path} is gone: it was evicted or deleted, or this worker does not see the folder. {again}"
+        ) from error
+    except (pa.ArrowInvalid, pa.ArrowException) as error:
+        raise StorageError(f"Block {path} is damaged ({error}). {again}") from error
+    if table.num_rows != n_rows:
+        raise StorageError(f"Block {path} has {table.num_rows} rows; {n_rows} were written. {again}")
+    return table
+
+
+def hashes_of(table: pa.Table, name: str) -> Hashes:
+    """Return one of the hidden columns as an array, without a copy."""
+    column = table.column(name)
+    if column.num_chunks == 0:
+        return np.empty(0, dtype=np.uint64)
+    found: Hashes = column.chunk(0).to_numpy()
+    return found
+
+
+def groups_of(files: tuple[BlockFile, ...], *, rows: int, most: int | None = None) -> list[list[int]]:
+    """Cut the files, in their order, into groups of at least so many rows (one unit of work each)."""
+    total = sum(file.n_rows for file in files)
+    least = max(rows, -(-total // most) if most else 0)
+    groups: list[list[int]] = [[]]
+    held = 0
+    for place, file in enumerate(files):
+        if held >= least:
+            groups.append([])
+            held = 0
+        groups[-1].append(place)
+        held += file.n_rows
+    if len(groups) > 1 and held < least:  # a last group that is too small joins the one before
+        groups[-2] += groups.pop()
+    return groups

@@ -1,0 +1,199 @@
+"""Ranges: the rows of all block files in training order, one slice of hash space at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daskflow.data.blocks import CONTENT, ORDER, TEXT, UNIT, Blocks, hashes_of, open_block, presented
+from daskflow.data.hashing import Hashes, mix, order_of
+from daskflow.data.schema import Target
+from daskflow.data.splits import SplitPlan
+from daskflow.data.targets import target_codes
+
+MOST_ROWS, LEAST_ROWS, USUAL_RANGES = 65_536, 1_000, 64
+"""A range has a 64th of the rows, but between 1,000 and 65,536."""
+
+GROUP = 16
+"""Ranges that one unit adds up. The same on every cluster: sums of floats depend on how they are grouped."""
+
+WHOLE = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRows:
+    """Rows of one range in training order.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The columns in the schema's types; strings as a dictionary of int32 codes in order of first appearance.
+    segments : ndarray of uint8, shape (n_rows,)
+        Each row's segment, 255 for test.
+    order : ndarray of uint64, shape (n_rows,)
+        Ascending.
+    """
+
+    table: pa.Table
+    segments: NDArray[np.uint8]
+    order: Hashes
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Consecutive rows of a block file."""
+
+    table: pa.Table
+    start: int
+    n_rows: int
+
+    def column(self, name: str) -> pa.Array:
+        """One column of them, without a copy."""
+        return self.table.column(name).chunk(0).slice(self.start, self.n_rows)
+
+
+class RangeReader:
+    """Reads a scanned table range by range; picklable and small.
+
+    The hash space is cut into equal ranges; a range gathers its rows from all block files and sorts them by their order
+    hash, so ranges hold the same rows in the same order, to the last bit, however the files were cut. A row content
+    that stands in more than 1/1024 of the rows is spread evenly over the ranges.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The scanned table.
+    plan : SplitPlan
+        Gives each row its segment.
+    target : Target
+        Its classes, for stratified splits.
+    block_rows : int, optional
+        About how many rows a range has; default a 64th of all, but between 1,000 and 65,536.
+    """
+
+    def __init__(self, blocks: Blocks, plan: SplitPlan, target: Target, block_rows: int | None = None) -> None:
+        """Decide the number of ranges; nothing is read."""
+        usual = min(MOST_ROWS, max(LEAST_ROWS, math.ceil(blocks.n_rows / USUAL_RANGES)))
+        self.blocks = blocks.lean()
+        self.plan = plan
+        self.target = target
+        self.block_rows = block_rows or usual
+        self.n_ranges = max(1, math.ceil(blocks.n_rows / self.block_rows))
+
+    def read(self, i: int, columns: Sequence[str] | None = None) -> RangeRows:
+        """Return the rows of one range.
+
+        Parameters
+        ----------
+        i : int
+            0 to ``n_ranges - 1``.
+        columns : sequence of str, optional
+            Columns of the table to return; default all that are stored.
+
+        Raises
+        ------
+        StorageError
+            When a block file is gone or damaged.
+        """
+        low, high = i * WHOLE // self.n_ranges, (i + 1) * WHOLE // self.n_ranges
+        heavy = np.array([item.content for item in self.blocks.heavy], dtype=np.uint64)
+        slices = self._light(low, high, np.sort(order_of(heavy)))
+        n_light = sum(piece.n_rows for piece in slices)
+        which, copies = self._copies(low, high, heavy)
+        used, number = np.unique(which, return_inverse=True)
+        slices += [self._one_row(int(place)) for place in used]
+
+        content = _hashes(slices, CONTENT)
+        rows = np.concatenate([np.arange(n_light), n_light + number])
+        order = np.concatenate([order_of(content[:n_light]), copies])
+        sequence = np.lexsort((content[rows], order))
+        rows, order = rows[sequence], order[sequence]
+        names = self.blocks.schema.names if columns is None else columns
+        table = pa.table({name: self._column(slices, name, rows) for name in names})
+        return RangeRows(table, self._segments(slices, rows), order)
+
+    def _light(self, low: int, high: int, heavy_orders: Hashes) -> list[_Slice]:
+        """The slices of all files in the range, around the rows that stand elsewhere."""
+        inside = heavy_orders[(heavy_orders >= np.uint64(low)) & (heavy_orders <= np.uint64(high - 1))]
+        slices = []
+        for file in self.blocks.files:
+            if not file.n_rows:
+                continue
+            block = open_block(file)
+            order = hashes_of(block, ORDER)
+            start = int(np.searchsorted(order, np.uint64(low)))
+            end = len(order) if high == WHOLE else int(np.searchsorted(order, np.uint64(high)))
+            stops = np.searchsorted(order, inside, side="left")
+            begins = np.searchsorted(order, inside, side="right")
+            for begin, stop in zip([start, *begins.tolist()], [*stops.tolist(), end], strict=True):
+                if stop > begin:
+                    slices.append(_Slice(block, begin, stop - begin))
+        return slices
+
+    def _copies(self, low: int, high: int, heavy: Hashes) -> tuple[NDArray[np.int64], Hashes]:
+        """Places in the range of the copies of heavy rows: of which one, and where.
+
+        The hash space is cut into as many steps as there are copies; copy j stands in step j, at an offset by hash.
+        """
+        if len(heavy) == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint64)
+        counts = np.array([item.count for item in self.blocks.heavy], dtype=np.uint64)
+        steps = np.array([WHOLE // item.count for item in self.blocks.heavy], dtype=np.uint64)
+        first = np.minimum(np.uint64(low) // steps, counts - np.uint64(1))
+        last = np.minimum(np.uint64(high - 1) // steps, counts - np.uint64(1))
+        numbers = (last - first).astype(np.int64) + 1
+        which = np.repeat(np.arange(len(heavy)), numbers)
+        within = np.arange(len(which)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+        copy = first[which] + within.astype(np.uint64)
+        order = copy * steps[which] + mix(mix(copy) ^ heavy[which]) % steps[which]
+        here = (order >= np.uint64(low)) & (order <= np.uint64(high - 1))
+        return which[here], order[here]
+
+    def _one_row(self, heavy: int) -> _Slice:
+        """One of the copies of a heavy row; they are all equal."""
+        item = self.blocks.heavy[heavy]
+        block = open_block(self.blocks.files[item.file])
+        place = order_of(np.array([item.content], dtype=np.uint64))
+        return _Slice(block, int(np.searchsorted(hashes_of(block, ORDER), place)[0]), 1)
+
+    def _column(self, slices: Sequence[_Slice], name: str, rows: NDArray[np.int64]) -> pa.Array:
+        """One column in its presented type, in training order."""
+        wanted = presented(self.blocks.schema[name])
+        plain = pa.string() if wanted == TEXT else wanted
+        parts = [piece.column(name) for piece in slices] or [pa.array([], type=plain)]
+        if wanted == TEXT or len({part.type for part in parts}) > 1:
+            parts = [part.cast(plain) for part in parts]
+        found = pa.concat_arrays(parts).take(pa.array(rows))
+        return found.dictionary_encode() if wanted == TEXT else found.cast(plain)
+
+    def _segments(self, slices: Sequence[_Slice], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The segment of every row."""
+        codes = time = None
+        if self.plan.kind == "stratified":
+            codes = target_codes(self._column(slices, self.target.name, rows), self.target)
+        if self.plan.kind == "time":
+            time = self._column(slices, str(self.blocks.roles.time), rows)
+        return self.plan.segments(_hashes(slices, UNIT)[rows], codes, time)
+
+
+def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
+    """Cut ranges into groups of consecutive ones: what one unit of work goes through.
+
+    Examples
+    --------
+    >>> range_groups(40)
+    [range(0, 16), range(16, 32), range(32, 40)]
+    """
+    return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
+
+
+def _hashes(slices: Sequence[_Slice], name: str) -> Hashes:
+    """A hidden column of all slices."""
+    parts: list[Any] = [piece.column(name).to_numpy() for piece in slices]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)

@@ -1,0 +1,300 @@
+"""The scan: decodes each partition once and writes its block, or finds the block that is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from daskflow.core.errors import DataError
+from daskflow.core.events import Listener, nobody, tell
+from daskflow.core.journal import write_atomically
+from daskflow.core.protocols import Executor, Outcome, Unit
+from daskflow.core.seeds import digest
+from daskflow.data.blocks import (
+    CONTENT,
+    ORDER,
+    UNIT,
+    BlockFile,
+    Blocks,
+    narrow,
+    storing_in,
+    write_block,
+)
+from daskflow.data.derive import canonical_floats, derive
+from daskflow.data.execution import run_all
+from daskflow.data.hashing import order_of, row_hashes
+from daskflow.data.heavy import heavy_contents
+from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
+from daskflow.data.schema import ColumnKind, Roles, Schema
+from daskflow.data.table import Decoded, Fingerprint, Partition, Reject, Table
+from daskflow.data.targets import target_of
+
+__all__ = ["Blocks", "scan", "target_of"]
+
+FORMAT = 1
+"""Raised when blocks of an older daskflow can no longer be used."""
+
+ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path")
+"""Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """How every partition of a table becomes a block."""
+
+    source: Schema
+    schema: Schema
+    stored: Schema
+    derive: Mapping[str, str]
+    unit: tuple[str, ...]
+    store: str
+
+    @classmethod
+    def of(cls, table: Table, store: Path) -> _Recipe:
+        """Decide which columns are stored and which make the unit hash."""
+        roles = table.roles
+        needed = {name for name in (roles.target, roles.weight, roles.time) if name}
+        stored = table.schema.without(set(roles.drop) - needed)
+        unit = (roles.group,) if roles.group else tuple(roles.key)
+        return cls(table.source_schema, table.schema, stored, dict(table.derive), unit, str(store))
+
+    def key(self, fingerprint: Fingerprint, settings: Mapping[str, Any], copy: int) -> str:
+        """Name of a partition's block: what it is made from and how."""
+        decoding = {name: value for name, value in settings.items() if name not in ROLE_SETTINGS}
+        parts = [FORMAT, fingerprint.name, fingerprint.size_bytes, copy, decoding, sorted(self.unit)]
+        return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
+
+
+def scan(table: Table, store: Path, executor: Executor, listener: Listener = nobody) -> Blocks:
+    """Decode a table's partitions into block files; what is there already is not read again.
+
+    A block is there when its partition's name, size and modification time, the schema, the derived columns, the
+    columns of group or key, and the source's settings are what they were. Where only the time differs, the partition
+    is read and its content hash decides. A partition that has no modification time is read on every scan.
+
+    Parameters
+    ----------
+    table : Table
+        Lazy; this reads it.
+    store : Path
+        Folder of block files, made when it is not there; every worker sees it under this path.
+    executor : Executor
+        Runs one unit per partition.
+    listener : callable
+        Hears ``stage`` and ``progress`` events of the stage ``scan``.
+
+    Returns
+    -------
+    Blocks
+        The files, and what the columns look like.
+
+    Raises
+    ------
+    DataError
+        For rows that do not fit the schema, wrong expressions, an unusable weight, a table without rows.
+    StorageError
+        When the store cannot be written.
+    """
+    table.roles.check(table.schema)
+    store = Path(store).absolute()
+    with storing_in(store):
+        store.mkdir(parents=True, exist_ok=True)
+    recipe = _Recipe.of(table, store)
+    copies: Counter[Fingerprint] = Counter()
+    records: list[dict[str, Any] | None] = []
+    units: dict[str, tuple[int, Unit]] = {}
+    for place, partition in enumerate(table.partitions):
+        seen = partition.fingerprint
+        key = recipe.key(seen, table.settings, copies[seen])
+        copies[seen] += 1
+        record = _record_there(store, key, seen)
+        records.append(record)
+        if record is None:
+            unit = Unit(f"scan-{place}-{key[:8]}", _scan_partition, (recipe, partition, key, partition.graph))
+            units[unit.key] = (place, unit)
+
+    total = len(records)
+    tell(listener, "stage", stage="scan", state="started", total=total)
+    done, rows = total - len(units), sum(record["n_rows"] for record in records if record)
+
+    def hear(outcome: Outcome) -> None:
+        nonlocal done, rows
+        done, rows = done + 1, rows + outcome.value["n_rows"]
+        tell(listener, "progress", stage="scan", done=done, total=total, rows=rows)
+
+    answers = run_all(executor, [unit for _, unit in units.values()], on_done=hear)
+    for key, (place, _) in units.items():
+        records[place] = answers[key]
+    blocks = _assemble(table, recipe, [record for record in records if record], len(units), executor)
+    tell(listener, "stage", stage="scan", state="finished", total=total)
+    return blocks
+
+
+def _record_there(store: Path, key: str, seen: Fingerprint) -> dict[str, Any] | None:
+    """What is known of a partition's block when it is there and its origin looks the same, else None."""
+    record = _read_record(store / f"{key}.json")
+    if record is None or not seen.modified_ns or record["modified_ns"] != seen.modified_ns:
+        return None
+    return record if _has_block(store, record) else None
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """A sidecar; None when it is not there or not whole, for then the block is made anew."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+
+
+def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a record's block file is there, in the size it was written."""
+    try:
+        return bool(os.path.getsize(store / record["block"]) == record["n_bytes"])
+    except OSError:
+        return False
+
+
+def _scan_partition(recipe: _Recipe, partition: Partition, key: str, frame: Any) -> dict[str, Any]:
+    """Decode one partition and write its block; return its record, which is also the sidecar."""
+    store = Path(recipe.store)
+    decoded = partition.read(frame)
+    seen = partition.fingerprint
+    rows = conform(decoded.rows, recipe.source, seen.name)
+    content, _ = row_hashes(rows, recipe.source.names)
+    content_hash = decoded.content_hash or digest([len(content), int(content.sum(dtype=np.uint64))], 24)
+    earlier = _read_record(store / f"{key}.json")
+    if earlier is not None and earlier["content_hash"] == content_hash and _has_block(store, earlier):
+        record = {**earlier, "modified_ns": seen.modified_ns}
+    else:
+        record = _write(recipe, decoded, rows, content, f"{key}-{digest(content_hash)}.arrow")
+        record |= {"name": seen.name, "modified_ns": seen.modified_ns, "content_hash": content_hash, "format": FORMAT}
+    write_atomically(store / f"{key}.json", json.dumps(record).encode())
+    return record
+
+
+def _write(recipe: _Recipe, decoded: Decoded, rows: pa.Table, content: Any, file_name: str) -> dict[str, Any]:
+    """Derive, hash, narrow, sort, write, and describe what was written."""
+    whole = derive(rows, recipe.derive, recipe.schema)
+    unit = content
+    if recipe.unit:
+        own, gaps = row_hashes(whole, recipe.unit)
+        unit = np.where(gaps, content, own)
+    order = order_of(content)
+    columns = {name: narrow(whole.column(name)) for name in recipe.stored.names}
+    tallies = {column.name: tally(columns[column.name], column.kind).dump() for column in recipe.stored.columns}
+    hidden = {CONTENT: pa.array(content), UNIT: pa.array(unit), ORDER: pa.array(order)}
+    block = pa.table({**columns, **hidden}).take(pa.array(np.argsort(order, kind="stable")))
+    n_bytes = write_block(block, Path(recipe.store) / file_name)
+    rejects = [asdict(reject) for reject in decoded.rejects]
+    return {"block": file_name, "n_bytes": n_bytes, "n_rows": len(content), "rejects": rejects, "tallies": tallies}
+
+
+def conform(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
+    """Return rows in exactly the schema's columns, order and types, with one form for every value.
+
+    Missing numbers become null and -0.0 becomes 0.0, so that equal rows are equal to the last bit.
+
+    Raises
+    ------
+    DataError
+        For missing or additional columns and for other types; names the partition.
+    """
+    if sorted(rows.column_names) != sorted(schema.names):
+        lacking = sorted(set(schema.names) - set(rows.column_names))
+        extra = sorted(set(rows.column_names) - set(schema.names))
+        raise DataError(
+            f"{name}: its columns are not those of the table"
+            + (f"; missing: {', '.join(lacking)}" if lacking else "")
+            + (f"; not expected: {', '.join(extra)}" if extra else "")
+            + ". Give all files the same columns, or read them apart."
+        )
+    columns: list[pa.ChunkedArray] = []
+    for column in schema.columns:
+        values, wanted = rows.column(column.name), column.arrow_type
+        if pa.types.is_null(values.type) or (_is_text(values.type) and pa.types.is_string(wanted)):
+            values = values.cast(wanted)
+        if values.type != wanted:
+            raise DataError(
+                f"{name}: column '{column.name}' is {values.type}; the schema has {column.type}. "
+                f"Convert the file, or say the type for all files in the source's settings."
+            )
+        columns.append(canonical_floats(values))
+    return pa.table(columns, names=list(schema.names))
+
+
+def _is_text(arrow_type: pa.DataType) -> bool:
+    plain = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
+
+
+def _assemble(
+    table: Table, recipe: _Recipe, records: Sequence[Mapping[str, Any]], reads: int, executor: Executor
+) -> Blocks:
+    """Put the partitions' records together."""
+    files = tuple(
+        BlockFile(
+            path=str(Path(recipe.store) / record["block"]),
+            n_rows=record["n_rows"],
+            n_bytes=record["n_bytes"],
+            name=record["name"],
+            content_hash=record["content_hash"],
+        )
+        for record in records
+    )
+    n_rows = sum(file.n_rows for file in files)
+    rejects = tuple(Reject(**reject) for record in records for reject in record["rejects"])
+    if n_rows == 0:
+        raise DataError(
+            f"The table has no rows: {len(files)} partitions were read, {len(rejects)} rows were refused. "
+            f"Check the path, and the reasons of the refused rows."
+        )
+    profile: dict[str, ColumnProfile] = {}
+    for column in recipe.stored.columns:
+        whole = merge((Tally.load(record["tallies"][column.name]) for record in records), column.kind)
+        shown = None if column.name == table.roles.target else SHOWN_LEVELS
+        profile[column.name] = profile_of(whole, column, shown=shown)
+    _check_weight(table.roles, recipe.stored, profile)
+    return Blocks(
+        files=files,
+        schema=recipe.stored,
+        features=table.features,
+        roles=table.roles,
+        n_rows=n_rows,
+        source_bytes=sum(
+            {p.fingerprint.name.partition("#")[0]: p.fingerprint.size_bytes for p in table.partitions}.values()
+        ),
+        partition_reads=reads,
+        rejects=rejects,
+        profile=profile,
+        fingerprint=digest(sorted([file.name, file.content_hash] for file in files), 24),
+        heavy=heavy_contents(files, executor),
+    )
+
+
+def _check_weight(roles: Roles, schema: Schema, profile: Mapping[str, ColumnProfile]) -> None:
+    """Refuse weights that cannot weigh."""
+    if roles.weight is None:
+        return
+    seen, kind = profile[roles.weight], schema[roles.weight].kind
+    found = None
+    if kind not in (ColumnKind.NUMERIC, ColumnKind.BOOLEAN):
+        found = f"is {kind}"
+    elif seen.missing or seen.infinite:
+        found = f"has {seen.missing} missing and {seen.infinite} infinite values"
+    elif seen.min < 0:
+        found = f"goes down to {seen.min}"
+    elif seen.max == 0:
+        found = "is zero in every row"
+    if found:
+        raise DataError(
+            f"weight = '{roles.weight}': the column {found}. Weights are finite numbers of at least 0, some above it."
+        )
