@@ -1,0 +1,113 @@
+"""A scheduler that runs already is joined with care, and left as it was."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+import daskflow as flow
+from daskflow.clusters import address
+from daskflow.clusters.address import difference
+from daskflow.core.errors import ClusterError
+from daskflow.core.protocols import Unit
+from daskflow.data.execution import run_all
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def test_a_running_cluster_is_joined_and_outlives_the_run(client: Any) -> None:
+    # given a cluster of two workers that somebody else started
+    cluster = flow.clusters.Address(address=client.scheduler.address)
+    # when
+    with cluster.open() as connection:
+        answers = run_all(connection.executor, [Unit(f"square-{n}", square, (n,)) for n in range(8)])
+    # then
+    assert answers == {f"square-{n}": n * n for n in range(8)}
+    assert connection.description == f"address: {client.scheduler.address}, 2 workers, 2 threads"
+    assert client.submit(square, 5).result() == 25
+
+
+def test_connect_joins_an_address(client: Any) -> None:
+    with flow.connect("address", address=client.scheduler.address) as mine:
+        assert mine.submit(square, 6).result() == 36
+
+
+def test_an_address_where_nothing_answers_is_a_sentence_in_time() -> None:
+    # given a port that is free
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    begun = time.monotonic()
+    # when
+    with (
+        pytest.raises(ClusterError, match=f"No scheduler answers at tcp://127.0.0.1:{port} within 1 s"),
+        flow.clusters.Address(address=f"tcp://127.0.0.1:{port}", timeout_seconds=1).open(),
+    ):
+        pass
+    # then
+    assert time.monotonic() - begun < 10
+
+
+def test_a_scheduler_without_workers_is_a_sentence() -> None:
+    # given
+    with (
+        LocalCluster(n_workers=0, processes=False, protocol="tcp://", dashboard_address="127.0.0.1:0") as empty,
+        # when, then
+        pytest.raises(ClusterError, match="has no worker, 1 s after it answered"),
+        flow.clusters.Address(address=empty.scheduler_address, timeout_seconds=1).open(),
+    ):
+        pass
+
+
+def test_tls_without_certificates_is_a_sentence() -> None:
+    with (
+        pytest.raises(ClusterError, match=r"needs certificates: set cluster.tls_ca"),
+        flow.clusters.Address(address="tls://127.0.0.1:1").open(),
+    ):
+        pass
+
+
+def test_tls_files_that_do_not_exist_are_named() -> None:
+    files = {"tls_ca": "no/ca.pem", "tls_cert": "no/cert.pem", "tls_key": "no/key.pem"}
+    with (
+        pytest.raises(ClusterError, match=r"There is no file no/ca.pem, no/cert.pem, no/key.pem"),
+        flow.clusters.Address(address="tls://127.0.0.1:1", **files).open(),
+    ):
+        pass
+
+
+def test_workers_with_another_version_are_refused_by_name(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given workers that have another numpy than this process (and the scheduler in it)
+    here = os.getpid()
+
+    def versions(names: tuple[str, ...]) -> dict[str, str]:
+        return {"python": "3.11", "daskflow": "1", "numpy": "2.1" if os.getpid() == here else "2.2"}
+
+    monkeypatch.setattr(address, "_probe", lambda: versions)
+    # when
+    with (
+        pytest.raises(ClusterError, match=r"worker tcp://.* has other versions than this process: numpy 2.2"),
+        flow.clusters.Address(address=client.scheduler.address).open(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("there", "sentence"),
+    [
+        ({"python": "3.11", "daskflow": "1", "numpy": "2.1"}, ""),
+        ({"python": "3.11", "numpy": "2.1"}, "has no daskflow. Install daskflow 1 there."),
+        ({"python": "3.12", "daskflow": "1", "numpy": "2.1"}, "python 3.12 (here 3.11)"),
+        ({"python": "3.11", "daskflow": "1"}, "numpy missing (here 2.1)"),
+    ],
+)
+def test_what_another_process_lacks_is_said(there: dict[str, str], sentence: str) -> None:
+    found = difference({"python": "3.11", "daskflow": "1", "numpy": "2.1"}, there)
+    assert (sentence in found) if sentence else found == ""

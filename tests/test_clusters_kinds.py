@@ -1,0 +1,362 @@
+"""Every kind of cluster runs the same units, listens on the loopback address only, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import daskflow as flow
+from daskflow.clusters import REGISTRY, Cluster
+from daskflow.clusters.address import check_folder
+from daskflow.core.errors import ClusterError, SettingsError, StorageError
+from daskflow.core.protocols import Unit
+from daskflow.data.execution import InlineExecutor, run_all
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "threads": {"workers": 2},
+    "local": {"workers": 2, "memory": "1 GiB"},
+}
+OPENED_HERE = sorted(set(REGISTRY.kinds) - {"address"})
+
+
+@pytest.fixture(scope="module", params=OPENED_HERE)
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, Any]]:
+    """Each kind that starts something itself, open."""
+    cluster = REGISTRY.parse({"kind": request.param, **OPTIONS.get(request.param, {})})
+    with cluster.open() as connection:
+        yield cluster, connection
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def test_the_same_units_have_the_same_answers_on_every_kind(opened: tuple[Cluster, Any]) -> None:
+    # given
+    _, connection = opened
+    units = [Unit(f"square-{n}", square, (n,)) for n in range(20)]
+    # when
+    answers = run_all(connection.executor, units)
+    # then
+    assert answers == {f"square-{n}": n * n for n in range(20)}
+
+
+def test_every_kind_says_in_a_line_what_it_is(opened: tuple[Cluster, Any]) -> None:
+    cluster, connection = opened
+    assert connection.description.startswith(f"{cluster.kind}: ")
+    assert "\n" not in connection.description
+
+
+def listening() -> list[tuple[int, str]]:
+    """Ports and addresses that this process and its children listen on."""
+    me = psutil.Process()
+    return [
+        (socket.laddr.port, socket.laddr.ip)
+        for process in [me, *me.children(recursive=True)]
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    ]
+
+
+@pytest.mark.parametrize("kind", OPENED_HERE)
+def test_no_process_listens_beyond_the_loopback_address(kind: str) -> None:
+    # given what other tests have open in this process
+    before = listening()
+    # when
+    with REGISTRY.parse({"kind": kind, **OPTIONS.get(kind, {})}).open():
+        new = [place for place in listening() if place not in before]
+    # then
+    assert bool(new) == (kind != "inline"), "a test that sees no socket proves nothing"
+    assert {address for _, address in new} <= {"127.0.0.1", "::1"}
+
+
+def test_every_cluster_with_a_dashboard_serves_it_under_the_address_it_names(opened: tuple[Cluster, Any]) -> None:
+    cluster, connection = opened
+    if cluster.kind == "inline":
+        assert connection.dashboard is None
+        return
+    with urllib.request.urlopen(connection.dashboard, timeout=30) as page:
+        assert b"bokeh" in page.read().lower()
+
+
+@pytest.mark.parametrize(("host", "status"), [("own", 101), ("https://elsewhere.example", 403)])
+def test_a_web_page_of_another_origin_cannot_read_the_dashboard(
+    opened: tuple[Cluster, Any], host: str, status: int
+) -> None:
+    # given a dashboard
+    _, connection = opened
+    if connection.dashboard is None:
+        return
+    base = connection.dashboard.removesuffix("/status")
+    # when a page asks for its websocket
+    assert websocket_status(base, base if host == "own" else host) == status
+
+
+def websocket_status(base: str, origin: str) -> int:
+    """Ask for the websocket of the status page as a browser does, and return the HTTP status."""
+    import http.client
+
+    place = base.removeprefix("http://")
+    with urllib.request.urlopen(f"{base}/status", timeout=30) as page:
+        found = re.search(r'"token":"([^"]+)"', page.read().decode())
+    assert found is not None
+    connection = http.client.HTTPConnection(place, timeout=30)
+    connection.request(
+        "GET",
+        "/status/ws",
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Protocol": f"bokeh, {found.group(1)}",
+            "Origin": origin,
+        },
+    )
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("kind", OPENED_HERE)
+def test_connect_yields_a_client_that_computes(kind: str) -> None:
+    # when
+    with flow.connect(kind, **OPTIONS.get(kind, {})) as client:
+        answer = client.submit(square, 7).result()
+        slots = sum(client.nthreads().values())
+    # then
+    assert answer == 49
+    assert slots == (1 if kind == "inline" else 2)
+    assert client.status == "closed"
+
+
+def test_workers_of_local_run_one_native_thread_per_fit() -> None:
+    # given no wish of the user's own
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            patch.setenv(name, "0")
+            patch.delenv(name)
+        # when
+        with flow.connect("local", workers=1) as client:
+            found = client.submit(lambda: dict(os.environ)).result()
+    # then
+    assert found["OMP_NUM_THREADS"] == found["OPENBLAS_NUM_THREADS"] == found["MKL_NUM_THREADS"] == "1"
+    assert found["OMP_WAIT_POLICY"] == "passive"
+
+
+DRIVER = """
+import re, sys, time
+import psutil
+import daskflow as flow
+
+def hold_the_interpreter_lock():
+    re.match("(a+)+$", "a" * 60 + "b")
+
+if __name__ == "__main__":
+    with flow.connect("local", workers=2) as client:
+        stuck = client.submit(hold_the_interpreter_lock)
+        waiting = client.submit(time.sleep, 600)
+        while sum(len(keys) for keys in client.processing().values()) < 2:
+            time.sleep(0.05)
+        print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
+        if sys.argv[1] == "stay":
+            time.sleep(600)
+    print("closed", flush=True)
+"""
+
+
+def started(tmp_path: Path, what: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """Start a driver with two busy workers; return it and its children."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    driver = subprocess.Popen([sys.executable, str(script), what], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    children = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+    return driver, children
+
+
+@pytest.mark.slow
+def test_no_worker_outlives_a_killed_driver_even_one_stuck_in_native_code(tmp_path: Path) -> None:
+    # given a driver whose workers are busy, one of them without ever giving up the interpreter lock
+    driver, children = started(tmp_path, "stay")
+    assert len(children) >= 2
+    # when
+    driver.kill()
+    driver.communicate()
+    # then
+    _, alive = psutil.wait_procs(children, timeout=10)
+    for process in alive:
+        process.kill()
+    assert alive == []
+
+
+@pytest.mark.slow
+def test_closing_ends_workers_that_are_stuck(tmp_path: Path) -> None:
+    # given, when: a driver that leaves the cluster while both workers are busy
+    driver, children = started(tmp_path, "leave")
+    output, _ = driver.communicate(timeout=60)
+    # then
+    _, alive = psutil.wait_procs(children, timeout=10)
+    for process in alive:
+        process.kill()
+    assert alive == []
+    assert output == "closed\n"
+    assert driver.returncode == 0
+
+
+RUNNING, RELEASE = threading.Event(), threading.Event()
+
+
+def wait_for_release() -> None:
+    RUNNING.set()
+    RELEASE.wait()
+
+
+def test_closing_threads_does_not_wait_for_a_unit_that_runs() -> None:
+    # given a unit that never ends by itself
+    begun = 0.0
+    try:
+        with flow.connect("threads", workers=1) as client:
+            future = client.submit(wait_for_release)
+            assert RUNNING.wait(10)
+            # when
+            begun = time.monotonic()
+        # then
+        assert time.monotonic() - begun < 10
+        assert future.status != "finished"
+    finally:
+        RELEASE.set()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_unit_that_kills_its_workers_is_a_sentence_and_the_workers_come_back() -> None:
+    # given
+    with flow.clusters.Local(workers=2, memory="1 GiB").open() as connection:
+        # when
+        with pytest.raises(ClusterError) as caught:
+            run_all(connection.executor, [Unit("deadly", die)])
+        # then
+        assert str(caught.value).startswith("deadly: KilledWorker: the workers that ran it died")
+        assert run_all(connection.executor, [Unit(f"after-{n}", square, (n,)) for n in range(4)])["after-3"] == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kind": "local", "workers": 0}, "cluster.workers: input should be greater than or equal to 1"),
+        ({"kind": "local", "memory": "4 apples"}, "cluster.memory: should be a size of at least 1 MiB such as '4 GiB'"),
+        ({"kind": "local", "core": 2}, "cluster.core: no such option; did you mean 'cores'?"),
+        ({"kind": "inline", "workers": 2}, "cluster.workers: no such option"),
+        ({"kind": "lokal"}, "cluster.kind: no such cluster: 'lokal'; did you mean 'local'?"),
+        ({"kind": "address"}, "cluster.address: is required"),
+        ({"kind": "address", "address": "localhost"}, "cluster.address: should be an address such as"),
+        (
+            {"kind": "address", "address": "tls://a:1", "tls_ca": "ca.pem"},
+            "cluster: tls_ca, tls_cert and tls_key belong",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_a_sentence(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        REGISTRY.parse(settings, where="cluster")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("memory", "n_bytes"), [("4 GiB", 4 * 2**30), (2**30, 2**30), ("none", 0), (None, 0), ("1.5GB", 1_500_000_000)]
+)
+def test_memory_is_a_size_in_words_or_bytes(memory: Any, n_bytes: int) -> None:
+    cluster = flow.clusters.Local(memory=memory)
+    assert cluster.memory_bytes == n_bytes
+    assert REGISTRY.parse(json.loads(json.dumps(cluster.dump()))) == cluster
+
+
+def test_auto_memory_is_an_equal_share() -> None:
+    assert flow.clusters.Local(workers=4).memory_bytes * 4 == pytest.approx(
+        flow.clusters.Local(workers=1).memory_bytes, rel=1e-6
+    )
+
+
+def test_a_folder_that_workers_see_passes_and_is_left_as_it_was(opened: tuple[Cluster, Any], tmp_path: Path) -> None:
+    # when
+    check_folder(opened[1].executor, tmp_path)
+    # then
+    assert list(tmp_path.iterdir()) == []
+
+
+class Elsewhere:
+    """An executor whose units run in another place: paths below `here` mean paths below `there`."""
+
+    slots = 1
+
+    def __init__(self, here: Path, there: Path) -> None:
+        self.here, self.there = here, there
+        self._executor = InlineExecutor()
+
+    @property
+    def pending(self) -> int:
+        return self._executor.pending
+
+    def submit(self, unit: Unit) -> None:
+        place, *rest = unit.arguments
+        moved = self.there / Path(place).relative_to(self.here)
+        self._executor.submit(Unit(unit.key, unit.function, (moved, *rest)))
+
+    def next(self, timeout: float | None = None) -> Any:
+        return self._executor.next(timeout)
+
+    def cancel(self) -> None:
+        self._executor.cancel()
+
+    def release(self, keys: Any) -> None:
+        self._executor.release(keys)
+
+
+def test_workers_that_do_not_see_the_folder_are_a_sentence(tmp_path: Path) -> None:
+    # given workers on a machine where the run's folder is not
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    # when
+    with pytest.raises(StorageError) as caught:
+        check_folder(Elsewhere(here, there), here)
+    # then
+    assert "cannot read and write" in str(caught.value)
+    assert "--runs" in str(caught.value)
+    assert list(here.iterdir()) == []
+
+
+def test_workers_that_see_a_folder_of_that_name_of_their_own_are_a_sentence(tmp_path: Path) -> None:
+    # given another machine whose folder of that name even holds the same files
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+
+    class Copied(Elsewhere):
+        def submit(self, unit: Unit) -> None:
+            import shutil
+
+            shutil.copytree(self.here, self.there, dirs_exist_ok=True)
+            super().submit(unit)
+
+    # when
+    with pytest.raises(StorageError, match="does not arrive here"):
+        check_folder(Copied(here, there), here)
+    # then
+    assert list(here.iterdir()) == []
