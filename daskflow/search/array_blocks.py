@@ -43,6 +43,13 @@ class Blocks:
     test: Any
 
 
+@dataclass(frozen=True)
+class Broken:
+    """Stands for what a unit could not make, until the unit that answers can say so."""
+
+    error: Exception
+
+
 def split_blocks(X: Any, y: Any, place: Place, *, test_size: float | None, random_state: Any) -> Blocks:
     """Pair the blocks of X and y, split each into training and test rows, and hold the parts.
 
@@ -105,10 +112,10 @@ def paired_blocks(X: Any, y: Any, place: Place) -> tuple[list[Any], list[Any]]:
             f"X is a dask {type(X).__name__} whose partitions have unknown lengths and y is a {type(y).__name__} in "
             "memory, so their rows cannot be paired. Make y a column of the same dask DataFrame."
         )
-    x_blocks = _row_blocks(X, place)
+    x_blocks = row_blocks(X, place)
     if y is None:
         return x_blocks, [None] * len(x_blocks)
-    y_blocks = _row_blocks(y, place)
+    y_blocks = row_blocks(y, place)
     if len(x_blocks) == 1 and len(y_blocks) > 1:
         y_blocks = [delayed(concatenate, pure=False)(y_blocks)]
     if len(x_blocks) != len(y_blocks):
@@ -138,7 +145,7 @@ def _cut_like(X: da.Array, y: Any) -> Any:
     return y.rechunk(chunks) if isinstance(y, da.Array) else da.from_array(y, chunks=chunks)
 
 
-def _row_blocks(value: Any, place: Place) -> list[Any]:
+def row_blocks(value: Any, place: Place) -> list[Any]:
     """Cut one of X and y into its row blocks; of frames, as they are before Dask fuses their files.
 
     Dask fuses small input files in proportion to the share of columns used, so X and y of one frame can end with

@@ -11,7 +11,7 @@ from typing import Any
 from sklearn.base import clone
 
 from daskflow.core.protocols import Kept, Unit
-from daskflow.search.array_blocks import Blocks, n_rows
+from daskflow.search.array_blocks import Blocks, Broken, n_rows
 from daskflow.search.engine import Answer, unit_key
 from daskflow.search.policies import Candidate
 
@@ -54,13 +54,6 @@ class Recipe:
     def make(self) -> Any:
         """Return the unfitted model; parameters that are estimators are cloned."""
         return clone(self.estimator).set_params(**{name: clone(v, safe=False) for name, v in self.params.items()})
-
-
-@dataclass(frozen=True)
-class Broken:
-    """Stands for a model whose training failed, until the unit that answers can say so."""
-
-    error: Exception
 
 
 @dataclass

@@ -27,6 +27,9 @@ class Place(Protocol):
     def put(self, value: Any) -> Any:
         """Turn an object of this process into a handle."""
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a module-level function on handles and plain values; return a handle of its result."""
+
     def hold(self, lazy: Sequence[Any]) -> list[Any]:
         """Compute delayed objects together, each source once, and return handles; raises what they raise."""
 
@@ -45,6 +48,10 @@ class Here:
         """The object itself."""
         return value
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run it now."""
+        return function(*arguments)
+
     def hold(self, lazy: Sequence[Any]) -> list[Any]:
         """Compute now, with Dask's local scheduler."""
         return list(dask.compute(*lazy, scheduler=self.scheduler, optimize_graph=False))
@@ -62,8 +69,12 @@ class Cluster:
     client: Client
 
     def put(self, value: Any) -> Any:
-        """Send the object to a worker."""
-        return self.client.scatter(value, hash=False)
+        """Send the object to a worker, whole: `scatter` would send the items of a list or dict one by one."""
+        return self.client.scatter([value], hash=False)[0]
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run it on a worker."""
+        return self.client.submit(function, *arguments, pure=False)
 
     def hold(self, lazy: Sequence[Any]) -> list[Any]:
         """Compute on the workers and leave the results there."""
