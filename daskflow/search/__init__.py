@@ -23,14 +23,11 @@ class Search(Settings):
         What ranks candidates; None for the task's default.
     space : mapping or None
         Parameters as lists or distributions; None for the model family's own.
-    refit : bool
-        Whether the winner is fitted again on every row that is not test.
     """
 
     kind: str
     metric: str | None = None
     space: Mapping[str, Any] | None = None
-    refit: bool = True
 
     @property
     def stops_early(self) -> bool:

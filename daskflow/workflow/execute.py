@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,15 +28,18 @@ from daskflow.core.results import SearchResult
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
+from daskflow.data.blocks import Blocks
 from daskflow.data.execution import peak_memory_bytes
 from daskflow.data.ranges import RangeReader
-from daskflow.data.scan import Blocks, scan, target_of
+from daskflow.data.scan import scan
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan, plan_split
 from daskflow.data.table import Table
+from daskflow.data.targets import target_of
 from daskflow.metrics import Metric
 from daskflow.preprocess.fitted import FittedPreprocessor
 from daskflow.search import engine
+from daskflow.search.candidates import candidates_record, check_record
 from daskflow.search.fits import MatrixWork
 from daskflow.workflow import toml
 from daskflow.workflow.evaluation import evaluate_test, refit_best
@@ -246,6 +250,15 @@ class _Execution:
         self.recorder.append({"record": "warning", "text": text}, durable=False)
         tell(self.listener, "warning", text=text)
 
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Tell and record Python's warnings for users as the run's own."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        for warning in said:
+            self.warn(str(warning.message))
+
     def scan(self, table: Table, store: Path) -> Blocks:
         """Decode the partitions that have no block yet, and see that the data are those the run began with."""
         with self.stage("scan") as found:
@@ -276,18 +289,19 @@ class _Execution:
     def metrics(self, target: Target) -> tuple[list[Metric], Metric]:
         """Return every metric, and the one that ranks; SettingsError for those that do not fit the task."""
         task = str(target.task)
-        registry = daskflow.metrics.REGISTRY
-        chosen = list(self.workflow.metrics) or [registry.parse(name) for name in daskflow.metrics.defaults(task)]
+        parse = daskflow.metrics.parse
+        chosen = list(self.workflow.metrics) or [parse(name) for name in daskflow.metrics.defaults(task)]
         word = self.workflow.search.metric or (
             chosen[0].name if self.workflow.metrics else daskflow.metrics.default_for_ranking(task)
         )
-        ranking = next((metric for metric in chosen if metric.name == word), None) or registry.parse(word)
+        ranking = next((metric for metric in chosen if metric.name == word), None) or parse(word)
         if ranking not in chosen:
             chosen.append(ranking)
         problems = [problem for metric in chosen if (problem := daskflow.metrics.check(metric, task)) is not None]
         if problems:
             raise SettingsError(problems)
-        return chosen, ranking
+        n_classes = len(target.classes)
+        return [metric.for_task(task, n_classes) for metric in chosen], ranking.for_task(task, n_classes)
 
     def prepare(
         self, blocks: Blocks, target: Target, metrics: list[Metric], metric: Metric
@@ -312,9 +326,17 @@ class _Execution:
             matrices = matrices_of.build(
                 reader, fitted[:-1], fitted[-1], self.folder.matrices, self.executor, self.listener
             )
-        work = MatrixWork(
+        with self.heeding():
+            work = self.work(matrices, metrics, metric, target)
+        return work, fitted, plan, matrices
+
+    def work(self, matrices: matrices_of.Matrices, metrics: list[Metric], metric: Metric, target: Target) -> MatrixWork:
+        """What one fit is."""
+        flow = self.workflow
+        self.folder.snapshots.mkdir(exist_ok=True)
+        return MatrixWork(
             model=flow.model,
-            task=task,
+            task=str(target.task),
             n_classes=len(target.classes),
             matrices=matrices,
             metrics=metrics,
@@ -323,7 +345,6 @@ class _Execution:
             snapshots=self.folder.snapshots,
             search=flow.search,
         )
-        return work, fitted, plan, matrices
 
     def describe(self, blocks: Blocks, target: Target, plan: SplitPlan, fitted: FittedPreprocessor) -> None:
         """Write data.json and versions.json: what the report tells of the data."""
@@ -373,19 +394,15 @@ class _Execution:
         flow, task = self.workflow, str(target.task)
         given = flow.search.space if flow.search.space is not None else flow.model.space(task)
         space = {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
-        policy = flow.search.policy(space, seed=flow.seed)
-        drawn = [{"trial": c.trial, "params": plain(dict(c.params)), "bracket": c.bracket} for c in policy.candidates]
+        with self.heeding():
+            policy = flow.search.policy(space, seed=flow.seed)
         records = list(self.recorder.journal.records)
         earlier = next((record for record in records if record["record"] == "candidates"), None)
         if earlier is None:
             head = {"metric": metric.name, "greater_is_better": metric.greater_is_better, "n_folds": work.n_folds}
-            self.recorder.append({"record": "candidates", "candidates": drawn, **head})
-        elif earlier["candidates"] != drawn:
-            raise JournalError(
-                "The candidates drawn now are not those in the journal: the sampler of another version drew them. "
-                "Start anew with --fresh."
-            )
-        self.folder.snapshots.mkdir(exist_ok=True)
+            self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **head})
+        else:
+            check_record(earlier["candidates"], policy)
         with self.stage("search") as found:
             result = engine.run(
                 policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener

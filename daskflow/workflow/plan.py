@@ -160,7 +160,7 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
     if table.task is not None:
         metrics = list(workflow.metrics)
         if workflow.search.metric is not None:
-            metrics.append(daskflow.metrics.REGISTRY.parse(workflow.search.metric))
+            metrics.append(daskflow.metrics.parse(workflow.search.metric))
         found = [daskflow.metrics.check(metric, str(table.task)) for metric in metrics]
         problems += list(dict.fromkeys(problem for problem in found if problem is not None))
     if problems:

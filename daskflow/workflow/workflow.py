@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +138,7 @@ class Workflow:
         self.metrics: tuple[Metric, ...] = tuple(
             found
             for number, metric in enumerate(metrics)
-            if (found := attempt(daskflow.metrics.REGISTRY.parse, metric, where=f"metrics[{number}]")) is not None
+            if (found := attempt(daskflow.metrics.parse, metric, where=f"metrics[{number}]")) is not None
         )
         chosen = search if search is not None else self._default_search()
         self.search: Search = attempt(daskflow.search.REGISTRY.parse, chosen, where="search", default="random")
@@ -162,11 +161,10 @@ class Workflow:
         if self.data is not None and self.data.target is None:
             problems.append(Problem("data.target", "is required: the column that is learned"))
         if self.search is not None and self.search.metric is not None:
-            with suppress(SettingsError):
-                daskflow.metrics.REGISTRY.get(self.search.metric)
-                return problems + self._parameter_problems()
-            known = nearest(self.search.metric, daskflow.metrics.REGISTRY.kinds)
-            problems.append(Problem("search.metric", f"no such metric: '{self.search.metric}'{known}"))
+            try:
+                daskflow.metrics.parse(self.search.metric, where="search.metric")
+            except SettingsError as error:
+                problems += error.problems
         return problems + self._parameter_problems()
 
     def _parameter_problems(self) -> list[Problem]:
@@ -184,22 +182,8 @@ class Workflow:
             problems.append(
                 Problem("search.space", "is empty: there is nothing to search. Name parameters, or leave it out")
             )
-        tasks = [self.task_word] if self.task_word else ["binary", "regression"]
-        for where, names in (("model.params", list(self.model.params)), ("search.space", list(space))):
-            found = [self._check_names(task, where, names) for task in tasks]
-            problems += min(found, key=len)
-        if self.task_word and not any(p.where.startswith("model") for p in problems):
-            try:
-                self.model.estimator(self.task_word, {}, None)
-            except SettingsError as error:
-                problems += [Problem(p.where or "model", p.message) for p in error.problems]
-        return problems
-
-    def _check_names(self, task: str, where: str, names: list[str]) -> list[Problem]:
-        try:
-            return [Problem(f"{where}.{p.where.rpartition('.')[2]}", p.message) for p in self.model.check(task, names)]
-        except SettingsError:
-            return []
+        tasks = [self.task_word] if self.task_word else list(self.model.tasks)
+        return problems + min((self.model.check(task, space) for task in tasks), key=len)
 
     @classmethod
     def from_toml(cls, path: Path | str, overrides: Mapping[str, Any] | None = None, on: str | None = None) -> Workflow:

@@ -31,8 +31,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from daskflow.data.execution import InlineExecutor
 from daskflow.data.ranges import RangeReader
-from daskflow.data.scan import scan, target_of
+from daskflow.data.scan import scan
 from daskflow.data.splits import TEST, plan_split
+from daskflow.data.targets import target_of
 from daskflow.workflow import Run, Workflow
 
 ROOT = Path(__file__).resolve().parents[2]
