@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 import daskflow.metrics
 from daskflow.core.errors import Problem, SettingsError
@@ -128,7 +127,7 @@ def plan(workflow: Workflow) -> Plan:
         worker_memory_bytes=200 * 2**20 + max(PARTITION_COPIES * max(sizes), whole),
         blocks_bytes=total,
         matrices_bytes=matrices,
-        free_bytes=psutil.disk_usage(str(_existing(workflow))).free,
+        free_bytes=shutil.disk_usage(_existing(workflow)).free,
         features=kinds,
         steps=workflow.preprocess.describe(features),
         split=_split_words(split),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from daskflow.core.errors import SearchError, StorageError
-from daskflow.core.folder import RunFolder, find_run, plain, read_json
-from daskflow.core.journal import Record, read
+from daskflow.core.folder import RunFolder, find_run, read_json
+from daskflow.core.journal import Record, plain, read
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
 from daskflow.workflow.toml import load

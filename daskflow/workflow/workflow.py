@@ -142,7 +142,9 @@ class Workflow:
         )
         chosen = search if search is not None else self._default_search()
         self.search: Search = attempt(daskflow.search.REGISTRY.parse, chosen, where="search", default="random")
-        problems += self._problems_together()
+        problems += self._data_problems() if self.data is not None else []
+        problems += self._search_problems() if self.search is not None else []
+        problems += self._parameter_problems() if self.search is not None and self.model is not None else []
         if problems:
             raise SettingsError(problems)
 
@@ -155,22 +157,23 @@ class Workflow:
         """The task, when the user named it."""
         return self.data.task if self.data is not None else None
 
-    def _problems_together(self) -> list[Problem]:
-        """Mistakes that only show when parts are seen side by side."""
-        problems: list[Problem] = []
-        if self.data is not None and self.data.target is None:
-            problems.append(Problem("data.target", "is required: the column that is learned"))
-        if self.search is not None and self.search.metric is not None:
-            try:
+    def _data_problems(self) -> list[Problem]:
+        """A table without a target."""
+        if self.data.target is None:
+            return [Problem("data.target", "is required: the column that is learned")]
+        return []
+
+    def _search_problems(self) -> list[Problem]:
+        """A metric that does not exist."""
+        try:
+            if self.search.metric is not None:
                 daskflow.metrics.parse(self.search.metric, where="search.metric")
-            except SettingsError as error:
-                problems += error.problems
-        return problems + self._parameter_problems()
+        except SettingsError as error:
+            return list(error.problems)
+        return []
 
     def _parameter_problems(self) -> list[Problem]:
         """Parameters that the estimator does not have, and spaces that cannot be drawn from."""
-        if self.model is None or self.search is None:
-            return []
         problems: list[Problem] = []
         space = self.search.space or {}
         for name, value in space.items():

@@ -1,0 +1,97 @@
+"""Write docs/reference.md from the settings classes and the command line: ``python docs/make_reference.py``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daskflow.cli import main as command_line
+from daskflow.core.settings import Settings
+from daskflow.data.splits import Split
+from daskflow.preprocess.settings import Preprocessing
+from daskflow.workflow.workflow import Cache
+
+PAGE = Path(__file__).with_name("reference.md")
+ROOMS = {
+    "data": ("sources", "Where the table comes from."),
+    "model": ("models", "What is fitted."),
+    "search": ("search", "How candidates are drawn and judged."),
+    "metrics": ("metrics", "A list of names, or of tables with `kind` and options."),
+    "cluster": ("clusters", "Where it runs."),
+    "preprocess steps": ("preprocess", "Steps of the lists in `[preprocess]`."),
+}
+TABLES: dict[str, tuple[type[Settings], str]] = {
+    "split": (Split, "How rows are divided."),
+    "preprocess": (Preprocessing, "Lists of steps by column type, or by column."),
+    "cache": (Cache, "Where blocks are kept."),
+}
+
+
+def described(cls: type[Any]) -> dict[str, str]:
+    """Return what the docstrings of a class and its bases say of each attribute."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        text = inspect.cleandoc(base.__dict__.get("__doc__") or "")
+        section = re.search(r"^(?:Attributes|Parameters)\n-+\n(.*?)(?=^\w[^\n]*\n-{3,}\n|\Z)", text, re.M | re.S)
+        for names, body in re.findall(
+            r"^(\S[^\n]*?) : [^\n]*\n((?:[ ]{4}[^\n]*\n?|\n)+)", section[1] if section else "", re.M
+        ):
+            for name in names.split(", "):
+                found[name] = " ".join(body.split())
+    return found
+
+
+def options(cls: type[Settings]) -> list[str]:
+    """Return a table of a settings class's options."""
+    words = described(cls)
+    lines = ["| option | type | default | |", "|---|---|---|---|"]
+    for name, field in cls.model_fields.items():
+        if name == "kind" and len(getattr(field.annotation, "__args__", ())) <= 1:
+            continue
+        kind = field.annotation.__name__ if inspect.isclass(field.annotation) else str(field.annotation)
+        kind = re.sub(r"typing\.|collections\.abc\.|<class '(\w+)'>", r"\1", kind).replace("|", "\\|")
+        if field.is_required():
+            default = "required"
+        else:
+            value = field.get_default(call_default_factory=True)
+            default = f"`{value!r}`".replace("|", "\\|")
+        lines.append(f"| `{field.alias or name}` | {kind} | {default} | {words.get(name, '')} |")
+    return lines if len(lines) > 2 else ["No options."]
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [
+        "# Reference",
+        "",
+        "Written from the code by `python docs/make_reference.py`: every table of a workflow file, every kind and its "
+        "options, and every command. In Python the same words are keyword arguments.",
+        "",
+        "At the top of a workflow file stand `name` (default: the file's name), `seed` (default 0) and `metrics`.",
+        "",
+    ]
+    for table, (cls, what) in TABLES.items():
+        lines += [f"## [{table}]", "", what, "", *options(cls), ""]
+    for table, (room, what) in ROOMS.items():
+        registry = importlib.import_module(f"daskflow.{room}").REGISTRY
+        lines += [f"## [{table}]" if " " not in table else f"## {table.capitalize()}", "", what, ""]
+        for name, cls in registry.kinds.items():
+            first = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+            lines += [f"### {name}", "", f"{first} In Python `flow.{room}.{cls.__name__}`.", "", *options(cls), ""]
+    lines += ["## Commands", ""]
+    context = click.Context(command_line, info_name="daskflow")
+    for name in command_line.list_commands(context):
+        command = command_line.get_command(context, name)
+        assert command is not None
+        text = command.get_help(click.Context(command, info_name=f"daskflow {name}", terminal_width=100))
+        lines += [f"### daskflow {name}", "", "```text", text, "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
