@@ -1,9 +1,8 @@
 """The journal: an append-only file of checksummed lines that survives a kill at any moment.
 
-A line is the CRC-32 of its text in eight hexadecimal digits, a blank, one JSON object and a newline. The first
-line is the head: what the journal belongs to. A torn last line is cut off when the journal is opened; a bad line
-before a good one is damage, and refused by its number. One process holds the journal at a time, by ``flock``,
-which dies with the process, so no stale lock is left behind.
+A line is the CRC-32 of its text in eight hexadecimal digits, a blank, one JSON object and a newline. A torn last
+line is cut off when the journal is opened; a bad line before a good one is damage, and refused by its number. One
+process holds the journal at a time, by ``flock``, which dies with the process, so no stale lock is left behind.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -93,7 +93,8 @@ class Journal:
         """Open, lock, recover."""
         self.path = path
         try:
-            self._file = open(path, "a+b")  # noqa: SIM115  held open for the life of the journal
+            # Unbuffered: what a full disk refused must not stay in a buffer and be written later.
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115  held open for the life of the journal
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be written: {error.strerror}. Choose another folder with --runs."
@@ -107,27 +108,41 @@ class Journal:
             ) from error
         try:
             self._file.seek(0)
-            self.records, good = recover(self._file.read(), str(path))
-            self._file.truncate(good)
+            self.records, self._size = recover(self._file.readall(), str(path))
+            self._file.truncate(self._size)
             self._sync()
         except BaseException:
             self._file.close()
             raise
 
     def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Write one record; when `durable` it is on the disk on return."""
+        """Write one record; when `durable` it is on the disk on return.
+
+        Raises
+        ------
+        StorageError
+            When the disk is full or gone; nothing of the record is left in the file.
+        """
+        line = encode(record)
         try:
-            self._file.write(encode(record))
-            self._file.flush()
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
             if durable:
                 self._sync()
         except OSError as error:
-            raise StorageError(f"{self.path} cannot be written: {error.strerror}.") from error
+            with suppress(OSError):
+                self._file.truncate(self._size)
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror}. Make room, and run the same command again."
+            ) from error
+        self._size += len(line)
         self.records.append(dict(record))
 
     def clear(self) -> None:
         """Forget every record."""
         self._file.truncate(0)
+        self._size = 0
         self._sync()
         self.records.clear()
 
@@ -170,8 +185,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def plain(value: Any) -> Any:
     """Replace not-a-number and infinities by None, and mappings, sequences and scalars of libraries by plain ones."""
-    if hasattr(value, "item") and not hasattr(value, "__len__"):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, Mapping):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from dask_ml.model_selection import HyperbandSearchCV
@@ -15,6 +17,24 @@ from daskflow.core.seeds import seed_of
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import Adaptive, SideBySide
+
+
+@dataclass(frozen=True)
+class _Capped:
+    """A bracket's rule, held to ``max_iter``.
+
+    dask-ml looks at the calls made, not at those to come: with ``aggressiveness=2, max_iter=9`` a model would go from
+    8 calls to 16, which is neither what its documentation says nor what its ``metadata`` announces.
+    """
+
+    bracket: Any
+    max_iter: int
+
+    def __call__(self, info: dict[int, list[dict[str, Any]]]) -> dict[int, int]:
+        """Further calls by model; none for a model that they would take beyond."""
+        calls = self.bracket._additional_calls(info)
+        seen = {number: info[number][-1]["partial_fit_calls"] for number in calls}
+        return {number: more if seen[number] + more <= self.max_iter else 0 for number, more in calls.items()}
 
 
 class Hyperband(Search):
@@ -41,9 +61,10 @@ class Hyperband(Search):
 
     Examples
     --------
-    >>> policy = Hyperband(max_iter=9).policy({"alpha": [1e-4, 1e-3, 1e-2]}, seed=7)
+    >>> from daskflow.core.space import LogUniform
+    >>> policy = Hyperband(max_iter=9).policy({"alpha": LogUniform(1e-6, 1e-1)}, seed=7)
     >>> [candidate.trial for candidate in policy.candidates][-4:]
-    ['1-2', '0-0', '0-1', '0-2']
+    ['1-4', '0-0', '0-1', '0-2']
     """
 
     kind: Literal["hyperband"] = "hyperband"
@@ -92,17 +113,27 @@ class Hyperband(Search):
             tol=self.tol,
             random_state=seed_of(seed, "candidates"),
         )
-        brackets = search._get_SHAs(_get_hyperband_params(self.max_iter, eta=self.aggressiveness))
-        return SideBySide(
-            [
-                Adaptive(named(brackets[number]._get_params(), number), brackets[number]._additional_calls)
-                for number in sorted(brackets, reverse=True)
-            ]
-        )
+        sizes = _get_hyperband_params(self.max_iter, eta=self.aggressiveness)
+        parts = []
+        for number, bracket in sorted(search._get_SHAs(sizes).items(), reverse=True):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The total space of parameters", UserWarning)  # said below, once
+                parts.append(Adaptive(named(bracket._get_params(), number), _Capped(bracket, self.max_iter)))
+        combinations, wanted = len(parts[0].candidates), sizes[max(sizes)][0]
+        if combinations < wanted:
+            warnings.warn(
+                f"search.space has {combinations} combinations, fewer than the {wanted} candidates of Hyperband's "
+                f"largest bracket for max_iter = {self.max_iter}: they are tried again in each bracket. "
+                "Add values or a distribution, or choose search.kind = 'grid'.",
+                stacklevel=2,
+            )
+        return SideBySide(parts)
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """Play the schedule with scores that always rise: the most it can cost."""
-        policy = self.policy(space, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            policy = self.policy(space, seed=seed)
         units, seen = 0, dict.fromkeys((candidate.trial for candidate in policy.candidates), 0)
         while requests := policy.ask():
             for request in requests:
