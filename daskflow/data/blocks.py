@@ -133,9 +133,8 @@ def presented(column: Column) -> pa.DataType:
 def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column in the narrowest type that holds its values exactly; strings as a dictionary."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values = values.cast(pa.string()) if pa.types.is_null(values.type) else values
     arrow_type = values.type
-    if pa.types.is_null(arrow_type):
-        return values.cast(pa.string()).dictionary_encode()
     if pa.types.is_string(arrow_type):
         encoded = values.dictionary_encode()
         codes = encoded.indices.cast(_integer_type(0, max(len(encoded.dictionary) - 1, 0)))
@@ -162,7 +161,7 @@ def _integer_type(low: int, high: int) -> pa.DataType:
 
 
 @contextlib.contextmanager
-def storing_in(folder: Path, *, option: str = "cache_dir") -> Iterator[None]:
+def storing_in(folder: Path, *, option: str = "cache.folder") -> Iterator[None]:
     """Turn a full disk or a missing permission into a StorageError that names the folder."""
     try:
         yield

@@ -53,10 +53,6 @@ class _Slice:
     start: int
     n_rows: int
 
-    def column(self, name: str) -> pa.Array:
-        """One column of them, without a copy."""
-        return self.table.column(name).chunk(0).slice(self.start, self.n_rows)
-
 
 class RangeReader:
     """Reads a scanned table range by range; picklable and small.
@@ -166,7 +162,7 @@ class RangeReader:
         """One column in its presented type, in training order."""
         wanted = presented(self.blocks.schema[name])
         plain = pa.string() if wanted == TEXT else wanted
-        parts = [piece.column(name) for piece in slices] or [pa.array([], type=plain)]
+        parts = _parts(slices, name) or [pa.array([], type=plain)]
         if wanted == TEXT or len({part.type for part in parts}) > 1:
             parts = [part.cast(plain) for part in parts]
         found = pa.concat_arrays(parts).take(pa.array(rows))
@@ -193,7 +189,13 @@ def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
     return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
 
 
+def _parts(slices: Sequence[_Slice], name: str) -> list[pa.Array]:
+    """One column of all slices, without a copy."""
+    columns = {id(block): block.column(name).chunk(0) for block in {id(s.table): s.table for s in slices}.values()}
+    return [columns[id(piece.table)].slice(piece.start, piece.n_rows) for piece in slices]
+
+
 def _hashes(slices: Sequence[_Slice], name: str) -> Hashes:
     """A hidden column of all slices."""
-    parts: list[Any] = [piece.column(name).to_numpy() for piece in slices]
+    parts: list[Any] = [part.to_numpy() for part in _parts(slices, name)]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)

@@ -127,7 +127,8 @@ class Table:
         """Return the table as a lazy dask DataFrame, one partition per partition, derived columns included.
 
         Every partition has the same types whatever its values: integers ``Int64`` and truths ``boolean`` (they may
-        have gaps), floats ``float64``, strings ``str``, dates ``datetime64``.
+        have gaps), floats ``float64``, strings as Dask keeps them (its option ``dataframe.convert-string``), dates
+        ``datetime64``.
 
         Returns
         -------
