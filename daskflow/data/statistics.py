@@ -12,18 +12,14 @@ Moments
     LeVeque (1979): nothing is lost where the mean is large beside the spread.
 
 Quantiles
-    The exact counts of all values while there are at most 65,536 distinct ones in a segment. Beyond that every value
-    is moved to the middle of its bin: those float64 that agree in sign, exponent and the first 12 bits of the
-    mantissa. A bin is 2**-12 of its lower edge wide, so an order statistic is off by at most 2**-13 (0.012 %) of its
-    own size (below 2.3e-308, where float64 itself has fewer digits, by at most 2.8e-312). Whether a state is exact
-    depends only on the union of its rows, never on how they were cut or merged.
+    Exact up to 65,536 distinct values in a segment, else within 2**-13; see `daskflow.data.distribution`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,96 +31,16 @@ from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data import arrays
 from daskflow.data.arrays import Level, Levels, Numbers
+from daskflow.data.distribution import Counts, Distribution
 from daskflow.data.schema import ColumnKind, kind_of
 
 Needs = Mapping[str, frozenset[str]]
 """What is asked of each column: ``moments``, ``quantiles``, ``levels``."""
 
-MOST_VALUES = 65_536
-"""Distinct numbers up to which a distribution is exact."""
-
 MOST_LEVELS = 1_000_000
 """Distinct levels up to which they are counted; beyond that a column is known to have too many."""
 
-KEPT_BITS = 40
-"""Bits of a float64 below sign (1), exponent (11) and the first 12 bits of the mantissa."""
-
 DAY = 86_400
-
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """How often each number occurs.
-
-    Attributes
-    ----------
-    points : ndarray of float64
-        Distinct and increasing; the middles of their bins when not exact.
-    counts : ndarray of int64
-        Rows at each point; positive.
-    is_exact : bool
-        Whether the points are the values themselves.
-    """
-
-    points: Numbers
-    counts: Counts
-    is_exact: bool = True
-
-    @classmethod
-    def of(cls, values: Numbers) -> Distribution:
-        """Count finite values, shape (n_values,)."""
-        points, counts = np.unique(values + 0.0, return_counts=True)  # + 0.0 makes -0.0 the same as 0.0
-        return cls(points, counts.astype(np.int64))._bounded()
-
-    def merge(self, other: Distribution) -> Distribution:
-        """Add two distributions; associative and commutative."""
-        is_exact = self.is_exact and other.is_exact
-        left, right = (self, other) if is_exact else (self._binned(), other._binned())
-        points = np.concatenate([left.points, right.points])
-        counts = np.concatenate([left.counts, right.counts])
-        return Distribution(*_added(points, counts), is_exact)._bounded()
-
-    def moved(self, centre: float, scale: float) -> Distribution:
-        """Return the distribution of (value - centre) / scale, scale > 0."""
-        return replace(self, points=(self.points - centre) / scale)
-
-    def quantile(self, q: float) -> float:
-        """Return a quantile, interpolated between order statistics as numpy does; nan without values."""
-        reached = np.cumsum(self.counts)
-        if not len(reached):
-            return math.nan
-        place = (int(reached[-1]) - 1) * q
-        low, high = np.searchsorted(reached, [math.floor(place), math.ceil(place)], side="right")
-        below, above = float(self.points[low]), float(self.points[high])
-        return below + (above - below) * (place - math.floor(place))
-
-    def _bounded(self) -> Distribution:
-        """Give up exactness where there are too many values."""
-        return self._binned() if self.is_exact and len(self.points) > MOST_VALUES else self
-
-    def _binned(self) -> Distribution:
-        """Move every value to the middle of its bin; a middle stays where it is."""
-        if not self.is_exact:
-            return self
-        bits = self.points.view(np.int64)
-        ordered = np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)  # in the order of the numbers
-        bins = ordered >> KEPT_BITS
-        middle = (bins << KEPT_BITS) + (1 << (KEPT_BITS - 1))
-        points = np.where(middle < 0, middle ^ np.int64(2**63 - 1), middle).view(np.float64)
-        points[(bins == 0) | (bins == -1)] = 0.0  # zero itself, and what is nearer to it than float64's full digits
-        return Distribution(*_added(points, self.counts), is_exact=False)
-
-
-def _added(points: Numbers, counts: Counts) -> tuple[Numbers, Counts]:
-    """Sort points and add up the counts of equal ones."""
-    if not len(points):
-        return points, counts
-    order = np.argsort(points, kind="stable")
-    points, counts = points[order], counts[order]
-    starts = np.flatnonzero(np.concatenate([[True], points[1:] != points[:-1]]))
-    return points[starts], np.add.reduceat(counts, starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +146,51 @@ class ColumnStatistics:
             distribution=distribution,
             levels=levels,
             has_too_many_levels=too_many,
+        )
+
+    def filled(self, value: Level) -> ColumnStatistics:
+        """Return the statistics after every missing value was replaced by `value`."""
+        if not self.n_missing:
+            return self
+        number = math.nan if isinstance(value, str) else float(value)
+        fill = ColumnStatistics(
+            n_rows=self.n_missing,
+            mean=number,
+            min=number,
+            max=number,
+            distribution=Distribution(np.array([number]), np.array([self.n_missing])),
+            levels={value: self.n_missing},
+        )
+        return replace(self, n_rows=self.n_rows - self.n_missing, n_missing=0).merge(fill)
+
+    def moved(self, centre: float, scale: float) -> ColumnStatistics:
+        """Return the statistics after every number became (number - centre) / scale, scale > 0; levels are gone."""
+        return replace(
+            self,
+            mean=(self.mean - centre) / scale,
+            m2=self.m2 / scale**2,
+            min=(self.min - centre) / scale,
+            max=(self.max - centre) / scale,
+            distribution=self.distribution.moved(centre, scale) if self.distribution else None,
+            levels=None,
+        )
+
+    def counted(self, points: Sequence[float] | Numbers, counts: Sequence[int] | Counts) -> ColumnStatistics:
+        """Return the statistics after the values became `points`, each as often as `counts` says; levels are gone."""
+        distribution = Distribution.counted(np.asarray(points, dtype=np.float64), np.asarray(counts, dtype=np.int64))
+        points, counts = distribution.points, distribution.counts
+        total = int(counts.sum())
+        if not total:
+            return replace(self, mean=math.nan, m2=0.0, min=math.nan, max=math.nan, distribution=None, levels=None)
+        mean = float((points * counts).sum() / total)
+        return replace(
+            self,
+            mean=mean,
+            m2=float((np.square(points - mean) * counts).sum()),
+            min=float(points[0]),
+            max=float(points[-1]),
+            distribution=distribution,
+            levels=None,
         )
 
 

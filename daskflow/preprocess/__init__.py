@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
 
+if TYPE_CHECKING:
+    from daskflow.data.schema import Column
+    from daskflow.preprocess.steps import Fitted, Form, State
+
 
 class Step(Settings):
-    """One step for the columns of one kind; see `daskflow.preprocess.steps` for the contract of a step."""
+    """One step of a column's chain; `daskflow.preprocess.steps` shows how a step is added.
+
+    Attributes
+    ----------
+    kind : str
+        The step's name.
+    takes : frozenset of Form
+        What a column may be when the step meets it.
+    fitted : type
+        Class of what `fit` returns, which reads its own ``dump``.
+    """
 
     kind: str
+
+    takes: ClassVar[frozenset[Form]] = frozenset()
+    fitted: ClassVar[type[Fitted]]
+
+    def gives(self, form: Form) -> Form:
+        """Return what a column of this form is after the step; the same unless a step says otherwise."""
+        return form
+
+    def check(self, column: Column) -> str | None:
+        """Return a sentence when the options do not fit the column, else None."""
+        return None
+
+    def statistics(self, column: Column) -> frozenset[str]:
+        """Return what the step needs of the column: a set of ``moments``, ``quantiles``, ``levels``."""
+        return frozenset()
+
+    def fit(self, state: State) -> tuple[Fitted, State]:
+        """Return the fitted step, and the column's state after it; DataError when the column cannot take it."""
+        raise NotImplementedError(f"The step '{self.kind}' has no fit.")
 
 
 REGISTRY: Registry[Step] = Registry(__name__, Step, "step")

@@ -1,0 +1,292 @@
+"""FittedPreprocessor: the fitted steps of every column, from a table to a matrix of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import sparse
+
+from daskflow.core.errors import DataError
+from daskflow.core.seeds import digest
+from daskflow.core.settings import nearest
+from daskflow.data import arrays
+from daskflow.data.schema import Column, ColumnKind, kind_of
+from daskflow.preprocess import REGISTRY
+from daskflow.preprocess.steps import Fitted, Flow, OneHot
+
+Outputs = list[tuple[int, Any]]
+"""Finished columns with their first place in the matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedColumn:
+    """A column's chain after fitting.
+
+    Attributes
+    ----------
+    column : Column
+        Name, kind and type in training.
+    steps : tuple of Fitted
+        In order.
+    outputs : tuple of str
+        Names of its matrix columns; no other column has them.
+    keeps_values : bool
+        Whether what the last step leaves is a matrix column, the last.
+    """
+
+    column: Column
+    steps: tuple[Fitted, ...]
+    outputs: tuple[str, ...]
+    keeps_values: bool
+
+    def apply(self, array: pa.Array) -> tuple[Any, ...]:
+        """Return the finished columns: arrays of float64, and one-hot codes."""
+        flow = Flow(array)
+        for step in self.steps:
+            flow = step.apply(flow)
+        return (*flow.outputs, flow.numbers()) if self.keeps_values else flow.outputs
+
+    def unseen(self, array: pa.Array) -> int | None:
+        """Count rows with a level that training did not have; None where there are no levels."""
+        flow = Flow(array)
+        for step in self.steps:
+            found = step.unseen(flow)
+            if found is not None:
+                return found
+            flow = step.apply(flow)
+        return None
+
+    def read(self, table: pa.Table) -> pa.Array:
+        """Return the column of a table, of the kind and time zone it had in training.
+
+        Raises
+        ------
+        DataError
+            When it is not there, or of another kind.
+        """
+        name = self.column.name
+        if name not in table.column_names:
+            raise DataError(f"Column '{name}' is missing{nearest(name, table.column_names)}")
+        array = arrays.whole(table.column(name))
+        if pa.types.is_null(array.type):
+            return array
+        found = kind_of(array.type, name)
+        if found is not self.column.kind:
+            raise DataError(
+                f"Column '{name}' is {found} ({array.type}); in training it was {self.column.kind} "
+                f"({self.column.type}). Convert it."
+            )
+        return self._in_zone(array) if found is ColumnKind.DATETIME else array
+
+    def _in_zone(self, array: pa.Array) -> pa.Array:
+        """The same instants, in the zone of training."""
+        array = arrays.plain(array)
+        zone, found = getattr(self.column.arrow_type, "tz", None), getattr(array.type, "tz", None)
+        if (zone is None) != (found is None):
+            raise DataError(
+                f"Column '{self.column.name}' has {f'time zone {found}' if found else 'no time zone'}; in training it "
+                f"had {f'time zone {zone}' if zone else 'none'}. Convert it, so that hours mean the same."
+            )
+        return array.cast(pa.timestamp(array.type.unit, tz=zone)) if zone != found else array
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "name": self.column.name,
+            "kind": str(self.column.kind),
+            "type": self.column.type,
+            "steps": [step.dump() for step in self.steps],
+            "outputs": list(self.outputs),
+            "keeps_values": self.keeps_values,
+        }
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> FittedColumn:
+        """Return what `dump` gave."""
+        return cls(
+            Column(values["name"], ColumnKind(values["kind"]), values["type"]),
+            tuple(REGISTRY.get(step["kind"]).fitted.load(step) for step in values["steps"]),
+            tuple(values["outputs"]),
+            values["keeps_values"],
+        )
+
+
+@dataclass(frozen=True)
+class FittedPreprocessor:
+    """A fitted preprocessing; a `daskflow.core.protocols.Transformer` of plain data.
+
+    Attributes
+    ----------
+    columns : tuple of FittedColumn
+        Those that reach the matrix, in order.
+    is_sparse : bool
+        Whether `matrix` returns CSR.
+    warnings : tuple of str
+        Sentences on columns that were left out.
+    """
+
+    columns: tuple[FittedColumn, ...]
+    is_sparse: bool = False
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the matrix's columns."""
+        return tuple(name for column in self.columns for name in column.outputs)
+
+    @cached_property
+    def token(self) -> str:
+        """A hash of everything that decides the matrix."""
+        return digest(self.dump(), 16)
+
+    def matrix(self, table: pa.Table) -> Any:
+        """Turn rows into numbers, in float64 up to the last step, which rounds to float32.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            Columns by name, in any order; others are not looked at.
+
+        Returns
+        -------
+        ndarray of float32, C-contiguous, or scipy.sparse.csr_matrix, of shape (n_rows, n_features)
+
+        Raises
+        ------
+        DataError
+            For missing columns, columns of another kind than in training, infinite values, and numbers that float32
+            does not hold; every one is named.
+        """
+        outputs: Outputs = []
+        place = 0
+        for column, array in zip(self.columns, self._read(table), strict=True):
+            at = place
+            for output in column.apply(array):
+                outputs.append((at, output))
+                at += output.width if isinstance(output, OneHot) else 1
+            place += len(column.outputs)
+        singles = [(at, output if isinstance(output, OneHot) else self._single(output, at)) for at, output in outputs]
+        build = _sparse if self.is_sparse else _dense
+        return build(singles, table.num_rows, len(self.feature_names))
+
+    def unseen(self, table: pa.Table) -> dict[str, int]:
+        """Count, for each column with levels, the rows whose level did not occur in training."""
+        counts = {
+            column.column.name: column.unseen(array)
+            for column, array in zip(self.columns, self._read(table), strict=True)
+        }
+        return {name: count for name, count in counts.items() if count is not None}
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain JSON values, from which `load` makes the same preprocessing."""
+        return {
+            "columns": [column.dump() for column in self.columns],
+            "is_sparse": self.is_sparse,
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> FittedPreprocessor:
+        """Return what `dump` gave."""
+        columns = tuple(FittedColumn.load(column) for column in values["columns"])
+        return cls(columns, values["is_sparse"], tuple(values["warnings"]))
+
+    def _read(self, table: pa.Table) -> list[pa.Array]:
+        """Every column of the table that is used, all problems at once."""
+        problems: list[str] = []
+        found: list[pa.Array] = []
+        infinite: dict[str, int] = {}
+        for column in self.columns:
+            try:
+                array = column.read(table)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            found.append(array)
+            count = n_infinite(array)
+            if count:
+                infinite[column.column.name] = count
+        problems += [infinite_sentence(infinite)] if infinite else []
+        if problems:
+            raise DataError("\n".join(problems))
+        return found
+
+    def _single(self, values: NDArray[np.float64], at: int) -> NDArray[np.float32]:
+        """One column as float32."""
+        with np.errstate(over="ignore"):
+            rounded = values.astype(np.float32)
+        if np.isinf(rounded).any():
+            raise DataError(
+                f"'{self.feature_names[at]}' has values up to {np.nanmax(np.abs(values)):.3g}, which float32 does not "
+                f"hold. Scale the column, or bring it down with derive (a logarithm, say)."
+            )
+        return rounded
+
+
+def n_infinite(array: pa.Array) -> int:
+    """Count the infinite values of a column."""
+    plain = arrays.plain(array) if pa.types.is_dictionary(array.type) else array
+    return int(pc.sum(pc.is_inf(plain)).as_py() or 0) if pa.types.is_floating(plain.type) else 0
+
+
+def infinite_sentence(counts: Mapping[str, int]) -> str:
+    """Say which columns have infinite values, and what to do."""
+    columns = ", ".join(f"'{name}' ({count:,})" for name, count in counts.items())
+    return (
+        f"Infinite values in {columns}: no mean and no model can use them. Replace them with derive, for example "
+        f'derive = {{ name = "name.clip(-1e9, 1e9)" }}, or drop the columns.'
+    )
+
+
+def _dense(outputs: Outputs, n_rows: int, width: int) -> NDArray[np.float32]:
+    """Fill a matrix column by column."""
+    matrix = np.zeros((n_rows, width), dtype=np.float32)
+    for at, output in outputs:
+        if isinstance(output, OneHot):
+            rows = np.flatnonzero(output.codes >= 0)
+            matrix[rows, at + output.codes[rows]] = 1.0
+        else:
+            matrix[:, at] = output
+    return matrix
+
+
+def _sparse(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
+    """Lay the entries of each row side by side: one for each number, at most one for each one-hot column."""
+    places = np.empty((n_rows, len(outputs)), dtype=np.int32)
+    values = np.ones((n_rows, len(outputs)), dtype=np.float32)
+    is_there = np.ones((n_rows, len(outputs)), dtype=np.bool_)
+    for number, (at, output) in enumerate(outputs):
+        if isinstance(output, OneHot):
+            places[:, number] = at + output.codes
+            is_there[:, number] = output.codes >= 0
+        else:
+            places[:, number], values[:, number] = at, output
+            is_there[:, number] = output != 0
+    ends = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
+    return sparse.csr_matrix((values[is_there], places[is_there], ends), shape=(n_rows, width))
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the names, later ones of the same name with a number behind.
+
+    Examples
+    --------
+    >>> unique_names(["a_b", "a_b", "c"])
+    ['a_b', 'a_b#2', 'c']
+    """
+    taken: set[str] = set()
+    chosen: list[str] = []
+    for name in names:
+        number, free = 2, name
+        while free in taken:
+            free, number = f"{name}#{number}", number + 1
+        taken.add(free)
+        chosen.append(free)
+    return chosen
