@@ -26,7 +26,7 @@ DROPPED_BITS = 40
 """Bits of a float64 below sign (1), exponent (11) and the first 12 of the mantissa."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Distribution:
     """How often each number occurs.
 
@@ -43,6 +43,17 @@ class Distribution:
     points: Numbers
     counts: Counts
     is_exact: bool = True
+
+    def __eq__(self, other: object) -> bool:
+        """Whether points and counts are the same."""
+        return (
+            isinstance(other, Distribution)
+            and self.is_exact == other.is_exact
+            and np.array_equal(self.points, other.points)
+            and np.array_equal(self.counts, other.counts)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as for every value that holds arrays
 
     @classmethod
     def of(cls, values: Numbers) -> Distribution:
