@@ -196,7 +196,7 @@ def test_no_worker_outlives_a_killed_driver_even_one_stuck_in_native_code(tmp_pa
     assert len(children) >= 2
     # when
     driver.kill()
-    driver.communicate()
+    driver.wait()
     # then
     _, alive = psutil.wait_procs(children, timeout=10)
     for process in alive:

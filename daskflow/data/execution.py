@@ -188,9 +188,9 @@ class ClientExecutor:
                 ) from error
             if not isinstance(error, Exception):
                 raise
-            words = _in_words(error)
-            exception = ClusterError(f"{key}: {words}") if type(error).__name__ == "KilledWorker" else error
-            return Outcome(key=key, error=words, exception=exception, traceback=text)
+            # The death of its workers is no exception of the unit's own: it costs the unit, and a sentence says it.
+            exception = None if type(error).__name__ == "KilledWorker" else error
+            return Outcome(key=key, error=_in_words(error), exception=exception, traceback=text)
         raise AssertionError(f"unit {key} is {future.status} without an error")
 
     def kept(self, key: str) -> Any:
