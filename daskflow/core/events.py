@@ -15,7 +15,8 @@ class Event:
     Attributes
     ----------
     name : str
-        ``stage`` (fields: stage, state = started | finished, total), ``progress`` (stage, done, total, rows),
+        ``stage`` (fields: stage, state = started | finished, total; told again when the total becomes known),
+        ``progress`` (stage, done, total, rows; for the search, done counts fits, at most the stage's total),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
         ``note`` (text) or ``warning`` (text).
     fields : mapping

@@ -164,6 +164,7 @@ class _Search:
         self.known: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.begun: set[tuple[str, int, int]] = set()
         self.repeated = 0
+        self.done = 0
         self.best: str | None = None
 
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
@@ -211,6 +212,7 @@ class _Search:
                 record = self.known.get((request.trial, fold, request.resource))
                 if record is not None:
                     rung.folds[fold] = record
+                    self.done += 1
                 else:
                     self.waiting.append((request.trial, fold))
             self.settle(request.trial)
@@ -266,6 +268,8 @@ class _Search:
         self.recorder.append(record)
         self.keep(record)
         rung.folds[fold] = record
+        self.done += 1
+        tell(self.listener, "progress", stage="search", done=self.done)
         if rung.start:
             self.executor.release([unit_key(trial, fold, rung.start)])
         self.settle(trial)

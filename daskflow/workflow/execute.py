@@ -403,7 +403,9 @@ class _Execution:
             self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **head})
         else:
             check_record(earlier["candidates"], policy)
+        total = flow.search.fits(space, seed=flow.seed)["units"] * work.n_folds
         with self.stage("search") as found:
+            tell(self.listener, "stage", stage="search", state="started", total=total)
             result = engine.run(
                 policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener
             )
