@@ -34,8 +34,8 @@ class Step(Settings):
         """Return what a column of this form is after the step; the same unless a step says otherwise."""
         return form
 
-    def check(self, column: Column) -> str | None:
-        """Return a sentence when the options do not fit the column, else None."""
+    def check(self, column: Column, form: Form) -> str | None:
+        """Return a sentence when the options do not fit the column, of this form when the step meets it, else None."""
         return None
 
     def statistics(self, column: Column) -> frozenset[str]:

@@ -149,7 +149,7 @@ class Dates(Step):
         """Finished columns."""
         return Form.COLUMNS
 
-    def check(self, column: Column) -> str | None:
+    def check(self, column: Column, form: Form) -> str | None:
         """Refuse to make no column at all."""
         return "parts is empty and time is false: nothing is left of the date" if self._is_nothing else None
 

@@ -25,16 +25,27 @@ NEEDS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Imputed(Fitted):
-    """Missing values replaced by `fill`; with `indicator` a finished column says where."""
+    """Missing values replaced by one value.
+
+    Attributes
+    ----------
+    fill : level
+        The value.
+    is_level : bool
+        Whether the column is one of categories.
+    indicator : bool
+        Whether a finished column says where a value was missing.
+    """
 
     kind: ClassVar[str] = "impute"
 
     fill: Level
+    is_level: bool
     indicator: bool
 
     def apply(self, flow: Flow) -> Flow:
-        """Replace; as strings where the fill is one, else as numbers."""
-        if isinstance(self.fill, str):
+        """Replace."""
+        if self.is_level:
             found = flow.levels()
             missing = found.codes == MISSING
             codes = np.where(missing, len(found.values), found.codes)
@@ -76,13 +87,13 @@ class Impute(Step):
             raise ValueError("strategy = 'constant' and value go together, and only together")
         return self
 
-    def check(self, column: Column) -> str | None:
+    def check(self, column: Column, form: Form) -> str | None:
         """Refuse numbers for strings and strings for numbers."""
-        if column.kind is ColumnKind.CATEGORICAL:
+        if form is Form.LEVELS:
             if self.strategy in ("mean", "median"):
                 return f"strings have no {self.strategy}; use strategy = 'most_frequent', or 'constant' with a value"
-            if self.value is not None and not isinstance(self.value, str):
-                return f"value should be a string, as the column's values are (found {self.value!r})"
+            if self.value is not None and isinstance(self.value, str) != (column.kind is ColumnKind.CATEGORICAL):
+                return f"value should be one of the column's own type, {column.type} (found {self.value!r})"
         elif isinstance(self.value, str):
             return f"value should be a number, as the column's values are (found '{self.value}')"
         return None
@@ -97,7 +108,8 @@ class Impute(Step):
         fill = self._fill(state)
         indicator = self.indicator and before.n_missing > 0
         outputs = (*state.outputs, f"{state.column.name}_missing") if indicator else state.outputs
-        return Imputed(fill, indicator), replace(state, statistics=before.filled(fill), outputs=outputs)
+        fitted = Imputed(fill, state.form is Form.LEVELS, indicator)
+        return fitted, replace(state, statistics=before.filled(fill), outputs=outputs)
 
     def _fill(self, state: State) -> Level:
         """The value that replaces missing ones."""
@@ -113,4 +125,5 @@ class Impute(Step):
                 f"Column '{state.column.name}': the most frequent value is not known after a step that changed the "
                 f"values. Put 'impute' first."
             )
-        return min(statistics.levels, key=lambda level: (-statistics.levels[level], level))  # type: ignore[index]  # checked above
+        counts = statistics.levels
+        return min(counts, key=lambda level: (-counts[level], isinstance(level, str), level))

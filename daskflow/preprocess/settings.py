@@ -106,11 +106,7 @@ class Preprocessing(Settings):
         for column in features.columns:
             own = column.name in self.columns
             where = f"preprocess.columns.{column.name}" if own else f"preprocess.{column.kind}"
-            steps = self.steps_of(column)
-            messages = _misfits(steps, FORMS[column.kind]) if own else []
-            if not messages:
-                found = [(step.kind, step.check(column)) for step in steps]
-                messages = [f"'{kind}' on column '{column.name}': {message}" for kind, message in found if message]
+            messages = _misfits(self.steps_of(column), FORMS[column.kind], column)
             problems += [Problem(where, message) for message in messages]
         if problems:
             raise SettingsError(problems)
@@ -212,9 +208,10 @@ def _chain(value: Any) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _misfits(steps: tuple[Step, ...], form: Form) -> list[str]:
+def _misfits(steps: tuple[Step, ...], form: Form, column: Column | None = None) -> list[str]:
     """Walk a chain from the form a column has; say where a step does not take what it gets, or what it leaves."""
     before = ""
+    messages: list[str] = []
     for step in steps:
         if form is Form.COLUMNS:
             return [
@@ -224,8 +221,11 @@ def _misfits(steps: tuple[Step, ...], form: Form) -> list[str]:
             takes = " or ".join(str(other) for other in Form if other in step.takes)
             after = f" after '{before}'" if before else ""
             return [f"'{step.kind}' takes {takes}, and gets {form}{after}"]
+        message = step.check(column, form) if column else None
+        if column and message:
+            messages.append(f"'{step.kind}' on column '{column.name}': {message}")
         form, before = step.gives(form), step.kind
-    return [ENDINGS[form]] if form in ENDINGS else []
+    return [*messages, ENDINGS[form]] if form in ENDINGS else messages
 
 
 def _refuse(features: Schema, statistics: Mapping[str, ColumnStatistics]) -> None:
