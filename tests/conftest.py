@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Set, it makes every worker compile its imports anew."""
+
 NOT_INSTALLED_IS_A_FAILURE = "DASKFLOW_TESTS_STRICT" in os.environ
 """CI sets it: what a developer's machine may lack, CI must have."""
 
 
 def lacking(what: str) -> None:
     """Skip a test for something this machine lacks; under CI that is a failure."""
-    if NOT_INSTALLED_IS_A_FAILURE:
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Set, it makes every worker compile its imports anew."""
+
+NOT_INSTALLED_IS_A_FAILURE:
         pytest.fail(f"{what} is missing, and this run may not skip")
     pytest.skip(f"{what} is missing")
 
@@ -36,7 +42,7 @@ def client() -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", memory_limit=0
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1", memory_limit=0
         ) as cluster,
         Client(cluster) as connected,
     ):
