@@ -202,7 +202,7 @@ def open_block(file: BlockFile) -> pa.Table:
     return _open(file.path, file.n_bytes, file.n_rows)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _open(path: str, n_bytes: int, n_rows: int) -> pa.Table:
     """Keep the maps of recently used blocks; their names say what they hold, so they never go stale."""
     again = "Run the same command again: the block is made anew from its source."

@@ -43,7 +43,8 @@ def collect(reader: RangeReader, needs: Needs, executor: Executor, listener: Lis
     tell(listener, "stage", stage="statistics", state="started", total=len(units))
     answers = run_all(executor, units, on_done=hear)
     tell(listener, "stage", stage="statistics", state="finished", total=len(units))
-    return reduce(lambda left, right: left.merge(right), [answers[unit.key] for unit in units])
+    parts: list[Statistics] = [answers[unit.key] for unit in units]
+    return reduce(lambda left, right: left.merge(right), parts)
 
 
 def _of_group(reader: RangeReader, ranges: Sequence[int], needs: Needs) -> Statistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,6 @@ import pyarrow as pa
 
 from daskflow.core.errors import DataError
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.core.seeds import digest
 from daskflow.data.blocks import (
@@ -155,6 +155,14 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
 
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a sidecar whole or not at all, without waiting for the disk: a lost one costs a decode, no wrong row."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with storing_in(path.parent):
+        temporary.write_text(json.dumps(record))
+        os.replace(temporary, path)
+
+
 def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
     """Whether a record's block file is there, in the size it was written."""
     try:
@@ -177,7 +185,7 @@ def _scan_partition(recipe: _Recipe, partition: Partition, key: str, frame: Any)
     else:
         record = _write(recipe, decoded, rows, content, f"{key}-{digest(content_hash)}.arrow")
         record |= {"name": seen.name, "modified_ns": seen.modified_ns, "content_hash": content_hash, "format": FORMAT}
-    write_atomically(store / f"{key}.json", json.dumps(record).encode())
+    _write_record(store / f"{key}.json", record)
     return record
 
 
