@@ -1,1 +1,1 @@
-"""A run as one offline HTML page."""
+"""A run as one offline HTML page: `daskflow.reports.page.write`."""

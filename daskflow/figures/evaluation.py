@@ -1,0 +1,228 @@
+"""Figures of an evaluation: intervals of the metrics, curves, calibration, confusion and residuals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from bokeh.models import FixedTicker, NumeralTickFormatter, Range1d
+from bokeh.plotting import figure
+
+from daskflow.core.protocols import Score
+from daskflow.figures import style
+
+MAX_CELLS_WITH_TEXT = 24
+"""Classes up to which the cells of a confusion matrix carry their counts."""
+
+CELL = "#2563eb"
+"""A full cell: dark enough for white text."""
+
+
+def metric_intervals(metrics: Mapping[str, Score]) -> list[figure]:
+    """Return forest plots of metrics with their 95 % intervals.
+
+    One figure holds what lies between 0 and 1, another what does not (errors in the target's unit); what is not a
+    number is left out.
+    """
+    known = {name: score for name, score in metrics.items() if math.isfinite(score.value)}
+    shares = {name: score for name, score in known.items() if 0 <= score.value <= 1}
+    others = {name: score for name, score in known.items() if name not in shares}
+    return [_forest(f"metrics_{word}", group) for word, group in (("shares", shares), ("others", others)) if group]
+
+
+def _forest(name: str, metrics: Mapping[str, Score]) -> figure:
+    """One forest plot."""
+    made = style.plot(name, height=style.rows_height(len(metrics)), x_label="value on the test rows, 95 % interval")
+    low = [score.value if math.isnan(score.low) else score.low for score in metrics.values()]
+    high = [score.value if math.isnan(score.high) else score.high for score in metrics.values()]
+    data = style.source(
+        name,
+        y=[-place for place in range(len(metrics))],
+        metric=list(metrics),
+        value=[score.value for score in metrics.values()],
+        low=low,
+        high=high,
+    )
+    made.segment("low", "y", "high", "y", source=data, line_width=3, line_color=style.NEUTRAL)
+    dots = made.scatter("value", "y", source=data, size=10, color=style.ACCENT, line_color=None)
+    style.hover(
+        made, [dots], {"metric": "@metric", "value": "@value{0.0000}", "95 % interval": "@low{0.0000} to @high{0.0000}"}
+    )
+    style.name_rows(made, list(metrics))
+    style.plain_numbers(made.xaxis[0])
+    return made
+
+
+def roc(curve: Mapping[str, Sequence[float]]) -> figure:
+    """Return the ROC curve: the share of positives found against the share of negatives wrongly taken."""
+    made = _square("roc", "false positive rate", "true positive rate")
+    made.line([0, 1], [0, 1], line_color=style.NEUTRAL, line_dash="dashed")
+    data = style.source("roc", fpr=list(curve["fpr"]), tpr=list(curve["tpr"]))
+    line = made.line("fpr", "tpr", source=data, line_color=style.ACCENT, line_width=2.5)
+    style.hover(made, [line], {"false positive rate": "@fpr{0.000}", "true positive rate": "@tpr{0.000}"}, mode="mouse")
+    return made
+
+
+def precision_recall(curve: Mapping[str, Sequence[float]], share: float | None = None) -> figure:
+    """Return the precision-recall curve; the dashed line is what guessing reaches, the `share` of positives."""
+    made = _square("precision_recall", "recall", "precision")
+    if share is not None:
+        made.line([0, 1], [share, share], line_color=style.NEUTRAL, line_dash="dashed")
+    data = style.source("precision_recall", recall=list(curve["recall"]), precision=list(curve["precision"]))
+    line = made.line("recall", "precision", source=data, line_color=style.ACCENT, line_width=2.5)
+    style.hover(made, [line], {"recall": "@recall{0.000}", "precision": "@precision{0.000}"}, mode="mouse")
+    return made
+
+
+def calibration(bins: Mapping[str, Sequence[float]]) -> figure:
+    """Return the observed share of positives against the predicted probability; a dot's area is its number of rows."""
+    made = _square("calibration", "predicted probability", "observed share")
+    made.line([0, 1], [0, 1], line_color=style.NEUTRAL, line_dash="dashed")
+    most = max(bins["count"], default=1) or 1
+    data = style.source(
+        "calibration",
+        predicted=list(bins["predicted"]),
+        observed=list(bins["observed"]),
+        count=list(bins["count"]),
+        size=[6 + 22 * math.sqrt(count / most) for count in bins["count"]],
+    )
+    made.line("predicted", "observed", source=data, line_color=style.ACCENT, line_width=1.5, line_alpha=0.6)
+    dots = made.scatter(
+        "predicted",
+        "observed",
+        source=data,
+        size="size",
+        fill_color=style.ACCENT,
+        fill_alpha=0.45,
+        line_color=style.ACCENT,
+    )
+    style.hover(made, [dots], {"predicted": "@predicted{0.000}", "observed": "@observed{0.000}", "rows": "@count{0,0}"})
+    return made
+
+
+def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure:
+    """Return the confusion matrix: rows are true classes, columns predicted ones.
+
+    A cell's depth is its share of the true class's rows, so that rare classes can be read beside frequent ones.
+    Classes beyond `MAX_CELLS_WITH_TEXT` have no counts in their cells, and beyond 40 only the most frequent are shown.
+    """
+    most = sorted(range(len(classes)), key=lambda code: -sum(counts[code]))[: math.isqrt(style.MAX_POINTS) - 4]
+    kept = sorted(most)
+    size = len(kept)
+    cell = 44 if size <= 6 else 30
+    longest = max((len(style.shown(classes[code], 18)) for code in kept), default=0)
+    made = style.plot(
+        "confusion",
+        height=cell * size + 80 + (7 * longest if size > 6 else 0),
+        x_label="predicted class",
+        y_label="true class",
+        x_axis_location="below",
+    )
+    cells = [(row, column) for row in range(size) for column in range(size)]
+    rows = [sum(counts[code]) for code in kept]
+    count = [counts[kept[row]][kept[column]] for row, column in cells]
+    share = [n / rows[row] if rows[row] else 0.0 for n, (row, _) in zip(count, cells, strict=True)]
+    has_text = size <= MAX_CELLS_WITH_TEXT
+    data = style.source(
+        "confusion",
+        x=[column for _, column in cells],
+        y=[-row for row, _ in cells],
+        true=[style.shown(classes[kept[row]], 80) for row, _ in cells],
+        predicted=[style.shown(classes[kept[column]], 80) for _, column in cells],
+        count=count,
+        share=share,
+        alpha=[0.0 if not n else 0.12 + 0.88 * part for n, part in zip(count, share, strict=True)],
+        dark_text=[_short(n) if part < 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
+        light_text=[_short(n) if part >= 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
+    )
+    squares = made.rect(
+        "x",
+        "y",
+        0.96,
+        0.94,
+        source=data,
+        fill_color="#2563eb",
+        fill_alpha="alpha",
+        line_color=style.GRID,
+        line_alpha=0.7,
+    )
+    fonts = {
+        "text_align": "center",
+        "text_baseline": "middle",
+        "text_font": "system-ui, sans-serif",
+        "text_font_size": "13px" if size <= 6 else "10px",
+    }
+    made.text("x", "y", "dark_text", source=data, text_color=style.INK, tags=[style.INK_TAG], **fonts)
+    made.text("x", "y", "light_text", source=data, text_color="white", **fonts)
+    style.hover(
+        made,
+        [squares],
+        {"true": "@true", "predicted": "@predicted", "rows": "@count{0,0}", "of the true class": "@share{0.0 %}"},
+    )
+    style.name_rows(made, [style.shown(classes[code], 18) for code in kept])
+    made.xaxis[0].ticker = FixedTicker(ticks=list(range(size)))
+    made.xaxis[0].major_label_overrides = {place: style.shown(classes[code], 18) for place, code in enumerate(kept)}
+    if size > 6:
+        made.xaxis[0].major_label_orientation = math.pi / 2
+    made.x_range.start, made.x_range.end = -0.5, size - 0.5
+    made.grid.grid_line_color = None
+    return made
+
+
+def residuals(sample: Mapping[str, Sequence[float]]) -> figure:
+    """Return truth minus prediction against prediction, for a sample of rows."""
+    predicted, true = list(sample["y_pred"])[: style.MAX_POINTS], list(sample["y_true"])[: style.MAX_POINTS]
+    made = style.plot("residuals", height=340, x_label="prediction", y_label="truth - prediction")
+    data = style.source(
+        "residuals",
+        predicted=predicted,
+        true=true,
+        residual=[y - given for y, given in zip(true, predicted, strict=True)],
+    )
+    dots = made.scatter("predicted", "residual", source=data, size=5, color=style.ACCENT, alpha=0.35, line_color=None)
+    if predicted:
+        made.line([min(predicted), max(predicted)], [0, 0], line_color=style.SECOND, line_width=2)
+    style.hover(
+        made, [dots], {"truth": "@true{0,0.00}", "prediction": "@predicted{0,0.00}", "difference": "@residual{0,0.00}"}
+    )
+    for axis in made.axis:
+        style.plain_numbers(axis)
+    made.xaxis[0].ticker.desired_num_ticks = 5
+    return made
+
+
+def residual_histogram(bins: Mapping[str, Sequence[float]]) -> figure:
+    """Return how many rows have which truth minus prediction."""
+    edges, counts = list(bins["edges"]), list(bins["counts"])
+    made = style.plot("residual_histogram", height=340, x_label="truth - prediction", y_label="rows")
+    data = style.source("residual_histogram", left=edges[:-1], right=edges[1:], count=counts)
+    bars = made.quad("left", "right", "count", 0, source=data, fill_color=style.ACCENT, fill_alpha=0.7, line_color=None)
+    style.hover(made, [bars], {"from": "@left{0,0.00}", "to": "@right{0,0.00}", "rows": "@count{0,0}"})
+    made.y_range.start = 0
+    style.whole_numbers(made.yaxis[0])
+    style.plain_numbers(made.xaxis[0])
+    made.xaxis[0].ticker.desired_num_ticks = 5
+    return made
+
+
+def _square(name: str, x_label: str, y_label: str) -> figure:
+    """A figure of two shares."""
+    made = style.plot(name, height=340, x_label=x_label, y_label=y_label)
+    made.x_range, made.y_range = Range1d(-0.02, 1.02), Range1d(-0.02, 1.02)
+    for axis in made.axis:
+        axis.formatter = NumeralTickFormatter(format="0.0")
+    return made
+
+
+def _short(count: int) -> str:
+    """A count in at most five characters.
+
+    Examples
+    --------
+    >>> _short(987), _short(56158), _short(4898431)
+    ('987', '56.2k', '4.9M')
+    """
+    for size, unit in ((1_000_000, "M"), (10_000, "k")):
+        if count >= size:
+            return f"{count / (1000 if unit == 'k' else size):.1f}{unit}"
+    return str(count)

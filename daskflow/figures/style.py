@@ -1,0 +1,159 @@
+"""Look of every figure: colours, a blank figure, and text that is only text."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, HoverTool, NumeralTickFormatter
+from bokeh.plotting import figure
+
+MAX_POINTS = 2000
+"""Points of a figure at most: more are slower to draw than they are worth to see."""
+
+MAX_LABEL = 28
+"""Characters of a name beside an axis; the whole name is in the tooltip."""
+
+ACCENT, SECOND, NEUTRAL = "#3b82f6", "#d97706", "#8b95a5"
+"""Series colours: contrast of 3 or more to white and to near-black."""
+
+INK, SOFT, GRID = "#1f2328", "#57606a", "#d8dee4"
+"""Text, quiet text and lines on light ground."""
+
+INK_TAG = "ink"
+"""Tag of glyphs that are drawn in the colour of text."""
+
+TEX = re.compile(r"\$(?=\$)|\\(?=[\[(])")
+"""What bokeh would take for the beginning of a formula, for which it loads a library from the network."""
+
+
+def shown(text: Any, length: int = MAX_LABEL) -> str:
+    r"""Return a value as a label: one line, cut in the middle when long, and never a formula.
+
+    Examples
+    --------
+    >>> shown("a" * 20 + "b" * 20, 11)
+    'aaaaa…bbbbb'
+    >>> "$$" in shown("$$x$$")
+    False
+    """
+    line = " ".join(str(text).split()) or "(empty)"
+    if len(line) > length:
+        head = (length - 1) // 2
+        line = f"{line[: length - 1 - head]}…{line[-head:]}"
+    return TEX.sub(lambda match: f"{match[0]}\N{ZERO WIDTH SPACE}", line)
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a number as people write it: thousands parted, so many significant digits, never a long tail.
+
+    Examples
+    --------
+    >>> number(0.123456), number(1234567), number(0.00001234), number(float("nan")), number(12.0)
+    ('0.1235', '1,234,567', '1.234e-05', 'not a number', '12')
+    """
+    if value is None:
+        return "not a number"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if math.isnan(value) or math.isinf(value):
+        return "not a number" if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.1f}"
+    return f"{value:.{digits}g}"
+
+
+def plot(name: str, *, height: int, x_label: str = "", y_label: str = "", **options: Any) -> figure:
+    """Return an empty figure in the house's look; `options` are bokeh's."""
+    made = figure(
+        name=name,
+        height=height,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        tools="",
+        x_axis_label=shown(x_label, 60) if x_label else None,
+        y_axis_label=shown(y_label, 60) if y_label else None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        min_border_right=12,
+        **options,
+    )
+    for axis in made.axis:
+        axis.axis_line_color = GRID
+        axis.major_tick_line_color = GRID
+        axis.minor_tick_line_color = None
+        axis.axis_label_text_color = SOFT
+        axis.major_label_text_color = SOFT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font = axis.major_label_text_font = "system-ui, sans-serif"
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+    made.grid.grid_line_color = GRID
+    made.grid.grid_line_alpha = 0.6
+    return made
+
+
+def source(name: str, /, **columns: Any) -> ColumnDataSource:
+    """Return columns under a name by which tests and callbacks find them."""
+    return ColumnDataSource(data=columns, name=name)
+
+
+def hover(made: figure, renderers: Sequence[Any], tooltips: Mapping[str, str], **options: Any) -> None:
+    """Show values at the pointer; values from the data are escaped by bokeh."""
+    made.add_tools(HoverTool(renderers=list(renderers), tooltips=list(tooltips.items()), **options))
+
+
+def name_rows(made: figure, names: Sequence[Any]) -> None:
+    """Write names beside the y axis, the first at the top; row i stands at y = -i."""
+    axis = made.yaxis[0]
+    axis.ticker = FixedTicker(ticks=[-place for place in range(len(names))])
+    axis.major_label_overrides = {-place: shown(name) for place, name in enumerate(names)}
+    made.ygrid.grid_line_color = None
+    made.y_range.start, made.y_range.end = -len(names) + 0.4, 0.6
+
+
+def rows_height(n_rows: int) -> int:
+    """Return the height in pixels of a figure of named rows with an axis below."""
+    return 22 * n_rows + 58
+
+
+def spans_decades(values: Sequence[float], decades: float = 1.5) -> bool:
+    """Return whether positive values spread so far that a logarithmic axis shows them better.
+
+    Examples
+    --------
+    >>> spans_decades([1e-6, 1e-1]), spans_decades([1, 2, 3]), spans_decades([0, 1e6])
+    (True, False, False)
+    """
+    return len(values) > 0 and min(values) > 0 and math.log10(max(values) / min(values)) > decades
+
+
+def legend(made: figure, location: str) -> None:
+    """Place the legend without a frame."""
+    box = made.legend[0]
+    box.location = location
+    box.background_fill_alpha = 0.0
+    box.border_line_color = None
+    box.label_text_color = SOFT
+    box.label_text_font = "system-ui, sans-serif"
+    box.label_text_font_size = "12px"
+    box.spacing, box.padding = 2, 4
+
+
+def whole_numbers(axis: Any) -> None:
+    """Write an axis of counts without exponents."""
+    axis.formatter = NumeralTickFormatter(format="0,0")
+
+
+def plain_numbers(axis: Any) -> None:
+    """Write an axis of numbers without the exponent that bokeh begins at 1e5."""
+    axis.formatter = BasicTickFormatter(use_scientific=True, power_limit_high=7, power_limit_low=-4)
+
+
+def percentages(axis: Any) -> None:
+    """Write an axis of shares in hundredths."""
+    axis.formatter = NumeralTickFormatter(format="0 %")

@@ -1,0 +1,39 @@
+// Figures in the colours of the page: light or dark, and light on paper.
+(() => {
+  "use strict"
+  const INK_TAG = "ink"
+  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4"}
+  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44"}
+  const dark = window.matchMedia("(prefers-color-scheme: dark)")
+  const paint = (colours) => {
+    for (const document of window.Bokeh?.documents ?? []) {
+      for (const root of document.roots()) {
+        for (const model of root.references()) {
+          if (model.type.endsWith("Axis")) {
+            model.setv({axis_label_text_color: colours.soft, major_label_text_color: colours.soft,
+                        axis_line_color: colours.grid, major_tick_line_color: colours.grid})
+          } else if (model.type === "Grid") {
+            model.setv({grid_line_color: model.grid_line_color === null ? null : colours.grid})
+          } else if (model.type === "Legend") {
+            model.setv({label_text_color: colours.soft})
+          } else if (model.type === "GlyphRenderer" && model.tags.includes(INK_TAG)) {
+            model.glyph.setv({text_color: colours.ink})
+          }
+        }
+      }
+    }
+  }
+  const follow = () => paint(dark.matches ? DARK : LIGHT)
+  dark.addEventListener("change", follow)
+  window.addEventListener("beforeprint", () => paint(LIGHT))
+  window.addEventListener("afterprint", follow)
+  const wait = (tries) => {
+    const places = document.querySelectorAll("[data-root-id]").length
+    const drawn = (window.Bokeh?.documents ?? []).reduce((sum, one) => sum + one.roots().length, 0)
+    if (places === 0) return
+    if (drawn >= places) follow()
+    else if (tries > 0) setTimeout(() => wait(tries - 1), 50)
+  }
+  if (document.readyState === "complete") wait(400)
+  else window.addEventListener("load", () => wait(400))
+})()

@@ -1,0 +1,244 @@
+"""Tables of the report: plain text in rows and columns, before any markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tomli_w
+
+from daskflow.core.protocols import Score
+from daskflow.core.results import RunRecord, Trial, TrialState
+from daskflow.figures.style import number
+from daskflow.reports import words
+
+TOP_TRIALS = 50
+MAX_COLUMNS = 500
+MAX_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text in rows and columns.
+
+    Attributes
+    ----------
+    head : tuple of str
+        Names of the columns.
+    rows : tuple of tuples of str
+        The cells.
+    numbers : frozenset of int
+        Columns whose cells stand to the right.
+    marked : frozenset of int
+        Rows that stand out.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = field(default=frozenset())
+    marked: frozenset[int] = field(default=frozenset())
+
+
+def pairs(values: Mapping[str, Any], head: tuple[str, str]) -> Table:
+    """Return a mapping as a table of two columns."""
+    return Table(head, tuple((str(name), words.value_text(value)) for name, value in values.items()))
+
+
+def columns(record: RunRecord) -> Table:
+    """Return what is known of every column."""
+    n_rows = record.data.get("rows") or 0
+    rows = [
+        (
+            str(column.get("name", "")),
+            str(column.get("role", "")),
+            f"{column.get('kind', '')} ({column.get('type', '')})",
+            _missing(column, n_rows),
+            "many" if column.get("distinct") is None else f"{column['distinct']:,}",
+            _values(column, n_rows),
+        )
+        for column in record.data.get("columns", ())[:MAX_COLUMNS]
+    ]
+    return Table(
+        ("column", "role", "type", "missing", "distinct", "values"),
+        tuple(rows),
+        frozenset({3, 4}),
+        frozenset(place for place, row in enumerate(rows) if row[1] == "target"),
+    )
+
+
+def _missing(column: Mapping[str, Any], n_rows: int) -> str:
+    """Count and share of the missing values, and of the infinite ones."""
+    missing, infinite = column.get("missing"), column.get("infinite")
+    text = "-" if missing is None else f"{missing:,} ({words.share(missing, n_rows)})" if missing else "0"
+    return f"{text}, {infinite:,} infinite" if infinite else text
+
+
+def _values(column: Mapping[str, Any], n_rows: int) -> str:
+    """The range, mean and deviation of numbers and times, or the most frequent levels."""
+    low, high = column.get("min"), column.get("max")
+    if low is not None and high is not None:
+        text = f"{words.value_text(low)} to {words.value_text(high)}"
+        if column.get("mean") is not None and column.get("std") is not None:
+            text += f"; mean {number(column['mean'])} ± {number(column['std'])}"
+        return text
+    return ", ".join(
+        f"{_cut(str(value), 24)} {words.share(count, n_rows)}" for value, count in list(column.get("top") or ())[:3]
+    )
+
+
+def split(record: RunRecord) -> Table:
+    """Return the rows of each part, with the fractions asked for and obtained."""
+    asked, obtained = record.split.get("asked") or {}, record.split.get("obtained") or {}
+    total = sum(record.split.get(part) or 0 for part in ("train", "validation", "test"))
+    rows = []
+    for part in ("train", "validation", "test", "rejected"):
+        count = record.split.get(part)
+        if not count and part in ("validation", "rejected"):
+            continue
+        rows.append(
+            (
+                part,
+                f"{count or 0:,}",
+                "-" if part == "rejected" else _fraction(_of(asked, part)),
+                "-" if part == "rejected" else _fraction(_of(obtained, part), words.share(count or 0, total)),
+            )
+        )
+    return Table(("part", "rows", "asked", "obtained"), tuple(rows), frozenset({1, 2, 3}))
+
+
+def _of(fractions: Any, part: str) -> Any:
+    return fractions.get(part) if isinstance(fractions, Mapping) else (fractions if part == "test" else None)
+
+
+def _fraction(value: Any, otherwise: str = "-") -> str:
+    return f"{value:.2%}" if isinstance(value, int | float) else otherwise
+
+
+def leaderboard(record: RunRecord) -> Table | None:
+    """Return the best trials, with the parameters that varied; None before the first."""
+    search = record.search
+    if search is None:
+        return None
+    ranked = search.ranked()
+    top = ranked[:TOP_TRIALS]
+    varied = varied_parameters(search.trials)
+    has_folds = search.n_folds > 1
+    has_resources = len({trial.resource for trial in search.trials if trial.curve}) > 1
+    head = ["rank", "trial", search.metric]
+    head += ["± over folds"] if has_folds else []
+    head += ["resource"] if has_resources else []
+    head += ["state", "time", *varied]
+    rows = []
+    for rank, trial in enumerate(top, start=1):
+        cells = [str(rank), trial.id, "-" if math.isnan(trial.score) else number(trial.score)]
+        cells += [_spread(trial)] if has_folds else []
+        cells += [f"{trial.resource:,}"] if has_resources else []
+        cells += [str(trial.state), words.seconds(trial.seconds)]
+        cells += [_cut(words.value_text(trial.params.get(name)), 40) for name in varied]
+        rows.append(tuple(cells))
+    texts = {head.index("state")} | {
+        place
+        for place, name in enumerate(head)
+        if name in varied and not all(isinstance(t.params.get(name), int | float) for t in top)
+    }
+    marked = frozenset(place for place, trial in enumerate(top) if trial.id == search.best.id)
+    return Table(tuple(head), tuple(rows), frozenset(range(len(head))) - frozenset(texts), marked)
+
+
+def varied_parameters(trials: Iterable[Trial]) -> list[str]:
+    """Return the parameters that differ between candidates; all of them when there is one candidate."""
+    several = list(trials)
+    names = list(dict.fromkeys(name for trial in several for name in trial.params))
+    differing = [name for name in names if len({repr(trial.params.get(name)) for trial in several}) > 1]
+    return differing if len(several) > 1 else names
+
+
+def _spread(trial: Trial) -> str:
+    """Standard deviation of the fold scores of the last scored point."""
+    scored = [point.fold_scores for point in trial.curve if point.fold_scores]
+    if not scored:
+        return "-"
+    scores = scored[-1]
+    mean = sum(scores) / len(scores)
+    return f"{math.sqrt(sum((score - mean) ** 2 for score in scores) / len(scores)):.2g}"
+
+
+def failures(record: RunRecord) -> Table | None:
+    """Return the failed candidates with their reasons; None when there are none."""
+    failed = [t for t in record.search.trials if t.state is TrialState.FAILED] if record.search else []
+    if not failed:
+        return None
+    rows = [
+        (trial.id, _cut(trial.error or "no reason was given", 400), words.value_text(trial.params)) for trial in failed
+    ]
+    return Table(("trial", "reason", "parameters"), tuple(rows[:MAX_FAILURES]))
+
+
+def metrics(record: RunRecord) -> Table | None:
+    """Return the test metrics with their intervals, beside what validation had said; None before the test."""
+    if record.evaluation is None:
+        return None
+    validated = record.search.best.metrics if record.search else {}
+    rows = [
+        (name, number(score.value), words.interval(score) or "-", _validated(validated.get(name)))
+        for name, score in record.evaluation.metrics.items()
+    ]
+    main = words.main_metric(record)
+    marked = frozenset(place for place, row in enumerate(rows) if row[0] == main)
+    return Table(("metric", "test", "95 % interval", "validation"), tuple(rows), frozenset({1, 2, 3}), marked)
+
+
+def _validated(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else number(value)
+
+
+def per_class(details: Mapping[str, Any]) -> Table | None:
+    """Return every class's own metrics on the test rows; None where there are none."""
+    given: Sequence[Mapping[str, Any]] = details.get("per_class") or ()
+    if not given:
+        return None
+    names = [name for name in given[0] if name != "class"]
+    rows = [
+        (
+            _cut(str(row["class"]), 60),
+            *("-" if row.get(name) is None else number(row[name], 3) for name in names),
+        )
+        for row in given
+    ]
+    head = ("class", *("test rows" if name == "support" else name.replace("_", " ") for name in names))
+    return Table(head, tuple(rows), frozenset(range(1, len(head))))
+
+
+def stages(record: RunRecord) -> Table | None:
+    """Return the seconds of each stage and its share; None when none was finished."""
+    total = sum(float(stage["seconds"]) for stage in record.stages)
+    rows = [
+        (str(stage["stage"]), words.seconds(float(stage["seconds"])), words.share(float(stage["seconds"]), total))
+        for stage in record.stages
+    ]
+    return Table(("stage", "time", "share"), tuple(rows), frozenset({1, 2})) if rows else None
+
+
+def workflow_text(record: RunRecord) -> str:
+    """Return the resolved workflow as TOML, without what lets somebody in."""
+    return words.without_credentials(tomli_w.dumps(_without_none(record.workflow))) if record.workflow else ""
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: leave out what is None, and write what it does not know as text."""
+    if isinstance(value, Mapping):
+        return {str(name): _without_none(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value if item is not None]
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def estimate(score: Score | None) -> str:
+    """Return a value for a tile; a dash when there is none."""
+    return "-" if score is None else number(score.value)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

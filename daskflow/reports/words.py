@@ -1,0 +1,201 @@
+"""Sentences of the report: what was learned from what, how good it is, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from daskflow.core.protocols import Score
+from daskflow.core.results import RunRecord, TrialState
+from daskflow.figures.style import number
+
+CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"']+@|(?<=[?&])(token|key|sig|signature|password|secret)=[^&\s\"']+", re.I)
+"""Parts of an address that let somebody in."""
+
+
+def seconds(value: float) -> str:
+    """Return a duration as people say it.
+
+    Examples
+    --------
+    >>> seconds(0.42), seconds(75.2), seconds(7300)
+    ('0.42 s', '1 min 15 s', '2 h 1 min')
+    """
+    if value < 60:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes with its unit.
+
+    Examples
+    --------
+    >>> size(981_067), size(3 * 2**30)
+    ('958 KiB', '3.0 GiB')
+    """
+    value, unit = float(n_bytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:,.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part in hundredths; ``-`` of nothing."""
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "file"), plural(1200, "file"), plural(2, "class", "classes")
+    ('1 file', '1,200 files', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def interval(score: Score) -> str:
+    """Return a 95 % interval; empty when there is none."""
+    if math.isnan(score.low) or math.isnan(score.high):
+        return ""
+    return f"{number(score.low)} to {number(score.high)}"
+
+
+def without_credentials(text: str) -> str:
+    """Return text whose addresses let nobody in.
+
+    Examples
+    --------
+    >>> without_credentials("https://me:secret@host/x.csv?token=abc&page=1")
+    'https://***@host/x.csv?***&page=1'
+    """
+    return CREDENTIALS.sub(lambda match: "***@" if match[0].endswith("@") else "***", text)
+
+
+def answer(record: RunRecord) -> list[str]:
+    """Return the answer in three sentences: what was learned from what, how good the best is, how sure that is."""
+    return [sentence for sentence in (_learned(record), _best(record), _certainty(record)) if sentence]
+
+
+def model_name(record: RunRecord) -> str:
+    """Return the model family's name, or the estimator's."""
+    model = record.workflow.get("model", {})
+    if not isinstance(model, Mapping):
+        return str(model)
+    return str(model.get("estimator") or model.get("kind") or "the model")
+
+
+def target_name(record: RunRecord) -> str:
+    """Return the target's column; empty when nothing says it."""
+    named = [str(c["name"]) for c in record.data.get("columns", ()) if c.get("role") == "target"]
+    told = record.data.get("target") or (record.workflow.get("data") or {}).get("target")
+    return named[0] if named else str(told or "")
+
+
+def main_metric(record: RunRecord) -> str:
+    """Return the metric the answer is told in: the search's where it was tested, else the first tested."""
+    tested = record.evaluation.metrics if record.evaluation else {}
+    if record.search and (record.search.metric in tested or not tested):
+        return record.search.metric
+    return next(iter(tested), "")
+
+
+def baseline(record: RunRecord) -> str:
+    """Return what guessing the most frequent class of the test rows would reach; empty where that says nothing."""
+    confusion = record.evaluation.details.get("confusion") if record.evaluation else None
+    if not confusion:
+        return ""
+    rows = [sum(row) for row in confusion["counts"]]
+    if not sum(rows):
+        return ""
+    most = max(range(len(rows)), key=rows.__getitem__)
+    return (
+        f"For comparison: always answering '{confusion['classes'][most]}' would be right for "
+        f"{share(rows[most], sum(rows))} of the test rows."
+    )
+
+
+def _learned(record: RunRecord) -> str:
+    """What was learned from what."""
+    target = target_name(record)
+    rows = record.data.get("rows")
+    if rows is None:
+        return f"The run has not read its data yet; it is {record.status}."
+    n_features = sum(column.get("role") in ("feature", "group", "time") for column in record.data.get("columns", ()))
+    where = f"{plural(rows, 'row')} in {plural(int(record.data.get('files', 0)), 'file')}"
+    what = f"'{target}'" if target else "the target"
+    if record.task == "regression":
+        aim = f"the number {what}"
+    elif record.task == "binary" and len(record.classes) == 2:
+        positive = record.class_counts[1] if len(record.class_counts) == 2 else 0
+        aim = f"whether {what} is '{record.classes[1]}' ({share(positive, sum(record.class_counts))} of the rows)"
+    else:
+        aim = f"{what}, one of {plural(len(record.classes), 'class', 'classes')}"
+    return f"{model_name(record)} learned to predict {aim} from {plural(n_features, 'column')} of {where}."
+
+
+def _best(record: RunRecord) -> str:
+    """The best, and its test metric."""
+    search, evaluation, metric = record.search, record.evaluation, main_metric(record)
+    if search is None:
+        return "No candidate has been scored yet." if evaluation is None else ""
+    scored = sum(not math.isnan(trial.score) for trial in search.trials)
+    best = f"The best of {plural(scored, 'scored candidate')} is trial {search.best.id}"
+    if evaluation is None or metric not in evaluation.metrics:
+        return f"{best}, with {search.metric} {number(search.best.score)} in validation; it has not been tested."
+    score = evaluation.metrics[metric]
+    bounds = interval(score)
+    between = f" (95 % interval {bounds})" if bounds else ""
+    return (
+        f"{best}: {metric} {number(score.value)}{between} on {plural(evaluation.n_rows, 'test row')} "
+        "that had no part in any choice."
+    )
+
+
+def _certainty(record: RunRecord) -> str:
+    """How sure that is, and what speaks against it."""
+    search, evaluation, metric = record.search, record.evaluation, main_metric(record)
+    parts: list[str] = []
+    if search is not None and not math.isnan(search.best.score):
+        folds = f"mean of {search.n_folds} folds" if search.n_folds > 1 else "one validation part"
+        validated = f"{search.metric} {number(search.best.score)} ({folds})"
+        score = evaluation.metrics.get(metric) if evaluation and metric == search.metric else None
+        parts.append(f"validation had said {validated}{_agreement(search.best.score, score)}")
+        failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
+        if failed:
+            parts.append(f"{plural(failed, 'candidate')} failed")
+    if record.status != "done":
+        parts.append(f"the run is {record.status}, so more may come")
+    if record.warnings:
+        parts.append(f"see the {plural(len(record.warnings), 'warning')} below")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _agreement(validated: float, score: Score | None) -> str:
+    """Whether the validation score lies within the test's interval."""
+    if score is None or math.isnan(score.low) or math.isnan(score.high):
+        return ""
+    if score.low <= validated <= score.high:
+        return ", which lies within the test's interval"
+    return ", which lies outside the test's interval: the rows or their time may differ between the parts"
+
+
+def value_text(value: Any) -> str:
+    """Return a parameter or a cell as text: numbers short, nested values in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {value_text(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(value_text(item) for item in value) or "-"
+    if value is None:
+        return "-"
+    return number(value)
