@@ -82,7 +82,8 @@ def _wrong_values(template: Any, fixed: Mapping[str, Any]) -> list[Problem]:
             return [Problem(f"model.params.{name}", error.problems[0].message)]
     made = build(template, fixed, None)
     try:
-        getattr(made, "_validate_params", lambda: None)()
+        if hasattr(made, "_parameter_constraints"):  # the estimators of other packages inherit the method alone
+            made._validate_params()
     except ValueError as error:
         named = re.match(r"The '(\w+)' parameter", str(error))
         return [Problem(f"model.params.{named[1]}" if named else "model.params", str(error))]

@@ -21,7 +21,7 @@ from daskflow.data.predictions import Predictions, predict
 from daskflow.search import Search, snapshots
 from daskflow.search.engine import Answer, unit_key
 from daskflow.search.policies import Candidate
-from daskflow.search.training import Training, takes_weight, way_of
+from daskflow.search.training import Training, native_threads, takes_weight, way_of
 
 if TYPE_CHECKING:
     from daskflow.data.matrices import Matrices, MatrixPart
@@ -166,7 +166,8 @@ def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha25
     begun = 0 if model is None else start
     estimator = training.train(candidate.trial, candidate.params, parts.train, stop, model=model, start=start)
     details: dict[str, Any] = {"from": begun}
-    values = _scores(estimator, parts.validation, work, training.n_classes)
+    with native_threads(estimator):
+        values = _scores(estimator, parts.validation, work, training.n_classes)
     if training.way.continues and stop < training.budget:
         path = work.snapshot(candidate.trial, fold, stop)
         details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}

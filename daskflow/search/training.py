@@ -105,7 +105,7 @@ class Training:
         """
         fresh = self.begin(trial, params)
         estimator = fresh if model is None else model
-        with _native_threads(estimator), warnings.catch_warnings():
+        with native_threads(estimator), warnings.catch_warnings():
             # Epochs are what the search decides on: that they were too few shows in the score.
             warnings.simplefilter("ignore", ConvergenceWarning)
             if self.way is Way.BLOCKS:
@@ -195,7 +195,7 @@ _pools: tuple[int, ThreadpoolController] | None = None
 _pools_lock = threading.Lock()
 
 
-def _native_threads(estimator: Any) -> AbstractContextManager[Any]:
+def native_threads(estimator: Any) -> AbstractContextManager[Any]:
     """Hold BLAS and OpenMP to the estimator's ``n_jobs``, else to one thread."""
     global _pools
     jobs = getattr(estimator, "n_jobs", None)
