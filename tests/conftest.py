@@ -18,10 +18,7 @@ NOT_INSTALLED_IS_A_FAILURE = "DASKFLOW_TESTS_STRICT" in os.environ
 
 def lacking(what: str) -> None:
     """Skip a test for something this machine lacks; under CI that is a failure."""
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-"""Set, it makes every worker compile its imports anew."""
-
-NOT_INSTALLED_IS_A_FAILURE:
+    if NOT_INSTALLED_IS_A_FAILURE:
         pytest.fail(f"{what} is missing, and this run may not skip")
     pytest.skip(f"{what} is missing")
 
