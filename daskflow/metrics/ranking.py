@@ -128,7 +128,7 @@ class RocAuc(RankingMetric):
         if not n_positive or not n_negative:
             return math.nan
         above = np.cumsum(positive) - positive / 2
-        return float(above @ negative) / (n_positive * n_negative)
+        return float((above * negative).sum()) / (n_positive * n_negative)
 
 
 class AveragePrecision(RankingMetric):
@@ -152,7 +152,7 @@ class AveragePrecision(RankingMetric):
         right = np.cumsum(positive)
         taken = right + np.cumsum(negative)
         precision = np.divide(right, taken, out=np.zeros(len(taken)), where=taken > 0)
-        return float(precision @ positive) / n_positive
+        return float((precision * positive).sum()) / n_positive
 
 
 def _one_against_rest(y_true: NDArray[Any], y_score: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
@@ -165,7 +165,7 @@ def _one_against_rest(y_true: NDArray[Any], y_score: Floats) -> Iterator[tuple[N
 
 
 def _bins(positive: Floats, negative: Floats) -> NDArray[np.int64]:
-    """Join neighbouring scores into at most `BINS` bins of equal share in both classes: a rare one's rows stay apart."""
+    """Join neighbouring scores to at most `BINS` bins of equal share in both classes; a rare one's rows stay apart."""
     if len(positive) <= BINS:
         return np.arange(len(positive))
     share = np.cumsum(positive / positive.sum() + negative / max(negative.sum(), 1e-300)) / 2

@@ -80,8 +80,8 @@ class R2(Metric):
         used = weight > 0
         y, error, w = np.asarray(y_true, dtype=np.float64)[used], _residuals(y_true, y_pred)[used], weight[used]
         total = w.sum()
-        mean = (w @ y) / total if total else 0.0
-        return np.array([total, mean, w @ (y - mean) ** 2, w @ error**2, len(y)], dtype=np.float64)
+        mean = (w * y).sum() / total if total else 0.0
+        return np.array([total, mean, (w * (y - mean) ** 2).sum(), (w * error**2).sum(), len(y)], dtype=np.float64)
 
     def merge(self, left: Floats, right: Floats) -> Floats:
         """Add, moving both sums of squares to the common mean."""

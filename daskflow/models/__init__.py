@@ -60,7 +60,8 @@ class Model(Settings):
             A candidate's parameters, set over `self.params`.
         seed : int or None
             For ``random_state``, unless the parameters or the estimator set it themselves; nested estimators get
-            seeds made from it. ``n_jobs`` is 1 where nothing else is said: the cluster runs fits side by side.
+            seeds made from it. ``n_jobs`` is 1 where nothing else is said (scikit-learn's None says it already): the
+            cluster runs fits side by side.
 
         Raises
         ------

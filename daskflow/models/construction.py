@@ -30,7 +30,7 @@ def build(template: Any, params: Mapping[str, Any], seed: int | None) -> Any:
     before = template.get_params(deep=True)
     made = template.set_params(**{name: _like(before.get(name), decode(value)) for name, value in params.items()})
     free = {name for name, value in made.get_params(deep=True).items() if value is None and name not in params}
-    jobs: dict[str, int] = {name: 1 for name in free if _last(name) == "n_jobs"}
+    jobs = {name: 1 for name in free if _last(name) == "n_jobs" and not _is_scikit_learns(made, name)}
     seeds: dict[str, int] = {}
     if seed is not None:
         for name in sorted(free):
@@ -93,6 +93,13 @@ def _wrong_values(template: Any, fixed: Mapping[str, Any]) -> list[Problem]:
 def _last(name: str) -> str:
     """The parameter's own name, without the steps it is nested in."""
     return name.rpartition("__")[2]
+
+
+def _is_scikit_learns(estimator: Any, name: str) -> bool:
+    """Return whether a parameter is of a class of scikit-learn, whose ``n_jobs=None`` is one job already."""
+    step = name.rpartition("__")[0]
+    owner = estimator.get_params(deep=True)[step] if step else estimator
+    return type(owner).__module__.startswith("sklearn.")
 
 
 def _like(before: Any, value: Any) -> Any:

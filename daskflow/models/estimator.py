@@ -74,7 +74,8 @@ class Estimator(Model):
         try:
             made = clone(self.given) if not isinstance(self.given, str) else blank(resolve(self.given), self.params)
         except SettingsError as error:
-            raise SettingsError([Problem("model.estimator", error.problems[0].message)]) from None
+            (problem,) = error.problems
+            raise SettingsError([Problem(f"model.{problem.where or 'estimator'}", problem.message)]) from None
         wrong = construction.misfit(made, task)
         if wrong:
             raise SettingsError([Problem("model.estimator", wrong)])

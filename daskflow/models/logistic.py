@@ -19,7 +19,7 @@ class Logistic(Model):
     Examples
     --------
     >>> Logistic().estimator("multiclass", {"C": 10.0}, seed=None)
-    LogisticRegression(C=10.0, max_iter=1000, n_jobs=1)
+    LogisticRegression(C=10.0, max_iter=1000)
     """
 
     kind: Literal["logistic"] = "logistic"

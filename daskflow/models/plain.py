@@ -6,18 +6,20 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils.discovery import all_estimators
 
-from daskflow.core.errors import SettingsError
+from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.settings import nearest
 
-NEEDED = ("fit", "predict", "get_params", "set_params")
-"""What a class must have to be an estimator of ours."""
+PARAMETERS = ("get_params", "set_params")
+"""What a class must have to be nested in an estimator, as transformers and kernels are."""
+
+MODEL = ("fit", "predict", *PARAMETERS)
+"""What a class must have to be a model."""
 
 
 def encode(value: Any) -> Any:
@@ -51,7 +53,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """Return what `encode` was given, but for tuples, which are lists now.
+    """Return what `encode` was given, but for tuples, which are lists now; steps, [name, estimator], are tuples again.
 
     Keys that are digits become integers: ``class_weight = {"0" = 1.0, "1" = 5.0}`` is by class code.
 
@@ -63,32 +65,27 @@ def decode(value: Any) -> Any:
     if isinstance(value, str) and value == "None":
         return None
     if isinstance(value, list):
-        return [decode(item) for item in value]
+        items = [decode(item) for item in value]
+        is_step = len(items) > 1 and isinstance(items[0], str) and hasattr(items[1], "get_params")
+        return tuple(items) if is_step else items
     if not isinstance(value, Mapping):
         return value
     if set(value) == {"repr"}:
         raise SettingsError(f"was given from Python and cannot be made from its text ({value['repr']})")
     if "estimator" in value and set(value) <= {"estimator", "params"}:
-        return instance(value["estimator"], value.get("params", {}))
+        return _nested(value["estimator"], value.get("params", {}))
     return {int(key) if isinstance(key, str) and key.isdigit() else key: decode(item) for key, item in value.items()}
 
 
-def instance(given: Any, params: Mapping[str, Any]) -> Any:
-    """Return an unfitted estimator: a class by its import path with all of `params`, or a clone with them set.
-
-    Raises
-    ------
-    SettingsError
-        When it cannot be imported, a parameter is required and missing, or one does not exist.
-    """
-    if not isinstance(given, str):
-        return clone(given).set_params(**{name: decode(value) for name, value in params.items()})
-    made = blank(resolve(given), params)
-    unknown = [name for name in params if "__" not in name and name not in made.get_params(deep=False)]
-    if unknown:
-        word = unknown[0]
-        known = made.get_params(deep=False)
-        raise SettingsError(f"{type(made).__name__} has no parameter '{word}'{nearest(word, known)}")
+def _nested(path: Any, params: Mapping[str, Any]) -> Any:
+    """Make an estimator that is a parameter of another one, with all of its own parameters."""
+    if not isinstance(path, str):
+        raise SettingsError(f"estimator should be 'package.module:Class' (found {path!r:.80})")
+    made = blank(resolve(path, needed=PARAMETERS), params)
+    known = made.get_params(deep=True)
+    for name in params:
+        if name not in known:
+            raise SettingsError(f"{type(made).__name__} has no parameter '{name}'{nearest(name, known)}")
     return made.set_params(**{name: decode(value) for name, value in params.items()})
 
 
@@ -98,15 +95,20 @@ def blank(cls: type, params: Mapping[str, Any]) -> Any:
     Raises
     ------
     SettingsError
-        When a required one is missing.
+        When a required one is missing, or cannot be decoded.
     """
     signature = inspect.signature(cls).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     required = [p.name for p in signature if p.default is inspect.Parameter.empty and p.kind in named]
-    missing = [name for name in required if name not in params]
-    if missing:
-        raise SettingsError(f"{cls.__name__} requires {', '.join(missing)}: give it under params")
-    return cls(**{name: decode(params[name]) for name in required})
+    given: dict[str, Any] = {}
+    for name in required:
+        if name not in params:
+            raise SettingsError([Problem(f"params.{name}", f"is required by {cls.__name__}")])
+        try:
+            given[name] = decode(params[name])
+        except SettingsError as error:
+            raise SettingsError([Problem(f"params.{name}", error.problems[0].message)]) from None
+    return cls(**given)
 
 
 def changed_params(estimator: Any) -> dict[str, Any]:
@@ -138,13 +140,15 @@ def import_path(cls: type) -> str | None:
     return None
 
 
-def resolve(path: str) -> type:
-    """Return the estimator class of ``package.module:Class`` or ``package.module.Class``; imports the module.
+def resolve(path: str, needed: Sequence[str] = MODEL) -> type:
+    """Return the class of ``package.module:Class`` or ``package.module.Class``, if it has what is needed.
+
+    Imports the module, so it runs the module's code.
 
     Raises
     ------
     SettingsError
-        When the module or class does not exist (with the nearest that does), or it is no estimator.
+        When the module or class does not exist (with the nearest that does), or it lacks a method.
     """
     module_name, _, class_name = path.partition(":") if ":" in path else path.rpartition(".")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module_name) or not class_name.isidentifier():
@@ -152,11 +156,13 @@ def resolve(path: str) -> type:
     module = _module(module_name)
     found = getattr(module, class_name, None)
     if found is None:
-        classes = [name for name, cls in inspect.getmembers(module, inspect.isclass) if not missing_methods(cls)]
+        classes = [
+            name for name, cls in inspect.getmembers(module, inspect.isclass) if not missing_methods(cls, needed)
+        ]
         raise SettingsError(f"module '{module_name}' has no '{class_name}'{nearest(class_name, classes)}")
     if not inspect.isclass(found):
         raise SettingsError(f"'{path}' is a {type(found).__name__}, not a class")
-    missing = missing_methods(found)
+    missing = missing_methods(found, needed)
     if missing:
         raise SettingsError(
             f"'{path}' is no model: it has no {' and no '.join(missing)}. "
@@ -165,9 +171,9 @@ def resolve(path: str) -> type:
     return found
 
 
-def missing_methods(cls: type) -> list[str]:
+def missing_methods(cls: type, needed: Sequence[str] = MODEL) -> list[str]:
     """Name the methods an estimator needs and this class lacks ; an object may have them only once fitted."""
-    return [name for name in NEEDED if not hasattr(cls, name)]
+    return [name for name in needed if not hasattr(cls, name)]
 
 
 def _module(name: str) -> Any:

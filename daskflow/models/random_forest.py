@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from daskflow.core.space import RandInt, Uniform
+from daskflow.core.space import Uniform
 from daskflow.models import Model
 
 
@@ -17,7 +17,7 @@ class RandomForest(Model):
     Examples
     --------
     >>> RandomForest(params={"n_estimators": 20}).estimator("binary", {}, seed=7)
-    RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=7)
+    RandomForestClassifier(n_estimators=20, random_state=7)
     """
 
     kind: Literal["random_forest"] = "random_forest"
@@ -29,7 +29,7 @@ class RandomForest(Model):
     def default_space(self, task: str) -> Mapping[str, Any]:
         """Columns tried at a split, rows per leaf and per tree; ``n_estimators`` only costs, so it is not searched."""
         return {
-            "max_features": ["sqrt", "log2", 0.3, 0.6, 1.0],
-            "min_samples_leaf": RandInt(1, 30),
-            "max_samples": Uniform(0.3, 1.0),
+            "max_features": [0.3, 0.5, 0.7, 1.0] if task == "regression" else ["sqrt", 0.2, 0.4, 0.7],
+            "min_samples_leaf": [1, 2, 3, 5, 10, 20, 30],
+            "max_samples": Uniform(0.5, 1.0),
         }
