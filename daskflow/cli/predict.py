@@ -1,0 +1,68 @@
+"""``daskflow predict``: score files with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from daskflow.cli.verb import Verb, duration, parsed, shown
+
+
+@click.command(cls=Verb)
+@click.argument("model", metavar="RUN-OR-MODEL", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write: .parquet, .csv or .csv.gz.",
+)
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column to copy to the output. Repeatable.")
+@click.option("--proba/--no-proba", default=True, show_default=True, help="Probabilities beside the labels.")
+@click.option("--kind", metavar="KIND", help="Kind of the files, such as csv; default: as their suffix says.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of that kind, such as separator=';'; default: as in training. Repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+def predict(
+    model: Path,
+    paths: tuple[str, ...],
+    output: Path,
+    keep: tuple[str, ...],
+    proba: bool,
+    kind: str | None,
+    changes: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Score files with a model, piece by piece.
+
+    RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder. The output has one row per row of the files, in their
+    order: the kept columns, the prediction under the target's name, and the probability of each class.
+    """
+    from daskflow.cli.progress import progress
+    from daskflow.cli.running import print_json
+    from daskflow.workflow.scoring import score
+
+    with progress() as listener:
+        summary = score(
+            model,
+            paths,
+            output,
+            kind=kind,
+            options=parsed(changes),
+            keep=keep,
+            probabilities=proba,
+            listener=listener,
+        )
+    if as_json:
+        print_json(summary)
+        return
+    click.echo(f"{summary['rows']:,} rows scored in {duration(summary['seconds'])}: {shown(output)}")
+    for column, count in summary["unseen"].items():
+        click.echo(f"  {column}: {count:,} rows with a level that the model has not seen in training", err=True)

@@ -1,0 +1,160 @@
+"""How far a run is: a live display on a terminal, plain lines where it is none; both on stderr."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from daskflow.cli.verb import duration, is_terminal, number
+from daskflow.core.events import Event, Listener
+
+LINE_SECONDS = 10.0
+"""A log file gets at most one line of progress per stage in this time."""
+
+STAGES = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
+
+
+@dataclass
+class State:
+    """What is known of a run while it goes on; changed by `hear`, read by the displays.
+
+    Attributes
+    ----------
+    stage : str
+        The stage that runs; empty before the first.
+    begun : float
+        When it began.
+    done, total, rows : int
+        Its progress; total 0 while it is not known.
+    earlier : int
+        Fits that were on disk before this invocation.
+    trials, failed : mapping, set
+        States of trials, and those that failed.
+    best : mapping
+        Fields of the last event ``best``.
+    """
+
+    stage: str = ""
+    begun: float = 0.0
+    done: int = 0
+    total: int = 0
+    rows: int = 0
+    first: tuple[float, int] | None = None
+    last: float = 0.0
+    failed: set[str] = field(default_factory=set)
+    trials: int = 0
+    best: Mapping[str, Any] = field(default_factory=dict)
+
+    def hear(self, event: Event) -> str | None:
+        """Take an event in; return the sentence that must be shown for it, if any."""
+        fields = event.fields
+        if event.name == "stage":
+            return self._stage(fields, event.at)
+        if event.name == "progress" and fields["stage"] == self.stage:
+            self.done = int(fields["done"])
+            self.total = int(fields.get("total") or self.total)
+            self.rows = int(fields.get("rows") or 0)
+            self.first = self.first or (event.at, self.done)
+            self.last = event.at
+        elif event.name == "trial":
+            self.trials = int(fields.get("trials") or self.trials)
+            if fields["state"] == "failed" and fields["trial"] not in self.failed:
+                self.failed.add(fields["trial"])
+                return f"trial {fields['trial']} failed: {fields.get('error', '')}"
+        elif event.name == "best":
+            self.best = fields
+        elif event.name == "note":
+            return str(fields["text"])
+        elif event.name == "warning":
+            return f"warning: {fields['text']}"
+        return None
+
+    def _stage(self, fields: Mapping[str, Any], at: float) -> str | None:
+        """Begin a stage, learn its total, or end it; a stage may be told of by the workflow and by its own room."""
+        name = str(fields["stage"])
+        if fields["state"] == "started":
+            if name != self.stage:
+                self.stage, self.begun, self.done, self.rows, self.total = name, at, 0, 0, 0
+                self.first, self.last = None, at
+            self.total = int(fields.get("total") or self.total)
+            return None
+        if name != self.stage or "seconds" not in fields:
+            return None
+        line = f"{name} done in {duration(float(fields['seconds']))}{self.counts()}"
+        self.stage = ""
+        return line
+
+    def counts(self) -> str:
+        """What a finished stage did, as the end of a line."""
+        words = {"scan": "partitions", "search": "fits", "statistics": "ranges", "matrices": "ranges"}
+        parts = [f"{self.done} {words[self.stage]}"] if self.done and self.stage in words else []
+        parts += [f"{self.rows:,} rows"] if self.rows else []
+        if self.stage == "search":
+            parts += [f"{len(self.failed)} of {self.trials} trials failed"] if self.failed else []
+            parts += [self.best_words()] if self.best else []
+        return f": {', '.join(parts)}" if parts else ""
+
+    def best_words(self) -> str:
+        """Best score so far, in words."""
+        return f"best {self.best['metric']} {number(self.best['score'])} (trial {self.best['trial']})"
+
+    def eta_seconds(self, now: float) -> float:
+        """How long the stage goes on at the pace it had since its first progress; nan while that is not known."""
+        if self.first is None or self.total <= self.done or self.done <= self.first[1]:
+            return math.nan
+        pace = (self.last - self.first[0]) / (self.done - self.first[1])
+        return max(0.0, pace * (self.total - self.done) - (now - self.last))
+
+    def line(self, now: float) -> str:
+        """The stage in one line."""
+        unit = {"scan": " partitions", "search": " fits"}.get(self.stage, "")
+        parts = [f"{self.done} of {self.total}{unit}"] if self.total else [f"{self.done}{unit}"] if self.done else []
+        parts += [f"{self.rows:,} rows"] if self.rows else []
+        parts += [f"{len(self.failed)} failed"] if self.failed and self.stage == "search" else []
+        left = self.eta_seconds(now)
+        parts += [f"about {duration(left)} left"] if left == left and left >= 1 else []
+        parts += [self.best_words()] if self.best and self.stage == "search" else []
+        return f"{self.stage}: {', '.join(parts)}" if parts else self.stage
+
+
+@contextmanager
+def progress() -> Iterator[Listener]:
+    """Yield a listener that shows events: live when stderr is a terminal, else as lines."""
+    if not is_terminal():
+        yield Lines()
+        return
+    from daskflow.cli.live import live
+
+    with live() as listener:
+        yield listener
+
+
+class Lines:
+    """Plain lines for log files: stages, notes, and progress now and then."""
+
+    def __init__(self) -> None:
+        """Begin with nothing known."""
+        self.state = State()
+        self.begun = time.time()
+        self.written = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Write the lines an event is worth."""
+        stage = self.state.stage
+        sentence = self.state.hear(event)
+        if sentence:
+            self._write(sentence)
+        elif self.state.stage != stage:
+            self._write(f"{self.state.stage} ...")
+        elif event.name == "progress" and event.at - self.written >= LINE_SECONDS:
+            self._write(self.state.line(event.at))
+
+    def _write(self, line: str) -> None:
+        self.written = time.time()
+        click.echo(f"[{self.written - self.begun:8.1f} s] {line}", err=True)

@@ -1,0 +1,31 @@
+"""``daskflow run``: run a workflow, or continue it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from daskflow.cli.verb import Verb, overriding, workflow_of
+
+
+@click.command(cls=Verb)
+@click.argument("file", type=click.Path(path_type=Path))
+@overriding
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of runs.")
+@click.option("--fresh", is_flag=True, help="Start anew instead of continuing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
+def run(file: Path, changes: tuple[str, ...], on: str | None, runs: Path, fresh: bool, as_json: bool) -> None:
+    """Run a workflow, or continue it.
+
+    The run's folder is RUNS/NAME/ID. The same workflow has the same ID: what an earlier run finished is not done
+    again. Progress goes to stderr, the outcome to stdout.
+
+    Exit codes: 0 done; 1 a stage failed; 2 the workflow or the command line is wrong; 3 no cluster; 130 interrupted,
+    and the same command continues.
+    """
+    from daskflow.cli.running import run_workflow, summarized
+
+    with summarized(as_json):
+        workflow = workflow_of(file, changes, on)
+    run_workflow(workflow, runs, fresh=fresh, as_json=as_json)
