@@ -70,8 +70,9 @@ def evaluate(
     Notes
     -----
     Cost: values by rows, with one sort per class for the ranking metrics; intervals by replicates times at most 16,384
-    groups of rows. All ten metrics of 100,000 binary rows with 200 replicates take about 1 s of one core; of 23
-    classes 3 s; of 10 million binary rows 40 s.
+    groups of rows. With 200 replicates, on one core: all metrics of 100,000 binary rows 1 s, of 100,000 rows of 23
+    classes 4 s, of 2 million binary rows 7 s. Over simulated tables of 300 rows the intervals of accuracy, area under
+    the ROC curve and root mean squared error held the true value in 94 to 95 of 100 cases.
 
     Examples
     --------
