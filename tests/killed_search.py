@@ -1,0 +1,70 @@
+"""A small real search in a process of its own, to be killed at any moment and run again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import daskflow.metrics
+from daskflow import models
+from daskflow.core.journal import Journal
+from daskflow.core.protocols import Unit
+from daskflow.core.results import SearchResult
+from daskflow.data.execution import InlineExecutor
+from daskflow.data.matrices import Matrices
+from daskflow.search import engine
+from daskflow.search.candidates import candidates_record, check_record
+from daskflow.search.engine import Answer
+from daskflow.search.fits import MatrixWork, fit
+from daskflow.search.hyperband import Hyperband
+from daskflow.search.policies import Candidate
+from daskflow.search.random import Random
+
+SEARCHES = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9)}
+"""Each is 60 units over two folds."""
+
+SPACE = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
+
+
+class Audited(MatrixWork):
+    """Work whose units note that they began."""
+
+    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
+        unit = super().unit(candidate, fold, start, stop)
+        return Unit(unit.key, audited, (str(self.snapshots.parent / "audit"), unit.key, *unit.arguments))
+
+
+def audited(audit: str, key: str, *arguments: Any) -> Answer:
+    """Note the start of a unit, and run it."""
+    file = os.open(audit, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, f"{key}\n".encode())
+    os.close(file)
+    return fit(*arguments)
+
+
+def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
+    """Run or continue the search whose journal, snapshots and audit are in a folder."""
+    (folder / "snapshots").mkdir(exist_ok=True)
+    work = Audited(
+        model=models.parse({"kind": "sgd"}),
+        task="binary",
+        n_classes=2,
+        matrices=matrices,
+        metrics=[daskflow.metrics.REGISTRY.parse(name) for name in ("roc_auc", "log_loss")],
+        metric="roc_auc",
+        seed=7,
+        snapshots=folder / "snapshots",
+        search=SEARCHES[kind],
+    )
+    policy = SEARCHES[kind].policy(SPACE, seed=7)
+    with Journal(folder / "journal.jsonl") as journal:
+        records: list[Mapping[str, Any]] = list(journal.records)
+        if records:
+            check_record(records[0]["candidates"], policy)
+        else:
+            journal.append({"record": "candidates", "candidates": candidates_record(policy)})
+        return engine.run(policy, work, InlineExecutor(), recorder=journal, earlier=records)
