@@ -230,20 +230,24 @@ class _Execution:
         wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
         found: dict[str, Any] = {}
         yield found
-        outside = self.connection.client is not None
         record = {
             "record": "stage",
             "stage": name,
             "seconds": time.perf_counter() - wall,
-            # Units of the search record their own cost; inline units are in this process's already.
-            "cpu_seconds": time.process_time()
-            - cpu
-            + (self.executor.cpu_seconds - units if outside and name != "search" else 0.0),
+            "cpu_seconds": time.process_time() - cpu + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
             "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
             **found,
         }
         self.recorder.append(record)
         tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
+
+    def cost_elsewhere(self, stage: str, units: float) -> float:
+        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
+        client = self.connection.client
+        is_here = client is None or client.scheduler.address.startswith("inproc")
+        if stage == "search":
+            return -units if is_here else 0.0
+        return 0.0 if is_here else units
 
     def warn(self, text: str) -> None:
         """Tell and record a warning."""
