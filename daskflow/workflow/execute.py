@@ -443,7 +443,7 @@ class _Execution:
         """Write the leaderboard and remove what only the search needed."""
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
-        self.folder.discard(self.folder.matrices, self.folder.snapshots)
+        self.folder.discard(self.folder.matrices, self.folder.snapshots, self.folder.path / "fitted.pkl")
 
 
 def _values(metrics: Mapping[str, Score]) -> dict[str, dict[str, float]]:
