@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -38,7 +38,7 @@ class Source(Settings):
 
     kind: str
     target: str | None = None
-    task: str | None = None
+    task: Literal["binary", "multiclass", "regression"] | None = None
     positive: Any = None
     derive: Mapping[str, str] = Field(default_factory=dict)
     group: str | None = None

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
 from dask.base import tokenize
+from pandas.api.types import is_object_dtype
 from pydantic import Field, field_validator, model_validator
 
 from daskflow.core.errors import DataError
@@ -38,8 +40,8 @@ class Frame(Source):
     frame : pandas.DataFrame or dask.dataframe.DataFrame
         The rows.
     npartitions : int or None
-        Pieces a pandas frame is cut into (default: of about 128 MiB), or a dask frame is repartitioned to (default: as it
-        is).
+        Pieces a pandas frame is cut into (default: of about 128 MiB), or a dask frame is repartitioned to
+        (default: as it is).
 
     Examples
     --------
@@ -100,7 +102,7 @@ class Frame(Source):
         cuts = [len(frame) * place // pieces for place in range(pieces + 1)]
         partitions = [
             FramePiece(place, schema, size // pieces, piece=frame.iloc[start:stop])
-            for place, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False))
+            for place, (start, stop) in enumerate(pairwise(cuts))
         ]
         sample = partitions[0].rows_of(frame.head(SAMPLE_ROWS)) if self.derive else None
         return open_table(self, schema, partitions, sample)
@@ -191,8 +193,8 @@ class FramePiece:
         if cast is None:
             bad = misfits(values, wanted) if _may_become(values.type, wanted) else values.drop_null()
             raise DataError(
-                f"{self.fingerprint.name}: column '{name}' is {values.type} here, such as {bad[0].as_py()!r:.60}; the frame's "
-                f"meta says {wanted}. Convert it before: frame.astype({{'{name}': ...}})."
+                f"{self.fingerprint.name}: column '{name}' is {values.type} here, such as {bad[0].as_py()!r:.60}; the "
+                f"frame's meta says {wanted}. Convert it before: frame.astype({{'{name}': ...}})."
             )
         return cast
 
@@ -221,7 +223,8 @@ def _texts(meta: pd.DataFrame) -> dict[str, str]:
     return {
         str(name): "str"
         for name, dtype in meta.dtypes.items()
-        if dtype == object or (isinstance(dtype, pd.CategoricalDtype) and dtype.categories.dtype == object)
+        if is_object_dtype(dtype)
+        or (isinstance(dtype, pd.CategoricalDtype) and is_object_dtype(dtype.categories.dtype))
     }
 
 
@@ -235,7 +238,7 @@ def _schema_of(frame: pd.DataFrame, drop: Sequence[str]) -> Schema:
     for place, name in enumerate(frame.columns):
         series = frame.iloc[:, place]
         try:
-            values = _arrow(series if series.dtype == object else series.head(0), str(name))
+            values = _arrow(series if is_object_dtype(series.dtype) else series.head(0), str(name))
             kind_of(values.type, str(name))
             fields.append(pa.field(str(name), values.type))
         except DataError as error:
@@ -253,8 +256,8 @@ def _arrow(series: pd.Series[Any], name: str) -> Any:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         kinds = sorted({type(value).__name__ for value in series.dropna()}) or [str(series.dtype)]
         raise DataError(
-            f"Column '{name}' ({series.dtype}) holds {' and '.join(kinds[:4])}, which make no column of one usable type. "
-            f"Convert it: frame['{name}'].astype('str'), or pd.to_numeric."
+            f"Column '{name}' ({series.dtype}) holds {' and '.join(kinds[:4])}, which make no column of one usable "
+            f"type. Convert it: frame['{name}'].astype('str'), or pd.to_numeric."
         ) from error
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,8 +57,8 @@ Floats = NDArray[np.float64]
 class Generated(Source):
     """Customers of a shop: numbers with gaps and heavy tails, texts of few and of many levels, dates, booleans.
 
-    The same settings (and the same numpy) give the same rows, and the number of partitions only cuts them. The target has
-    signal in most columns, and noise: a linear model reaches an area under the ROC curve of about 0.8.
+    The same settings (and the same numpy) give the same rows, and the number of partitions only cuts them. The
+    target has signal in most columns, and noise: a linear model reaches an area under the ROC curve of about 0.8.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class Generated(Source):
         cuts = [self.rows * place // self.partitions for place in range(self.partitions + 1)]
         pieces = [
             GeneratedPiece(place, start, stop, self.seed, self.task, self.target)
-            for place, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False))
+            for place, (start, stop) in enumerate(pairwise(cuts))
         ]
         return open_table(self, schema, pieces)
 

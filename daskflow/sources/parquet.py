@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from daskflow.sources.converting import cast_all, misfits
 from daskflow.sources.files import resolve
 from daskflow.sources.opening import SAMPLE_ROWS, listed, open_table, unknown
 from daskflow.sources.parquet_schema import plain_type, unify
-from daskflow.sources.reading import FoundFile, check_unchanged, hash_ranges, open_file
+from daskflow.sources.reading import FoundFile, check_unchanged, hash_ranges, open_file, paths
 from daskflow.sources.type_words import checked_words, type_of_word
 
 MAGIC = b"PAR1"
@@ -29,13 +28,6 @@ STRING_BYTES = 16
 """What a string is at least taken to need in memory: dictionary pages hide how often each is repeated."""
 
 FOOTER_BYTES = 8
-
-
-def paths(value: Any) -> Any:
-    """Return one path or several as text, whatever kind of path they are."""
-    if isinstance(value, str | os.PathLike):
-        return os.fspath(value)
-    return tuple(os.fspath(item) for item in value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
 class Parquet(Source):
@@ -207,8 +199,8 @@ class ParquetPiece:
                 bad = misfits(values, wanted)
                 example = bad[0].as_py() if len(bad) else None
                 raise DataError(
-                    f"{self.fingerprint.name}: column '{column.name}' ({values.type}) has {len(bad)} distinct values that "
-                    f"are not {column.type}, such as {example!r:.60}. Correct them, or choose another type in dtypes."
+                    f"{self.fingerprint.name}: column '{column.name}' ({values.type}) has {len(bad)} distinct values "
+                    f"that are not {column.type}, such as {example!r:.60}. Correct them, or say another type in dtypes."
                 )
             columns.append(cast)
         return pa.table(columns, names=list(self.schema.names))

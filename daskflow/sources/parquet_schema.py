@@ -48,7 +48,7 @@ def unify(schemas: Mapping[str, pa.Schema], casts: Mapping[str, pa.DataType]) ->
         if common is None:
             found = "; ".join(f"{kind} in {_files(files)}" for kind, files in by_type.items())
             problems.append(
-                f"column '{name}' is {found}. Write it in one type, or say which: dtypes = {{{key(name)} = \"string\"}}."
+                f"column '{name}' is {found}. Write it in one type, or say which: dtypes = {{{key(name)} = 'string'}}."
             )
             continue
         fields.append(pa.field(name, common))

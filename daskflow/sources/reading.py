@@ -111,3 +111,10 @@ def hash_ranges(file: FoundFile, ranges: Iterable[tuple[int, int]]) -> str:
                 state.update(data)
                 length -= len(data)
     return state.hexdigest()
+
+
+def paths(value: Any) -> Any:
+    """Return one path or several as text, whatever kind of path they are."""
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    return tuple(os.fspath(item) for item in value) if isinstance(value, list | tuple | set | frozenset) else value
