@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -111,8 +112,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         settings = self._settings()
         if isinstance(X, dd.DataFrame):
-            validate_data(self, X._meta, skip_check_array=True)
             schema = _schema_of(X)
+            validate_data(self, X._meta, skip_check_array=True)
             needs = settings.needs(schema)
             statistics = _merged([dask.delayed(_counted, pure=False)(part, schema, needs) for part in X.to_delayed()])
         else:
@@ -215,10 +216,11 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 check_array(
                     X, dtype=None, ensure_all_finite=False, estimator=self
                 )  # raises what every estimator raises
-            if reset or not hasattr(self, "feature_names_in_"):
-                validate_data(self, X, skip_check_array=True, reset=reset)
             is_named = reset or hasattr(self, "feature_names_in_")
-            return _table_of(X, names=_names(X.columns if is_named else range(X.shape[1])))
+            names = _names(X.columns if is_named else range(X.shape[1]))
+            if reset or not is_named:
+                validate_data(self, X, skip_check_array=True, reset=reset)
+            return _table_of(X, names=names)
         array = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
         validate_data(self, X, skip_check_array=True, reset=reset)
         names = list(getattr(self, "feature_names_in_", _names(range(array.shape[1]))))
@@ -236,8 +238,11 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
 
 def _names(columns: Iterable[Any]) -> list[str]:
-    """Names of columns; x0, x1... where they are not strings."""
+    """Names of columns; x0, x1... where they are not strings; DataError for one that stands twice."""
     found = list(columns)
+    repeated = sorted(str(name) for name, count in Counter(found).items() if count > 1)
+    if repeated:
+        raise DataError(f"Column names stand twice: {', '.join(repeated)}. Rename them.")
     return found if all(isinstance(name, str) for name in found) else [f"x{place}" for place in range(len(found))]
 
 
@@ -247,11 +252,8 @@ def _table_of(frame: pd.DataFrame, *, names: list[str], schema: Schema | None = 
     Raises
     ------
     DataError
-        For a column of mixed values, and for names that stand twice.
+        For a column of mixed values.
     """
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"Column names stand twice: {', '.join(repeated)}. Rename them.")
     columns: list[pa.Array] = []
     for place, name in enumerate(names):
         try:

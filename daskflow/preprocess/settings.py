@@ -250,11 +250,10 @@ def _useless(column: Column, found: ColumnStatistics) -> str | None:
     """Say why a column is left out before its chain; None when it is not."""
     if found.n_values == 0:
         return f"Column '{column.name}' has no value in the training rows; it is left out."
-    if found.n_missing:
+    if found.n_missing or len(found.levels or ()) > 1:
         return None
     if column.kind is ColumnKind.CATEGORICAL:
-        values: list[Any] = list(found.levels or ())
-        return _constant(column, repr(values[0])) if len(values) == 1 else None
+        return _constant(column, repr(next(iter(found.levels or ("",)))))
     if found.min != found.max:
         return None
     if column.kind is ColumnKind.DATETIME:

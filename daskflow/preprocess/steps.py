@@ -45,6 +45,10 @@ point group ``daskflow.preprocess``:
 ...         points = np.clip(before.distribution.points, low, high)
 ...         after = before.counted(points, before.distribution.counts)
 ...         return Clipped(low, high), replace(state, form=Form.MEASURES, statistics=after)
+>>>
+>>> from daskflow.preprocess import Preprocessor
+>>> Preprocessor(numeric=[ClipAt(high=0.5), "none"]).fit_transform(np.array([[1.0], [2.0], [90.0]])).tolist()
+[[1.0199999809265137], [2.0], [2.0]]
 
 ``ColumnStatistics`` has the arithmetic of the usual changes: `filled` (missing values replaced), `moved` (centred and
 scaled), `counted` (any values with their counts).
