@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from daskflow.data import passes
+from daskflow.data import ranges as ranges_room
 from daskflow.data.blocks import TEXT
 from daskflow.data.execution import ClientExecutor, InlineExecutor
 from daskflow.data.ranges import GROUP
@@ -146,6 +147,20 @@ def test_a_range_is_a_sixty_fourth_within_limits(tmp_path: Path) -> None:
         rows = pa.table({"x": np.arange(n_rows), "late": np.arange(n_rows) % 2})
         ready = prepared(table_of([rows], target="late"), tmp_path / str(n_rows), Split(folds=3))
         assert ready.reader.n_ranges == expected
+
+
+def test_gathering_ranges_together_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = of(cut(people(1_000), 5), tmp_path)
+
+    monkeypatch.setattr(ranges_room, "MOST_ROWS", 0)
+    alone = of(cut(people(1_000), 5), tmp_path)
+
+    assert (together.reader.n_together, alone.reader.n_together) == (16, 1)
+    for i in reversed(range(alone.reader.n_ranges)):
+        left, right = together.reader.read(i), alone.reader.read(i)
+        assert left.table["city"].to_pylist() == right.table["city"].to_pylist()
+        assert left.table.drop_columns("city").equals(right.table.drop_columns("city"))
+        assert np.array_equal(left.order, right.order)
 
 
 def test_the_reader_is_small_and_travels(tmp_path: Path) -> None:

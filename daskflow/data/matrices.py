@@ -32,7 +32,7 @@ from daskflow.data.targets import target_codes
 FORMAT = 1
 MARKER = "part.json"
 UNIT_RANGES = 4
-"""Ranges that one unit transforms, one after the other."""
+"""Ranges that one unit transforms, one after the other; more where small ranges are gathered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +309,7 @@ def _make(
             )
         )
         _reserve(parts[-1], reader.target.task.is_classification)
-    groups = range_groups(reader.n_ranges, UNIT_RANGES)
+    groups = range_groups(reader.n_ranges, max(UNIT_RANGES, reader.n_together))
     used = {part.transformer: kinds[part.transformer] for part in missing}
     units = [
         Unit(f"matrices-{number}", _write, (reader, list(group), used, jobs)) for number, group in enumerate(groups)

@@ -33,7 +33,8 @@ class RangeRows:
     Attributes
     ----------
     table : pyarrow.Table
-        The columns in the schema's types; strings as a dictionary of int32 codes in order of first appearance.
+        The columns in the schema's types; strings as a dictionary of int32 codes in order of first appearance in the
+        ranges that were gathered together.
     segments : ndarray of uint8, shape (n_rows,)
         Each row's segment, 255 for test.
     order : ndarray of uint64, shape (n_rows,)
@@ -71,6 +72,13 @@ class RangeReader:
         Its classes, for stratified splits.
     block_rows : int, optional
         About how many rows a range has; default a 64th of all, but between 1,000 and 65,536.
+
+    Attributes
+    ----------
+    n_ranges : int
+        Ranges there are.
+    n_together : int
+        Small ranges are gathered so many at a time, for many small files are slow to visit; read them in order.
     """
 
     def __init__(self, blocks: Blocks, plan: SplitPlan, target: Target, block_rows: int | None = None) -> None:
@@ -81,6 +89,12 @@ class RangeReader:
         self.target = target
         self.block_rows = block_rows or usual
         self.n_ranges = max(1, math.ceil(blocks.n_rows / self.block_rows))
+        self.n_together = next(n for n in (16, 8, 4, 2, 1) if n == 1 or n * self.block_rows <= MOST_ROWS)
+        self._held: tuple[Any, RangeRows] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without rows."""
+        return {**self.__dict__, "_held": None}
 
     def read(self, i: int, columns: Sequence[str] | None = None) -> RangeRows:
         """Return the rows of one range.
@@ -97,7 +111,25 @@ class RangeReader:
         StorageError
             When a block file is gone or damaged.
         """
-        low, high = i * WHOLE // self.n_ranges, (i + 1) * WHOLE // self.n_ranges
+        names = tuple(self.blocks.schema.names if columns is None else columns)
+        first = i - i % self.n_together
+        if self.n_together == 1:
+            return self._gather(self._edge(i), self._edge(i + 1), names)
+        held = self._held
+        if held is None or held[0] != (first, names):
+            held = (first, names), self._gather(self._edge(first), self._edge(first + self.n_together), names)
+            self._held = held
+        rows = held[1]
+        begin = int(np.searchsorted(rows.order, np.uint64(self._edge(i))))
+        end = int(np.searchsorted(rows.order, np.uint64(self._edge(i + 1) - 1), side="right"))
+        return RangeRows(rows.table.slice(begin, end - begin), rows.segments[begin:end], rows.order[begin:end])
+
+    def _edge(self, i: int) -> int:
+        """Where a range begins in hash space."""
+        return min(i, self.n_ranges) * WHOLE // self.n_ranges
+
+    def _gather(self, low: int, high: int, names: Sequence[str]) -> RangeRows:
+        """Collect the rows of a slice of hash space from all files."""
         heavy = np.array([item.content for item in self.blocks.heavy], dtype=np.uint64)
         slices = self._light(low, high, np.sort(order_of(heavy)))
         n_light = sum(piece.n_rows for piece in slices)
@@ -110,7 +142,6 @@ class RangeReader:
         order = np.concatenate([order_of(content[:n_light]), copies])
         sequence = np.lexsort((content[rows], order))
         rows, order = rows[sequence], order[sequence]
-        names = self.blocks.schema.names if columns is None else columns
         table = pa.table({name: self._column(slices, name, rows) for name in names})
         return RangeRows(table, self._segments(slices, rows), order)
 
@@ -163,7 +194,9 @@ class RangeReader:
         wanted = presented(self.blocks.schema[name])
         plain = pa.string() if wanted == TEXT else wanted
         parts = _parts(slices, name) or [pa.array([], type=plain)]
-        if wanted == TEXT or len({part.type for part in parts}) > 1:
+        if wanted == TEXT:
+            parts = [part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for part in parts]
+        elif len({part.type for part in parts}) > 1:
             parts = [part.cast(plain) for part in parts]
         found = pa.concat_arrays(parts).take(pa.array(rows))
         return found.dictionary_encode() if wanted == TEXT else found.cast(plain)

@@ -66,10 +66,11 @@ class _Recipe:
         unit = (roles.group,) if roles.group else tuple(roles.key)
         return cls(table.source_schema, table.schema, stored, dict(table.derive), unit, str(store))
 
-    def key(self, fingerprint: Fingerprint, settings: Mapping[str, Any], copy: int) -> str:
-        """Name of a partition's block: what it is made from and how."""
+    def key(self, partition: Partition, settings: Mapping[str, Any], copy: int, pieces: int) -> str:
+        """Name of a partition's block: what it is made from, of how many pieces of its file, and how."""
         decoding = {name: value for name, value in settings.items() if name not in ROLE_SETTINGS}
-        parts = [FORMAT, fingerprint.name, fingerprint.size_bytes, copy, decoding, sorted(self.unit)]
+        seen = partition.fingerprint
+        parts = [FORMAT, seen.name, seen.size_bytes, partition.n_bytes, copy, pieces, decoding, sorted(self.unit)]
         return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
 
 
@@ -108,12 +109,13 @@ def scan(table: Table, store: Path, executor: Executor, listener: Listener = nob
     with storing_in(store):
         store.mkdir(parents=True, exist_ok=True)
     recipe = _Recipe.of(table, store)
+    pieces = Counter(_file_of(partition) for partition in table.partitions)
     copies: Counter[Fingerprint] = Counter()
     records: list[dict[str, Any] | None] = []
     units: dict[str, tuple[int, Unit]] = {}
     for place, partition in enumerate(table.partitions):
         seen = partition.fingerprint
-        key = recipe.key(seen, table.settings, copies[seen])
+        key = recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)])
         copies[seen] += 1
         record = _record_there(store, key, seen)
         records.append(record)
@@ -136,6 +138,11 @@ def scan(table: Table, store: Path, executor: Executor, listener: Listener = nob
     blocks = _assemble(table, recipe, [record for record in records if record], len(units), executor)
     tell(listener, "stage", stage="scan", state="finished", total=total)
     return blocks
+
+
+def _file_of(partition: Partition) -> str:
+    """Name of the file that a partition is, or is a piece of."""
+    return partition.fingerprint.name.partition("#")[0]
 
 
 def _record_there(store: Path, key: str, seen: Fingerprint) -> dict[str, Any] | None:
@@ -277,9 +284,7 @@ def _assemble(
         features=table.features,
         roles=table.roles,
         n_rows=n_rows,
-        source_bytes=sum(
-            {p.fingerprint.name.partition("#")[0]: p.fingerprint.size_bytes for p in table.partitions}.values()
-        ),
+        source_bytes=sum({_file_of(part): part.fingerprint.size_bytes for part in table.partitions}.values()),
         partition_reads=reads,
         rejects=rejects,
         profile=profile,

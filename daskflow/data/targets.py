@@ -45,9 +45,10 @@ def target_of(blocks: Blocks, task: Task | str | None = None, positive: Any = No
     if seen.missing:
         raise DataError(
             f"The target '{name}' has gaps: {seen.missing} of {seen.rows} rows have no value, the first of them in "
-            f"{_first_gap(blocks, name)}. Drop those rows from the files, or fill them, for example with derive."
+            f"{_first_gap(blocks, name)}. Drop those rows from the files, or say what they are with derive, "
+            f'such as {name} = "(EXPRESSION).fillna(False)".'
         )
-    chosen = _inferred(column, seen) if task is None else Task(task)
+    chosen = task_of(column, seen) if task is None else Task(task)
     if chosen is Task.MULTILABEL:
         raise DataError("task = 'multilabel' cannot be learned from one target column. Use binary or multiclass.")
     if chosen is Task.REGRESSION:
@@ -96,7 +97,7 @@ def target_codes(values: pa.ChunkedArray | pa.Array, target: Target) -> NDArray[
     return codes
 
 
-def _inferred(column: Column, seen: ColumnProfile) -> Task:
+def task_of(column: Column, seen: ColumnProfile) -> Task:
     """The task that a target's values look like."""
     if column.kind in (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL):
         return Task.MULTICLASS if seen.distinct is None or seen.distinct > 2 else Task.BINARY
