@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from daskflow.data.schema import Column, ColumnKind, Task
 from daskflow.data.table import Table
 from daskflow.data.targets import task_of
 from daskflow.metrics import default_for_ranking, defaults
-from daskflow.sources.files import guess
+from daskflow.sources.files import PACKED, guess
 
 SAMPLED_PARTITIONS = 3
 SAMPLED_BYTES = 512 * 2**20
@@ -95,7 +96,9 @@ def starter(
     source = daskflow.sources.REGISTRY.parse({"kind": kind, "path": absolute, **given}, where="data")
     table = source.table(base)
     if target not in table.schema:
-        raise SettingsError([Problem("target", f"there is no column '{target}'{nearest(target, table.schema.names)}")])
+        hint = "" if "names" not in found else ". The files have no header: name all columns with --set names=[...]"
+        known = nearest(target, table.schema.names)
+        raise SettingsError([Problem("target", f"there is no column '{target}'{known}{hint}")])
     seen = look_at(table)
     task, is_sure = _task(table, target, seen)
     written = [_written(path, base) for path in absolute]
@@ -176,7 +179,7 @@ def _head(table: Table, seen: Seen, notes: Sequence[str], name: str, task: Task 
         "#   daskflow run FILE      runs it, or continues      daskflow kinds        what else can be named",
         "#",
         f"# Looked at: {files} file{'s' if files > 1 else ''}, {len(table.schema.columns)} columns, {looked}.",
-        *(f"# {_comment(note)}" for note in notes),
+        *(line for note in notes for line in wrap(_comment(note), 116, initial_indent="# ", subsequent_indent="#   ")),
         "",
         _pair("name", name),
         "seed = 0",
@@ -199,12 +202,13 @@ def _data(
     seen: Seen,
 ) -> str:
     lines = ["[data]", _pair("kind", kind), _pair("path", path), _pair("target", target)]
-    said = _pair("task", str(task))
-    lines.append(said if is_sure else f"# {said}   # as it looks; by default it is found when all values were read")
-    if task is Task.BINARY and seen.rows:
-        labels = sorted((value for value, _ in seen.profiles[target].top), key=lambda value: (str(type(value)), value))
-        lines += [f"# {_pair('positive', labels[-1])}   # the label that counts as positive"] if labels else []
-    lines += [_pair(word, value) for word, value in options.items() if not isinstance(value, Mapping)]
+    if is_sure:
+        lines.append(_pair("task", str(task)))
+    else:
+        lines.append("# " + _pair("task", str(task), "as it looks; found for certain when all values were read"))
+    if target in seen.profiles:
+        lines += _target_remarks(seen.profiles[target], task)
+    lines += [_pair(word, value) for word, value in options.items()]
     drop = candidates_to_drop(table, target, seen)
     lines.append("drop = [                        # columns no model sees" if drop else "drop = []")
     if drop:
@@ -215,12 +219,25 @@ def _data(
         "# time = COLUMN                 # with split.kind = 'time': learn on the past, test on what came last",
         "# weight = COLUMN",
         '# derive = { ratio = "a / b" }  # new columns as pandas expressions, row by row',
-        *(f"{_pair(word, value)}" for word, value in options.items() if isinstance(value, Mapping)),
         "#",
         "# Columns:",
         *_columns(table, target, seen),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _target_remarks(profile: ColumnProfile, task: Task) -> list[str]:
+    """What is to be decided about the target."""
+    lines = []
+    if profile.missing:
+        lines.append(
+            f"# The target has no value in {profile.missing:,} of the {profile.rows:,} rows looked at; a run refuses "
+            "that. Drop them, or fill them."
+        )
+    labels = sorted(value for value, _ in profile.top)
+    if task is Task.BINARY and labels:
+        lines.append("# " + _pair("positive", labels[-1], "the label that counts as positive"))
+    return lines
 
 
 def _columns(table: Table, target: str, seen: Seen) -> list[str]:
@@ -241,14 +258,16 @@ def _saw(column: Column, target: str, seen: Seen) -> str:
     parts = ["the target"] if column.name == target else []
     if profile is not None and profile.rows:
         if profile.missing:
-            parts.append(f"{profile.missing / profile.rows:.2g} missing".replace("1 missing", "all missing"))
+            share = 100 * profile.missing / profile.rows
+            parts.append("all missing" if share == 100 else f"{max(share, 0.1):.1f} % missing")
         if profile.min is not None and column.kind is not ColumnKind.BOOLEAN:
-            parts.append(f"{_short(profile.min)} to {_short(profile.max)}")
+            low, high = _short(profile.min), _short(profile.max)
+            parts.append(f"{low} to {high}" if low != high else f"always {low}")
         distinct = seen.distinct[column.name]
         if column.kind is ColumnKind.CATEGORICAL and profile.top:
             few = ", ".join(_short(value) for value, _ in profile.top[:3])
             parts.append(f"{distinct} levels: {few}{', ...' if distinct > 3 else ''}")
-        elif column.kind is ColumnKind.NUMERIC and distinct <= 10:
+        elif column.kind is ColumnKind.NUMERIC and 1 < distinct <= 10:
             parts.append(f"{distinct} values")
     return _comment("; ".join(parts))
 
@@ -256,9 +275,9 @@ def _saw(column: Column, target: str, seen: Seen) -> str:
 def _split(task: Task) -> str:
     kind = "stratified" if task.is_classification else "random"
     return (
-        f"[split]\n"
-        f'kind = "{kind}"{" " * (19 - len(kind))}# random | stratified | group | time\n'
-        "test = 0.2                      # scored once, at the end; nothing is chosen by it\n"
+        "[split]\n"
+        + _pair("kind", kind, "random | stratified | group | time\n")
+        + "test = 0.2                      # scored once, at the end; nothing is chosen by it\n"
         "# folds = 3                     # or validation = 0.1; default: by the search and the number of rows\n"
     )
 
@@ -280,7 +299,7 @@ kind = "local"                  # inline | threads | local | address; `daskflow 
 
 def _model(table: Table, task: Task) -> str:
     """Boosted trees where the table fits into memory; else linear models by stochastic gradient, block by block."""
-    metric = _pair("metric", default_for_ranking(str(task)))
+    metric = _pair("metric", default_for_ranking(str(task)), "what ranks candidates")
     size = sum(partition.n_bytes for partition in table.partitions)
     if size <= WHOLE_BYTES:
         return "\n".join(
@@ -290,7 +309,7 @@ def _model(table: Table, task: Task) -> str:
                 "",
                 "[search]",
                 'kind = "random"                 # none | grid | random | hyperband',
-                f"{metric:<31} # what ranks candidates",
+                metric,
                 "trials = 10",
                 "# [search.space]                # default: the family's own, such as",
                 "# learning_rate = { loguniform = [0.02, 0.3] }",
@@ -304,7 +323,7 @@ def _model(table: Table, task: Task) -> str:
             "",
             "[search]",
             'kind = "hyperband"              # none | grid | random | hyperband',
-            f"{metric:<31} # what ranks candidates",
+            metric,
             "max_iter = 27                   # training blocks that the best candidates see",
             "# [search.space]                # default: the family's own, such as",
             "# alpha = { loguniform = [1e-6, 1e-1] }",
@@ -318,14 +337,11 @@ def _compact(paths: Sequence[str]) -> list[str]:
     folders = {os.path.dirname(path) for path in paths}
     if len(paths) <= FEW_PATHS or len(folders) > 1:
         return list(paths)
-    names = [os.path.basename(path) for path in paths]
-    before = os.path.commonprefix(names).rstrip("0123456789")
-    suffix = os.path.commonprefix([name[::-1] for name in names])[::-1].lstrip("0123456789")
-    suffix = suffix if "." in suffix else ""
-    for pattern in (f"*{suffix[suffix.find('.') :]}" if suffix else "*", f"{before}*{suffix}"):
-        whole = os.path.join(glob.escape(folders.copy().pop()), pattern)
-        if sorted(glob.glob(whole)) == sorted(paths):
-            return [whole]
+    suffixes = Path(paths[0]).suffixes
+    pattern = "*" + "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1] in PACKED else suffixes[-1:])
+    whole = os.path.join(glob.escape(folders.pop()), pattern)
+    if sorted(glob.glob(whole)) == sorted(paths):
+        return [whole]
     return list(paths)
 
 
@@ -344,14 +360,19 @@ def _name(paths: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._") or "workflow"
 
 
-def _pair(word: str, value: Any) -> str:
-    """One ``word = value`` of TOML."""
-    return tomli_w.dumps({word: list(value) if isinstance(value, tuple) else value}, multiline_strings=False).strip()
+def _pair(word: str, value: Any, remark: str = "") -> str:
+    """One ``word = value`` of TOML, with a remark beside it."""
+    pair = f"{word} = {_text(value)}"
+    return f"{pair:<31} # {remark}" if remark else pair
 
 
-def _text(value: str) -> str:
-    """A string of TOML."""
-    return _pair("x", value).removeprefix("x = ")
+def _text(value: Any) -> str:
+    """A value of TOML on one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_text(word)} = {_text(item)}" for word, item in value.items()) + " }"
+    return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")
 
 
 def _short(value: Any) -> str:
