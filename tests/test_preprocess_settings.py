@@ -157,7 +157,7 @@ def test_columns_that_say_nothing_are_left_out_with_a_sentence() -> None:
         "Column 'void' has no value in the training rows; it is left out.",
         "Column 'null' has no value in the training rows; it is left out.",
         "Column 'half' is constant after 'impute', 'scale'; it is left out.",
-        "Column 'many' is constant after 'rare', 'onehot'; it is left out.",
+        "Column 'many' is constant after 'rare', 'onehot' (each of its levels is rare); it is left out.",
     )
 
 

@@ -24,6 +24,9 @@ from daskflow.preprocess.steps import Fitted, Flow, OneHot
 Outputs = list[tuple[int, Any]]
 """Finished columns with their first place in the matrix."""
 
+CACHED_VALUES = 65_536
+"""Values of float32 that are filled at once: a quarter of a megabyte."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedColumn:
@@ -246,14 +249,18 @@ def infinite_sentence(counts: Mapping[str, int]) -> str:
 
 
 def _dense(outputs: Outputs, n_rows: int, width: int) -> NDArray[np.float32]:
-    """Fill a matrix column by column."""
+    """Fill a matrix column by column, as many rows at once as the processor's cache holds."""
     matrix = np.zeros((n_rows, width), dtype=np.float32)
-    for at, output in outputs:
-        if isinstance(output, OneHot):
-            rows = np.flatnonzero(output.codes >= 0)
-            matrix[rows, at + output.codes[rows]] = 1.0
-        else:
-            matrix[:, at] = output
+    step = max(1, CACHED_VALUES // width)
+    for start in range(0, n_rows, step):
+        piece = matrix[start : start + step]
+        for at, output in outputs:
+            if isinstance(output, OneHot):
+                codes = output.codes[start : start + step]
+                rows = np.flatnonzero(codes >= 0)
+                piece[rows, at + codes[rows]] = 1.0
+            else:
+                piece[:, at] = output[start : start + step]
     return matrix
 
 

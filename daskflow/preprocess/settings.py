@@ -253,7 +253,7 @@ def _useless(column: Column, found: ColumnStatistics) -> str | None:
     if found.n_missing or len(found.levels or ()) > 1:
         return None
     if column.kind is ColumnKind.CATEGORICAL:
-        return _constant(column, repr(next(iter(found.levels or ("",)))))
+        return _constant(column, f"{next(iter(found.levels or ('',)))!r:.60}")
     if found.min != found.max:
         return None
     if column.kind is ColumnKind.DATETIME:
@@ -283,7 +283,8 @@ def _fit_chain(
     warning = None
     if is_constant or not outputs:
         chain = ", ".join(f"'{step.kind}'" for step in steps)
-        warning = f"Column '{column.name}' is constant after {chain}; it is left out."
+        why = " (each of its levels is rare)" if state.rare is not None else ""
+        warning = f"Column '{column.name}' is constant after {chain}{why}; it is left out."
     return FittedColumn(column, tuple(fitted), outputs, keeps_values), warning
 
 
