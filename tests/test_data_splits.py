@@ -14,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from daskflow.core.errors import DataError, SettingsError
+from daskflow.data import counts as counts_room
+from daskflow.data import heavy as heavy_room
 from daskflow.data import splits as splits_room
-from daskflow.data.blocks import UNIT, open_block
+from daskflow.data.blocks import UNIT, BlockFile, groups_of, open_block
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.splits import TEST, Split
 from daskflow.data.targets import target_codes
 from tests.small_tables import Prepared, cut, people, prepared, ranges_of, table_of
@@ -171,6 +174,7 @@ def test_files_do_not_matter(
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits_room, "EXACT_ROWS", 2_000_000 if exact else 0)
+        patch.setattr(counts_room, "GROUP_ROWS", 30)
         for parts in ([rows], pieces[::-1] if turned else pieces):
             store = tmp_path_factory.mktemp("store")
             try:
@@ -290,11 +294,38 @@ def test_intrusions_duplicates_stand_on_one_side(
 
 def test_large_tables_are_cut_by_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits_room, "EXACT_ROWS", 10_000)
-    rows = numbers(60_000)
+    monkeypatch.setattr(counts_room, "GROUP_ROWS", 10_000)
+    rows = numbers(60_000, when=np.arange(60_000)[::-1] // 3)
 
-    for kind in ("random", "stratified"):
-        plan = prepared(table_of([rows], target="y"), tmp_path, Split(kind=kind, validation=0.1)).plan
-        assert np.array(plan.rows) / 60_000 == pytest.approx([0.7, 0.1, 0.2], abs=2e-4)
+    for kind in ("random", "stratified", "time"):
+        ready = prepared(
+            table_of(cut(rows, 7), target="y", time="when"), tmp_path, Split(kind=kind, validation=0.1), 20_000
+        )
+        assert sum(ready.plan.rows) == 60_000
+        assert np.array(ready.plan.rows) / 60_000 == pytest.approx([0.7, 0.1, 0.2], abs=2e-4)
+        found = np.bincount(np.asarray(ranges_of(ready)["segment"]), minlength=256)
+        assert (found[0], found[1], found[TEST]) == ready.plan.rows
+
+
+def test_heavy_groups_are_found_in_many_groups_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heavy_room, "GROUP_ROWS", 2_048)
+    house = np.random.default_rng(3).permutation(np.repeat([1, 2, 3, *range(10, 8_990)], [1_000, 21, 19] + [1] * 8_980))
+    table = table_of(cut(numbers(len(house), house=house), 9), target="y", group="house")
+    ready = prepared(table, tmp_path, Split(kind="group", folds=2))
+
+    found = heavy_room.heavy_values(ready.blocks.files, UNIT, InlineExecutor())
+
+    assert [item.count for item in found] == [1_000, 21, 19]
+
+
+@pytest.mark.parametrize("sizes", [[5] * 9, [0, 0, 30, 0], [1, 100, 1], [10, 10, 10, 3], [7]])
+def test_groups_of_files_hold_every_file_once(sizes: list[int]) -> None:
+    files = tuple(BlockFile(f"{i}", n, 0, f"{i}", "") for i, n in enumerate(sizes))
+
+    groups = groups_of(files, rows=10)
+
+    assert [place for group in groups for place in group] == list(range(len(sizes)))
+    assert all(sum(sizes[place] for place in group) >= 10 for group in groups) or len(groups) == 1
 
 
 def test_time_is_cut_in_order_and_never_within(tmp_path: Path) -> None:

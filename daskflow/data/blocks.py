@@ -244,5 +244,6 @@ def groups_of(files: tuple[BlockFile, ...], *, rows: int, most: int | None = Non
         groups[-1].append(place)
         held += file.n_rows
     if len(groups) > 1 and held < least:  # a last group that is too small joins the one before
-        groups[-2] += groups.pop()
+        last = groups.pop()
+        groups[-1] += last
     return groups
