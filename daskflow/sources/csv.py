@@ -276,8 +276,8 @@ def _check_headers(heads: Sequence[tuple[FoundFile, Head]]) -> None:
         nameless = sum(name.startswith("Unnamed: ") for name in own.names)
         if nameless > 1 and nameless > len(own.names) / 2:
             problems.append(
-                f"{file.name}, line {own.line}: {nameless} of {len(own.names)} columns have no name. Set skip_rows to the "
-                "number of lines before the header, or names = [...] for all columns."
+                f"{file.name}, line {own.line}: {nameless} of {len(own.names)} columns have no name. Set skip_rows "
+                "to the number of lines before the header, or names = [...] for all columns."
             )
         repeated = [name for name, count in Counter(own.names).items() if count > 1]
         if repeated:
@@ -295,8 +295,8 @@ def _check_headers(heads: Sequence[tuple[FoundFile, Head]]) -> None:
                     f"The headers differ. {first.name} has {listed(head.names)}.",
                     *(_difference(file, own, head) for file, own in differing[:SHOWN_FILES]),
                     *_more(len(differing)),
-                    "Give all files the same header; replace the headers with header = true and names = [...]; or read the "
-                    "files apart.",
+                    "Give all files the same header; replace the headers with header = true and names = [...]; or read "
+                    "the files apart.",
                 ]
             )
         )

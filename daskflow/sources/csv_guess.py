@@ -83,8 +83,8 @@ def _encoding(data: bytes) -> tuple[str, list[str]]:
         line = data.count(b"\n", 0, error.start) + 1
         encoding = "cp1252" if _is_cp1252(data) else "latin-1"
         return encoding, [
-            f"Encoding {encoding}: byte {data[error.start : error.start + 1]!r} in line {line} is not UTF-8. Look at the "
-            "text in the profile; many encodings look alike."
+            f"Encoding {encoding}: byte {data[error.start : error.start + 1]!r} in line {line} is not UTF-8. Look at "
+            "the text in the profile; many encodings look alike."
         ]
     return "utf-8", []
 

@@ -99,7 +99,8 @@ def _part(file: FoundFile, dialect: Dialect, start: int, n_bytes: int) -> list[R
         data = opened.read(n_bytes)
     whole_rows = data[data.find(b"\n") + 1 : data.rfind(b"\n") + 1]
     inner = replace(dialect, header=False, skip_rows=0)
-    return list(records(text_of(whole_rows), inner, file.name, is_whole=False))
+    is_closed = dialect.quote is None or whole_rows.count(dialect.quote.encode()) % 2 == 0
+    return list(records(text_of(whole_rows), inner, file.name, is_whole=is_closed))
 
 
 def spread(items: Sequence[Any], n: int) -> list[Any]:

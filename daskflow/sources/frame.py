@@ -96,6 +96,7 @@ class Frame(Source):
             return self._of_dask()
         frame = self.frame.set_axis([str(name) for name in self.frame.columns], axis=1)
         schema = _schema_of(frame, self.drop)
+        unread = set(frame.columns) - set(schema.names)
         frame = frame[list(schema.names)]
         size = int(frame.memory_usage(index=False, deep=False).sum())
         pieces = self.npartitions or max(1, -(-size // PARTITION_BYTES))
@@ -105,18 +106,19 @@ class Frame(Source):
             for place, (start, stop) in enumerate(pairwise(cuts))
         ]
         sample = partitions[0].rows_of(frame.head(SAMPLE_ROWS)) if self.derive else None
-        return open_table(self, schema, partitions, sample)
+        return open_table(self, schema, partitions, sample, unread)
 
     def _of_dask(self) -> Table:
         """The table of a dask frame: one delayed partition each, their number fixed here."""
         lazy = self.frame if self.npartitions is None else self.frame.repartition(npartitions=self.npartitions)
         meta = lazy._meta.set_axis([str(name) for name in lazy.columns], axis=1)
         schema = _schema_of(meta.astype(_texts(meta)), self.drop)
+        unread = set(meta.columns) - set(schema.names)
         lazy = lazy[[name for name in lazy.columns if str(name) in schema]]
         # one optimised graph for all partitions: a fused frame may have fewer, so their number is read off the result
         delayed = lazy.to_delayed(optimize_graph=True)
         partitions = [FramePiece(place, schema, 0, graph=one) for place, one in enumerate(delayed)]
-        return open_table(self, schema, partitions)
+        return open_table(self, schema, partitions, unread=unread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
@@ -17,7 +17,11 @@ SAMPLE_ROWS = 1_000
 
 
 def open_table(
-    source: Source, schema: Schema, partitions: Sequence[Partition], sample: pa.Table | None = None
+    source: Source,
+    schema: Schema,
+    partitions: Sequence[Partition],
+    sample: pa.Table | None = None,
+    unread: Collection[str] = (),
 ) -> Table:
     """Return the lazy table of a source.
 
@@ -31,6 +35,8 @@ def open_table(
         At least one.
     sample : pyarrow.Table, optional
         Some rows in `schema`, to find the types of derived columns.
+    unread : collection of str
+        Dropped columns that are not in `schema`, because their types can be neither hashed nor used.
 
     Raises
     ------
@@ -38,7 +44,8 @@ def open_table(
         For an expression that cannot be evaluated, and for roles whose column does not exist.
     """
     whole = extend(schema, source.derive, None if sample is None else sample.slice(0, SAMPLE_ROWS))
-    roles = Roles(source.target, source.group, source.time, source.weight, source.key, source.drop)
+    drop = tuple(name for name in source.drop if name not in unread)
+    roles = Roles(source.target, source.group, source.time, source.weight, source.key, drop)
     roles.check(whole)
     return Table(
         partitions=tuple(partitions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,7 +85,8 @@ class Parquet(Source):
         partitions = [
             piece for file, footer in footers.items() for piece in _pieces(file, footer, schema, self.partition_bytes)
         ]
-        return open_table(self, schema, partitions, self._sample(partitions[0]) if self.derive else None)
+        sample = self._sample(partitions[0]) if self.derive else None
+        return open_table(self, schema, partitions, sample, self._unread(footers.values()))
 
     def _wanted(self, schema: pa.Schema, file: str) -> pa.Schema:
         """The columns of one file that are read, their names checked."""
@@ -100,6 +101,10 @@ class Parquet(Source):
                 raise DataError(f"{file}: {problem}")
             names = [name for name in names if name in self.columns]
         return pa.schema([schema.field(name) for name in names if not self._left_out(schema.field(name))])
+
+    def _unread(self, footers: Iterable[Any]) -> set[str]:
+        """Names of the columns that are left out."""
+        return {field.name for footer in footers for field in footer.schema_arrow if self._left_out(field)}
 
     def _left_out(self, field: pa.Field) -> bool:
         """Whether a column is dropped and of a type that could not be hashed; other dropped columns are read."""
