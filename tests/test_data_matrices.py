@@ -174,6 +174,15 @@ def test_another_transformer_is_another_part(tmp_path: Path) -> None:
     assert after.final.whole().X[0, 0] == before.final.whole().X[0, 0] - 1
 
 
+def test_another_derived_target_is_another_part(tmp_path: Path) -> None:
+    one = ready_of(tmp_path, derive={"rich": "(pay > 20).fillna(False)"}, target="rich")
+    other = ready_of(tmp_path, derive={"rich": "(pay > 40).fillna(False)"}, target="rich")
+
+    labels = [built(ready, tmp_path / "matrices").fold(0).train.whole().y for ready in (one, other)]
+
+    assert labels[0].sum() > labels[1].sum()
+
+
 def test_equal_parts_are_one(tmp_path: Path) -> None:
     ready = ready_of(tmp_path, split=Split(validation=0.2))
 

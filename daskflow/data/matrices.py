@@ -258,7 +258,8 @@ def token_of(transformer: Transformer) -> str:
 def _token(reader: RangeReader, transformer: str, segments: tuple[int, ...]) -> str:
     """Name of a part: everything that decides its content."""
     blocks, target = reader.blocks, reader.target
-    rows = [blocks.fingerprint, blocks.schema.dump(), blocks.roles.weight, reader.n_ranges, reader.plan.token]
+    files = sorted(Path(file.path).name for file in blocks.files)  # they say what was decoded and derived, and how
+    rows = [files, blocks.schema.dump(), blocks.roles.weight, reader.n_ranges, reader.plan.token]
     return digest([FORMAT, transformer, rows, [target.name, str(target.task), list(target.classes)], segments], 24)
 
 
@@ -324,9 +325,17 @@ def _make(
     tell(listener, "stage", stage="matrices", state="started", total=len(units))
     run_all(executor, units, on_done=hear)
     for made in parts:
+        _flush(Path(made.folder))
         marker = {name: value for name, value in asdict(made).items() if name != "folder"}
         write_atomically(Path(made.folder) / MARKER, json.dumps(marker).encode())
     tell(listener, "stage", stage="matrices", state="finished", total=len(units))
+
+
+def _flush(folder: Path) -> None:
+    """Bring a part's files to the disk, so that a marker never stands beside rows that a power cut lost."""
+    for path in folder.glob("*.npy"):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def _count(reader: RangeReader, executor: Executor) -> NDArray[np.int64]:
