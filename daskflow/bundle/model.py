@@ -11,6 +11,7 @@ import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from daskflow.bundle.rows import check_names, rows_of
 from daskflow.core.errors import DataError
@@ -124,6 +125,35 @@ class Model:
             )
         return self._apply(X, Model._probabilities)
 
+    def predict_all(self, X: pd.DataFrame) -> tuple[pd.Series[Any], pd.DataFrame | None, dict[str, int]]:
+        """Predict labels and probabilities and count unseen categories, preparing the rows once.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            As for `predict`.
+
+        Returns
+        -------
+        labels : pandas.Series
+            As `predict` gives.
+        probabilities : pandas.DataFrame or None
+            As `predict_proba` gives; None for regression and for estimators without.
+        unseen : dict of str to int
+            As `check` gives.
+
+        Raises
+        ------
+        DataError
+            As `predict`.
+        """
+        rows = rows_of(_frame(X), self.schema)
+        found = self._predictions(rows)
+        has_probabilities = self.target.task.is_classification and hasattr(self.estimator, "predict_proba")
+        unseen = {name: int(count) for name, count in self.transformer.unseen(rows).items() if count}
+        probabilities = self._as_probabilities(found, X.index) if has_probabilities else None
+        return self._as_labels(found, X.index), probabilities, unseen
+
     def check(self, X: Any) -> dict[str, int]:
         """Count, per text column, the rows whose category was not seen in training; computes for dask.
 
@@ -161,23 +191,30 @@ class Model:
 
     def _labels(self, frame: pd.DataFrame) -> pd.Series[Any]:
         """Predict labels of a pandas frame."""
-        found = [part.labels for part in self._predictions(frame)]
+        return self._as_labels(self._predictions(rows_of(frame, self.schema)), frame.index)
+
+    def _as_labels(self, parts: list[Predictions], index: pd.Index[Any]) -> pd.Series[Any]:
+        """Labels in their own type, or numbers."""
+        found = [part.labels for part in parts]
         if not self.classes:
-            return pd.Series(_joined(found, np.float64), index=frame.index, name=self.target.name)
+            return pd.Series(_joined(found, np.float64), index=index, name=self.target.name)
         labels = pd.Series(list(self.classes)).array.take(_joined(found, np.int64))
-        return pd.Series(labels, index=frame.index, name=self.target.name)
+        return pd.Series(labels, index=index, name=self.target.name)
 
     def _probabilities(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Predict probabilities of a pandas frame."""
-        found = [part.of("probabilities") for part in self._predictions(frame)]
+        return self._as_probabilities(self._predictions(rows_of(frame, self.schema)), frame.index)
+
+    def _as_probabilities(self, parts: list[Predictions], index: pd.Index[Any]) -> pd.DataFrame:
+        """One column per class."""
+        found = [part.of("probabilities") for part in parts]
         if len(self.classes) == 2:
             found = [np.column_stack([1.0 - positive, positive]) for positive in found]
         values = np.concatenate([np.empty((0, len(self.classes))), *found])
-        return pd.DataFrame(values, index=frame.index, columns=pd.Index(list(self.classes)))
+        return pd.DataFrame(values, index=index, columns=pd.Index(list(self.classes)))
 
-    def _predictions(self, frame: pd.DataFrame) -> list[Predictions]:
-        """Predictions of a frame's rows, some rows at a time."""
-        rows = rows_of(frame, self.schema)
+    def _predictions(self, rows: pa.Table) -> list[Predictions]:
+        """Predictions of checked rows, some rows at a time."""
         matrices = (
             self.transformer.matrix(rows.slice(start, ROWS_AT_ONCE)) for start in range(0, len(rows), ROWS_AT_ONCE)
         )

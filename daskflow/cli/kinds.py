@@ -28,7 +28,8 @@ ROOMS = {
 def kinds(room: str | None) -> None:
     """List what can be named in a workflow.
 
-    With a ROOM (or a table's name) also the options of its kinds. Rooms: sources, preprocess, models, search, metrics, clusters.
+    With a ROOM (or a table's name) also the options of its kinds. Rooms: sources, preprocess, models, search, metrics,
+    clusters.
     """
     rooms = list(ROOMS) if room is None else [_room(room)]
     for place, name in enumerate(rooms):

@@ -29,6 +29,12 @@ from daskflow.cli.verb import Verb, duration, parsed, shown
     metavar="NAME=VALUE",
     help="An option of that kind, such as separator=';'; default: as in training. Repeatable.",
 )
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="TYPE",
+    help="A type in the model that is not scikit-learn's own, such as package.Class; building it may run its code.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def predict(
     model: Path,
@@ -38,12 +44,13 @@ def predict(
     proba: bool,
     kind: str | None,
     changes: tuple[str, ...],
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Score files with a model, piece by piece.
 
     RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder. The output has one row per row of the files, in their
-    order: the kept columns, the prediction under the target's name, and the probability of each class.
+    order: the kept columns, `prediction`, and `probability_LABEL` for each class. The target need not be in the files.
     """
     from daskflow.cli.progress import progress
     from daskflow.cli.running import print_json
@@ -58,11 +65,14 @@ def predict(
             options=parsed(changes),
             keep=keep,
             probabilities=proba,
+            trusted=trust,
             listener=listener,
         )
     if as_json:
         print_json(summary)
         return
     click.echo(f"{summary['rows']:,} rows scored in {duration(summary['seconds'])}: {shown(output)}")
+    if summary["rejected"]:
+        click.echo(f"  {summary['rejected']:,} rows were rejected and are not in it", err=True)
     for column, count in summary["unseen"].items():
         click.echo(f"  {column}: {count:,} rows with a level that the model has not seen in training", err=True)

@@ -17,7 +17,8 @@ from daskflow.core.events import Event, Listener
 LINE_SECONDS = 10.0
 """A log file gets at most one line of progress per stage in this time."""
 
-STAGES = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
+UNITS = {"scan": "partitions", "scoring": "partitions", "search": "fits"}
+"""What a stage's progress counts, where a person would know the word."""
 
 
 @dataclass
@@ -32,10 +33,14 @@ class State:
         When it began.
     done, total, rows : int
         Its progress; total 0 while it is not known.
-    earlier : int
-        Fits that were on disk before this invocation.
-    trials, failed : mapping, set
-        States of trials, and those that failed.
+    first : tuple of (float, int) or None
+        Time and count of its first progress: what an earlier invocation did is no sign of the pace.
+    last : float
+        Time of its last progress.
+    trials : int
+        How many the search has.
+    failed : set of str
+        Trials that failed.
     best : mapping
         Fields of the last event ``best``.
     """
@@ -92,8 +97,7 @@ class State:
 
     def counts(self) -> str:
         """What a finished stage did, as the end of a line."""
-        words = {"scan": "partitions", "search": "fits", "statistics": "ranges", "matrices": "ranges"}
-        parts = [f"{self.done} {words[self.stage]}"] if self.done and self.stage in words else []
+        parts = [f"{self.done} {UNITS[self.stage]}"] if self.done and self.stage in UNITS else []
         parts += [f"{self.rows:,} rows"] if self.rows else []
         if self.stage == "search":
             parts += [f"{len(self.failed)} of {self.trials} trials failed"] if self.failed else []
@@ -113,7 +117,7 @@ class State:
 
     def line(self, now: float) -> str:
         """The stage in one line."""
-        unit = {"scan": " partitions", "search": " fits"}.get(self.stage, "")
+        unit = f" {UNITS[self.stage]}" if self.stage in UNITS else ""
         parts = [f"{self.done} of {self.total}{unit}"] if self.total else [f"{self.done}{unit}"] if self.done else []
         parts += [f"{self.rows:,} rows"] if self.rows else []
         parts += [f"{len(self.failed)} failed"] if self.failed and self.stage == "search" else []

@@ -18,8 +18,9 @@ from daskflow.cli.verb import Verb, is_terminal, shown
 def report(path: Path, is_opened: bool | None) -> None:
     """Show the report of a run.
 
-    RUN is runs/NAME/ID, or runs/NAME for its latest. Prints where the page is, and opens it in a browser when a person is at the terminal and there is a display. The
-    page of a run that is not finished is written anew from what there is.
+    RUN is runs/NAME/ID, or runs/NAME for its latest. Prints where the page is, and opens it in a browser when a person
+    is at the terminal and there is a display. The page of a run that is not finished is written anew from what there
+    is.
     """
     from daskflow.workflow import open_run
 

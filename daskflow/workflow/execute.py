@@ -44,6 +44,7 @@ from daskflow.search.fits import MatrixWork
 from daskflow.workflow import toml
 from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.run import Run, open_run
+from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.workflow import Workflow
 
 LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
@@ -219,7 +220,7 @@ class _Execution:
                 transformer=transformers[-1],
                 schema=blocks.features,
                 target=target,
-                card=self.card(result, blocks, plan, evaluation),
+                card={**self.card(result, blocks, plan, evaluation), "source": reading_of(table)},
             )
         self.finish()
 

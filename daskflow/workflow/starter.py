@@ -25,9 +25,9 @@ from daskflow.data.targets import task_of
 from daskflow.metrics import default_for_ranking, defaults
 from daskflow.sources.files import PACKED, guess
 
-SAMPLED_PARTITIONS = 3
+SAMPLED_PARTITIONS = 12
 SAMPLED_BYTES = 512 * 2**20
-"""A partition that would be larger in memory is not looked into."""
+"""As many partitions are looked into as are no larger than this in memory, together."""
 SAMPLED_ROWS = 200_000
 
 WHOLE_BYTES = 2**30
@@ -96,7 +96,9 @@ def starter(
     source = daskflow.sources.REGISTRY.parse({"kind": kind, "path": absolute, **given}, where="data")
     table = source.table(base)
     if target not in table.schema:
-        hint = "" if "names" not in found else ". The files have no header: name all columns with --set names=[...]"
+        hint = (
+            "" if found.get("header", True) else ". Without a header, say --set names=[...]"
+        )
         known = nearest(target, table.schema.names)
         raise SettingsError([Problem("target", f"there is no column '{target}'{known}{hint}")])
     seen = look_at(table)
@@ -114,10 +116,11 @@ def starter(
 
 
 def look_at(table: Table) -> Seen:
-    """Decode the first partition, the last and one between, as far as they are small, and count what is in them."""
-    small = [partition for partition in table.partitions if partition.n_bytes <= SAMPLED_BYTES]
-    chosen = sorted({place * (len(small) - 1) // (SAMPLED_PARTITIONS - 1) for place in range(SAMPLED_PARTITIONS)})
-    parts = [small[place].read().rows for place in chosen] if small else []
+    """Decode the first partition, the last and some between, as far as memory allows, and count what is in them."""
+    largest = max(partition.n_bytes for partition in table.partitions)
+    n_parts = min(len(table.partitions), SAMPLED_PARTITIONS, SAMPLED_BYTES // max(1, largest))
+    step = (len(table.partitions) - 1) / max(1, n_parts - 1)
+    parts = [table.partitions[round(place * step)].read().rows for place in range(n_parts)]
     if not parts:
         return Seen(0, False, {}, {})
     share = SAMPLED_ROWS // len(parts)

@@ -1,0 +1,211 @@
+"""Batch scoring: files to predictions, one partition in memory at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+import daskflow.sources
+from daskflow.bundle import Model, load_model
+from daskflow.core.errors import DataError, Problem, SettingsError
+from daskflow.core.events import Listener, nobody, tell
+from daskflow.core.settings import nearest
+from daskflow.data.derive import derive
+from daskflow.data.schema import Column, ColumnKind, Schema
+from daskflow.data.table import Table
+from daskflow.sources import Source
+from daskflow.sources.files import guess
+from daskflow.workflow.scored_file import ScoredFile
+
+PREDICTION = "prediction"
+ROLE_OPTIONS = frozenset(Source.model_fields) | {"path", "columns", "dtypes", "on_bad_rows"}
+"""Options of the training files that say nothing of how new files are read."""
+
+
+def reading_of(table: Table) -> dict[str, Any]:
+    """Return how a table was read, as a model's card keeps it: kind, options, derived columns, column types."""
+    options = {word: value for word, value in table.settings.items() if word not in ROLE_OPTIONS}
+    return {
+        "kind": table.settings.get("kind", ""),
+        "options": options if table.settings.get("kind") in ("csv", "parquet") else {},
+        "derive": dict(table.derive),
+        "columns": table.source_schema.dump(),
+    }
+
+
+def score(
+    model_path: Path | str,
+    paths: Sequence[str],
+    out: Path,
+    *,
+    kind: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    keep: Sequence[str] = (),
+    probabilities: bool = True,
+    trusted: Sequence[str] = (),
+    base: Path | None = None,
+    listener: Listener = nobody,
+) -> dict[str, Any]:
+    """Predict the rows of files and write them to one file, in the order of files and rows.
+
+    Parameters
+    ----------
+    model_path : path
+        A model folder, a run's folder, or ``runs/NAME`` for its latest run.
+    paths : sequence of str
+        Files, folders and globs. The target need not be in them; columns of the model must.
+    out : Path
+        ``.parquet``, ``.csv`` or ``.csv.gz``; appears when it is complete.
+    kind : str, optional
+        Kind of the files; default by their suffixes.
+    options : mapping, optional
+        Options of that kind; default: the training files' own where the kind is the same, else as guessed.
+    keep : sequence of str
+        Columns to copy before the predictions.
+    probabilities : bool
+        Whether to write ``probability_LABEL`` for each class where the estimator gives them.
+    trusted : sequence of str
+        As for `load_model`.
+    base : Path, optional
+        Folder that relative paths start from; default the current one.
+    listener : callable, optional
+        Hears of the progress.
+
+    Returns
+    -------
+    dict
+        ``output``, ``rows``, ``partitions``, ``rejected`` (rows, where the options say reject), ``unseen`` (rows by
+        column with a category that training has not seen), ``seconds``.
+
+    Raises
+    ------
+    DataError
+        For files that cannot be read, or whose columns do not fit the model; nothing is written.
+    SettingsError
+        For options, columns or a suffix that cannot be.
+    BundleError
+        For a model that is changed or not trusted.
+    """
+    started = time.perf_counter()
+    model = load_model(model_path, trusted=trusted)
+    table, expressions = open_new(model, paths, base or Path(), kind=kind, options=options or {}, keep=keep)
+    _check_output(out, paths, base or Path(), keep, model)
+    n_rows = rejected = 0
+    unseen: dict[str, int] = {}
+    total = len(table.partitions)
+    tell(listener, "stage", stage="scoring", state="started", total=total)
+    with ScoredFile(out) as file:
+        for done, partition in enumerate(table.partitions, start=1):
+            decoded = partition.read()
+            rows = derive(decoded.rows, expressions)
+            try:
+                scored, strange = _scored(model, rows, keep, with_probabilities=probabilities)
+            except DataError as error:
+                raise DataError(f"{partition.fingerprint.name}: {error}") from error
+            file.write(scored)
+            n_rows, rejected = n_rows + len(scored), rejected + len(decoded.rejects)
+            for name, count in strange.items():
+                unseen[name] = unseen.get(name, 0) + count
+            tell(listener, "progress", stage="scoring", done=done, total=total, rows=n_rows)
+        if not n_rows:
+            raise DataError("The files have no rows: there is nothing to score.")
+    seconds = time.perf_counter() - started
+    tell(listener, "stage", stage="scoring", state="finished", seconds=seconds)
+    return {
+        "output": str(out),
+        "rows": n_rows,
+        "partitions": total,
+        "rejected": rejected,
+        "unseen": unseen,
+        "seconds": round(seconds, 3),
+    }
+
+
+def open_new(
+    model: Model, paths: Sequence[str], base: Path, *, kind: str | None, options: Mapping[str, Any], keep: Sequence[str]
+) -> tuple[Table, dict[str, str]]:
+    """Open new files as the model's own were read; return the table and the columns to derive from it."""
+    absolute = [path if "://" in path else os.path.abspath(base / os.path.expanduser(path)) for path in paths]
+    learned = model.card.get("source", {})
+    guessed: Mapping[str, Any] = {}
+    if kind is None:
+        kind, guessed, _ = guess(absolute)
+    own = learned.get("options", {}) if kind == learned.get("kind") else guessed
+    settings = {"kind": kind, "path": absolute, **own, **options}
+    plain = {word: value for word, value in settings.items() if word not in ("dtypes", "date_format")}
+    names = daskflow.sources.REGISTRY.parse(plain, where="--set").table().source_schema.names
+    for name in keep:
+        if name not in names:
+            raise SettingsError([Problem("--keep", f"there is no column '{name}'{nearest(name, names)}")])
+    expressions = needed_expressions(learned.get("derive", {}), model.schema.names)
+    if isinstance(settings.get("date_format"), Mapping):
+        settings["date_format"] = {name: form for name, form in settings["date_format"].items() if name in names}
+    if kind == "csv":
+        columns = Schema.load(learned["columns"]) if "columns" in learned else model.schema
+        settings["dtypes"] = {**_words(columns, names), **settings.get("dtypes", {})}
+    return daskflow.sources.REGISTRY.parse(settings, where="--set").table(), expressions
+
+
+def needed_expressions(expressions: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+    """Return the derived columns that some columns need, in their order.
+
+    Examples
+    --------
+    >>> needed_expressions({"late": "delay > 15", "speed": "miles / hours", "fast": "speed > 60"}, ["fast"])
+    {'speed': 'miles / hours', 'fast': 'speed > 60'}
+    """
+    needed, wanted = set(columns), []
+    for name, expression in reversed(list(expressions.items())):
+        if name in needed:
+            wanted.append(name)
+            needed |= set(re.findall(r"\w+", expression)) | set(re.findall(r"`([^`]*)`", expression))
+    return {name: expressions[name] for name in reversed(wanted)}
+
+
+def _words(schema: Schema, names: Sequence[str]) -> dict[str, str]:
+    """Types of CSV columns as the model learned them, so that what is text there is text here."""
+    return {column.name: word for column in schema.columns if column.name in names and (word := _word(column))}
+
+
+def _word(column: Column) -> str | None:
+    """A type's word in ``dtypes``; None for types that CSV files give no other way."""
+    if column.kind is ColumnKind.CATEGORICAL:
+        return "string"
+    if column.kind is ColumnKind.BOOLEAN:
+        return "bool"
+    if column.kind is ColumnKind.DATETIME:
+        return "datetime[utc]" if "tz=" in column.type else "datetime"
+    return column.type if pa.types.is_integer(column.arrow_type) else "float64"
+
+
+def _scored(model: Model, rows: pa.Table, keep: Sequence[str], *, with_probabilities: bool) -> tuple[pa.Table, Any]:
+    """One partition's kept columns and predictions, and its unseen categories."""
+    # Arrow's own types: pandas' default ones turn integers with gaps into floats.
+    frame = rows.select([name for name in model.schema.names if name in rows.column_names]).to_pandas(
+        types_mapper=pd.ArrowDtype
+    )
+    labels, probabilities, unseen = model.predict_all(frame)
+    scored = rows.select(list(keep)).append_column(PREDICTION, pa.Array.from_pandas(labels.array))
+    if with_probabilities and probabilities is not None:
+        for label in probabilities.columns:
+            scored = scored.append_column(f"probability_{label}", pa.array(probabilities[label].to_numpy()))
+    return scored, unseen
+
+
+def _check_output(out: Path, paths: Sequence[str], base: Path, keep: Sequence[str], model: Model) -> None:
+    """Refuse to write over an input, and columns of one name."""
+    for path in paths:
+        given = Path(os.path.abspath(base / os.path.expanduser(path)))
+        if out.exists() and given.exists() and out.samefile(given):
+            raise SettingsError([Problem("--output", f"{out} is one of the files to be scored; name another")])
+    made = [PREDICTION, *(f"probability_{label}" for label in model.classes)]
+    doubled = [name for name in keep if name in made or list(keep).count(name) > 1]
+    if doubled:
+        raise SettingsError([Problem("--keep", f"the output has a column '{doubled[0]}' already")])
