@@ -24,7 +24,7 @@ from daskflow.core.results import Trial, TrialState
 from daskflow.core.seeds import seed_of
 from daskflow.data.execution import ClientExecutor, InlineExecutor
 from daskflow.data.predictions import predict
-from daskflow.search import Search, engine, snapshots
+from daskflow.search import Search, engine, fits, snapshots
 from daskflow.search.engine import Memory
 from daskflow.search.fits import MatrixWork, fit, refit
 from daskflow.search.grid import Grid
@@ -206,6 +206,23 @@ def test_regression_and_sparse_matrices_go_the_same_ways(tmp_path: Path, make: A
     answer = step(work, Candidate("0", params), 0, search.resource)
     # then it beats the mean
     assert answer.metrics["r2"] > 0.1
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
+def test_scores_do_not_depend_on_how_many_rows_are_predicted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    # given
+    X, y = classes()
+    weight = np.linspace(1, 3, len(y))
+    at_once = work_of(tmp_path / "a", "sgd", make(X), y, weight=weight, search=NoSearch())
+    pieces = work_of(tmp_path / "b", "sgd", make(X), y, weight=weight, search=NoSearch())
+    # when
+    expected = step(at_once, Candidate("0", {}), 0, 1).metrics
+    monkeypatch.setattr(fits, "SCORE_ROWS", 50)
+    found = step(pieces, Candidate("0", {}), 0, 1).metrics
+    # then
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 # snapshots

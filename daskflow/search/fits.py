@@ -6,25 +6,27 @@ import hashlib
 import math
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from daskflow.core.errors import DataError
 from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import MetricSettings, ModelSettings, Unit
 from daskflow.core.results import Trial
+from daskflow.data.matrices import Batch, Matrices, MatrixPart
 from daskflow.data.predictions import Predictions, predict
 from daskflow.search import Search, snapshots
 from daskflow.search.engine import Answer, unit_key
 from daskflow.search.policies import Candidate
 from daskflow.search.training import Training, native_threads, takes_weight, way_of
 
-if TYPE_CHECKING:
-    from daskflow.data.matrices import Matrices, MatrixPart
+SCORE_ROWS = 50_000
+"""Rows predicted at once: blocks are small, and each call of predict costs a millisecond whatever it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +178,15 @@ def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha25
 
 def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict[str, float]:
     """Return every metric on a part; nan for those, but the one that ranks, that the predictions cannot give."""
-    batches = [part.block(number) for number in range(part.n_blocks)]
-    said = [predict(estimator, batch.X, n_classes) for batch in batches]
-    y = np.concatenate([np.asarray(batch.y) for batch in batches])
-    weight = None if batches[0].weight is None else np.concatenate([np.asarray(batch.weight) for batch in batches])
+    said: list[Predictions] = []
+    truths: list[Any] = []
+    weights: list[Any] = []
+    for batch in _pieces(part):
+        said.append(predict(estimator, batch.X, n_classes))
+        truths.append(batch.y)
+        weights.append(batch.weight)
+    y = np.concatenate(truths)
+    weight = np.concatenate(weights) if part.is_weighted else None
     values: dict[str, float] = {}
     for metric in work.metrics:
         try:
@@ -189,6 +196,27 @@ def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict
                 raise
             values[metric.name] = math.nan
     return values
+
+
+def _pieces(part: MatrixPart) -> Iterator[Batch]:
+    """Cut a part into about SCORE_ROWS rows: slices of what is mapped, or sparse blocks stacked."""
+    if not part.is_sparse:
+        whole = part.whole()
+        for begin in range(0, part.n_rows, SCORE_ROWS):
+            rows = slice(begin, begin + SCORE_ROWS)
+            yield Batch(whole.X[rows], whole.y[rows], None if whole.weight is None else whole.weight[rows])
+        return
+    group: list[Batch] = []
+    for number in range(part.n_blocks):
+        group.append(part.block(number))
+        if number + 1 == part.n_blocks or sum(len(batch.y) for batch in group) >= SCORE_ROWS:
+            weights = [batch.weight for batch in group if batch.weight is not None]
+            yield Batch(
+                sparse.vstack([batch.X for batch in group], format="csr"),
+                np.concatenate([batch.y for batch in group]),
+                np.concatenate(weights) if weights else None,
+            )
+            group = []
 
 
 def _joined(said: Sequence[Predictions], need: str) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -19,9 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
-
-if TYPE_CHECKING:
-    from daskflow.data.matrices import Batch, MatrixPart
+from daskflow.data.matrices import Batch, MatrixPart
 
 BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 """Estimators whose resource is rounds: their ``warm_start`` gives, bit by bit, what fitting at once gives."""
