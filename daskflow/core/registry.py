@@ -66,8 +66,11 @@ class Registry(Generic[Kind]):
         return self.kinds[name]
 
     def attribute(self, name: str) -> Any:
-        """Return a kind's class by its Python name, for ``flow.sources.Parquet``."""
-        for cls in self.kinds.values() if not name.startswith("_") else ():
+        """Return a kind's class by its Python name, for ``flow.sources.Parquet``.
+
+        Other names are refused without importing the room: ``from daskflow.search import engine`` asks here too.
+        """
+        for cls in self.kinds.values() if name[:1].isupper() else ():
             if cls.__name__ == name:
                 return cls
         raise AttributeError(f"module {self.room!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from daskflow.core.protocols import Kept, Unit
 from daskflow.search.array_blocks import Blocks, Broken, n_rows
 from daskflow.search.engine import Answer, unit_key
 from daskflow.search.policies import Candidate
+from daskflow.search.training import native_threads
 
 UNIT_BYTES = 256 * 2**20
 """Distinct blocks that one unit reads, in bytes: a worker has them in memory together while the unit runs."""
@@ -142,7 +143,8 @@ def train_and_score(
     model = _trained(origin, blocks, visits, fit_params)
     trained = time.perf_counter()
     X, y = test
-    score = float(scorer(model, X) if y is None else scorer(model, X, y))
+    with native_threads(model):
+        score = float(scorer(model, X) if y is None else scorer(model, X, y))
     details = {
         "partial_fit_time": (trained - begun) / len(visits),
         "score_time": time.perf_counter() - trained,
@@ -157,8 +159,9 @@ def _trained(
     if isinstance(origin, Broken):
         raise origin.error
     model = origin.make() if isinstance(origin, Recipe) else copy.deepcopy(origin)
-    for visit in visits:
-        X, y = blocks[visit]
-        if n_rows(X):
-            model.partial_fit(X, y, **fit_params)
+    with native_threads(model):
+        for visit in visits:
+            X, y = blocks[visit]
+            if n_rows(X):
+                model.partial_fit(X, y, **fit_params)
     return model

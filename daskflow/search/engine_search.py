@@ -26,12 +26,11 @@ from sklearn.utils.metaestimators import available_if
 
 from daskflow.core.errors import SettingsError
 from daskflow.core.protocols import Outcome
-from daskflow.search import engine
 from daskflow.search.array_blocks import split_blocks
 from daskflow.search.array_work import ArrayWork, BlockOrder
 from daskflow.search.cv_results import incremental_results
-from daskflow.search.engine import unit_key
-from daskflow.search.places import Place, Watched, current_client, place_for
+from daskflow.search.engine import run, unit_key
+from daskflow.search.places import Place, Watched, client_for, place_for
 from daskflow.search.policies import Adaptive, Candidate, SideBySide
 from daskflow.search.races import Ledger, Race, logger
 
@@ -69,8 +68,8 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         SettingsError
             When the search cannot work as it was set up.
         """
-        client = current_client()
-        if client is not None and client.asynchronous and dask.config.get("scheduler", None) is None:
+        client = client_for()
+        if client is not None and client.asynchronous:
             return self._fit_beside(client, X, y, fit_params)
         return self._search(place_for(), X, y, fit_params)
 
@@ -135,7 +134,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         policy = SideBySide([Adaptive(race.candidates, race.additional_calls) for race in races.values()])
         ledger = next(iter(races.values())).ledger
         try:
-            engine.run(policy, work, Watched(place.executor, forget_parts), recorder=ledger)
+            run(policy, work, Watched(place.executor, forget_parts), recorder=ledger)
             self._adopt(place, races, work)
         except KeyboardInterrupt:
             self._adopt_kept(place, races, work)

@@ -38,13 +38,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold's training and test rows."""
+    """One fold's training and test rows, and the weights that `fit` was given, which score too."""
 
     X_train: Any
     y_train: Any
     X_test: Any
     y_test: Any
     fit_params: Mapping[str, Any]
+    weight_test: Any = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def cut(rows: Rows, splits: Sequence[tuple[Any, Any]], number: int, pairwise: bo
         X_train, X_test = rows.X[np.ix_(train, train)], rows.X[np.ix_(test, train)]
     else:
         X_train, X_test = _take(rows.X, train), _take(rows.X, test)
-    return Fold(X_train, _take(rows.y, train), X_test, _take(rows.y, test), params)
+    weight = rows.fit_params.get("sample_weight")
+    weight_test = _take(weight, test) if _is_per_row(weight, total) else None
+    return Fold(X_train, _take(rows.y, train), X_test, _take(rows.y, test), params, weight_test)
 
 
 def cut_and_keep(rows: Rows, splits: Sequence[tuple[Any, Any]], number: int, pairwise: bool) -> tuple[Any, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections import Counter
@@ -20,6 +21,10 @@ from daskflow.search.array_work import Recipe
 from daskflow.search.engine import Answer, unit_key
 from daskflow.search.fold_data import Fold, Folds, Rows, cut, cut_and_keep
 from daskflow.search.policies import Candidate
+from daskflow.search.training import native_threads
+
+FINITE = 1e300
+"""Stands in for what is no finite score: the engine gives up a candidate over that, but here every fold is fitted."""
 
 
 @dataclass(frozen=True)
@@ -184,16 +189,17 @@ def fit_and_score(
         model, earlier = _fitted(recipe, beginning, fold)
         details["fit_time"] = time.perf_counter() - begun + earlier
         begun = time.perf_counter()
-        details["test"] = _scores(scorers, model, fold.X_test, fold.y_test)
+        details["test"] = _scores(scorers, model, fold.X_test, fold.y_test, fold.weight_test)
         details["score_time"] = time.perf_counter() - begun
         if train_scores:
-            details["train"] = _scores(scorers, model, fold.X_train, fold.y_train)
+            weight = None if fold.weight_test is None else fold.fit_params["sample_weight"]
+            details["train"] = _scores(scorers, model, fold.X_train, fold.y_train, weight)
     except Exception as error:
         if raises:
             raise
         details |= {"error": f"{type(error).__name__}: {error}", "test": {}, "train": {}}
     value = details["test"].get(main, math.nan)
-    return Answer({"score": -math.inf if math.isnan(value) else value}, details)
+    return Answer({"score": -FINITE if math.isnan(value) else min(max(value, -FINITE), FINITE)}, details)
 
 
 def _fitted(recipe: Recipe, beginning: Beginning | Broken | None, fold: Fold) -> tuple[Any, float]:
@@ -214,19 +220,33 @@ def _fitted(recipe: Recipe, beginning: Beginning | Broken | None, fold: Fold) ->
 
 
 def _fit(model: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
-    if y is None:
-        model.fit(X, **params)
-    else:
-        model.fit(X, y, **params)
+    with native_threads(model):
+        if y is None:
+            model.fit(X, **params)
+        else:
+            model.fit(X, y, **params)
 
 
-def _scores(scorers: Mapping[str, Any], model: Any, X: Any, y: Any) -> dict[str, float]:
-    """All scores; several share their predictions."""
+def _scores(scorers: Mapping[str, Any], model: Any, X: Any, y: Any, weight: Any) -> dict[str, float]:
+    """All scores, weighted where a scorer takes weights; several unweighted ones share their predictions."""
     rest = () if y is None else (y,)
-    if len(scorers) == 1:
-        return {name: float(scorer(model, X, *rest)) for name, scorer in scorers.items()}
-    found = _MultimetricScorer(scorers=dict(scorers), raise_exc=True)(model, X, *rest)
-    return {name: float(value) for name, value in found.items()}
+    with native_threads(model):
+        if len(scorers) > 1 and weight is None:
+            found = _MultimetricScorer(scorers=dict(scorers), raise_exc=True)(model, X, *rest)
+            return {name: float(value) for name, value in found.items()}
+        weights = {
+            name: {"sample_weight": weight} if _is_weighted(scorer, weight) else {} for name, scorer in scorers.items()
+        }
+        return {name: float(scorer(model, X, *rest, **weights[name])) for name, scorer in scorers.items()}
+
+
+def _is_weighted(scorer: Any, weight: Any) -> bool:
+    """Whether there are weights and the scorer takes them; scikit-learn's searches ask the same way."""
+    if weight is None:
+        return False
+    if hasattr(scorer, "_accept_sample_weight"):
+        return bool(scorer._accept_sample_weight())
+    return "sample_weight" in inspect.signature(scorer).parameters
 
 
 def refit(rows: Rows, recipe: Recipe) -> tuple[Any, float]:

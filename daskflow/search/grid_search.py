@@ -9,7 +9,8 @@ Constructor, candidates, folds and fitted attributes are dask-ml's. What differs
 - Beginnings that pipelines share are fitted once per fold, like dask-ml's; the parts of a FeatureUnion or
   ColumnTransformer are not taken apart. There is no task graph to ``visualize``; ``n_jobs`` is checked and ignored,
   since the workers decide.
-- ``refit`` may be a callable, as in scikit-learn.
+- ``refit`` may be a callable, and a fit parameter ``sample_weight`` also weighs the scores of metrics that take it,
+  both as in scikit-learn.
 - An interrupt leaves ``cv_results_`` and the best's index, parameters and score of the candidates finished so far.
 """
 
@@ -27,7 +28,7 @@ import numpy as np
 from dask import delayed, is_dask_collection
 from dask_ml import model_selection
 from dask_ml._compat import _check_multimetric_scoring
-from dask_ml.model_selection._search import DaskBaseSearchCV, _normalize_n_jobs
+from dask_ml.model_selection._search import DaskBaseSearchCV, StaticDaskSearchMixin, _normalize_n_jobs
 from dask_ml.model_selection.utils import estimator_has
 from sklearn.base import is_classifier
 from sklearn.exceptions import FitFailedWarning
@@ -37,10 +38,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskflow.core.errors import SearchError
 from daskflow.core.protocols import Outcome, Unit
-from daskflow.search import engine
 from daskflow.search.array_blocks import concatenate, row_blocks
 from daskflow.search.array_work import Recipe
 from daskflow.search.cv_results import fold_results
+from daskflow.search.engine import run
 from daskflow.search.fold_data import gather
 from daskflow.search.fold_work import FoldWork, place_of, refit
 from daskflow.search.places import Place, Watched, place_for
@@ -48,7 +49,7 @@ from daskflow.search.policies import AllAtOnce, Candidate
 from daskflow.search.races import Ledger
 
 
-class FoldSearch(DaskBaseSearchCV):  # type: ignore[misc]  # dask-ml has no types
+class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]  # dask-ml has no types
     """What the grid searches share; stands between dask-ml's search and its base class, whose `fit` it replaces."""
 
     def fit(self, X: Any, y: Any = None, groups: Any = None, **fit_params: Any) -> Any:
@@ -97,7 +98,7 @@ class FoldSearch(DaskBaseSearchCV):  # type: ignore[misc]  # dask-ml has no type
         )
         ledger = Ledger()
         try:
-            engine.run(AllAtOnce(candidates), work, self._watched(place, work), recorder=ledger)
+            run(AllAtOnce(candidates), work, self._watched(place, work), recorder=ledger)
             self._adopt(work, ledger, candidates)
             if self.refit:
                 self._refit(place, work)
@@ -218,6 +219,8 @@ class FoldSearch(DaskBaseSearchCV):  # type: ignore[misc]  # dask-ml has no type
     def __sklearn_tags__(self) -> Any:
         """The estimator's kind is the search's."""
         tags = super().__sklearn_tags__()
+        if not hasattr(self.estimator, "__sklearn_tags__"):
+            return tags
         own = get_tags(self.estimator)
         tags.estimator_type = own.estimator_type
         tags.classifier_tags, tags.regressor_tags = own.classifier_tags, own.regressor_tags

@@ -16,6 +16,9 @@ from daskflow.data.execution import ClientExecutor, InlineExecutor
 SERIAL = ("sync", "synchronous", "single-threaded")
 """Names Dask has for running everything in the calling thread."""
 
+DISTRIBUTED = ("distributed", "dask.distributed")
+"""Names for the default client; a client that is the default one sets the latter as Dask's scheduler."""
+
 
 class Place(Protocol):
     """An executor, and the memory its units read from; a *handle* is what a unit's arguments may hold."""
@@ -105,13 +108,7 @@ def place_for(scheduler: Any = None) -> Place:
         For ``"distributed"`` without a client, and for an asynchronous client.
     """
     scheduler = dask.config.get("scheduler", None) if scheduler is None else scheduler
-    client = getattr(scheduler, "__self__", scheduler)
-    if not isinstance(client, Client):
-        client = None
-        if scheduler is None or scheduler in ("distributed", "dask.distributed"):
-            client = current_client()
-            if client is None and scheduler is not None:
-                raise ClusterError("scheduler='distributed' needs a client: create a distributed.Client first.")
+    client = client_for(scheduler)
     if client is None:
         return Here(InlineExecutor(), "synchronous" if scheduler in SERIAL else "threads")
     if client.asynchronous:
@@ -119,12 +116,20 @@ def place_for(scheduler: Any = None) -> Place:
     return Cluster(ClientExecutor(client), client)
 
 
-def current_client() -> Client | None:
-    """Return the default client, if there is one."""
+def client_for(scheduler: Any = None) -> Client | None:
+    """Return the client that a ``scheduler`` argument means; None for this process."""
+    scheduler = dask.config.get("scheduler", None) if scheduler is None else scheduler
+    client = getattr(scheduler, "__self__", scheduler)
+    if isinstance(client, Client):
+        return client
+    if scheduler is not None and scheduler not in DISTRIBUTED:
+        return None
     try:
         return default_client()
     except ValueError:
-        return None
+        if scheduler is None:
+            return None
+        raise ClusterError("scheduler='distributed' needs a client: create a distributed.Client first.") from None
 
 
 class Watched:
