@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from bokeh.core.properties import value
 from bokeh.models import FixedTicker, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 
@@ -49,7 +50,7 @@ def _forest(name: str, metrics: Mapping[str, Score]) -> figure:
         made, [dots], {"metric": "@metric", "value": "@value{0.0000}", "95 % interval": "@low{0.0000} to @high{0.0000}"}
     )
     style.name_rows(made, list(metrics))
-    style.plain_numbers(made.xaxis[0])
+    style.plain_numbers(made.xaxis[0], high)
     return made
 
 
@@ -109,7 +110,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
     most = sorted(range(len(classes)), key=lambda code: -sum(counts[code]))[: math.isqrt(style.MAX_POINTS) - 4]
     kept = sorted(most)
     size = len(kept)
-    cell = 44 if size <= 6 else 30
+    cell = 90 if size <= 3 else 48 if size <= 6 else 30
     longest = max((len(style.shown(classes[code], 18)) for code in kept), default=0)
     made = style.plot(
         "confusion",
@@ -131,25 +132,15 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
         predicted=[style.shown(classes[kept[column]], 80) for _, column in cells],
         count=count,
         share=share,
-        alpha=[0.0 if not n else 0.12 + 0.88 * part for n, part in zip(count, share, strict=True)],
+        alpha=[0.05 if not n else 0.15 + 0.85 * part for n, part in zip(count, share, strict=True)],
         dark_text=[_short(n) if part < 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
         light_text=[_short(n) if part >= 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
     )
-    squares = made.rect(
-        "x",
-        "y",
-        0.96,
-        0.94,
-        source=data,
-        fill_color="#2563eb",
-        fill_alpha="alpha",
-        line_color=style.GRID,
-        line_alpha=0.7,
-    )
+    squares = made.rect("x", "y", 0.95, 0.93, source=data, fill_color=CELL, fill_alpha="alpha", line_color=None)
     fonts = {
         "text_align": "center",
         "text_baseline": "middle",
-        "text_font": "system-ui, sans-serif",
+        "text_font": value("system-ui, sans-serif"),
         "text_font_size": "13px" if size <= 6 else "10px",
     }
     made.text("x", "y", "dark_text", source=data, text_color=style.INK, tags=[style.INK_TAG], **fonts)
@@ -185,8 +176,8 @@ def residuals(sample: Mapping[str, Sequence[float]]) -> figure:
     style.hover(
         made, [dots], {"truth": "@true{0,0.00}", "prediction": "@predicted{0,0.00}", "difference": "@residual{0,0.00}"}
     )
-    for axis in made.axis:
-        style.plain_numbers(axis)
+    style.plain_numbers(made.xaxis[0], predicted)
+    style.plain_numbers(made.yaxis[0], data.data["residual"])
     made.xaxis[0].ticker.desired_num_ticks = 5
     return made
 
@@ -200,7 +191,7 @@ def residual_histogram(bins: Mapping[str, Sequence[float]]) -> figure:
     style.hover(made, [bars], {"from": "@left{0,0.00}", "to": "@right{0,0.00}", "rows": "@count{0,0}"})
     made.y_range.start = 0
     style.whole_numbers(made.yaxis[0])
-    style.plain_numbers(made.xaxis[0])
+    style.plain_numbers(made.xaxis[0], edges)
     made.xaxis[0].ticker.desired_num_ticks = 5
     return made
 

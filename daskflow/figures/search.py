@@ -16,7 +16,7 @@ MAX_PARAMETERS = 12
 """Small multiples at most."""
 
 
-def leaderboard(result: SearchResult, top: int = 30) -> figure:
+def leaderboard(result: SearchResult, top: int = 16) -> figure:
     """Return the best trials' scores with the spread over folds: a dot for the mean, a line from worst to best fold.
 
     Parameters
@@ -36,7 +36,7 @@ def leaderboard(result: SearchResult, top: int = 30) -> figure:
         score=[trial.score for trial in trials],
         low=[min(scores) for scores in folds],
         high=[max(scores) for scores in folds],
-        folds=[", ".join(style.number(score) for score in scores) for scores in folds],
+        folds=[", ".join(style.score(score) for score in scores) for scores in folds],
         params=[params_text(trial) for trial in trials],
         color=[style.SECOND if trial.id == result.best.id else style.ACCENT for trial in trials],
     )
@@ -59,14 +59,14 @@ def learning_curves(result: SearchResult) -> figure:
     trials, n_points = [], 0
     for trial in _scored(result):
         n_points += len(trial.curve)
-        if n_points > style.MAX_POINTS:
+        if 2 * n_points > style.MAX_POINTS:  # a point is a dot and a corner of its line
             break
         trials.append(trial)
     resources = sorted({point.resource for trial in trials for point in trial.curve})
     is_log = style.spans_decades(resources, 0.9)
     made = style.plot(
         "learning_curves",
-        height=360,
+        height=410,
         x_label="resource (training blocks or rounds)",
         y_label=_score_label(result),
         x_axis_type="log" if is_log else "linear",
@@ -136,7 +136,7 @@ def _parameter(result: SearchResult, trials: Sequence[Trial], name: str, place: 
         f"parameter_{place}",
         height=230,
         x_label=name,
-        y_label=_score_label(result),
+        y_label=result.metric,
         x_axis_type="log" if is_number and style.spans_decades(at) else "linear",
     )
     if is_number:

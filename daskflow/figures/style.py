@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, HoverTool, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, NumeralTickFormatter
 from bokeh.plotting import figure
 
 MAX_POINTS = 2000
@@ -67,6 +67,17 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def score(value: float) -> str:
+    """Return a metric's value with four decimals, so that values below each other can be compared.
+
+    Examples
+    --------
+    >>> score(0.771), score(0.00123456), score(2203.218)
+    ('0.7710', '0.001235', '2,203.2')
+    """
+    return f"{value:.4f}" if 0.01 <= abs(value) < 100 else number(value)
+
+
 def plot(name: str, *, height: int, x_label: str = "", y_label: str = "", **options: Any) -> figure:
     """Return an empty figure in the house's look; `options` are bokeh's."""
     made = figure(
@@ -80,26 +91,29 @@ def plot(name: str, *, height: int, x_label: str = "", y_label: str = "", **opti
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
-        min_border_right=12,
+        min_border_right=20,
         **options,
     )
     for axis in made.axis:
-        axis.axis_line_color = GRID
-        axis.major_tick_line_color = GRID
-        axis.minor_tick_line_color = None
-        axis.axis_label_text_color = SOFT
-        axis.major_label_text_color = SOFT
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font = axis.major_label_text_font = "system-ui, sans-serif"
-        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+        dress(axis)
     made.grid.grid_line_color = GRID
     made.grid.grid_line_alpha = 0.6
     return made
 
 
+def dress(axis: Any) -> None:
+    """Give an axis the house's look."""
+    axis.axis_line_color = axis.major_tick_line_color = GRID
+    axis.minor_tick_line_color = None
+    axis.axis_label_text_color = axis.major_label_text_color = SOFT
+    axis.axis_label_text_font_style = "normal"
+    axis.axis_label_text_font = axis.major_label_text_font = "system-ui, sans-serif"
+    axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+
+
 def source(name: str, /, **columns: Any) -> ColumnDataSource:
-    """Return columns under a name by which tests and callbacks find them."""
-    return ColumnDataSource(data=columns, name=name)
+    """Return the columns of a figure, named ``NAME_data``, by which tests and callbacks find them."""
+    return ColumnDataSource(data=columns, name=f"{name}_data")
 
 
 def hover(made: figure, renderers: Sequence[Any], tooltips: Mapping[str, str], **options: Any) -> None:
@@ -149,9 +163,10 @@ def whole_numbers(axis: Any) -> None:
     axis.formatter = NumeralTickFormatter(format="0,0")
 
 
-def plain_numbers(axis: Any) -> None:
-    """Write an axis of numbers without the exponent that bokeh begins at 1e5."""
-    axis.formatter = BasicTickFormatter(use_scientific=True, power_limit_high=7, power_limit_low=-4)
+def plain_numbers(axis: Any, values: Sequence[float]) -> None:
+    """Write an axis of numbers that reach into the thousands with the thousands parted."""
+    if 1000 <= max((abs(value) for value in values), default=0) < 1e12:
+        whole_numbers(axis)
 
 
 def percentages(axis: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bokeh.models import FixedTicker, LinearAxis
 from bokeh.plotting import figure
 
 from daskflow.figures import style
@@ -28,7 +29,7 @@ def class_counts(classes: Sequence[str], counts: Sequence[int], top: int = 40) -
         "class_counts",
         [classes[code] for code in order],
         some,
-        [f"{count:,} ({count / total:.2%})" for count in some],
+        [f"{count:,} ({_share(count, total)})" for count in some],
         x_label="rows" + (" (logarithmic)" if is_log else ""),
         is_log=is_log,
     )
@@ -53,7 +54,7 @@ def missing_values(columns: Sequence[Mapping[str, Any]], n_rows: int, top: int =
         "missing_values",
         [column["name"] for column in having],
         [column["missing"] / n_rows for column in having],
-        [f"{column['missing']:,} ({column['missing'] / n_rows:.2%})" for column in having],
+        [f"{column['missing']:,} ({_share(column['missing'], n_rows)})" for column in having],
         x_label="share of rows without a value",
         is_log=False,
     )
@@ -64,7 +65,7 @@ def missing_values(columns: Sequence[Mapping[str, Any]], n_rows: int, top: int =
 def _bars(
     name: str, names: Sequence[Any], values: Sequence[float], texts: Sequence[str], *, x_label: str, is_log: bool
 ) -> figure:
-    """Horizontal bars with their values written beside them."""
+    """Horizontal bars, with their values written at the right edge."""
     made = style.plot(
         name,
         height=style.rows_height(len(names)),
@@ -72,43 +73,41 @@ def _bars(
         x_axis_type="log" if is_log else "linear",
     )
     start = 0.5 if is_log else 0.0
-    most = max(values, default=1) or 1
+    places = [-place for place in range(len(names))]
     data = style.source(
         name,
-        y=[-place for place in range(len(names))],
+        y=places,
         left=[start] * len(names),
         value=[max(value, start) for value in values],
         name=[style.shown(word, 80) for word in names],
         text=list(texts),
     )
     bars = made.hbar(
-        y="y",
-        left="left",
-        right="value",
-        height=0.7,
-        source=data,
-        fill_color=style.ACCENT,
-        fill_alpha=0.8,
-        line_color=None,
-    )
-    made.text(
-        "value",
-        "y",
-        "text",
-        source=data,
-        x_offset=5,
-        text_baseline="middle",
-        text_color=style.INK,
-        text_font="system-ui, sans-serif",
-        text_font_size="11px",
-        tags=[style.INK_TAG],
+        y="y", left="left", right="value", height=0.7, source=data, color=style.ACCENT, fill_alpha=0.8, line_color=None
     )
     style.hover(made, [bars], {"": "@name", "value": "@text"})
     style.name_rows(made, names)
-    # Room beside the longest bar for its text, on a phone too.
-    made.x_range.start = start
-    made.x_range.end = start * (most / start) ** 1.6 if is_log else most * 1.6
+    # As an axis the texts keep room for themselves at any width; beside the bars they would leave a narrow page.
+    right = LinearAxis(
+        ticker=FixedTicker(ticks=places), major_label_overrides=dict(zip(places, texts, strict=True)), name="values"
+    )
+    made.add_layout(right, "right")
+    style.dress(right)
+    right.axis_line_color = right.major_tick_line_color = None
+    made.x_range.start, made.x_range.end = start, max(values, default=1) or 1
     if not is_log:
         style.whole_numbers(made.xaxis[0])
     made.xaxis[0].ticker.desired_num_ticks = 4
     return made
+
+
+def _share(part: float, whole: float) -> str:
+    """A part in hundredths, and never nothing for something.
+
+    Examples
+    --------
+    >>> _share(1, 3), _share(2, 494021)
+    ('33.3 %', '<0.01 %')
+    """
+    share = 100 * part / whole if whole else 0.0
+    return "<0.01 %" if 0 < share < 0.01 else f"{share:.3g} %"

@@ -16,8 +16,8 @@
             model.setv({grid_line_color: model.grid_line_color === null ? null : colours.grid})
           } else if (model.type === "Legend") {
             model.setv({label_text_color: colours.soft})
-          } else if (model.type === "GlyphRenderer" && model.tags.includes(INK_TAG)) {
-            model.glyph.setv({text_color: colours.ink})
+          } else if (model.tags.includes(INK_TAG)) {
+            model.setv({text_color: {value: colours.ink}})
           }
         }
       }

@@ -11,6 +11,7 @@ from bokeh.plotting import figure
 from daskflow.core.results import RunRecord
 from daskflow.figures import evaluation, search, table
 from daskflow.figures.style import number
+from daskflow.figures.style import score as score_text
 from daskflow.reports import words
 
 
@@ -32,6 +33,8 @@ class Picture:
     title: str
     caption: str
     figure: figure
+    min_width: int = 0
+    """Pixels below which it is moved sideways instead of made narrower."""
 
 
 def of_data(record: RunRecord) -> list[Picture]:
@@ -74,7 +77,7 @@ def of_parameters(record: RunRecord) -> list[Picture]:
     found = []
     for place, (name, made) in enumerate(search.parameters(record.search).items()):
         best = words.value_text(record.search.best.params.get(name))
-        caption = f"{record.search.metric} against {name}; the best candidate has {best}."
+        caption = f"The best candidate has {best}."
         found.append(Picture(f"parameter_{place}", name, caption, made))
     return found
 
@@ -83,9 +86,9 @@ def of_metrics(record: RunRecord) -> list[Picture]:
     """Return forest plots of the test metrics."""
     if record.evaluation is None:
         return []
-    caption = "Test metrics with their 95 % intervals, as in the table."
     made = evaluation.metric_intervals(record.evaluation.metrics)
-    return [Picture(f"metrics_{place}", "Intervals", caption, one) for place, one in enumerate(made)]
+    captions = {"metrics_shares": "Values between 0 and 1.", "metrics_others": "Values in units of their own."}
+    return [Picture(one.name, "95 % intervals on the test rows", captions[one.name], one) for one in made]
 
 
 def of_test(record: RunRecord) -> list[Picture]:
@@ -115,7 +118,8 @@ def of_test(record: RunRecord) -> list[Picture]:
             "Depth is the share of the true class."
         )
         made = evaluation.confusion(given["classes"], given["counts"])
-        found.append(Picture("confusion", "Confusion", caption, made))
+        min_width = 130 + 28 * len(given["classes"]) if len(given["classes"]) > 6 else 0
+        found.append(Picture("confusion", "Confusion", caption, made, min_width))
     if details.get("residuals"):
         n_shown = len(details["residuals"]["y_true"])
         caption = (
@@ -132,7 +136,7 @@ def of_test(record: RunRecord) -> list[Picture]:
 def _value(record: RunRecord, metric: str, words_before: str) -> str:
     """A metric's value in a caption, where it was computed."""
     score = record.evaluation.metrics.get(metric) if record.evaluation else None
-    return "" if score is None else f"{words_before} {number(score.value)}"
+    return "" if score is None else f"{words_before} {score_text(score.value)}"
 
 
 def _positive_share(details: Mapping[str, Any]) -> float | None:

@@ -12,6 +12,7 @@ import tomli_w
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, Trial, TrialState
 from daskflow.figures.style import number
+from daskflow.figures.style import score as score_text
 from daskflow.reports import words
 
 TOP_TRIALS = 50
@@ -89,31 +90,27 @@ def _values(column: Mapping[str, Any], n_rows: int) -> str:
 
 
 def split(record: RunRecord) -> Table:
-    """Return the rows of each part, with the fractions asked for and obtained."""
-    asked, obtained = record.split.get("asked") or {}, record.split.get("obtained") or {}
-    total = sum(record.split.get(part) or 0 for part in ("train", "validation", "test"))
-    rows = []
-    for part in ("train", "validation", "test", "rejected"):
-        count = record.split.get(part)
-        if not count and part in ("validation", "rejected"):
-            continue
-        rows.append(
-            (
-                part,
-                f"{count or 0:,}",
-                "-" if part == "rejected" else _fraction(_of(asked, part)),
-                "-" if part == "rejected" else _fraction(_of(obtained, part), words.share(count or 0, total)),
-            )
-        )
+    """Return the rows of each part, with the shares of all rows that were asked for and obtained."""
+    asked = dict(record.split.get("asked") or {})
+    obtained = dict(record.split.get("obtained") or {})
+    counts = {part: int(record.split.get(part) or 0) for part in ("train", "validation", "test")}
+    total = sum(counts.values())
+    if asked:
+        asked["train"] = 1.0 - sum(asked.get(part, 0.0) for part in ("validation", "test"))
+    rows = [
+        (part, f"{count:,}", _share(asked.get(part)), _share(obtained.get(part, count / total if total else None)))
+        for part, count in counts.items()
+        if count or part != "validation"
+    ]
+    if "fold" in asked:
+        rows.append(("each fold, on average", "", _share(asked["fold"]), _share(obtained.get("fold"))))
+    if record.split.get("rejected"):
+        rows.append(("rejected", f"{record.split['rejected']:,}", "", ""))
     return Table(("part", "rows", "asked", "obtained"), tuple(rows), frozenset({1, 2, 3}))
 
 
-def _of(fractions: Any, part: str) -> Any:
-    return fractions.get(part) if isinstance(fractions, Mapping) else (fractions if part == "test" else None)
-
-
-def _fraction(value: Any, otherwise: str = "-") -> str:
-    return f"{value:.2%}" if isinstance(value, int | float) else otherwise
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.2f} %"
 
 
 def leaderboard(record: RunRecord) -> Table | None:
@@ -132,19 +129,23 @@ def leaderboard(record: RunRecord) -> Table | None:
     head += ["state", "time", *varied]
     rows = []
     for rank, trial in enumerate(top, start=1):
-        cells = [str(rank), trial.id, "-" if math.isnan(trial.score) else number(trial.score)]
+        cells = [str(rank), trial.id, _score(trial.score)]
         cells += [_spread(trial)] if has_folds else []
         cells += [f"{trial.resource:,}"] if has_resources else []
-        cells += [str(trial.state), words.seconds(trial.seconds)]
+        cells += [str(trial.state), words.seconds(trial.seconds) if trial.curve else "-"]
         cells += [_cut(words.value_text(trial.params.get(name)), 40) for name in varied]
         rows.append(tuple(cells))
-    texts = {head.index("state")} | {
+    texts = {head.index("trial"), head.index("state")} | {
         place
         for place, name in enumerate(head)
-        if name in varied and not all(isinstance(t.params.get(name), int | float) for t in top)
+        if name in varied and not all(_is_number(trial.params.get(name)) for trial in top)
     }
     marked = frozenset(place for place, trial in enumerate(top) if trial.id == search.best.id)
     return Table(tuple(head), tuple(rows), frozenset(range(len(head))) - frozenset(texts), marked)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def varied_parameters(trials: Iterable[Trial]) -> list[str]:
@@ -182,7 +183,7 @@ def metrics(record: RunRecord) -> Table | None:
         return None
     validated = record.search.best.metrics if record.search else {}
     rows = [
-        (name, number(score.value), words.interval(score) or "-", _validated(validated.get(name)))
+        (name, _score(score.value), words.interval(score) or "-", _score(validated.get(name)))
         for name, score in record.evaluation.metrics.items()
     ]
     main = words.main_metric(record)
@@ -190,8 +191,9 @@ def metrics(record: RunRecord) -> Table | None:
     return Table(("metric", "test", "95 % interval", "validation"), tuple(rows), frozenset({1, 2, 3}), marked)
 
 
-def _validated(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else number(value)
+def _score(value: float | None) -> str:
+    """A metric's value; a dash for what is not defined."""
+    return "-" if value is None or math.isnan(value) else score_text(value)
 
 
 def per_class(details: Mapping[str, Any]) -> Table | None:
@@ -203,7 +205,7 @@ def per_class(details: Mapping[str, Any]) -> Table | None:
     rows = [
         (
             _cut(str(row["class"]), 60),
-            *("-" if row.get(name) is None else number(row[name], 3) for name in names),
+            *(f"{row[name]:,}" if name == "support" else _score(row.get(name)) for name in names),
         )
         for row in given
     ]
@@ -237,7 +239,7 @@ def _without_none(value: Any) -> Any:
 
 def estimate(score: Score | None) -> str:
     """Return a value for a tile; a dash when there is none."""
-    return "-" if score is None else number(score.value)
+    return "-" if score is None else _score(score.value)
 
 
 def _cut(text: str, length: int) -> str:

@@ -10,9 +10,17 @@ from typing import Any
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, TrialState
 from daskflow.figures.style import number
+from daskflow.figures.style import score as score_text
 
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"']+@|(?<=[?&])(token|key|sig|signature|password|secret)=[^&\s\"']+", re.I)
 """Parts of an address that let somebody in."""
+
+STATES = {
+    "running": "the run goes on, and this page shows what there was when it was written",
+    "interrupted": "the run was interrupted, and the same command continues it",
+    "failed": "the run failed, and the same command tries again from there",
+}
+"""What to expect of a run that is not done."""
 
 
 def seconds(value: float) -> str:
@@ -49,7 +57,7 @@ def size(n_bytes: float) -> str:
 
 def share(part: float, whole: float) -> str:
     """Return a part in hundredths; ``-`` of nothing."""
-    return f"{part / whole:.1%}" if whole else "-"
+    return f"{part / whole * 100:.1f} %" if whole else "-"
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -67,7 +75,7 @@ def interval(score: Score) -> str:
     """Return a 95 % interval; empty when there is none."""
     if math.isnan(score.low) or math.isnan(score.high):
         return ""
-    return f"{number(score.low)} to {number(score.high)}"
+    return f"{score_text(score.low)} to {score_text(score.high)}"
 
 
 def without_credentials(text: str) -> str:
@@ -139,7 +147,7 @@ def _learned(record: RunRecord) -> str:
         positive = record.class_counts[1] if len(record.class_counts) == 2 else 0
         aim = f"whether {what} is '{record.classes[1]}' ({share(positive, sum(record.class_counts))} of the rows)"
     else:
-        aim = f"{what}, one of {plural(len(record.classes), 'class', 'classes')}"
+        aim = f"{what}, one of {plural(len(record.classes), 'class', 'classes')},"
     return f"{model_name(record)} learned to predict {aim} from {plural(n_features, 'column')} of {where}."
 
 
@@ -151,12 +159,12 @@ def _best(record: RunRecord) -> str:
     scored = sum(not math.isnan(trial.score) for trial in search.trials)
     best = f"The best of {plural(scored, 'scored candidate')} is trial {search.best.id}"
     if evaluation is None or metric not in evaluation.metrics:
-        return f"{best}, with {search.metric} {number(search.best.score)} in validation; it has not been tested."
+        return f"{best}, with {search.metric} {score_text(search.best.score)} in validation; it has not been tested."
     score = evaluation.metrics[metric]
     bounds = interval(score)
     between = f" (95 % interval {bounds})" if bounds else ""
     return (
-        f"{best}: {metric} {number(score.value)}{between} on {plural(evaluation.n_rows, 'test row')} "
+        f"{best}: {metric} {score_text(score.value)}{between} on {plural(evaluation.n_rows, 'test row')} "
         "that had no part in any choice."
     )
 
@@ -167,27 +175,29 @@ def _certainty(record: RunRecord) -> str:
     parts: list[str] = []
     if search is not None and not math.isnan(search.best.score):
         folds = f"mean of {search.n_folds} folds" if search.n_folds > 1 else "one validation part"
-        validated = f"{search.metric} {number(search.best.score)} ({folds})"
+        validated = f"{search.metric} {score_text(search.best.score)} ({folds})"
         score = evaluation.metrics.get(metric) if evaluation and metric == search.metric else None
-        parts.append(f"validation had said {validated}{_agreement(search.best.score, score)}")
+        parts.append(f"validation had said {validated}{_agreement(search.best.score, score, search.greater_is_better)}")
         failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
         if failed:
             parts.append(f"{plural(failed, 'candidate')} failed")
-    if record.status != "done":
-        parts.append(f"the run is {record.status}, so more may come")
+    if record.status in STATES:
+        parts.append(STATES[record.status])
     if record.warnings:
-        parts.append(f"see the {plural(len(record.warnings), 'warning')} below")
+        parts.append(f"see the {'warning' if len(record.warnings) == 1 else f'{len(record.warnings)} warnings'} below")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _agreement(validated: float, score: Score | None) -> str:
-    """Whether the validation score lies within the test's interval."""
+def _agreement(validated: float, score: Score | None, greater_is_better: bool) -> str:
+    """Whether the validation score lies within the test's interval, and what it may mean when it does not."""
     if score is None or math.isnan(score.low) or math.isnan(score.high):
         return ""
     if score.low <= validated <= score.high:
         return ", which lies within the test's interval"
-    return ", which lies outside the test's interval: the rows or their time may differ between the parts"
+    if (validated > score.high) == greater_is_better:
+        return ", better than the test's interval: choosing the best flatters, or the parts differ"
+    return ", worse than the test's interval: the final model learned from more rows, or the parts differ"
 
 
 def value_text(value: Any) -> str:

@@ -1,0 +1,289 @@
+"""The report tells the record's numbers, in one file that loads nothing, whatever the names in it."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daskflow.core.errors import StorageError
+from daskflow.core.protocols import Score
+from daskflow.core.results import Evaluation, RunRecord, SearchResult
+from daskflow.reports import words
+from daskflow.reports.page import render, write
+from tests.report_records import HOSTILE, hostile_record, record_of, search_of
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: elements with attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(render(record_of()))
+
+
+@pytest.fixture
+def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the megabyte that is the same on every page."""
+    monkeypatch.setattr("daskflow.reports.page._library", str)
+
+
+def test_the_answer_stands_in_three_sentences_with_numbers(page: Page) -> None:
+    assert (
+        "sgd learned to predict whether 'late' is 'yes' (24.3 % of the rows) from 2 columns of 6,170 rows in 3 files."
+        in page.text
+    )
+    assert (
+        "The best of 5 scored candidates is trial 3: roc_auc 0.7312 (95 % interval 0.7123 to 0.7501) "
+        "on 1,234 test rows that had no part in any choice." in page.text
+    )
+    assert (
+        "Validation had said roc_auc 0.7244 (mean of 2 folds), which lies within the test's interval; "
+        "1 candidate failed; see the warning below." in page.text
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "617 (10.0 %)",
+        "31 to 2,724; mean 1,234.5 ± 321",
+        "AS 50.0 %, WN 10.0 %",
+        "3 features after preprocessing",
+        "20.00 %",
+        "20.03 %",
+        "0.7312 0.7123 to 0.7501 0.7244",
+        "0.4567 0.4444 to 0.4688 0.4321",
+        "always answering 'no' would be right for 75.7 % of the test rows",
+        "ValueError: alpha must be > 0",
+        "1 min 15 s in all, 2 min 10 s of processor time, 412 MiB in the largest process",
+        "36 s 75.0 %",
+        "daskflow run workflow.toml",
+        "(seed 7)",
+        "fedcba9876543210",
+        "scikit-learn 1.9.1",
+        "Column 'x' was left out.",
+        "f1 is not defined: a note.",
+        "1,000 of 1,234 test rows stand on the diagonal (81.0 %)",
+    ],
+)
+def test_numbers_on_the_page_are_the_records(page: Page, said: str) -> None:
+    assert said in page.text
+
+
+def test_the_leaderboard_ranks_as_the_search_does(page: Page) -> None:
+    text = page.text
+    board = text[text.index("Leaderboard") : text.index("Failed candidates")]
+    assert re.findall(r"\b[1-6] (\d) (?:0\.\d{4}|-) ", board) == ["3", "4", "2", "1", "0", "5"]
+    assert "fixed" not in board
+
+
+@pytest.mark.usefixtures("without_library")
+def test_only_the_best_fifty_candidates_are_listed() -> None:
+    found = Page(render(record_of(search=search_of(70)))).text
+    assert "The best 50 of 70 candidates; trials.csv beside this page has all." in found
+
+
+def test_the_page_loads_nothing_and_forbids_loading(page: Page) -> None:
+    loading = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping"}
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        assert not loading & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "@import" not in (css := render(record_of()).split("<style>")[1].split("</style>")[0])
+    assert "url(" not in css
+
+
+def test_the_page_is_small_enough_to_send(tmp_path: Path) -> None:
+    write(record_of(search=search_of(2000)), tmp_path / "report.html")
+    assert 1_000_000 < (tmp_path / "report.html").stat().st_size < 4_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_hostile_names_are_text_and_nothing_else() -> None:
+    text = render(hostile_record())
+    found = Page(text)
+    plain = Page(render(record_of()))
+    assert HOSTILE not in text
+    assert html.escape("<script>window.owned") in text
+    assert found.count("script") == plain.count("script")
+    assert found.count("img") == 0
+    assert " ".join(HOSTILE.split()) in found.text
+
+
+@pytest.mark.usefixtures("without_library")
+def test_hostile_names_form_no_formula_for_which_bokeh_would_load_a_library() -> None:
+    data = re.findall(r"const docs_json = '(.*?)';\n", render(hostile_record()))
+    assert len(data) == 1
+    labels = re.findall(r'"(?:axis_label|text)":"(.*?)"|entries":\[\[-?\d+,"(.*?)"\]', html.unescape(data[0]))
+    assert labels
+    for label in [part for pair in labels for part in pair]:
+        assert "$$" not in label
+        assert r"\(" not in label.replace("\\\\", "\\")
+
+
+def test_credentials_in_addresses_do_not_reach_the_page() -> None:
+    text = render(record_of(warnings=("https://me:geheim@host/x failed",)))
+    for secret in ("geheim", "abc123"):
+        assert secret not in text
+    assert "https://***@host/f.csv?***" in text
+
+
+def test_figures_have_words_for_those_who_do_not_see_them(page: Page) -> None:
+    labels = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("role") == "img"]
+    assert len(labels) == page.count("figure") >= 10
+    assert "ROC: ROC curve; the dashed line is guessing." not in labels
+    assert "ROC: ROC curve, area 0.7312; the dashed line is guessing." in labels
+
+
+@pytest.mark.usefixtures("without_library")
+def test_no_figure_is_drawn_with_a_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="bokeh"):
+        render(record_of())
+        render(hostile_record())
+        render(regression_record())
+    assert caplog.text == ""
+
+
+def regression_record() -> RunRecord:
+    evaluation = Evaluation(
+        {"rmse": Score(2381.6, 2248.7, 2559.5), "r2": Score(0.9432, 0.93, 0.95)},
+        3,
+        {
+            "residuals": {"y_true": [1.0, 2.0, 3_000.0], "y_pred": [1.5, 2.0, 2_500.0]},
+            "residual_histogram": {"edges": [-500.0, 0.0, 500.0], "counts": [1, 2]},
+        },
+    )
+    search = search_of(metric="rmse", greater_is_better=False)
+    return record_of(task="regression", classes=(), class_counts=(), evaluation=evaluation, search=search)
+
+
+@pytest.mark.usefixtures("without_library")
+def test_a_regression_shows_residuals_and_no_classes() -> None:
+    page = Page(render(regression_record()))
+    assert "sgd learned to predict the number 'late'" in page.text
+    assert "2,381.6 2,248.7 to 2,559.5" in page.text
+    assert "Residuals" in page.text
+    assert "Confusion" not in page.text
+    assert "better than the test's interval" in page.text
+
+
+@pytest.mark.usefixtures("without_library")
+def test_many_classes_are_shown_with_their_own_metrics() -> None:
+    classes = [f"class {number}" for number in range(23)]
+    counts = [[50 if row == column else row % 3 for column in range(23)] for row in range(23)]
+    details = {
+        "confusion": {"classes": classes, "counts": counts},
+        "per_class": [{"class": name, "support": 1_050, "precision": 0.5, "recall": None} for name in classes],
+    }
+    record = record_of(
+        task="multiclass",
+        classes=tuple(classes),
+        class_counts=(280_790, *range(1, 23)),
+        evaluation=Evaluation({"accuracy": Score(0.9, 0.8, 0.95)}, 99, details),
+    )
+    page = Page(render(record))
+    assert "'late', one of 23 classes, from" in page.text
+    assert "class 22 1,050 0.5000 -" in page.text
+    assert "the rarest has 1 row, the most frequent 280,790" in page.text
+
+
+EMPTY: dict[str, Any] = {
+    "data": {}, "split": {}, "task": "", "classes": (), "class_counts": (), "feature_names": (), "search": None,
+    "evaluation": None, "versions": {}, "stages": (), "warnings": (), "seconds": 0.0, "cpu_seconds": 0.0,
+    "peak_memory_bytes": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({**EMPTY, "status": "running"}, "The run has not read its data yet; it is running."),
+        ({**EMPTY, "status": "failed", "workflow": {}, "warnings": ("The run failed: no.",)}, "The run failed: no."),
+        ({"status": "running", "search": None, "evaluation": None}, "No candidate has been scored yet."),
+        ({"status": "interrupted", "evaluation": None}, "it has not been tested"),
+        ({"status": "interrupted", "evaluation": None}, "the same command continues it"),
+        ({"search": None}, "0.7312"),
+        ({"split": {}}, "Leaderboard"),
+        ({"data": {"rows": 0, "columns": []}, "classes": ("a",), "class_counts": (0,)}, "Reproduction"),
+        ({"evaluation": Evaluation({}, 0, {})}, "0 rows, scored once"),
+        ({"evaluation": Evaluation({"roc_auc": Score(float("nan"))}, 5, {"notes": ["why"]})}, "why"),
+        ({"task": "multiclass", "classes": ("only",), "class_counts": (6_170,)}, "one of 1 class"),
+    ],
+)
+@pytest.mark.usefixtures("without_library")
+def test_an_unfinished_or_partial_run_has_a_page_too(changed: dict[str, Any], said: str) -> None:
+    page = Page(render(record_of(**changed)))
+    assert said in page.text
+    assert "None" not in page.text
+
+
+@pytest.mark.usefixtures("without_library")
+def test_a_run_in_which_every_candidate_failed_or_waits_has_a_page() -> None:
+    failed = search_of().trials[-1]
+    search = SearchResult((failed, replace(failed, id="9")), failed, "roc_auc", True, 2)
+    page = Page(render(record_of(search=search, evaluation=None, status="failed")))
+    assert "ValueError: alpha must be > 0" in page.text
+    assert "nan" not in page.text
+
+
+def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"):
+        write(record_of(), tmp_path / "no" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("validated", "greater_is_better", "said"),
+    [
+        (0.72, True, "within"),
+        (0.80, True, "better than the test's interval"),
+        (0.60, True, "worse than the test's interval"),
+        (0.80, False, "worse than the test's interval"),
+        (0.60, False, "better than the test's interval"),
+    ],
+)
+def test_validation_and_test_are_compared_in_the_metrics_direction(
+    validated: float, greater_is_better: bool, said: str
+) -> None:
+    search = search_of()
+    best = replace(search.best, score=validated)
+    record = record_of(search=replace(search, best=best, greater_is_better=greater_is_better))
+    assert said in words.answer(record)[-1]
