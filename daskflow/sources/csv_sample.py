@@ -27,8 +27,8 @@ from daskflow.sources.reading import FoundFile, open_file
 
 SAMPLED_FILES = 16
 
-SAMPLED_BYTES = 4 << 20
-"""Text that is looked at to find the types, over all files; half a second's work."""
+SAMPLED_BYTES = 2 << 20
+"""Text that is looked at to find the types, over all files; a fraction of a second's work."""
 
 FIRST_BYTES = 1 << 16
 """What is read of every file to see its header; more only where that is not enough."""
