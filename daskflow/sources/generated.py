@@ -71,7 +71,7 @@ class Generated(Source):
     task : str
         What `target` is: binary (0 or 1), multiclass (leaves, stays, grows) or regression (a number with outliers).
     target : str
-        Name of the target's column.
+        Name of the target's column; when that is a derived column, the one made here is called ``target``.
 
     Examples
     --------
@@ -90,10 +90,11 @@ class Generated(Source):
     def table(self, base: Path = Path()) -> Table:
         """Return the lazy table; `base` is not used, for nothing is read."""
         made = {"binary": pa.int64(), "multiclass": pa.string(), "regression": pa.float64()}[self.task]
-        schema = Schema.of(pa.schema([*SCHEMA.items(), (self.target, made)]))
+        name = "target" if self.target in self.derive else self.target
+        schema = Schema.of(pa.schema([*SCHEMA.items(), (name, made)]))
         cuts = [self.rows * place // self.partitions for place in range(self.partitions + 1)]
         pieces = [
-            GeneratedPiece(place, start, stop, self.seed, self.task, self.target)
+            GeneratedPiece(place, start, stop, self.seed, self.task, name)
             for place, (start, stop) in enumerate(pairwise(cuts))
         ]
         return open_table(self, schema, pieces)
