@@ -39,8 +39,8 @@ class Display:
     def __rich__(self) -> RenderableType:
         """Draw the stage that runs; called some times a second."""
         state, now = self.state, time.time()
-        if not state.stage:
-            return Text("")
+        if not state.stage:  # the cluster starts, or a stage has ended and the next has not begun
+            return self.spinner
         name, _, rest = state.line(now).partition(": ")
         row = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=state.total, completed=min(state.done, state.total), width=28) if state.total else ""

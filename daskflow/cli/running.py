@@ -23,9 +23,8 @@ def run_workflow(workflow: Workflow, runs: Path, *, fresh: bool, as_json: bool) 
     try:
         with summarized(as_json), progress() as listener:
             run = workflow.run(runs, fresh=fresh, listener=listener)
-    except KeyboardInterrupt:
-        click.echo("What is finished is kept: the same command continues.", err=True)
-        raise
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("Interrupted. What is finished is kept: the same command continues.") from error
     if as_json:
         print_json(run.summary())
     else:

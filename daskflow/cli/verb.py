@@ -31,8 +31,8 @@ class Verb(click.Command):
         debug = context.params.pop("debug", False)
         try:
             return super().invoke(context)
-        except KeyboardInterrupt:
-            _say("Interrupted.", debug)
+        except KeyboardInterrupt as error:
+            _say(str(error) or "Interrupted.", debug)
             context.exit(INTERRUPTED)
         except DaskflowError as error:
             _say(f"Error: {error}", debug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,7 @@ class ScoredFile:
         self.path = path
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
         self._file: Any = None
+        self._sink: Any = None
         self._writer: Any = None
         self._schema: pa.Schema | None = None
 
@@ -54,15 +56,15 @@ class ScoredFile:
 
     def _open(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._file = open(self._temporary, "wb")  # noqa: SIM115  open until the last piece is written
+        self._sink = self._file = open(self._temporary, "wb")  # noqa: SIM115  open until the last piece is written
         name = self.path.name.lower()
         if name.endswith(".parquet"):
             self._writer = pa.parquet.ParquetWriter(self._file, schema, compression="zstd")
             return
-        sink = pa.CompressedOutputStream(self._file, "gzip") if name.endswith(".gz") else self._file
+        # Python's own gzip: closing Arrow's closes the file below it, which must still go to the disk.
+        self._sink = gzip.GzipFile("", "wb", fileobj=self._file, mtime=0) if name.endswith(".gz") else self._file
         options = pa.csv.WriteOptions(quoting_style="needed")
-        self._writer = pa.csv.CSVWriter(sink, schema, write_options=options)
-        self._sink = sink
+        self._writer = pa.csv.CSVWriter(self._sink, schema, write_options=options)
 
     def __enter__(self) -> ScoredFile:
         """Hold it for the block."""
@@ -76,7 +78,7 @@ class ScoredFile:
             return
         try:
             self._writer.close()
-            if self.path.name.lower().endswith(".gz"):
+            if self._sink is not self._file:
                 self._sink.close()
             if kind is None:
                 self._file.flush()

@@ -94,6 +94,7 @@ def score(
         For a model that is changed or not trusted.
     """
     started = time.perf_counter()
+    scored_file = ScoredFile(out)
     model = load_model(model_path, trusted=trusted)
     table, expressions = open_new(model, paths, base or Path(), kind=kind, options=options or {}, keep=keep)
     _check_output(out, paths, base or Path(), keep, model)
@@ -101,7 +102,7 @@ def score(
     unseen: dict[str, int] = {}
     total = len(table.partitions)
     tell(listener, "stage", stage="scoring", state="started", total=total)
-    with ScoredFile(out) as file:
+    with scored_file as file:
         for done, partition in enumerate(table.partitions, start=1):
             decoded = partition.read()
             rows = derive(decoded.rows, expressions)
