@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +20,21 @@ from daskflow.search.hyperband import Hyperband
 from daskflow.search.policies import AllAtOnce, Candidate
 
 
+class UnsendableError(ValueError):
+    """An error that holds a lock, as those of some native libraries do."""
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__("cannot be sent")
+        self.lock = threading.Lock()
+
+
 def answer(params: dict[str, Any], fold: int, stop: int) -> Answer:
     """A score that rises with the resource, or what `params` say shall happen."""
     happens = params.get("happens", "")
     if happens == "raises" and fold >= params.get("from_fold", 0):
         raise ValueError(f"cannot fit {params['alpha']} on fold {fold}")
+    if happens == "raises what cannot be sent":
+        raise UnsendableError(1, 2)
     if happens == "full disk":
         raise StorageError("no room")
     value = {"nan": math.nan, "infinite": math.inf}.get(happens, params["alpha"] * (1 - 1 / (1 + stop)) + fold / 100)
@@ -125,6 +136,7 @@ MIXED = [
     {"alpha": 3, "happens": "nan"},
     {"alpha": 4, "happens": "raises"},
     {"alpha": 5},
+    {"alpha": 6, "happens": "raises what cannot be sent"},
 ]
 
 

@@ -40,13 +40,24 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
         key=unit.key,
         value=value,
         error=None if error is None else f"{type(error).__name__}: {error}",
-        exception=error,
+        exception=_portable(error),
         traceback="" if error is None else "".join(traceback.format_exception(error)),
         worker=_worker_name(),
         seconds=time.perf_counter() - started,
         cpu_seconds=time.thread_time() - cpu,
         peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _portable(error: Exception | None) -> Exception | None:
+    """Return the error if it survives the way to another process, else None: a result that cannot be sent hangs."""
+    from distributed.protocol import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return None
+    return error
 
 
 class InlineExecutor:
