@@ -84,23 +84,15 @@ def split_blocks(X: Any, y: Any, place: Place, *, test_size: float | None, rando
         delayed(split_block, pure=False, nout=2)(x_block, y_block, number, int(seed), train_size, test_size)
         for number, (x_block, y_block, seed) in enumerate(zip(x_blocks, y_blocks, seeds, strict=True))
     ]
-    train = [split[0] for split in splits]
-    test = delayed(stack, pure=False)([split[1] for split in splits])
-    sizes = [delayed(measure, pure=False)(part) for part in [*train, test]]
-    held = place.hold([*train, test, *sizes])
-    measured = place.fetch(held[n_blocks + 1 :])
-    if measured[-1][0] == 0:
+    stacked = delayed(stack, pure=False, nout=2)([split[1] for split in splits])
+    *train, test, sizes = place.hold([*(split[0] for split in splits), stacked[0], stacked[1]])
+    rows, nbytes, test_rows = place.fetch([sizes])[0]
+    if test_rows == 0:
         raise DataError(
-            f"The test part is empty: {n_blocks} blocks with "
-            f"{min(rows for rows, _ in measured[:-1])} to {max(rows for rows, _ in measured[:-1])} rows and "
+            f"The test part is empty: {n_blocks} blocks with {min(rows)} to {max(rows)} rows and "
             f"test_size={test_size:g}. Use fewer and larger blocks, or a larger test_size."
         )
-    return Blocks(
-        train=tuple(held[:n_blocks]),
-        rows=tuple(rows for rows, _ in measured[:-1]),
-        nbytes=tuple(nbytes for _, nbytes in measured[:-1]),
-        test=held[n_blocks],
-    )
+    return Blocks(train=tuple(train), rows=rows, nbytes=nbytes, test=test)
 
 
 def paired_blocks(X: Any, y: Any, place: Place) -> tuple[list[Any], list[Any]]:
@@ -146,10 +138,10 @@ def _cut_like(X: da.Array, y: Any) -> Any:
 
 
 def row_blocks(value: Any, place: Place) -> list[Any]:
-    """Cut one of X and y into its row blocks; of frames, as they are before Dask fuses their files.
+    """Cut one of X and y into its row blocks, as they are before Dask optimises them.
 
-    Dask fuses small input files in proportion to the share of columns used, so X and y of one frame can end with
-    different partitions once they are optimised apart.
+    Optimised apart, X and y of one frame can end with different partitions, since Dask fuses small files in
+    proportion to the share of columns used; and X and y of one array would each compute their source.
     """
     if isinstance(value, DataFrame | Series):
         return list(value.to_delayed(optimize_graph=False))
@@ -175,8 +167,11 @@ def n_rows(value: Any) -> int:
 
 def split_block(
     X: Any, y: Any, number: int, seed: int, train_size: float, test_size: float
-) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Split one block into its training and its test pair; a block of one row trains."""
+) -> tuple[tuple[Any, Any], tuple[Any, Any, int, int]]:
+    """Split one block into its training pair, and its test pair with the training rows and bytes.
+
+    A block of one row trains.
+    """
     X, y = concrete(X), target(y)
     if y is not None and n_rows(X) != n_rows(y):
         raise DataError(
@@ -187,7 +182,8 @@ def split_block(
     n_test = min(math.ceil(test_size * rows), max(rows - 1, 0))
     n_train = max(math.floor(train_size * rows), min(rows, 1))
     train, test = _generate_idx(rows, seed, n_train, n_test)
-    return (_take(X, train), _take(y, train)), (_take(X, test), _take(y, test))
+    pair = _take(X, train), _take(y, train)
+    return pair, (_take(X, test), _take(y, test), n_train, sum(int(sizeof(part)) for part in pair))
 
 
 def target(y: Any) -> Any:
@@ -202,9 +198,13 @@ def _take(values: Any, rows: Any) -> Any:
     return None if values is None else _safe_indexing(values, rows)
 
 
-def stack(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """Join pairs of blocks, in order."""
-    return concatenate([X for X, _ in pairs]), concatenate([y for _, y in pairs])
+def stack(
+    parts: Sequence[tuple[Any, Any, int, int]],
+) -> tuple[tuple[Any, Any], tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """Join the test pairs in order; with them, training rows and bytes by block, and the number of test rows."""
+    X = concatenate([part[0] for part in parts])
+    sizes = tuple(part[2] for part in parts), tuple(part[3] for part in parts), n_rows(X)
+    return (X, concatenate([part[1] for part in parts])), sizes
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
@@ -214,8 +214,3 @@ def concatenate(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], pd.DataFrame | pd.Series):
         return pd.concat(parts)
     return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
-
-
-def measure(pair: tuple[Any, Any]) -> tuple[int, int]:
-    """Rows and bytes of a pair."""
-    return n_rows(pair[0]), int(sizeof(pair[0])) + (0 if pair[1] is None else int(sizeof(pair[1])))
