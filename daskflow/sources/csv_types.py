@@ -148,7 +148,8 @@ def _literal(mark: str) -> str:
 
 def _without(text: Any, words: Sequence[str]) -> Any:
     """Make some words missing."""
-    return pc.if_else(pc.is_in(text, value_set=pa.array(words, pa.string())), None, text)
+    is_missing = pc.is_in(text, value_set=pa.array(words, pa.string()))
+    return pc.if_else(is_missing, None, text) if pc.any(is_missing).as_py() else text
 
 
 def _lost(text: Any, values: Any) -> Any:
