@@ -12,7 +12,7 @@ if __name__ == "__main__":
         name="energy-load",
         data=flow.sources.Csv(path=sys.argv[1:], target="PJME_MW", task="regression", time="Datetime"),
         split=flow.Split(kind="time", test=0.2, folds=3),
-        preprocess={"datetime": [{"kind": "dates", "parts": ["month", "day", "dayofweek", "hour"]}]},
+        preprocess={"datetime": [{"kind": "dates", "parts": ["month", "day", "dayofweek", "hour"], "time": False}]},
         model=flow.models.HistGradientBoosting(),
         search=flow.search.Grid(metric="rmse", space={"learning_rate": [0.05, 0.1], "max_leaf_nodes": [15, 31]}),
         metrics=["rmse", "mae", "r2"],

@@ -357,9 +357,10 @@ def _written(path: str, base: Path) -> str:
 
 
 def _name(paths: Sequence[str]) -> str:
-    """A name for the workflow: the first file's, or for a glob its folder's."""
+    """A name for the workflow: the file's, or for several their folder's."""
     first = Path(paths[0])
-    word = first.parent.name if glob.has_magic(first.name) else first.name.partition(".")[0]
+    are_many = len(paths) > 1 or glob.has_magic(first.name)
+    word = first.parent.name if are_many else first.name.partition(".")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._") or "workflow"
 
 
