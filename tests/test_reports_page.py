@@ -147,6 +147,7 @@ def test_hostile_names_are_text_and_nothing_else() -> None:
     assert found.count("script") == plain.count("script")
     assert found.count("img") == 0
     assert " ".join(HOSTILE.split()) in found.text
+    assert "\u202e" not in found.text
 
 
 @pytest.mark.usefixtures("without_library")

@@ -32,7 +32,8 @@ def check_names(frame: Any, schema: Schema) -> None:
     names = [str(name) for name in frame.columns]
     missing = [name for name in schema.names if name not in names]
     if missing:
-        hint = nearest(missing[0], names) if len(missing) == 1 and names else ""
+        hint = nearest(missing[0], names) if len(missing) == 1 else ""
+        hint = hint if "did you mean" in hint else ""
         raise DataError(
             f"The frame lacks {len(missing)} of the {len(schema.names)} columns the model needs: "
             f"{', '.join(missing)}{hint}. Add them; without values is allowed."

@@ -135,16 +135,20 @@ def _parameter(result: SearchResult, trials: Sequence[Trial], name: str, place: 
     made = style.plot(
         f"parameter_{place}",
         height=230,
-        x_label=name,
-        y_label=result.metric,
+        x_label=style.shown(name),
+        y_label=style.shown(result.metric, 22),
         x_axis_type="log" if is_number and style.spans_decades(at) else "linear",
     )
-    if is_number:
+    if is_number and style.spans_decades(at):
+        style.log_ticks(made.xaxis[0], at)
+    elif is_number:
         made.xaxis[0].ticker.desired_num_ticks = 4
     else:
         made.xaxis[0].ticker = FixedTicker(ticks=list(range(len(levels))))
         made.xaxis[0].major_label_overrides = {i: style.shown(level, 14) for i, level in enumerate(levels)}
         made.x_range.start, made.x_range.end = -0.5, len(levels) - 0.5
+        if sum(min(len(level), 14) for level in levels) > 32:
+            made.xaxis[0].major_label_orientation = 0.8
         made.xgrid.grid_line_color = None
     data = style.source(
         f"parameter_{place}",

@@ -158,6 +158,20 @@ def legend(made: figure, location: str) -> None:
     box.spacing, box.padding = 2, 4
 
 
+def log_ticks(axis: Any, values: Sequence[float]) -> None:
+    """Place at most six ticks on a logarithmic axis of these positive values, in plain numbers."""
+    low, high = min(values) / 1.5, max(values) * 1.5
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [mantissa * 10.0**power for power in powers for mantissa in mantissas]
+        kept = [tick for tick in ticks if low <= tick <= high]
+        if len(kept) <= 6:
+            break
+    kept = kept[:: math.ceil(len(kept) / 6)]
+    axis.ticker = FixedTicker(ticks=kept)
+    axis.major_label_overrides = {tick: f"{tick:.0e}" if tick < 0.001 else number(tick) for tick in kept}
+
+
 def whole_numbers(axis: Any) -> None:
     """Write an axis of counts without exponents."""
     axis.formatter = NumeralTickFormatter(format="0,0")
@@ -171,4 +185,4 @@ def plain_numbers(axis: Any, values: Sequence[float]) -> None:
 
 def percentages(axis: Any) -> None:
     """Write an axis of shares in hundredths."""
-    axis.formatter = NumeralTickFormatter(format="0 %")
+    axis.formatter = NumeralTickFormatter(format="0.[000] %")

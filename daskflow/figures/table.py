@@ -95,9 +95,11 @@ def _bars(
     style.dress(right)
     right.axis_line_color = right.major_tick_line_color = None
     made.x_range.start, made.x_range.end = start, max(values, default=1) or 1
-    if not is_log:
+    if is_log:
+        style.log_ticks(made.xaxis[0], [1, max(values)])
+    else:
         style.whole_numbers(made.xaxis[0])
-    made.xaxis[0].ticker.desired_num_ticks = 4
+        made.xaxis[0].ticker.desired_num_ticks = 4
     return made
 
 

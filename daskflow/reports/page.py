@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,9 @@ from markupsafe import Markup
 from daskflow.core.journal import write_atomically
 from daskflow.core.results import RunRecord
 from daskflow.reports import pictures, tables, words
+
+TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that change the direction of the text after them."""
 
 
 def write(record: RunRecord, path: Path) -> None:
@@ -109,9 +113,15 @@ def _environment() -> Environment:
         loader=PackageLoader("daskflow.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_turns,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _without_turns(value: Any) -> Any:
+    """Show what would turn the direction of text as a sign of its own: a name must not rewrite its sentence."""
+    return TURNS.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
 
 
 @cache

@@ -56,7 +56,15 @@ def size(n_bytes: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return a part in hundredths; ``-`` of nothing."""
+    """Return a part in hundredths; ``-`` of nothing, and never nothing for something.
+
+    Examples
+    --------
+    >>> share(1, 8), share(3, 494_021), share(0, 5), share(1, 0)
+    ('12.5 %', '<0.1 %', '0.0 %', '-')
+    """
+    if 0 < part < 0.001 * whole:
+        return "<0.1 %"
     return f"{part / whole * 100:.1f} %" if whole else "-"
 
 
@@ -173,11 +181,12 @@ def _certainty(record: RunRecord) -> str:
     """How sure that is, and what speaks against it."""
     search, evaluation, metric = record.search, record.evaluation, main_metric(record)
     parts: list[str] = []
-    if search is not None and not math.isnan(search.best.score):
+    if search is not None and evaluation is not None and not math.isnan(search.best.score):
         folds = f"mean of {search.n_folds} folds" if search.n_folds > 1 else "one validation part"
         validated = f"{search.metric} {score_text(search.best.score)} ({folds})"
         score = evaluation.metrics.get(metric) if evaluation and metric == search.metric else None
         parts.append(f"validation had said {validated}{_agreement(search.best.score, score, search.greater_is_better)}")
+    if search is not None:
         failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
         if failed:
             parts.append(f"{plural(failed, 'candidate')} failed")
