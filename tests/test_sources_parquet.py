@@ -282,3 +282,13 @@ def test_real_tables_are_read_whole(folder: str, n_rows: int, n_columns: int, sh
     assert (whole.num_rows, whole.num_columns) == (n_rows, n_columns)
     estimate = sum(part.n_bytes for part in found.partitions)
     assert 0.5 < estimate / whole.nbytes < 2
+
+
+def test_the_index_that_dask_writes_is_no_column(tmp_path: Path) -> None:
+    # given a folder that dask wrote
+    import dask.dataframe as dd
+
+    frame = dd.from_pandas(pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]}), npartitions=2)
+    frame.to_parquet(tmp_path / "written")
+    # when, then
+    assert Parquet(path=str(tmp_path / "written"), target="y").table().schema.names == ("x", "y")

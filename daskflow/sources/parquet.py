@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from daskflow.sources.type_words import checked_words, type_of_word
 
 MAGIC = b"PAR1"
 
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")
+
 STRING_BYTES = 16
 """What a string is at least taken to need in memory: dictionary pages hide how often each is repeated."""
 
@@ -35,8 +38,8 @@ class Parquet(Source):
 
     The footers of all files are read when the table is opened. Differences that cost nothing are unified (widths of
     integers and of floats, units of time, plain and dictionary-encoded strings, columns without a single value in some
-    files); any other difference is an error that lists it by file. pandas' unnamed index columns
-    (``__index_level_0__``) are not read.
+    files); any other difference is an error that lists it by file. Unnamed index columns that pandas and dask write
+    (``__index_level_0__``, ``__null_dask_index__``) are not read.
 
     Attributes
     ----------
@@ -95,7 +98,7 @@ class Parquet(Source):
             raise DataError(
                 f"{file}: these columns stand twice: {listed(repeated)}. Rename them when writing the file."
             )
-        names = [name for name in schema.names if not (name.startswith("__index_level_") and name.endswith("__"))]
+        names = [name for name in schema.names if not UNNAMED_INDEX.fullmatch(name)]
         if self.columns is not None:
             if problem := unknown("columns", self.columns, names):
                 raise DataError(f"{file}: {problem}")
