@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -145,20 +144,22 @@ class Lines:
     def __init__(self) -> None:
         """Begin with nothing known."""
         self.state = State()
-        self.begun = time.time()
+        self.begun = math.nan
         self.written = 0.0
 
     def __call__(self, event: Event) -> None:
         """Write the lines an event is worth."""
+        if math.isnan(self.begun):
+            self.begun = event.at
         stage = self.state.stage
         sentence = self.state.hear(event)
         if sentence:
-            self._write(sentence)
+            self._write(sentence, event.at)
         elif self.state.stage != stage:
-            self._write(f"{self.state.stage} ...")
+            self._write(f"{self.state.stage} ...", event.at)
         elif event.name == "progress" and event.at - self.written >= LINE_SECONDS:
-            self._write(self.state.line(event.at))
+            self._write(self.state.line(event.at), event.at)
 
-    def _write(self, line: str) -> None:
-        self.written = time.time()
-        click.echo(f"[{self.written - self.begun:8.1f} s] {line}", err=True)
+    def _write(self, line: str, at: float) -> None:
+        self.written = at
+        click.echo(f"[{at - self.begun:8.1f} s] {line}", err=True)

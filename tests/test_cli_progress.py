@@ -1,0 +1,125 @@
+"""Progress says how far a run is: lines in a log file, a display on a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from daskflow.cli.live import Display
+from daskflow.cli.progress import LINE_SECONDS, Lines, State, progress
+from daskflow.core.events import Event
+
+
+def event(name: str, at: float = 0.0, **fields: Any) -> Event:
+    return Event(name, fields, at)
+
+
+RUN = [
+    event("note", 0.0, text="Cluster inline"),
+    event("stage", 1.0, stage="scan", state="started"),
+    event("stage", 1.0, stage="scan", state="started", total=4),
+    *[event("progress", 1.0 + n, stage="scan", done=n, total=4, rows=100 * n) for n in range(5)],
+    event("stage", 5.0, stage="scan", state="finished", total=4),
+    event("stage", 5.0, stage="scan", state="finished", seconds=4.0),
+    event("stage", 6.0, stage="search", state="started"),
+    event("stage", 6.0, stage="search", state="started", total=10),
+    event("trial", 7.0, trial="1", state="failed", error="ValueError: no", trials=5, resource=0, score=math.nan),
+    event("trial", 7.5, trial="1", state="failed", error="ValueError: no", trials=5, resource=0, score=math.nan),
+    event("best", 8.0, trial="3", metric="roc_auc", score=0.81234),
+    *[event("progress", 8.0 + n, stage="search", done=n) for n in range(1, 7)],
+]
+
+
+def heard(events: list[Event]) -> State:
+    state = State()
+    for one in events:
+        state.hear(one)
+    return state
+
+
+def test_the_line_of_a_search_says_fits_time_left_failures_and_the_best() -> None:
+    assert heard(RUN).line(14.0) == ("search: 6 of 10 fits, 1 failed, about 4.0 s left, best roc_auc 0.8123 (trial 3)")
+
+
+def test_what_an_earlier_run_did_is_no_sign_of_the_pace() -> None:
+    # given a continued search whose first 90 fits were on disk, and then one in 10 seconds
+    state = heard(
+        [
+            event("stage", 0.0, stage="search", state="started", total=100),
+            event("progress", 5.0, stage="search", done=90),
+            event("progress", 15.0, stage="search", done=91),
+        ]
+    )
+    # then
+    assert state.eta_seconds(15.0) == pytest.approx(90.0)
+
+
+def test_there_is_no_estimate_before_there_is_a_pace() -> None:
+    assert math.isnan(heard(RUN[:3]).eta_seconds(2.0))
+    assert "left" not in heard(RUN[:4]).line(2.0)
+
+
+def test_a_log_file_gets_each_stage_each_failure_and_few_lines_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    # given
+    lines = Lines()
+    # when
+    for one in RUN:
+        lines(one)
+    # then
+    captured = capsys.readouterr()
+    words = [line.split("s] ", 1)[1] for line in captured.err.splitlines()]
+    assert words == [
+        "Cluster inline",
+        "scan ...",
+        "scan done in 4.0 s: 4 partitions, 400 rows",
+        "search ...",
+        "trial 1 failed: ValueError: no",
+    ]
+    assert captured.out == ""
+
+
+def test_a_log_file_hears_of_a_long_stage_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    # given a stage in which something happens a thousand times within a minute
+    lines = Lines()
+    lines(event("stage", 0.0, stage="scan", state="started", total=1000))
+    # when
+    for number in range(1000):
+        lines(event("progress", number * 0.06, stage="scan", done=number, total=1000))
+    # then
+    written = [line for line in capsys.readouterr().err.splitlines() if "of 1000 partitions" in line]
+    assert len(written) == 60 / LINE_SECONDS - 1
+    assert written[0].startswith("[    10.0 s] scan: 167 of 1000 partitions, about 50 s left")
+
+
+def test_a_terminal_shows_the_stage_with_its_bar_and_keeps_what_is_over() -> None:
+    # given
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, color_system=None)
+    display = Display(console)
+    # when
+    for one in RUN:
+        display(one)
+    console.print(display)
+    # then
+    text = out.getvalue()
+    assert "✓ scan done in 4.0 s: 4 partitions, 400 rows" in text
+    assert "! trial 1 failed: ValueError: no" in text
+    assert "6 of 10 fits, 1 failed" in text
+    assert "best roc_auc 0.8123 (trial 3)" in text
+    assert "━" in text
+
+
+def test_names_with_brackets_are_shown_as_they_are() -> None:
+    out = io.StringIO()
+    display = Display(Console(file=out, width=100, force_terminal=True, color_system=None))
+    display(event("warning", text="Column 'a[bold]b[/]' is constant."))
+    assert "Column 'a[bold]b[/]' is constant." in out.getvalue()
+
+
+def test_where_stderr_is_no_terminal_there_are_lines() -> None:
+    with progress() as listener:
+        assert isinstance(listener, Lines)
