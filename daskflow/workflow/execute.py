@@ -7,12 +7,11 @@ import io
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from platform import platform, python_version
+from platform import platform
 from typing import Any
 
 import daskflow
@@ -23,7 +22,7 @@ from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, 
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder, cache_folder, write_json
 from daskflow.core.journal import Journal, plain, write_atomically
-from daskflow.core.protocols import Connection, Executor, Outcome, Score, Unit
+from daskflow.core.protocols import Connection, Score
 from daskflow.core.results import SearchResult
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
@@ -43,71 +42,10 @@ from daskflow.search.candidates import candidates_record, check_record
 from daskflow.search.fits import MatrixWork
 from daskflow.workflow import toml
 from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.recording import Meter, Recorder, versions
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.workflow import Workflow
-
-LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
-"""Libraries whose version a run records; another version refuses to continue a run."""
-
-
-def versions() -> dict[str, str]:
-    """Return what decides the numbers: Python, daskflow and the libraries."""
-    return {
-        "python": python_version(),
-        "daskflow": daskflow.__version__,
-        **{name: version(name) for name in LIBRARIES},
-    }
-
-
-@dataclass
-class Meter:
-    """An executor that adds up what its units cost."""
-
-    inner: Executor
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-
-    @property
-    def slots(self) -> int:
-        """As the inner one's."""
-        return self.inner.slots
-
-    @property
-    def pending(self) -> int:
-        """As the inner one's."""
-        return self.inner.pending
-
-    def submit(self, unit: Unit) -> None:
-        """Hand on."""
-        self.inner.submit(unit)
-
-    def next(self, timeout: float | None = None) -> Outcome | None:
-        """Hand back, and count."""
-        outcome = self.inner.next(timeout)
-        if outcome is not None:
-            self.cpu_seconds += outcome.cpu_seconds
-            self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
-        return outcome
-
-    def cancel(self) -> None:
-        """Hand on."""
-        self.inner.cancel()
-
-    def release(self, keys: Sequence[str]) -> None:
-        """Hand on."""
-        self.inner.release(keys)
-
-
-@dataclass
-class Recorder:
-    """A journal whose records carry the time."""
-
-    journal: Journal
-
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Write a record with the time it was written."""
-        self.journal.append({**record, "at": time.time()}, durable=durable)
 
 
 def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) -> Run:

@@ -96,9 +96,7 @@ def starter(
     source = daskflow.sources.REGISTRY.parse({"kind": kind, "path": absolute, **given}, where="data")
     table = source.table(base)
     if target not in table.schema:
-        hint = (
-            "" if found.get("header", True) else ". Without a header, say --set names=[...]"
-        )
+        hint = "" if found.get("header", True) else ". Without a header, say --set names=[...]"
         known = nearest(target, table.schema.names)
         raise SettingsError([Problem("target", f"there is no column '{target}'{known}{hint}")])
     seen = look_at(table)

@@ -1,0 +1,76 @@
+"""What an invocation writes down: versions, records with their time, and what units cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+import daskflow
+from daskflow.core.journal import Journal
+from daskflow.core.protocols import Executor, Outcome, Unit
+
+LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
+"""Libraries whose version a run records; another version refuses to continue a run."""
+
+
+def versions() -> dict[str, str]:
+    """Return what decides the numbers: Python, daskflow and the libraries."""
+    return {
+        "python": python_version(),
+        "daskflow": daskflow.__version__,
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+@dataclass
+class Meter:
+    """An executor that adds up what its units cost."""
+
+    inner: Executor
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    @property
+    def slots(self) -> int:
+        """As the inner one's."""
+        return self.inner.slots
+
+    @property
+    def pending(self) -> int:
+        """As the inner one's."""
+        return self.inner.pending
+
+    def submit(self, unit: Unit) -> None:
+        """Hand on."""
+        self.inner.submit(unit)
+
+    def next(self, timeout: float | None = None) -> Outcome | None:
+        """Hand back, and count."""
+        outcome = self.inner.next(timeout)
+        if outcome is not None:
+            self.cpu_seconds += outcome.cpu_seconds
+            self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
+        return outcome
+
+    def cancel(self) -> None:
+        """Hand on."""
+        self.inner.cancel()
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Hand on."""
+        self.inner.release(keys)
+
+
+@dataclass
+class Recorder:
+    """A journal whose records carry the time."""
+
+    journal: Journal
+
+    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Write a record with the time it was written."""
+        self.journal.append({**record, "at": time.time()}, durable=durable)
