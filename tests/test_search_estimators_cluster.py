@@ -29,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import daskflow.search as daskflow_search
+from daskflow.data.execution import ClientExecutor
 from daskflow.search import GridSearchCV, HyperbandSearchCV, IncrementalSearchCV, array_work
 
 SPACE = {"alpha": np.logspace(-5, 0, 100), "penalty": ["l2", "l1"], "average": [True, False]}
@@ -61,7 +62,6 @@ def test_a_cluster_gives_what_this_process_gives(on_cluster: Client, chunked: An
     np.testing.assert_array_equal(here.cv_results_["test_score"], there.cv_results_["test_score"])
     assert here.best_params_ == there.best_params_
     np.testing.assert_allclose(here.best_estimator_.coef_, there.best_estimator_.coef_, rtol=1e-9)
-    assert there.metadata == there.metadata_
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,27 @@ def test_a_failing_candidate_ranks_last_there_too(on_cluster: Client, chunked: A
     with pytest.warns(FitFailedWarning, match="3 of 6 fits failed"):
         grid = GridSearchCV(SVC(), {"C": [1, -1]}, error_score=math.nan).fit(*chunked)
     assert grid.cv_results_["rank_test_score"].tolist() == [1, 2]
+
+
+def test_an_interrupt_there_leaves_the_best_so_far(on_cluster: Client, chunked: Any, monkeypatch: Any) -> None:
+    outcomes = []
+
+    def interrupted(executor: ClientExecutor, timeout: float | None = None) -> Any:
+        if len(outcomes) == 12:
+            raise KeyboardInterrupt
+        outcomes.append(waited(executor, timeout))
+        return outcomes[-1]
+
+    waited = ClientExecutor.next
+    monkeypatch.setattr(ClientExecutor, "next", interrupted)
+    search = hyperband()
+
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(*chunked, classes=[0, 1])
+
+    assert len(search.history_) == 12
+    assert search.best_score_ in [entry["score"] for entry in search.history_]
+    assert search.predict(chunked[0]).compute().shape == (400,)
 
 
 def test_grid_search_shares_pipeline_beginnings_over_workers(on_cluster: Client, chunked: Any) -> None:
