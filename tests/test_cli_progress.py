@@ -123,3 +123,34 @@ def test_names_with_brackets_are_shown_as_they_are() -> None:
 def test_where_stderr_is_no_terminal_there_are_lines() -> None:
     with progress() as listener:
         assert isinstance(listener, Lines)
+
+
+def test_the_best_is_told_again_when_its_own_score_changes() -> None:
+    # given a search in which candidate 0 is scored 0.6, then 0.8, and candidate 1 always 0.7
+    from daskflow.core.protocols import Unit
+    from daskflow.data.execution import InlineExecutor
+    from daskflow.search import engine
+    from daskflow.search.policies import Adaptive, Candidate
+
+    class Work:
+        n_folds, metric, greater_is_better = 1, "accuracy", True
+
+        def unit(self, candidate: Candidate, fold: int, start: int, resource: int) -> Unit:
+            return Unit(engine.unit_key(candidate.trial, fold, resource), answered, (candidate.trial, resource))
+
+    def rule(info: dict[int, list[dict[str, Any]]]) -> dict[int, int]:
+        return {number: 1 if history[-1]["partial_fit_calls"] < 2 else 0 for number, history in info.items()}
+
+    told: list[Event] = []
+    policy = Adaptive([Candidate("0", {}), Candidate("1", {})], rule)
+    # when
+    engine.run(policy, Work(), InlineExecutor(), listener=told.append)  # type: ignore[arg-type]
+    # then
+    best = [(one.fields["trial"], one.fields["score"]) for one in told if one.name == "best"]
+    assert best == [("0", 0.6), ("1", 0.7), ("0", 0.8)]
+
+
+def answered(trial: str, resource: int) -> Any:
+    from daskflow.search.engine import Answer
+
+    return Answer({"accuracy": {("0", 1): 0.6, ("0", 2): 0.8}.get((trial, resource), 0.7)})

@@ -197,7 +197,7 @@ def _probe() -> Callable[[tuple[str, ...]], dict[str, str]]:
     return versions
 
 
-def check_folder(executor: Executor, folder: Path) -> None:
+def check_folder(executor: Executor, folder: Path, *, option: str = "--runs") -> None:
     """See that whoever runs units sees a folder: units read a token from it and leave an answer in it.
 
     Parameters
@@ -206,6 +206,8 @@ def check_folder(executor: Executor, folder: Path) -> None:
         With nothing pending.
     folder : Path
         Absolute; exists here.
+    option : str
+        What names another folder, for the message.
 
     Raises
     ------
@@ -218,17 +220,19 @@ def check_folder(executor: Executor, folder: Path) -> None:
         place.mkdir()
         (place / "token").write_text(token)
         # Twice the slots: the scheduler spreads units over idle workers, so that each gets one.
-        units = [Unit(f"folder-{token[:8]}-{n}", answer, (place, token, n)) for n in range(2 * executor.slots)]
+        units = [Unit(f"folder-{token[:8]}-{n}", answer, (place, token, n, option)) for n in range(2 * executor.slots)]
         for unit, host in run_all(executor, units).items():
             if not (place / unit.rpartition("-")[2]).exists():
                 raise StorageError(
                     f"What the worker on {host} writes to {folder} does not arrive here: it has a folder of that name "
-                    "of its own. Use a folder that all workers share, with --runs."
+                    f"of its own. Use a folder that all workers share, with {option}."
                 )
     except StorageError:
         raise
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror}. Choose another one with --runs.") from error
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror}. Choose another one with {option}."
+        ) from error
     finally:
         for file in place.glob("*"):
             file.unlink(missing_ok=True)
@@ -236,7 +240,7 @@ def check_folder(executor: Executor, folder: Path) -> None:
             place.rmdir()
 
 
-def answer(place: Path, token: str, number: int) -> str:
+def answer(place: Path, token: str, number: int, option: str) -> str:
     """Read the token, leave an answer, and return this machine's name; StorageError when that cannot be done."""
     host = socket.gethostname()
     folder = place.parent
@@ -246,10 +250,10 @@ def answer(place: Path, token: str, number: int) -> str:
     except OSError as error:
         raise StorageError(
             f"The worker on {host} cannot read and write {folder}: {error.strerror}. "
-            "Use a folder that all workers share and may write, with --runs."
+            f"Use a folder that all workers share and may write, with {option}."
         ) from error
     if found != token:
         raise StorageError(
-            f"The worker on {host} sees another {folder} than this process. Use a shared one, with --runs."
+            f"The worker on {host} sees another {folder} than this process. Use a shared one, with {option}."
         )
     return host

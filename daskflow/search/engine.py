@@ -165,7 +165,7 @@ class _Search:
         self.begun: set[tuple[str, int, int]] = set()
         self.repeated = 0
         self.done = 0
-        self.best: str | None = None
+        self.best: tuple[str, float] | None = None
 
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
         """Take over what earlier invocations finished."""
@@ -332,12 +332,14 @@ class _Search:
             error=new.error,
             trials=len(self.trials),
         )
-        if math.isnan(new.score):
-            return
         sign = 1.0 if self.work.greater_is_better else -1.0
-        if self.best is None or sign * new.score > sign * self.trials[self.best].score:
-            self.best = trial
-            tell(self.listener, "best", trial=trial, metric=self.work.metric, score=new.score)
+        scored = [item for item in self.trials.items() if not math.isnan(item[1].score)]
+        if not scored:
+            return
+        name, best = max(scored, key=lambda item: sign * item[1].score)
+        if (name, best.score) != self.best:
+            self.best = name, best.score
+            tell(self.listener, "best", trial=name, metric=self.work.metric, score=best.score)
 
     def result(self) -> SearchResult:
         """Name the states at the end, and the best."""

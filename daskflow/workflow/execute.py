@@ -27,7 +27,7 @@ from daskflow.core.results import SearchResult
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
-from daskflow.data.blocks import Blocks
+from daskflow.data.blocks import Blocks, storing_in
 from daskflow.data.execution import peak_memory_bytes
 from daskflow.data.ranges import RangeReader
 from daskflow.data.scan import scan
@@ -127,7 +127,10 @@ class _Execution:
         if self.connection.dashboard:
             tell(self.listener, "note", text=f"Dask's dashboard: {self.connection.dashboard}")
         check_folder(self.executor, self.folder.path)
-        store = Path(self.workflow.cache.folder) if self.workflow.cache.folder else cache_folder()
+        store = (Path(self.workflow.cache.folder) if self.workflow.cache.folder else cache_folder()).absolute()
+        with storing_in(store):
+            store.mkdir(parents=True, exist_ok=True)
+        check_folder(self.executor, store, option="cache.folder")
         table = self.workflow.table()
         blocks = self.scan(table, store / "blocks")
         target = target_of(blocks, table.task, table.positive)
