@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import LocalCluster
+from distributed.security import Security
 
 import daskflow as flow
 from daskflow.clusters import address
@@ -16,6 +21,7 @@ from daskflow.clusters.address import difference
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Unit
 from daskflow.data.execution import run_all
+from tests.conftest import lacking
 
 
 def square(number: int) -> int:
@@ -97,6 +103,90 @@ def test_workers_with_another_version_are_refused_by_name(client: Any, monkeypat
         flow.clusters.Address(address=client.scheduler.address).open(),
     ):
         pass
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> dict[str, str]:
+    """A certificate that signs itself, as the three files of ``tls://``."""
+    if shutil.which("openssl") is None:
+        lacking("openssl")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "1"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return {"tls_ca": certificate, "tls_cert": certificate, "tls_key": key}
+
+
+def test_a_scheduler_with_tls_is_joined_by_its_certificates_and_by_nothing_else(certificate: dict[str, str]) -> None:
+    # given
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=certificate["tls_ca"],
+        **{
+            f"tls_{who}_{what}": certificate[f"tls_{what}"]
+            for who in ("scheduler", "worker", "client")
+            for what in ("cert", "key")
+        },
+    )
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tls://",
+        security=security,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        place = cluster.scheduler_address
+        # when, then
+        with flow.connect("address", address=place, **certificate) as client:
+            assert client.submit(square, 9).result() == 81
+        plain = flow.clusters.Address(address=place.replace("tls://", "tcp://"), timeout_seconds=2)
+        with pytest.raises(ClusterError, match=r"does it use the same protocol \(tcp or tls\)"), plain.open():
+            pass
+
+
+OTHERS = """
+import time
+from distributed import LocalCluster
+from distributed.security import Security
+
+with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1",
+                  dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0") as cluster:
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_is_a_sentence_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    # given a cluster in a process of somebody else, and a run on it
+    others = subprocess.Popen([sys.executable, "-c", OTHERS], stdout=subprocess.PIPE, text=True)
+    try:
+        assert others.stdout is not None
+        place = others.stdout.readline().strip()
+        code = (
+            "import sys, time, daskflow as flow\n"
+            "from daskflow.core.protocols import Unit\n"
+            f"with flow.clusters.Address(address={place!r}).open() as connection:\n"
+            "    connection.executor.submit(Unit('slow', time.sleep, (600,)))\n"
+            "    print('ready', flush=True)\n"
+            "    try:\n"
+            "        connection.executor.next()\n"
+            "    except flow.DaskflowError as error:\n"
+            "        print(error, flush=True)\n"
+        )
+        mine = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert mine.stdout is not None
+        assert mine.stdout.readline() == "ready\n"
+    finally:
+        # when
+        others.kill()
+        others.wait()
+    # then
+    output, noise = mine.communicate(timeout=60)
+    assert output.startswith("The connection to the scheduler was lost. Run the same command again")
+    assert noise == ""
+    assert mine.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import traceback
@@ -14,6 +15,7 @@ from typing import Literal, Self
 
 from distributed import Client
 from distributed.security import Security
+from distributed.utils import silence_logging_cmgr
 from distributed.versions import VersionMismatchWarning
 from pydantic import Field, field_validator, model_validator
 
@@ -83,6 +85,10 @@ class Address(Cluster):
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:
+        with silence_logging_cmgr(logging.CRITICAL):  # what goes wrong is raised, as a sentence
+            yield from self._joined()
+
+    def _joined(self) -> Iterator[Connection]:
         client = self._connect()
         try:
             self._wait_for_a_worker(client)
