@@ -84,11 +84,11 @@ def page() -> str:
             first = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
             lines += [f"### {name}", "", f"{first} In Python `flow.{room}.{cls.__name__}`.", "", *options(cls), ""]
     lines += ["## Commands", ""]
-    context = click.Context(command_line, info_name="daskflow")
+    context = click.Context(command_line, info_name="daskflow", **command_line.context_settings)
     for name in command_line.list_commands(context):
         command = command_line.get_command(context, name)
         assert command is not None
-        text = command.get_help(click.Context(command, info_name=f"daskflow {name}", terminal_width=100))
+        text = command.get_help(click.Context(command, parent=context, info_name=name, terminal_width=100))
         lines += [f"### daskflow {name}", "", "```text", text, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -75,3 +75,18 @@ def test_every_public_name_resolves() -> None:
 def _made(folder: Path) -> str:
     folder.mkdir()
     return str(folder)
+
+
+def test_a_public_name_stays_what_it_is_once_everything_is_imported() -> None:
+    # given every module imported, as a long session does
+    import importlib
+    import pkgutil
+
+    import daskflow
+
+    for info in pkgutil.walk_packages(daskflow.__path__, "daskflow."):
+        if not info.name.endswith("__main__"):
+            importlib.import_module(info.name)
+    # when, then a function is still that function, not the module of its name
+    for name in daskflow.NAMES:
+        assert callable(getattr(daskflow, name)), name

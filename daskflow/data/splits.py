@@ -33,6 +33,9 @@ MOST_FOLDS = 100
 NOTABLE = 0.01
 """A share that misses what was asked by more is worth a warning."""
 
+MANY_COPIES = 0.05
+"""A row with at least this share of all rows as copies is worth a warning."""
+
 FOLDS, VALIDATION, MANY_ROWS = 3, 0.1, 1_000_000
 """What a split that names neither has: folds; a validation part for early stopping and for large tables."""
 
@@ -379,9 +382,21 @@ def _checked(
                 f"The {part} part has {obtained[part]:.1%} of the rows instead of {share:.1%}: "
                 f"the {'times' if split.kind == 'time' else _units(blocks)} cannot be cut finer."
             )
+    warnings += _copies(split, blocks)
     return SplitPlan(
         split.kind, split.salt, n_segments, folds, rows, asked, obtained, cuts, warnings=tuple(warnings), **arrays
     )
+
+
+def _copies(split: Split, blocks: Blocks) -> list[str]:
+    """Warn of a row with so many copies that the part it stands in has another mix than the rest."""
+    most = blocks.heavy[0].count if blocks.heavy and split.kind != "time" else 0
+    if most < MANY_COPIES * blocks.n_rows:
+        return []
+    return [
+        f"One row stands {most:,} times ({most / blocks.n_rows:.1%} of the rows). Its copies stand in one part of the "
+        "split, so that no model is tested on rows it has seen; the parts therefore differ in their mix of rows."
+    ]
 
 
 def _scarce(classes: Target, split: Split) -> list[str]:

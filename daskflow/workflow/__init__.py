@@ -11,7 +11,7 @@ NAMES = {
     "Run": "daskflow.workflow.run",
     "open_run": "daskflow.workflow.run",
     "list_runs": "daskflow.workflow.run",
-    "read": "daskflow.workflow.read",
+    "read": "daskflow.workflow.reading",
 }
 
 

@@ -210,7 +210,7 @@ def size(n_bytes: float) -> str:
     Examples
     --------
     >>> size(3_500_000)
-    '3.3 MiB'
+    '3.34 MiB'
     """
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if n_bytes < 1024:
