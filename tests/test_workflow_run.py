@@ -273,6 +273,61 @@ def test_weights_change_the_model_and_are_no_feature(frame: pd.DataFrame, tmp_pa
     assert (weighted.model.predict(rows) == "yes").mean() > (plain.model.predict(rows) == "yes").mean() + 0.1
 
 
+def test_files_that_look_the_same_from_outside_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    # given two folders whose files have equal names, sizes and times, and opposite labels
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=400).round(3)
+    for name, sign in (("a", 1), ("b", -1)):
+        (tmp_path / name).mkdir()
+        lines = [f"{value:+.3f},{int(sign * value > 0)}" for value in x]
+        (tmp_path / name / "p.csv").write_text("x,late\n" + "\n".join(lines) + "\n")
+        os.utime(tmp_path / name / "p.csv", ns=(10**18, 10**18))
+
+    def make(name: str, title: str) -> Workflow:
+        cache = {"folder": str(tmp_path / "cache")}
+        return Workflow(**settings(tmp_path / name, kind="csv", name=title, search="none", cache=cache))
+
+    # when both are run through one store
+    runs = [make(name, name).run(tmp_path / "runs") for name in ("a", "b")]
+    # then each model learned its own folder's labels
+    row = pd.DataFrame({"x": [1.0, -1.0]})
+    assert [list(run.model.predict(row)) for run in runs] == [[1, 0], [0, 1]]
+    # and a finished run is no answer for another folder of the same workflow
+    with pytest.raises(ChangedDataError, match="--fresh"):
+        make("b", "a").run(tmp_path / "runs")
+
+
+def test_a_finished_run_whose_report_is_gone_writes_it_again(frame: pd.DataFrame, tmp_path: Path) -> None:
+    workflow = Workflow(**settings(cut(frame, tmp_path / "in", 2), search="none"))
+    workflow.run(tmp_path / "runs").report_path.unlink()
+    assert workflow.run(tmp_path / "runs").report_path.exists()
+
+
+def test_costs_of_interrupted_invocations_are_counted(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run interrupted when two of four partitions were decoded
+    from daskflow.workflow.recording import Meter
+
+    workflow = Workflow(**settings(cut(frame, tmp_path / "in", 4), search="none"))
+    inner = Meter.next
+
+    def stop_after_two(self: Meter, timeout: float | None = None) -> Any:
+        if self.decoded == 2:
+            raise KeyboardInterrupt
+        return inner(self, timeout)
+
+    monkeypatch.setattr(Meter, "next", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        workflow.run(tmp_path / "runs")
+    monkeypatch.undo()
+    # when it is continued
+    summary = workflow.run(tmp_path / "runs").summary()
+    # then every partition was decoded once, and both halves are in the count
+    assert summary["partition_reads"] == 4
+    assert summary["resumed"]
+
+
 CHILD = """
 import sys
 from pathlib import Path

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -100,7 +101,7 @@ class Journal:
                 f"{path} cannot be written: {error.strerror}. Choose another folder with --runs."
             ) from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
         except OSError as error:
             self._file.close()
             raise JournalError(
@@ -162,6 +163,17 @@ class Journal:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _lock(file: Any) -> None:
+    """Take the lock; whoever only asks for a run's status holds it for a moment, so a few tries are made."""
+    for _ in range(9):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            time.sleep(0.02)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -148,7 +148,9 @@ def _file_of(partition: Partition) -> str:
 def _record_there(store: Path, key: str, seen: Fingerprint) -> dict[str, Any] | None:
     """What is known of a partition's block when it is there and its origin looks the same, else None."""
     record = _read_record(store / f"{key}.json")
-    if record is None or not seen.modified_ns or record["modified_ns"] != seen.modified_ns:
+    if record is None or not seen.modified_ns:
+        return None
+    if (record["modified_ns"], record["place"]) != (seen.modified_ns, seen.place):
         return None
     return record if _has_block(store, record) else None
 
@@ -166,8 +168,11 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a sidecar whole or not at all, without waiting for the disk: a lost one costs a decode, no wrong row."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with storing_in(path.parent):
-        temporary.write_text(json.dumps(record))
-        os.replace(temporary, path)
+        try:
+            temporary.write_text(json.dumps(record))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
@@ -188,10 +193,11 @@ def _scan_partition(recipe: _Recipe, partition: Partition, key: str, frame: Any)
     content_hash = decoded.content_hash or digest([len(content), int(content.sum(dtype=np.uint64))], 24)
     earlier = _read_record(store / f"{key}.json")
     if earlier is not None and earlier["content_hash"] == content_hash and _has_block(store, earlier):
-        record = {**earlier, "modified_ns": seen.modified_ns}
+        record = {**earlier, "modified_ns": seen.modified_ns, "place": seen.place}
     else:
         record = _write(recipe, decoded, rows, content, f"{key}-{digest(content_hash)}.arrow")
-        record |= {"name": seen.name, "modified_ns": seen.modified_ns, "content_hash": content_hash, "format": FORMAT}
+        record |= {"name": seen.name, "modified_ns": seen.modified_ns, "place": seen.place}
+        record |= {"content_hash": content_hash, "format": FORMAT}
     _write_record(store / f"{key}.json", record)
     return record
 

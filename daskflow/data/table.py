@@ -24,11 +24,15 @@ class Fingerprint:
     modified_ns : int
         Its modification time; not part of equality between machines. 0 when there is none: such a partition is
         read on every scan.
+    place : str
+        Hash of where the origin stands; empty when it stands nowhere. Files that look the same in two places are
+        not taken for each other before their content has been read.
     """
 
     name: str
     size_bytes: int = 0
     modified_ns: int = 0
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

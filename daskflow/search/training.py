@@ -22,7 +22,8 @@ from daskflow.core.seeds import seed_of
 from daskflow.data.matrices import Batch, MatrixPart
 
 BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-"""Estimators whose resource is rounds: their ``warm_start`` gives, bit by bit, what fitting at once gives."""
+"""Estimators whose resource is rounds: without early stopping their ``warm_start`` gives, bit by bit, what fitting
+at once gives."""
 
 
 class Way(StrEnum):
@@ -108,6 +109,10 @@ class Training:
             warnings.simplefilter("ignore", ConvergenceWarning)
             if self.way is Way.BLOCKS:
                 self._see_blocks(estimator, part, 0 if model is None else start, stop)
+            elif self.way is Way.ROUNDS and fresh.early_stopping is not False:
+                # A model that stopped by itself would grow one more round at every rung: it begins anew instead.
+                estimator = fresh.set_params(max_iter=self.rounds(fresh, stop))
+                self._fit(estimator, part, stop)
             elif self.way is Way.ROUNDS:
                 begun = fresh.warm_start
                 estimator.set_params(warm_start=True, max_iter=self.rounds(fresh, stop))

@@ -299,7 +299,7 @@ def _pieces(file: FoundFile, parquet: Any, schema: Schema, partition_bytes: int)
             ranges=whole if len(cuts) == 1 else (*(_extent(metadata.row_group(i)) for i in groups), footer),
             schema=schema,
             fingerprint=Fingerprint(
-                file.name if len(cuts) == 1 else f"{file.name}#{place}", file.size_bytes, file.modified_ns
+                file.name if len(cuts) == 1 else f"{file.name}#{place}", file.size_bytes, file.modified_ns, file.place
             ),
             n_bytes=sum(sizes[i] for i in groups),
         )

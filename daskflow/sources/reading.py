@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daskflow.core.errors import ChangedDataError, DataError
+from daskflow.core.seeds import digest
 from daskflow.data.table import Fingerprint
 
 HASH_BYTES = 16
@@ -37,9 +38,14 @@ class FoundFile:
     modified_ns: int
 
     @property
+    def place(self) -> str:
+        """Hash of its path, which itself stays out of everything that is written."""
+        return digest(str(self.path), 16)
+
+    @property
     def fingerprint(self) -> Fingerprint:
         """The fingerprint of the whole file."""
-        return Fingerprint(self.name, self.size_bytes, self.modified_ns)
+        return Fingerprint(self.name, self.size_bytes, self.modified_ns, self.place)
 
 
 def reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from daskflow.core.errors import DataError, SearchError
+from daskflow.core.errors import ClusterError, DataError, SearchError, StorageError
 from daskflow.core.protocols import Executor, Unit
 from daskflow.core.results import Evaluation, Trial
 from daskflow.data.execution import run_all
@@ -55,12 +55,15 @@ def refit_best(work: MatrixWork, best: Trial, matrices: Matrices, folder: Path, 
         When the fit fails on all rows.
     """
     unit = Unit("refit", refit, (work, best, matrices.final, folder / "fitted.pkl"))
-    executor.submit(unit)
-    outcome = executor.next()
-    if outcome is None or outcome.error is not None:
-        reason = "no answer" if outcome is None else outcome.error
-        raise SearchError(f"The best trial, {best.id}, could not be fitted on all rows: {reason}")
-    return Fitted(folder / "fitted.pkl", str(outcome.value))
+    try:
+        answers = run_all(executor, [unit])
+    except (StorageError, ClusterError):
+        raise
+    except Exception as error:
+        raise SearchError(
+            f"The best trial, {best.id}, could not be fitted on all rows: {type(error).__name__}: {error}"
+        ) from error
+    return Fitted(folder / "fitted.pkl", str(answers[unit.key]))
 
 
 def evaluate_test(

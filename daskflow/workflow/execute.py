@@ -18,12 +18,13 @@ import daskflow
 import daskflow.metrics
 from daskflow import bundle
 from daskflow.clusters.address import check_folder
-from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, SettingsError
+from daskflow.core.errors import ChangedDataError, DaskflowError, DataError, JournalError, SettingsError
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder, cache_folder, write_json
 from daskflow.core.journal import Journal, plain, write_atomically
 from daskflow.core.protocols import Connection, Score
 from daskflow.core.results import SearchResult
+from daskflow.core.seeds import digest
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
@@ -55,10 +56,15 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
     with Journal(folder.journal) as journal:
         if fresh:
             journal.clear()
+        if not journal.records:
             folder.clear(keep=folder.journal)
         if _is_done(journal, folder):
+            _check_data(workflow, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
-            return open_run(folder.path)
+            run = open_run(folder.path)
+            if not run.report_path.exists():
+                run.write_report()
+            return run
         recorder = Recorder(journal)
         _check_versions(journal)
         recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
@@ -73,6 +79,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         except Exception as error:
             _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
             raise
+        folder.discard(folder.report)
         recorder.append({"record": "end", "status": "done"})
     run = open_run(folder.path)
     run.write_report()
@@ -83,6 +90,39 @@ def _is_done(journal: Journal, folder: RunFolder) -> bool:
     """Whether the journal ends with success, and the model is there."""
     last = journal.records[-1] if journal.records else {}
     return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
+
+
+def _check_data(workflow: Workflow, journal: Journal) -> None:
+    """Refuse to give a finished run for an answer when the data are others now; data that are gone say nothing."""
+    began = next(record for record in journal.records if record["record"] == "data")
+    try:
+        table = workflow.table()
+    except DataError:
+        return
+    if began["origin"] == origin_of(table):
+        return
+    with workflow.cluster.open() as connection:
+        _check_fingerprint(began["fingerprint"], scan(table, block_store(workflow), connection.executor))
+
+
+def _check_fingerprint(began: str, blocks: Blocks) -> None:
+    """Refuse data that are not those the run began with."""
+    if began != blocks.fingerprint:
+        raise ChangedDataError(
+            "The data are not those this run began with: a file was added, removed or changed "
+            f"(fingerprint {began[:12]}, now {blocks.fingerprint[:12]}). Put them back, or start anew with --fresh."
+        )
+
+
+def origin_of(table: Table) -> str:
+    """Hash of what the table's files look like from outside: where, how large and of when they are."""
+    seen = [partition.fingerprint for partition in table.partitions]
+    return digest(sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen), 24)
+
+
+def block_store(workflow: Workflow) -> Path:
+    """The folder of the blocks."""
+    return (Path(workflow.cache.folder) if workflow.cache.folder else cache_folder()).absolute() / "blocks"
 
 
 def _check_versions(journal: Journal) -> None:
@@ -127,12 +167,12 @@ class _Execution:
         if self.connection.dashboard:
             tell(self.listener, "note", text=f"Dask's dashboard: {self.connection.dashboard}")
         check_folder(self.executor, self.folder.path)
-        store = (Path(self.workflow.cache.folder) if self.workflow.cache.folder else cache_folder()).absolute()
+        store = block_store(self.workflow)
         with storing_in(store):
             store.mkdir(parents=True, exist_ok=True)
         check_folder(self.executor, store, option="cache.folder")
         table = self.workflow.table()
-        blocks = self.scan(table, store / "blocks")
+        blocks = self.scan(table, store)
         target = target_of(blocks, table.task, table.positive)
         metrics, metric = self.metrics(target)
         work, transformers, plan, matrices = self.prepare(blocks, target, metrics, metric)
@@ -170,17 +210,21 @@ class _Execution:
         """Tell and record a stage; what the body puts into the mapping is recorded with it."""
         tell(self.listener, "stage", stage=name, state="started")
         wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
-        found: dict[str, Any] = {}
-        yield found
-        record = {
-            "record": "stage",
-            "stage": name,
-            "seconds": time.perf_counter() - wall,
-            "cpu_seconds": time.process_time() - cpu + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
-            "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
-            **found,
-        }
-        self.recorder.append(record)
+        found: dict[str, Any] = {"failed": True}
+        try:
+            yield found
+            del found["failed"]
+        finally:
+            here = time.process_time() - cpu
+            record = {
+                "record": "stage",
+                "stage": name,
+                "seconds": time.perf_counter() - wall,
+                "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
+                "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
+                **found,
+            }
+            self.recorder.append(record)
         tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
 
     def cost_elsewhere(self, stage: str, units: float) -> float:
@@ -208,16 +252,17 @@ class _Execution:
     def scan(self, table: Table, store: Path) -> Blocks:
         """Decode the partitions that have no block yet, and see that the data are those the run began with."""
         with self.stage("scan") as found:
-            blocks = scan(table, store, self.executor, self.listener)
-            found["partition_reads"] = blocks.partition_reads
+            before = self.executor.decoded
+            try:
+                blocks = scan(table, store, self.executor, self.listener)
+            finally:
+                found["partition_reads"] = self.executor.decoded - before
         began = next((r["fingerprint"] for r in self.recorder.journal.records if r["record"] == "data"), None)
         if began is None:
-            self.recorder.append({"record": "data", "fingerprint": blocks.fingerprint, "rows": blocks.n_rows})
-        elif began != blocks.fingerprint:
-            raise ChangedDataError(
-                "The data are not those this run began with: a file was added, removed or changed "
-                f"(fingerprint {began[:12]}, now {blocks.fingerprint[:12]}). Put them back, or start anew with --fresh."
-            )
+            known = {"fingerprint": blocks.fingerprint, "origin": origin_of(table), "rows": blocks.n_rows}
+            self.recorder.append({"record": "data", **known})
+        else:
+            _check_fingerprint(began, blocks)
         if blocks.rejects:
             self.write_rejects(blocks)
         return blocks
@@ -350,12 +395,11 @@ class _Execution:
         else:
             check_record(earlier["candidates"], policy)
         total = flow.search.fits(space, seed=flow.seed)["units"] * work.n_folds
-        with self.stage("search") as found:
+        with self.stage("search"):
             tell(self.listener, "stage", stage="search", state="started", total=total)
             result = engine.run(
                 policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener
             )
-            found["repeated_units"] = result.repeated_units
         for trial in result.trials:
             if trial.error:
                 self.warn(f"Trial {trial.id} failed and ranks last: {trial.error}")

@@ -32,6 +32,7 @@ class Meter:
 
     inner: Executor
     cpu_seconds: float = 0.0
+    decoded: int = 0
     peak_memory_bytes: int = 0
 
     @property
@@ -53,6 +54,7 @@ class Meter:
         outcome = self.inner.next(timeout)
         if outcome is not None:
             self.cpu_seconds += outcome.cpu_seconds
+            self.decoded += outcome.key.startswith("scan-") and outcome.error is None
             self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
         return outcome
 

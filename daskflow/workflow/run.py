@@ -139,6 +139,7 @@ class Run:
             }
         )
         seconds, cpu, peak = self._cost()
+        begun = [(r["trial"], r["fold"], r["resource"]) for r in self._records if r["record"] == "start"]
         return {
             "status": self.status,
             "run": str(self.path),
@@ -153,7 +154,7 @@ class Run:
                 "finished": counts[TrialState.FINISHED],
                 "failed": counts[TrialState.FAILED],
                 "pruned": counts[TrialState.STOPPED],
-                "repeated_units": sum(r.get("repeated_units", 0) for r in self._records if r["record"] == "stage"),
+                "repeated_units": len(begun) - len(set(begun)),
             },
             "best": best,
             "metrics": {
@@ -267,14 +268,17 @@ def search_of(records: Sequence[Record]) -> SearchResult | None:
     for record in records:
         if record["record"] == "unit":
             units.setdefault(record["trial"], {}).setdefault(record["resource"], {})[record["fold"]] = record
-    is_over = any(record["record"] == "stage" and record["stage"] == "search" for record in records)
+    is_over = any(r["record"] == "stage" and r["stage"] == "search" and not r.get("failed") for r in records)
     n_folds, metric = head["n_folds"], head["metric"]
     trials = [
         _trial(item["trial"], item["params"], units.get(item["trial"], {}), n_folds, metric)
         for item in head["candidates"]
     ]
-    most = max((trial.resource for trial in trials), default=0)
-    trials = [_with_state(trial, most, is_over) for trial in trials]
+    brackets = {item["trial"]: item.get("bracket") for item in head["candidates"]}
+    most: dict[Any, int] = {}
+    for trial in trials:
+        most[brackets[trial.id]] = max(most.get(brackets[trial.id], 0), trial.resource)
+    trials = [_with_state(trial, most[brackets[trial.id]], is_over) for trial in trials]
     result = SearchResult(tuple(trials), trials[0], metric, head["greater_is_better"], n_folds)
     best = result.ranked()[0]
     if math.isnan(best.score):
