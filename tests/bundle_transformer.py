@@ -16,6 +16,7 @@ class PlainTransformer:
     """Numbers, booleans and years since 2020 as float32 (missing: 0); every level of a text column an indicator."""
 
     is_sparse = False
+    is_out_of_fold = False
 
     def __init__(self, numbers: list[str], levels: Mapping[str, list[str]]) -> None:
         self.numbers, self.levels = list(numbers), dict(levels)
@@ -24,7 +25,7 @@ class PlainTransformer:
     def feature_names(self) -> list[str]:
         return [*self.numbers, *(f"{name}={level}" for name, known in self.levels.items() for level in known)]
 
-    def matrix(self, table: pa.Table) -> Any:
+    def matrix(self, table: pa.Table, parts: Any = None) -> Any:
         parts = []
         for name in self.numbers:
             column = table[name]

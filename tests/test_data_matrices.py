@@ -31,9 +31,10 @@ class Shifted:
 
     shift: float
     is_sparse: bool = False
+    is_out_of_fold: bool = False
     feature_names: Sequence[str] = ("pay", "age")
 
-    def matrix(self, table: Any) -> Any:
+    def matrix(self, table: Any, parts: Any = None) -> Any:
         """Columns side by side."""
         columns = [np.nan_to_num(table[name].cast(pa.float64()).to_numpy()) - self.shift for name in self.feature_names]
         X = np.column_stack(columns).astype(np.float32)

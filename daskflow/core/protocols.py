@@ -140,8 +140,16 @@ class Transformer(Protocol):
     def is_sparse(self) -> bool:
         """Whether `matrix` returns scipy CSR instead of a numpy array."""
 
-    def matrix(self, table: Any) -> Any:
-        """Turn a pyarrow Table (columns by name, any order) into float32 (n_rows, n_features)."""
+    @property
+    def is_out_of_fold(self) -> bool:
+        """Whether training rows become other numbers than new rows of the same values."""
+
+    def matrix(self, table: Any, parts: Any = None) -> Any:
+        """Turn a pyarrow Table (columns by name, any order) into float32 (n_rows, n_features).
+
+        With `parts` (uint8 of shape (n_rows,)) the rows are training rows: what is learned from the target comes from
+        rows of other parts. Without, they are new.
+        """
 
 
 class MetricSettings(Protocol):

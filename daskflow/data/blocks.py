@@ -130,6 +130,11 @@ def presented(column: Column) -> pa.DataType:
     return TEXT if pa.types.is_string(plain) or pa.types.is_null(plain) else plain
 
 
+def presented_table(table: pa.Table, schema: Schema) -> pa.Table:
+    """Return stored columns in the types in which they are read; those of `schema` alone."""
+    return pa.table({name: table.column(name).cast(presented(schema[name])) for name in table.column_names})
+
+
 def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column in the narrowest type that holds its values exactly; strings as a dictionary."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

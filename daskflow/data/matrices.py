@@ -27,6 +27,7 @@ from daskflow.data.blocks import storing_in
 from daskflow.data.execution import run_all
 from daskflow.data.ranges import RangeReader, range_groups
 from daskflow.data.splits import TEST
+from daskflow.data.tallies import parts_of
 from daskflow.data.targets import target_codes
 
 FORMAT = 1
@@ -153,11 +154,12 @@ class Matrices:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A part to make: its token, which transformer makes it, and of which segments."""
+    """A part to make: its token, its transformer, its segments, and whether its rows are transformed out of fold."""
 
     token: str
     transformer: int
     segments: tuple[int, ...]
+    is_training: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +210,17 @@ def build(
     plan = reader.plan
     kinds = [*transformers, final] if final is not None else list(transformers)
     tokens = [token_of(transformer) for transformer in kinds]
-    groups: list[tuple[int, tuple[int, ...]]] = []
+    groups: list[tuple[int, tuple[int, ...], bool]] = []
     for k, fold in enumerate(plan.folds):
-        groups += [(k, fold.train), (k, fold.validation)]
+        groups += [(k, fold.train, True), (k, fold.validation, False)]
     if final is not None:
-        groups.append((len(kinds) - 1, tuple(range(plan.n_segments))))
-        groups += [(len(kinds) - 1, (TEST,))] if plan.sizes["test"] else []
-    wanted = [_Wanted(_token(reader, tokens[number], parts), number, parts) for number, parts in groups]
+        groups.append((len(kinds) - 1, tuple(range(plan.n_segments)), True))
+        groups += [(len(kinds) - 1, (TEST,), False)] if plan.sizes["test"] else []
+    wanted = [
+        _Wanted(_token(reader, tokens[number], parts, out_of_fold), number, parts, out_of_fold)
+        for number, parts, is_training in groups
+        for out_of_fold in [is_training and kinds[number].is_out_of_fold]
+    ]
     missing = {part.token: part for part in wanted if _finished(folder / part.token) is None}
     if missing:
         _make(reader, kinds, list(missing.values()), folder, executor, listener)
@@ -255,12 +261,13 @@ def token_of(transformer: Transformer) -> str:
     return hashlib.sha256(pickle.dumps(transformer)).hexdigest()[:24]
 
 
-def _token(reader: RangeReader, transformer: str, segments: tuple[int, ...]) -> str:
+def _token(reader: RangeReader, transformer: str, segments: tuple[int, ...], is_training: bool) -> str:
     """Name of a part: everything that decides its content."""
     blocks, target = reader.blocks, reader.target
     files = sorted(Path(file.path).name for file in blocks.files)  # they say what was decoded and derived, and how
     rows = [files, blocks.schema.dump(), blocks.roles.weight, reader.n_ranges, reader.plan.token]
-    return digest([FORMAT, transformer, rows, [target.name, str(target.task), list(target.classes)], segments], 24)
+    learned = [target.name, str(target.task), list(target.classes)]
+    return digest([FORMAT, transformer, rows, learned, segments, is_training], 24)
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -390,14 +397,20 @@ def _write(reader: RangeReader, ranges: Sequence[int], kinds: dict[int, Transfor
         y = target_codes(rows.table.column(reader.target.name), reader.target)
         w = None if weight is None else np.asarray(rows.table.column(weight).cast(pa.float64()))
         for number, transformer in kinds.items():
-            mine = [job for job in jobs if job.wanted.transformer == number and i in job.starts]
-            needed = np.isin(rows.segments, [segment for job in mine for segment in job.wanted.segments])
-            if not needed.any():
-                continue
-            X = transformer.matrix(rows.table if needed.all() else rows.table.filter(pa.array(needed)))
-            for job in mine:
-                inside = np.isin(rows.segments, job.wanted.segments)
-                _write_part(job, i, X[inside[needed]], y[inside], None if w is None else w[inside])
+            for is_training in (True, False):
+                mine = [
+                    job
+                    for job in jobs
+                    if (job.wanted.transformer, job.wanted.is_training) == (number, is_training) and i in job.starts
+                ]
+                needed = np.isin(rows.segments, [segment for job in mine for segment in job.wanted.segments])
+                if not needed.any():
+                    continue
+                parts = parts_of(rows.units[needed]) if is_training else None
+                X = transformer.matrix(rows.table if needed.all() else rows.table.filter(pa.array(needed)), parts)
+                for job in mine:
+                    inside = np.isin(rows.segments, job.wanted.segments)
+                    _write_part(job, i, X[inside[needed]], y[inside], None if w is None else w[inside])
 
 
 def _write_part(job: _Job, i: int, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None) -> None:

@@ -1,37 +1,57 @@
-"""Passes over all ranges that add something up."""
+"""Passes over all block files that add something up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
+
+import pyarrow as pa
 
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
+from daskflow.data.blocks import groups_of, presented_table
 from daskflow.data.execution import run_all
-from daskflow.data.ranges import RangeReader, range_groups
+from daskflow.data.ranges import RangeReader
 from daskflow.data.statistics import Needs, Statistics
 
+GROUP_ROWS, MOST_GROUPS = 1 << 18, 256
+"""A unit adds up at least so many rows, and there are no more units than this."""
 
-def collect(reader: RangeReader, needs: Needs, executor: Executor, listener: Listener = nobody) -> Statistics:
-    """Return the statistics of all rows, kept apart by segment; reads each range once.
 
-    Ranges are added within fixed groups and groups in order, so sums are the same to the last bit for any partitioning
-    and cluster. Rows of the test are in it under their own segment; ``only`` leaves them out.
+def collect(
+    reader: RangeReader,
+    needs: Needs,
+    executor: Executor,
+    listener: Listener = nobody,
+    *,
+    prepare: Callable[[pa.Table], pa.Table] | None = None,
+    columns: Sequence[str] | None = None,
+) -> Statistics:
+    """Return the statistics of all rows, kept apart by segment; reads each block file once, in place.
+
+    Everything that is added up merges without rounding, so that files may be visited in any order and cut in any way.
+    Rows of the test are in it under their own segment; ``only`` leaves them out.
 
     Parameters
     ----------
     reader : RangeReader
         The rows.
-    needs : mapping of str to set of str
+    needs : mapping of str to set of str or Tally
         Which statistics of which columns.
     executor : Executor
-        Runs one unit per 16 ranges.
+        Runs one unit per group of files.
     listener : callable
         Hears ``stage`` and ``progress`` events of the stage ``statistics``.
+    prepare : callable, optional
+        Adds row-wise new columns to a table before it is counted; picklable.
+    columns : sequence of str, optional
+        Columns to read; default those of `needs`.
     """
-    groups = range_groups(reader.n_ranges)
+    groups = groups_of(reader.blocks.files, rows=GROUP_ROWS, most=MOST_GROUPS)
+    names = list(needs if columns is None else columns)
     units = [
-        Unit(f"statistics-{number}", _of_group, (reader, list(group), needs)) for number, group in enumerate(groups)
+        Unit(f"statistics-{number}", _of_group, (reader, group, needs, prepare, names))
+        for number, group in enumerate(groups)
     ]
     done = 0
 
@@ -47,13 +67,20 @@ def collect(reader: RangeReader, needs: Needs, executor: Executor, listener: Lis
     return reduce(lambda left, right: left.merge(right), parts)
 
 
-def _of_group(reader: RangeReader, ranges: Sequence[int], needs: Needs) -> Statistics:
-    """Add up one group, range by range."""
+def _of_group(
+    reader: RangeReader,
+    files: Sequence[int],
+    needs: Needs,
+    prepare: Callable[[pa.Table], pa.Table] | None,
+    columns: Sequence[str],
+) -> Statistics:
+    """Add up one group, file by file; a large file in pieces."""
     total: Statistics | None = None
-    for i in ranges:
-        rows = reader.read(i, list(needs))
-        found = Statistics.of(rows.table, rows.segments, needs)
+    for place in files:
+        rows = reader.read_file(place, columns)
+        table = presented_table(rows.table, reader.blocks.schema)
+        found = Statistics.of(table if prepare is None else prepare(table), rows.segments, needs, rows.beside)
         total = found if total is None else total.merge(found)
     if total is None:
-        raise ValueError("a group of ranges is never empty")
+        raise ValueError("a group of files is never empty")
     return total

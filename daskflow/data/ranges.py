@@ -15,6 +15,7 @@ from daskflow.data.blocks import CONTENT, ORDER, TEXT, UNIT, Blocks, hashes_of, 
 from daskflow.data.hashing import Hashes, mix, order_of
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan
+from daskflow.data.tallies import Rows, TargetRows, parts_of
 from daskflow.data.targets import target_codes
 
 MOST_ROWS, LEAST_ROWS, USUAL_RANGES = 65_536, 1_000, 64
@@ -39,11 +40,23 @@ class RangeRows:
         Each row's segment, 255 for test.
     order : ndarray of uint64, shape (n_rows,)
         Ascending.
+    units : ndarray of uint64, shape (n_rows,)
+        Hash of what must not be split.
     """
 
     table: pa.Table
     segments: NDArray[np.uint8]
     order: Hashes
+    units: Hashes
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """Rows of one block file: the columns in the types they are stored in, their segments, and what tallies need."""
+
+    table: pa.Table
+    segments: NDArray[np.uint8]
+    beside: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,35 @@ class RangeReader:
         rows = held[1]
         begin = int(np.searchsorted(rows.order, np.uint64(self._edge(i))))
         end = int(np.searchsorted(rows.order, np.uint64(self._edge(i + 1) - 1), side="right"))
-        return RangeRows(rows.table.slice(begin, end - begin), rows.segments[begin:end], rows.order[begin:end])
+        return RangeRows(
+            rows.table.slice(begin, end - begin),
+            rows.segments[begin:end],
+            rows.order[begin:end],
+            rows.units[begin:end],
+        )
+
+    def read_file(self, place: int, columns: Sequence[str]) -> FileRows:
+        """Return the rows of one block file as they stand there, memory-mapped.
+
+        Parameters
+        ----------
+        place : int
+            Of the file in ``blocks.files``.
+        columns : sequence of str
+            Columns of the table.
+        """
+        block = open_block(self.blocks.files[place])
+        units = hashes_of(block, UNIT)
+        codes = time = target = None
+        if self.target.name:
+            values = target_codes(block.column(self.target.name), self.target)
+            is_coded = self.target.task.is_classification
+            codes = values if is_coded else None
+            target = TargetRows(values.astype(np.float64), codes, tuple(self.target.classes))
+        if self.plan.kind == "time":
+            time = block.column(str(self.blocks.roles.time))
+        segments = self.plan.segments(units, codes if self.plan.kind == "stratified" else None, time)
+        return FileRows(block.select(list(columns)), segments, Rows(hashes_of(block, CONTENT), parts_of(units), target))
 
     def _edge(self, i: int) -> int:
         """Where a range begins in hash space."""
@@ -143,7 +184,7 @@ class RangeReader:
         sequence = np.lexsort((content[rows], order))
         rows, order = rows[sequence], order[sequence]
         table = pa.table({name: self._column(slices, name, rows) for name in names})
-        return RangeRows(table, self._segments(slices, rows), order)
+        return RangeRows(table, self._segments(slices, rows), order, _hashes(slices, UNIT)[rows])
 
     def _light(self, low: int, high: int, heavy_orders: Hashes) -> list[_Slice]:
         """The slices of all files in the range, around the rows that stand elsewhere."""

@@ -20,7 +20,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +34,10 @@ from daskflow.data import arrays
 from daskflow.data.arrays import Level, Levels, Numbers
 from daskflow.data.distribution import Counts, Distribution
 from daskflow.data.schema import ColumnKind, kind_of
+from daskflow.data.tallies import Rows, Tally
 
-Needs = Mapping[str, frozenset[str]]
-"""What is asked of each column: ``moments``, ``quantiles``, ``levels``."""
+Needs = Mapping[str, frozenset[str | Tally]]
+"""What is asked of each column: ``moments``, ``quantiles``, ``levels``, and tallies of a step's own."""
 
 MOST_LEVELS = 1_000_000
 """Distinct levels up to which they are counted; beyond that a column is known to have too many."""
@@ -63,6 +65,8 @@ class ColumnStatistics:
         None when they were not asked for, or are too many.
     has_too_many_levels : bool
         Whether there are more than a million.
+    tallies : mapping of Tally to its state
+        What steps counted for themselves.
     """
 
     n_rows: int = 0
@@ -76,14 +80,16 @@ class ColumnStatistics:
     distribution: Distribution | None = None
     levels: Mapping[Level, int] | None = None
     has_too_many_levels: bool = False
+    tallies: Mapping[Tally, Any] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, needs: Iterable[str]) -> ColumnStatistics:
+    def nothing(cls, needs: Iterable[str | Tally]) -> ColumnStatistics:
         """Return the statistics of no rows."""
         asked = frozenset(needs)
         return cls(
             distribution=Distribution.of(np.empty(0)) if "quantiles" in asked else None,
             levels={} if "levels" in asked else None,
+            tallies={tally: tally.nothing() for tally in asked if not isinstance(tally, str)},
         )
 
     @property
@@ -146,6 +152,11 @@ class ColumnStatistics:
             distribution=distribution,
             levels=levels,
             has_too_many_levels=too_many,
+            tallies={
+                tally: tally.merge(state, other.tallies[tally])
+                for tally, state in self.tallies.items()
+                if tally in other.tallies
+            },
         )
 
     def filled(self, value: Level) -> ColumnStatistics:
@@ -233,7 +244,7 @@ class Statistics:
     parts: Mapping[int, Mapping[str, ColumnStatistics]]
 
     @classmethod
-    def of(cls, table: pa.Table, segments: NDArray[np.uint8], needs: Needs) -> Statistics:
+    def of(cls, table: pa.Table, segments: NDArray[np.uint8], needs: Needs, rows: Rows | None = None) -> Statistics:
         """Count the rows of a table.
 
         Parameters
@@ -244,7 +255,9 @@ class Statistics:
             Each row's segment.
         needs : mapping of str to set of str
             What to count; moments and quantiles of numbers, booleans and dates (moments only), levels of strings,
-            booleans and numbers.
+            booleans and numbers; tallies of any column.
+        rows : Rows, optional
+            What tallies look at beside their column; needed when there are tallies.
 
         Raises
         ------
@@ -260,7 +273,7 @@ class Statistics:
         for name, asked in needs.items():
             if name not in table.column_names:
                 raise DataError(f"There is no column '{name}'{nearest(name, table.column_names)}")
-            states = _column(table.column(name), name, asked, order, edges)
+            states = _column(table.column(name), name, asked, order, edges, rows)
             for segment, state in zip(present, states, strict=True):
                 parts[int(segment)][name] = state
         return cls(dict(needs), parts)
@@ -283,10 +296,34 @@ class Statistics:
 
 
 def _column(
-    column: pa.ChunkedArray, name: str, asked: frozenset[str], order: NDArray[np.int64], edges: list[int]
+    column: pa.ChunkedArray,
+    name: str,
+    needed: frozenset[str | Tally],
+    order: NDArray[np.int64],
+    edges: list[int],
+    rows: Rows | None,
 ) -> list[ColumnStatistics]:
     """One column's statistics in each segment; rows of segment k stand at order[edges[k]:edges[k + 1]]."""
     array = arrays.whole(column)
+    asked = frozenset(need for need in needed if isinstance(need, str))
+    tallies = [need for need in needed if not isinstance(need, str)]
+    states = _built_in(array, name, asked, order, edges)
+    if not tallies:
+        return states
+    if rows is None:
+        raise ValueError(f"Column '{name}' has tallies, which need the rows.")
+    tallied = []
+    for state, (start, stop) in zip(states, itertools.pairwise(edges), strict=True):
+        mine = order[start:stop]
+        part, beside = array.take(pa.array(mine)), rows.take(mine)
+        tallied.append(replace(state, tallies={tally: tally.of(part, beside) for tally in tallies}))
+    return tallied
+
+
+def _built_in(
+    array: pa.Array, name: str, asked: frozenset[str], order: NDArray[np.int64], edges: list[int]
+) -> list[ColumnStatistics]:
+    """The built-in statistics of one column in each segment."""
     kind = kind_of(array.type, name)
     impossible = asked - POSSIBLE[kind]
     if impossible:

@@ -149,13 +149,20 @@ class FittedPreprocessor:
         """A hash of everything that decides the matrix."""
         return digest(self.dump(), 16)
 
-    def matrix(self, table: pa.Table) -> Any:
+    @property
+    def is_out_of_fold(self) -> bool:
+        """Whether training rows become other numbers than new rows of the same values."""
+        return False
+
+    def matrix(self, table: pa.Table, parts: NDArray[np.uint8] | None = None) -> Any:
         """Turn rows into numbers, in float64 up to the last step, which rounds to float32.
 
         Parameters
         ----------
         table : pyarrow.Table
             Columns by name, in any order; others are not looked at.
+        parts : ndarray of uint8, shape (n_rows,), optional
+            Inner part of each row when they are training rows; see `daskflow.data.tallies`.
 
         Returns
         -------
