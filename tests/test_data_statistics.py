@@ -6,6 +6,7 @@ import datetime
 import decimal
 import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.core.errors import DataError
-from daskflow.data import distribution
-from daskflow.data.distribution import Distribution
+from daskflow.data.distribution import COARSE, FINE, Distribution, Resolution
+from daskflow.data.moments import look
 from daskflow.data.statistics import ColumnStatistics, Statistics
 
 MOMENTS, QUANTILES, LEVELS = frozenset({"moments"}), frozenset({"quantiles"}), frozenset({"levels"})
@@ -207,17 +208,45 @@ def test_quantiles_of_many_values_are_within_the_bound_for_uneven_and_empty_part
         assert abs(found.quantile(place / 119_999) - exact) <= BOUND * abs(exact) * (1 + 1e-9)
 
 
-def test_exactness_depends_on_the_union_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "MOST_VALUES", 100)
+@pytest.mark.parametrize("bits", [10, 12])
+def test_exactness_depends_on_the_union_alone(bits: int) -> None:
+    resolution = Resolution(100, bits)
     values = np.random.default_rng(2).normal(size=150)
-    at_once = Distribution.of(values)
-    for cut in (1, 60, 120):
+    at_once = Distribution.of(values, resolution)
+    for cut in (0, 1, 60, 120):
         for left, right in ((values[:cut], values[cut:]), (values[cut:], values[:cut])):
-            merged = Distribution.of(left).merge(Distribution.of(right))
+            merged = Distribution.of(left, resolution).merge(Distribution.of(right, resolution))
             assert not merged.is_exact
             assert merged == at_once
     few = np.tile(values[:100], 3)
-    assert Distribution.of(few[:150]).merge(Distribution.of(few[150:])).is_exact
+    assert Distribution.of(few[:150], resolution).merge(Distribution.of(few[150:], resolution)).is_exact
+
+
+@pytest.mark.parametrize("resolution", [FINE, COARSE, Resolution(10, 6)])
+def test_quantiles_keep_the_bound_of_their_resolution(resolution: Resolution) -> None:
+    rng = np.random.default_rng(3)
+    values = np.concatenate([np.exp(3 * rng.normal(size=80_000)), -np.exp(rng.normal(size=20_001)), np.zeros(50)])
+    found = Distribution.of(values, resolution)
+    ordered = np.sort(values)
+    for place in (0, 10, 5_000, 20_001, 20_040, 50_000, 99_000, len(values) - 1):
+        exact = ordered[place]
+        assert abs(found.quantile(place / (len(values) - 1)) - exact) <= resolution.bound * abs(exact) * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), max_size=60), st.randoms())
+def test_sums_are_correctly_rounded_in_any_order(values: list[float], random: Any) -> None:
+    exact = [Fraction(value) for value in values]
+    shuffled = values.copy()
+    random.shuffle(shuffled)
+    cut = random.randint(0, len(values))
+    halves = [look(np.array(part, dtype=np.float64)) for part in (shuffled[:cut], shuffled[cut:])]
+    sums = halves[0].sums.merge(halves[1].sums)
+    assert sums == look(np.array(values, dtype=np.float64)).sums
+    if values:
+        mean = sum(exact) / len(exact)
+        assert sums.mean == float(mean)
+        squared = sum((value - mean) ** 2 for value in exact)
+        assert sums.m2 == (float(squared) if squared < Fraction(2) ** 1023 else sums.m2)
 
 
 def test_statistics_after_a_change_equal_those_of_the_changed_values() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.data.blocks import groups_of, presented_table
+from daskflow.data.distribution import resolution_for
 from daskflow.data.execution import run_all
 from daskflow.data.ranges import RangeReader
 from daskflow.data.statistics import Needs, Statistics
@@ -76,10 +77,12 @@ def _of_group(
 ) -> Statistics:
     """Add up one group, file by file; a large file in pieces."""
     total: Statistics | None = None
+    resolution = resolution_for(reader.blocks.n_rows)
     for place in files:
         rows = reader.read_file(place, columns)
         table = presented_table(rows.table, reader.blocks.schema)
-        found = Statistics.of(table if prepare is None else prepare(table), rows.segments, needs, rows.beside)
+        table = table if prepare is None else prepare(table)
+        found = Statistics.of(table, rows.segments, needs, rows.beside, resolution)
         total = found if total is None else total.merge(found)
     if total is None:
         raise ValueError("a group of files is never empty")

@@ -1,0 +1,257 @@
+"""Loops over the values of a column that numpy would need many passes for, compiled by numba.
+
+All of them release the interpreter's lock, so that threads run them side by side, and are kept compiled on disk. They
+take plain arrays; `daskflow.data.moments`, `distribution` and `hashing` say what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST = np.uint64(0xBF58476D1CE4E5B9)
+SECOND = np.uint64(0x94D049BB133111EB)
+
+SIGN = np.uint64(1 << 63)
+FRACTION_BITS = np.uint64((1 << 52) - 1)
+HIDDEN_BIT = np.uint64(1 << 52)
+LOW_HALF = np.uint64((1 << 27) - 1)
+LIMB = np.uint64(0xFFFFFFFF)
+
+SUM_LIMBS, SQUARE_LIMBS = 70, 138
+"""Digits of 32 bits that hold any sum of float64 (2**-1074 to 2**1024), and any sum of their squares."""
+
+CHUNK = 512
+"""Values between two carries: 512 products of 54 bits fit into 63."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function, keep it on disk, and let other threads run beside it."""
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@compiled
+def mix64(value: Any) -> Any:
+    """Scramble 64 bits by splitmix64's finaliser."""
+    value = value + GOLDEN
+    value = (value ^ (value >> np.uint64(30))) * FIRST
+    value = (value ^ (value >> np.uint64(27))) * SECOND
+    return value ^ (value >> np.uint64(31))
+
+
+@compiled
+def is_there(bits: Any, place: Any) -> Any:
+    """Read Arrow's validity bitmap; an empty one says that every value is there."""
+    return len(bits) == 0 or (bits[place >> 3] >> np.uint8(place & 7)) & np.uint8(1) != 0
+
+
+@compiled
+def add_integers(values: Any, bits: Any, offset: int, factor: Any, missing: Any, salt: Any, total: Any) -> Any:
+    """Add the hashes of integers (times a factor, modulo 2**64) to the rows' totals; return how many are missing."""
+    gaps = 0
+    for row in range(len(values)):
+        if is_there(bits, row + offset):
+            total[row] += mix64((np.uint64(values[row]) * factor) ^ salt)
+        else:
+            total[row] += missing
+            gaps += 1
+    return gaps
+
+
+@compiled
+def float_hash(number: Any, fraction: Any) -> Any:
+    """Return 64 bits of a float: those of the integer that it is equal to, else its own, set apart."""
+    if abs(number) < 2.0**63 and np.trunc(number) == number:
+        return np.uint64(np.int64(number))
+    return mix64(np.float64(number).view(np.uint64) ^ fraction)
+
+
+@compiled
+def add_floats(values: Any, bits: Any, offset: int, fraction: Any, missing: Any, salt: Any, total: Any) -> Any:
+    """Add the hashes of floats to the rows' totals; nan is missing."""
+    gaps = 0
+    for row in range(len(values)):
+        number = values[row]
+        if number == number and is_there(bits, row + offset):
+            total[row] += mix64(float_hash(number, fraction) ^ salt)
+        else:
+            total[row] += missing
+            gaps += 1
+    return gaps
+
+
+@compiled
+def add_codes(codes: Any, bits: Any, offset: int, hashes: Any, missing: Any, total: Any) -> Any:
+    """Add the hashes of dictionary values, salted already, to the rows' totals."""
+    gaps = 0
+    for row in range(len(codes)):
+        if is_there(bits, row + offset):
+            total[row] += hashes[codes[row]]
+        else:
+            total[row] += missing
+            gaps += 1
+    return gaps
+
+
+@compiled
+def hash_texts(starts: Any, data: Any, hashes: Any) -> None:
+    """Hash UTF-8 texts eight bytes at a time; text i is ``data[starts[i]:starts[i + 1]]``."""
+    for place in range(len(hashes)):
+        begin, end = starts[place], starts[place + 1]
+        state = mix64(np.uint64(end - begin))
+        while end - begin >= 8:
+            word = np.uint64(0)
+            for byte in range(8):
+                word |= np.uint64(data[begin + byte]) << np.uint64(8 * byte)
+            state = mix64(state ^ word)
+            begin += 8
+        word = np.uint64(0)
+        for byte in range(end - begin):
+            word |= np.uint64(data[begin + byte]) << np.uint64(8 * byte)
+        hashes[place] = mix64(state ^ word)
+
+
+@compiled
+def is_canonical(values: Any) -> Any:
+    """Whether no value is nan or a negative zero."""
+    for number in values:
+        if number != number or (number == 0.0 and np.float64(number).view(np.uint64) != np.uint64(0)):
+            return False
+    return True
+
+
+@compiled
+def fits_single(values: Any, bits: Any, offset: int) -> Any:
+    """Whether float32 holds every value that is there exactly."""
+    for row in range(len(values)):
+        number = values[row]
+        if number == number and np.float64(np.float32(number)) != number and is_there(bits, row + offset):
+            return False
+    return True
+
+
+@compiled
+def gather_numbers(values: Any, bits: Any, offset: int, rows: Any, gathered: Any) -> None:
+    """Write some rows' values as float64, nan where missing."""
+    for place in range(len(rows)):
+        row = rows[place]
+        gathered[place] = values[row] if is_there(bits, row + offset) else np.nan
+
+
+@compiled
+def add_digits(limbs: Any, position: Any, amount: Any, is_negative: Any) -> None:
+    """Add amount * 2**position to a sum kept in digits of 32 bits."""
+    limb = position >> 5
+    shift = np.uint64(position & 31)
+    low = (amount & LIMB) << shift
+    high = ((amount >> np.uint64(32)) << shift) + (low >> np.uint64(32))
+    if is_negative:
+        limbs[limb] -= np.int64(low & LIMB)
+        limbs[limb + 1] -= np.int64(high & LIMB)
+        limbs[limb + 2] -= np.int64(high >> np.uint64(32))
+    else:
+        limbs[limb] += np.int64(low & LIMB)
+        limbs[limb + 1] += np.int64(high & LIMB)
+        limbs[limb + 2] += np.int64(high >> np.uint64(32))
+
+
+@compiled
+def add_up(values: Any, sums: Any, squares: Any, counts: Any, ends: Any) -> None:
+    """Add finite values and their squares without rounding; count nan and infinities; find the extremes.
+
+    Values are first added up by exponent in 64 bits, and every 512 values carried into wide sums.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        The numbers.
+    sums, squares : ndarray of int64, of 70 and 138 places
+        Digits of 32 bits, in units of 2**-1074 and 2**-2148.
+    counts : ndarray of int64, shape (2,)
+        Of nan, and of infinities.
+    ends : ndarray of float64, shape (2,)
+        Smallest and largest.
+    """
+    by_exponent = np.zeros((4, 2048), dtype=np.int64)
+    low, high = ends[0], ends[1]
+    for start in range(0, len(values), CHUNK):
+        first: Any = 2047
+        last: Any = 0
+        for place in range(start, min(start + CHUNK, len(values))):
+            number = values[place]
+            bits = np.float64(number).view(np.uint64)
+            exponent: Any = np.int64((bits >> np.uint64(52)) & np.uint64(0x7FF))
+            if exponent == 0x7FF:
+                counts[0 if number != number else 1] += 1
+                continue
+            low, high = min(low, number), max(high, number)
+            fraction = bits & FRACTION_BITS
+            if exponent == 0:
+                exponent = 1
+            else:
+                fraction |= HIDDEN_BIT
+            first, last = min(first, exponent), max(last, exponent)
+            front, back = np.int64(fraction >> np.uint64(27)), np.int64(fraction & LOW_HALF)
+            by_exponent[0, exponent] += -np.int64(fraction) if bits & SIGN else np.int64(fraction)
+            by_exponent[1, exponent] += front * front
+            by_exponent[2, exponent] += front * back
+            by_exponent[3, exponent] += back * back
+        for exponent in range(first, last + 1):
+            total = by_exponent[0, exponent]
+            position = exponent - 1
+            if total != 0:
+                add_digits(sums, position, np.uint64(abs(total)), total < 0)
+            add_digits(squares, 2 * position + 54, np.uint64(by_exponent[1, exponent]), False)
+            add_digits(squares, 2 * position + 28, np.uint64(by_exponent[2, exponent]), False)
+            add_digits(squares, 2 * position, np.uint64(by_exponent[3, exponent]), False)
+            by_exponent[:, exponent] = 0
+    ends[0], ends[1] = low, high
+
+
+@compiled
+def count_keys(values: Any, dropped: Any, most: Any, keys: Any, counts: Any) -> Any:
+    """Count finite values by their leading bits in an open-addressing table; stop above `most` distinct ones.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        The numbers.
+    dropped : int64
+        Bits that are left off at the end of a value: 0 counts the values themselves.
+    most : int
+        Distinct keys up to which it counts.
+    keys : ndarray of int64
+        The table, of a power of two places, more than `most`; keys sort like the numbers.
+    counts : ndarray of int64
+        Zero, as many.
+
+    Returns
+    -------
+    n_keys : int
+        Distinct keys; -1 when there are more than `most`.
+    """
+    mask = np.uint64(len(keys) - 1)
+    n_keys = 0
+    for number in values:
+        if not np.isfinite(number):
+            continue
+        bits = np.float64(number + 0.0).view(np.int64)
+        if bits < 0:
+            bits = bits ^ np.int64(0x7FFFFFFFFFFFFFFF)
+        key = bits >> dropped
+        place = np.int64(mix64(np.uint64(key)) & mask)
+        while counts[place] != 0 and keys[place] != key:
+            place = np.int64(np.uint64(place + 1) & mask)
+        if counts[place] == 0:
+            if n_keys == most:
+                return -1
+            keys[place] = key
+            n_keys += 1
+        counts[place] += 1
+    return n_keys
