@@ -181,10 +181,10 @@ def test_a_block_that_is_lost_while_in_use_is_named(
 def test_a_full_or_forbidden_store_is_named(
     code: int, said: str, tmp_path: Path, executor: InlineExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: int) -> None:
+    def fail(*_: Any) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(StorageError, match=f"{said}.*{tmp_path.name}.*cache.folder"):
         scan(table_of([people()], target="late"), tmp_path, executor)
     assert list(tmp_path.iterdir()) == []

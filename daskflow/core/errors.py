@@ -10,6 +10,7 @@
     ├── ClusterError           3; no cluster, or one that was lost
     ├── SearchError            1; no candidate could be fitted, or the space is empty
     ├── StorageError           1; no space, no permission, a folder that workers do not see
+    │   └── LostBlockError     1; a block that is gone or damaged; a run makes it anew by itself, once
     ├── JournalError           1; a journal that is damaged, in use, or belongs to something else
     └── BundleError            1; a model folder that is incomplete, changed, or not trusted
 """
@@ -77,6 +78,10 @@ class SearchError(DaskflowError, RuntimeError):
 
 class StorageError(DaskflowError, OSError):
     """A folder without space or permission, or one that the workers do not see."""
+
+
+class LostBlockError(StorageError):
+    """A block that was there and is gone, or is not as it was written."""
 
 
 class JournalError(DaskflowError, RuntimeError):

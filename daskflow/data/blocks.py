@@ -8,20 +8,23 @@ name says what it holds, so a block in use is never replaced by other rows.
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
-from daskflow.core.errors import StorageError
+from daskflow.core.errors import LostBlockError, StorageError
 from daskflow.data.hashing import Hashes
 from daskflow.data.profiles import ColumnProfile
 from daskflow.data.schema import Column, Roles, Schema
@@ -165,7 +168,7 @@ def _integer_type(low: int, high: int) -> pa.DataType:
     return pa.uint64()
 
 
-@contextlib.contextmanager
+@contextmanager
 def storing_in(folder: Path, *, option: str = "cache.folder") -> Iterator[None]:
     """Turn a full disk or a missing permission into a StorageError that names the folder."""
     try:
@@ -177,23 +180,55 @@ def storing_in(folder: Path, *, option: str = "cache.folder") -> Iterator[None]:
         raise StorageError(f"{what} in {folder}. Make room there, or choose another folder with {option}.") from error
 
 
-def write_block(table: pa.Table, path: Path) -> int:
-    """Write a block file so that others see it whole or not at all; return its size in bytes."""
+def write_block(table: pa.Table, path: Path) -> tuple[int, str]:
+    """Write a block file so that others see it whole or not at all; return its size in bytes and its checksum.
+
+    It is not forced to the disk: what a power cut takes is found by size or checksum, and made anew.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     batch = table.combine_chunks().to_batches()
     with storing_in(path.parent):
         try:
             with open(temporary, "wb") as file:
-                with pa.ipc.new_file(file, table.schema) as writer:
+                with suppress(OSError):  # held while it grows: who sweeps knows that it is not left behind
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                summed = _Summed(file)
+                with pa.ipc.new_file(summed, table.schema) as writer:
                     for piece in batch or [pa.RecordBatch.from_pylist([], schema=table.schema)]:
                         writer.write_batch(piece)
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell() if not file.closed else os.path.getsize(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    return size
+    return summed.n_bytes, str(summed.state.hexdigest())
+
+
+class _Summed:
+    """A file being written, with the checksum of what was written to it."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Start with nothing."""
+        self.file = file
+        self.n_bytes = 0
+        self.state = xxhash.xxh3_64()
+
+    def write(self, data: Any) -> int:
+        """Write, and add to the sum."""
+        self.state.update(data)
+        self.n_bytes += len(data)
+        return self.file.write(data)
+
+    def tell(self) -> int:
+        """Bytes so far."""
+        return self.n_bytes
+
+    def flush(self) -> None:
+        """Hand on."""
+        self.file.flush()
+
+    def close(self) -> None:
+        """Leave the file open for whoever opened it."""
 
 
 def open_block(file: BlockFile) -> pa.Table:
@@ -201,30 +236,39 @@ def open_block(file: BlockFile) -> pa.Table:
 
     Raises
     ------
-    StorageError
+    LostBlockError
         When the file is gone, or not as it was written.
     """
-    return _open(file.path, file.n_bytes, file.n_rows)
+    try:
+        seen = os.stat(file.path)
+    except FileNotFoundError as error:
+        raise LostBlockError(
+            f"Block {file.path} is gone: it was evicted or deleted, or this worker does not see the folder. {AGAIN}"
+        ) from error
+    if seen.st_size != file.n_bytes:
+        raise LostBlockError(f"Block {file.path} has {seen.st_size} bytes; {file.n_bytes} were written. {AGAIN}")
+    return _open(file.path, file.n_rows, seen.st_ino, seen.st_mtime_ns)
+
+
+AGAIN = "Run the same command again: the block is made anew from its source."
 
 
 @lru_cache(maxsize=1024)
-def _open(path: str, n_bytes: int, n_rows: int) -> pa.Table:
-    """Keep the maps of recently used blocks; their names say what they hold, so they never go stale."""
-    again = "Run the same command again: the block is made anew from its source."
+def _open(path: str, n_rows: int, inode: int, modified_ns: int) -> pa.Table:
+    """Keep the maps of recently used blocks; one that was made anew is another file of the same name."""
     try:
-        if os.path.getsize(path) != n_bytes:
-            raise StorageError(f"Block {path} has {os.path.getsize(path)} bytes; {n_bytes} were written. {again}")
         with pa.memory_map(path) as source:
             table = pa.ipc.open_file(source).read_all()
-    except FileNotFoundError as error:
-        raise StorageError(
-            f"Block {path} is gone: it was evicted or deleted, or this worker does not see the folder. {again}"
-        ) from error
-    except (pa.ArrowInvalid, pa.ArrowException) as error:
-        raise StorageError(f"Block {path} is damaged ({error}). {again}") from error
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        raise LostBlockError(f"Block {path} is damaged ({error}). {AGAIN}") from error
     if table.num_rows != n_rows:
-        raise StorageError(f"Block {path} has {table.num_rows} rows; {n_rows} were written. {again}")
+        raise LostBlockError(f"Block {path} has {table.num_rows} rows; {n_rows} were written. {AGAIN}")
     return table
+
+
+def forget_blocks() -> None:
+    """Close the maps of this process, so that the room of removed blocks is free again."""
+    _open.cache_clear()
 
 
 def hashes_of(table: pa.Table, name: str) -> Hashes:

@@ -34,12 +34,13 @@ from daskflow.data.hashing import order_of, row_hashes
 from daskflow.data.heavy import heavy_contents
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
 from daskflow.data.schema import ColumnKind, Roles, Schema
+from daskflow.data.store import BlockStore, damaged
 from daskflow.data.table import Decoded, Fingerprint, Partition, Reject, Table
 from daskflow.data.targets import target_of
 
 __all__ = ["Blocks", "scan", "target_of"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when blocks of an older daskflow can no longer be used."""
 
 ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path")
@@ -74,19 +75,21 @@ class _Recipe:
         return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
 
 
-def scan(table: Table, store: Path, executor: Executor, listener: Listener = nobody) -> Blocks:
+def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: Listener = nobody) -> Blocks:
     """Decode a table's partitions into block files; what is there already is not read again.
 
     A block is there when its partition's name, size and modification time, the schema, the derived columns, the
     columns of group or key, and the source's settings are what they were. Where only the time differs, the partition
-    is read and its content hash decides. A partition that has no modification time is read on every scan.
+    is read and its content hash decides. A partition that has no modification time is read on every scan. Blocks that
+    are there are verified by their checksums; a damaged one is made anew.
 
     Parameters
     ----------
     table : Table
         Lazy; this reads it.
-    store : Path
-        Folder of block files, made when it is not there; every worker sees it under this path.
+    store : Path or BlockStore
+        Folder of block files, made when it is not there; every worker sees it under this path. A `BlockStore` keeps
+        the blocks from being evicted while it is open.
     executor : Executor
         Runs one unit per partition.
     listener : callable
@@ -105,21 +108,27 @@ def scan(table: Table, store: Path, executor: Executor, listener: Listener = nob
         When the store cannot be written.
     """
     table.roles.check(table.schema)
-    store = Path(store).absolute()
-    with storing_in(store):
-        store.mkdir(parents=True, exist_ok=True)
-    recipe = _Recipe.of(table, store)
+    store = store if isinstance(store, BlockStore) else BlockStore(store)
+    recipe = _Recipe.of(table, store.folder)
     pieces = Counter(_file_of(partition) for partition in table.partitions)
     copies: Counter[Fingerprint] = Counter()
-    records: list[dict[str, Any] | None] = []
-    units: dict[str, tuple[int, Unit]] = {}
-    for place, partition in enumerate(table.partitions):
+    keys: list[str] = []
+    for partition in table.partitions:
         seen = partition.fingerprint
-        key = recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)])
+        keys.append(recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)]))
         copies[seen] += 1
-        record = _record_there(store, key, seen)
-        records.append(record)
-        if record is None:
+    store.hold(keys)
+    there = [
+        _record_there(store.folder, key, part.fingerprint) for key, part in zip(keys, table.partitions, strict=True)
+    ]
+    known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
+    bad = damaged(store.folder, known, executor)
+    if bad:
+        tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
+    records = [None if record is None or record["block"] in bad else record for record in there]
+    units: dict[str, tuple[int, Unit]] = {}
+    for place, (partition, key) in enumerate(zip(table.partitions, keys, strict=True)):
+        if records[place] is None:
             unit = Unit(f"scan-{place}-{key[:8]}", _scan_partition, (recipe, partition, key, partition.graph))
             units[unit.key] = (place, unit)
 
@@ -129,6 +138,7 @@ def scan(table: Table, store: Path, executor: Executor, listener: Listener = nob
 
     def hear(outcome: Outcome) -> None:
         nonlocal done, rows
+        store.wrote(outcome.value["n_bytes"])
         done, rows = done + 1, rows + outcome.value["n_rows"]
         tell(listener, "progress", stage="scan", done=done, total=total, rows=rows)
 
@@ -214,9 +224,10 @@ def _write(recipe: _Recipe, decoded: Decoded, rows: pa.Table, content: Any, file
     tallies = {column.name: tally(columns[column.name], column.kind).dump() for column in recipe.stored.columns}
     hidden = {CONTENT: pa.array(content), UNIT: pa.array(unit), ORDER: pa.array(order)}
     block = pa.table({**columns, **hidden}).take(pa.array(np.argsort(order, kind="stable")))
-    n_bytes = write_block(block, Path(recipe.store) / file_name)
+    n_bytes, checksum = write_block(block, Path(recipe.store) / file_name)
     rejects = [asdict(reject) for reject in decoded.rejects]
-    return {"block": file_name, "n_bytes": n_bytes, "n_rows": len(content), "rejects": rejects, "tallies": tallies}
+    written = {"block": file_name, "n_bytes": n_bytes, "checksum": checksum, "n_rows": len(content)}
+    return {**written, "rejects": rejects, "tallies": tallies}
 
 
 def conform(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
