@@ -9,6 +9,7 @@ from daskflow.core.settings import Settings
 
 if TYPE_CHECKING:
     from daskflow.data.schema import Column
+    from daskflow.data.tallies import Tally
     from daskflow.preprocess.steps import Fitted, Form, State
 
 
@@ -23,12 +24,15 @@ class Step(Settings):
         What a column may be when the step meets it.
     fitted : type
         Class of what `fit` returns, which reads its own ``dump``.
+    needs_target : bool
+        Whether it learns from the target, so that it cannot be fitted without one.
     """
 
     kind: str
 
     takes: ClassVar[frozenset[Form]] = frozenset()
     fitted: ClassVar[type[Fitted]]
+    needs_target: ClassVar[bool] = False
 
     def gives(self, form: Form) -> Form:
         """Return what a column of this form is after the step; the same unless a step says otherwise."""
@@ -38,8 +42,8 @@ class Step(Settings):
         """Return a sentence when the options do not fit the column, of this form when the step meets it, else None."""
         return None
 
-    def statistics(self, column: Column) -> frozenset[str]:
-        """Return what the step needs of the column: a set of ``moments``, ``quantiles``, ``levels``."""
+    def statistics(self, column: Column) -> frozenset[str | Tally]:
+        """Return what must be counted of the column: ``moments``, ``quantiles``, ``levels``, and tallies of its own."""
         return frozenset()
 
     def fit(self, state: State) -> tuple[Fitted, State]:

@@ -19,9 +19,9 @@ from daskflow.core.settings import nearest
 from daskflow.data import arrays
 from daskflow.data.schema import Column, ColumnKind, kind_of
 from daskflow.preprocess import REGISTRY
-from daskflow.preprocess.steps import Fitted, Flow, OneHot
+from daskflow.preprocess.steps import Fitted, Flow, OneHot, Output, SparseColumns
 
-Outputs = list[tuple[int, Any]]
+Outputs = list[tuple[int, Output]]
 """Finished columns with their first place in the matrix."""
 
 CACHED_VALUES = 65_536
@@ -49,9 +49,9 @@ class FittedColumn:
     outputs: tuple[str, ...]
     keeps_values: bool
 
-    def apply(self, array: pa.Array) -> tuple[Any, ...]:
-        """Return the finished columns: arrays of float64, and one-hot codes."""
-        flow = Flow(array)
+    def apply(self, array: pa.Array, parts: NDArray[np.uint8] | None = None) -> tuple[Output, ...]:
+        """Return the finished columns; of training rows, with their inner parts, out of fold."""
+        flow = Flow(array, parts=parts)
         for step in self.steps:
             flow = step.apply(flow)
         return (*flow.outputs, flow.numbers()) if self.keeps_values else flow.outputs
@@ -149,10 +149,10 @@ class FittedPreprocessor:
         """A hash of everything that decides the matrix."""
         return digest(self.dump(), 16)
 
-    @property
+    @cached_property
     def is_out_of_fold(self) -> bool:
         """Whether training rows become other numbers than new rows of the same values."""
-        return False
+        return any(step.is_out_of_fold for column in self.columns for step in column.steps)
 
     def matrix(self, table: pa.Table, parts: NDArray[np.uint8] | None = None) -> Any:
         """Turn rows into numbers, in float64 up to the last step, which rounds to float32.
@@ -178,13 +178,12 @@ class FittedPreprocessor:
         place = 0
         for column, array in zip(self.columns, self._read(table), strict=True):
             at = place
-            for output in column.apply(array):
-                outputs.append((at, output))
-                at += output.width if isinstance(output, OneHot) else 1
+            for output in column.apply(array, parts):
+                outputs.append((at, self._single(output, at)))
+                at += 1 if isinstance(output, np.ndarray) else output.width
             place += len(column.outputs)
-        singles = [(at, output if isinstance(output, OneHot) else self._single(output, at)) for at, output in outputs]
         build = _sparse if self.is_sparse else _dense
-        return build(singles, table.num_rows, len(self.feature_names))
+        return build(outputs, table.num_rows, len(self.feature_names))
 
     def unseen(self, table: pa.Table) -> dict[str, int]:
         """Count, for each column with levels, the rows whose level did not occur in training."""
@@ -228,8 +227,18 @@ class FittedPreprocessor:
             raise DataError("\n".join(problems))
         return found
 
-    def _single(self, values: NDArray[np.float64], at: int) -> NDArray[np.float32]:
-        """One column as float32."""
+    def _single(self, output: Output, at: int) -> Any:
+        """Finished columns as float32."""
+        if isinstance(output, OneHot):
+            return output
+        if isinstance(output, SparseColumns):
+            found = output.matrix
+            rounded = self._rounded(np.asarray(found.data), at)
+            return SparseColumns(sparse.csr_matrix((rounded, found.indices, found.indptr), shape=found.shape))
+        return self._rounded(output, at)
+
+    def _rounded(self, values: NDArray[np.float64], at: int) -> NDArray[np.float32]:
+        """Numbers as float32."""
         with np.errstate(over="ignore"):
             rounded = values.astype(np.float32)
         if np.isinf(rounded).any():
@@ -266,17 +275,36 @@ def _dense(outputs: Outputs, n_rows: int, width: int) -> NDArray[np.float32]:
                 codes = output.codes[start : start + step]
                 rows = np.flatnonzero(codes >= 0)
                 piece[rows, at + codes[rows]] = 1.0
+            elif isinstance(output, SparseColumns):
+                piece[:, at : at + output.width] = output.matrix[start : start + step].toarray()
             else:
                 piece[:, at] = output[start : start + step]
     return matrix
 
 
 def _sparse(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
+    """Lay the columns side by side; those that are sparse already as they are."""
+    pieces: list[sparse.csr_matrix] = []
+    begin, plain = 0, Outputs()
+    for at, output in outputs:
+        if isinstance(output, SparseColumns):
+            pieces += [_entries(plain, n_rows, at - begin), output.matrix]
+            begin, plain = at + output.width, Outputs()
+        else:
+            plain.append((at - begin, output))
+    if not pieces:
+        return _entries(plain, n_rows, width)
+    return sparse.csr_matrix(sparse.hstack([*pieces, _entries(plain, n_rows, width - begin)], format="csr"))
+
+
+def _entries(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
     """Lay the entries of each row side by side: one for each number, at most one for each one-hot column."""
     places = np.empty((n_rows, len(outputs)), dtype=np.int32)
     values = np.ones((n_rows, len(outputs)), dtype=np.float32)
     is_there = np.ones((n_rows, len(outputs)), dtype=np.bool_)
     for number, (at, output) in enumerate(outputs):
+        if isinstance(output, SparseColumns):
+            raise TypeError("sparse columns have no place among entries")
         if isinstance(output, OneHot):
             places[:, number] = at + output.codes
             is_there[:, number] = output.codes >= 0

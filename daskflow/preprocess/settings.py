@@ -11,6 +11,7 @@ from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.settings import Settings, nearest
 from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.statistics import MOST_LEVELS, POSSIBLE, ColumnStatistics, Needs
+from daskflow.data.tallies import Tally
 from daskflow.preprocess import REGISTRY, Step
 from daskflow.preprocess.fitted import FittedColumn, FittedPreprocessor, infinite_sentence, unique_names
 from daskflow.preprocess.steps import FORMS, Form, State
@@ -120,13 +121,14 @@ class Preprocessing(Settings):
             As `check`.
         """
         self.check(features)
-        needs: dict[str, frozenset[str]] = {}
+        needs: dict[str, frozenset[str | Tally]] = {}
         for column in features.columns:
             # what tells a constant column, and then what the steps ask; after 'ordinal' they ask of the codes, whose
             # statistics follow from the levels
-            basic = frozenset({"levels" if column.kind is ColumnKind.CATEGORICAL else "moments"})
-            asked = basic.union(*(step.statistics(column) for step in self.steps_of(column)))
-            needs[column.name] = asked & POSSIBLE[column.kind]
+            asked: set[str | Tally] = {"levels" if column.kind is ColumnKind.CATEGORICAL else "moments"}
+            asked = asked.union(*(step.statistics(column) for step in self.steps_of(column)))
+            possible = POSSIBLE[column.kind]
+            needs[column.name] = frozenset(need for need in asked if not isinstance(need, str) or need in possible)
         return needs
 
     def describe(self, features: Schema) -> dict[str, str]:

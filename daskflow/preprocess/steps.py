@@ -65,6 +65,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy import sparse
 
 from daskflow.data import arrays
 from daskflow.data.arrays import Levels, Numbers
@@ -142,6 +143,28 @@ class OneHot:
     width: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseColumns:
+    """Columns of which most values are zero.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_matrix of float64, shape (n_rows, width)
+        The values.
+    """
+
+    matrix: sparse.csr_matrix
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.matrix.shape[1])
+
+
+Output = Numbers | OneHot | SparseColumns
+"""Finished columns of the matrix: one of float64, or several with their ``width``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """A column of one table in the middle of applying its chain.
@@ -150,12 +173,15 @@ class Flow:
     ----------
     values : pyarrow.Array, ndarray of float64, Levels or None
         What the next step sees: an Arrow array before the first; None when all columns are finished.
-    outputs : tuple of ndarray of float64 or OneHot
+    outputs : tuple of ndarray of float64, OneHot or SparseColumns
         Matrix columns that are finished, in the order of `State.outputs`.
+    parts : ndarray of uint8, shape (n_rows,), or None
+        Inner part of each row where they are training rows, else None; see `Fitted.is_out_of_fold`.
     """
 
     values: pa.Array | Numbers | Levels | None
-    outputs: tuple[Numbers | OneHot, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    parts: NDArray[np.uint8] | None = None
 
     def numbers(self) -> Numbers:
         """Return the values as float64; missing is nan."""
@@ -169,9 +195,9 @@ class Flow:
             return arrays.levels_of_numbers(self.values)
         return arrays.levels(self.values)
 
-    def finished(self, *outputs: Numbers | OneHot) -> Flow:
+    def finished(self, *outputs: Output) -> Flow:
         """Return the flow with these columns finished and nothing left for a next step."""
-        return Flow(None, (*self.outputs, *outputs))
+        return Flow(None, (*self.outputs, *outputs), self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +218,11 @@ class Fitted(ABC):
     def n_indicators(self) -> int:
         """How many of the columns it finishes are mostly zero."""
         return 0
+
+    @property
+    def is_out_of_fold(self) -> bool:
+        """Whether rows of an inner part (`Flow.parts`) become what the other parts say of them."""
+        return False
 
     def dump(self) -> dict[str, Any]:
         """Return the step as plain JSON values."""
