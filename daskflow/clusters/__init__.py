@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from daskflow.core.protocols import Connection
 from daskflow.core.registry import Registry
@@ -13,6 +13,9 @@ from daskflow.core.settings import Settings
 
 class Cluster(Settings):
     """Where the work runs."""
+
+    is_one_machine: ClassVar[bool] = False
+    """Whether all workers are on this machine, and see what is in its memory."""
 
     kind: str
 

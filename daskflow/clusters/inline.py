@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from daskflow.clusters import Cluster
 from daskflow.clusters.loopback import in_process
@@ -21,6 +21,8 @@ class Inline(Cluster):
     ...     connection.description, connection.client
     ('inline: one unit after the other, in this thread', None)
     """
+
+    is_one_machine: ClassVar[bool] = True
 
     kind: Literal["inline"] = "inline"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dask.system import CPU_COUNT
 from dask.utils import format_bytes, parse_bytes
@@ -32,6 +32,8 @@ class Local(Cluster):
         Limit per worker such as ``"4 GiB"``: at 60 % a worker writes to disk, at 95 % it is ended. ``"auto"`` is an
         equal share of this machine's (or container's) memory, at most; ``"none"`` (in Python also None) is no limit.
     """
+
+    is_one_machine: ClassVar[bool] = True
 
     kind: Literal["local"] = "local"
     workers: int = Field(default=CPU_COUNT, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dask.system import CPU_COUNT
 from pydantic import Field
@@ -27,6 +27,8 @@ class Threads(Cluster):
     cores : int
         Threads per worker; there are ``workers`` times ``cores`` threads, as many units at once as with ``local``.
     """
+
+    is_one_machine: ClassVar[bool] = True
 
     kind: Literal["threads"] = "threads"
     workers: int = Field(default=CPU_COUNT, ge=1)

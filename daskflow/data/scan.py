@@ -30,6 +30,7 @@ from daskflow.data.blocks import (
 )
 from daskflow.data.derive import canonical_floats, derive
 from daskflow.data.execution import run_all
+from daskflow.data.forecasts import block_bytes
 from daskflow.data.hashing import order_of, row_hashes
 from daskflow.data.heavy import heavy_contents
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
@@ -131,6 +132,9 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
         if records[place] is None:
             unit = Unit(f"scan-{place}-{key[:8]}", _scan_partition, (recipe, partition, key, partition.graph))
             units[unit.key] = (place, unit)
+
+    if units:
+        store.make_room(block_bytes(table, [table.partitions[place] for place, _ in units.values()]))
 
     total = len(records)
     tell(listener, "stage", stage="scan", state="started", total=total)

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +79,17 @@ class BlockStore:
     ----------
     folder : Path
         Made when it is not there; every worker sees it under this path.
+
+    Attributes
+    ----------
+    check : callable
+        Called with the bytes that are about to be added, once what may go is gone; raises StorageError when there is
+        no room for them.
     """
 
     def __init__(self, folder: Path) -> None:
         """Make the folder; StorageError when that cannot be done."""
+        self.check: Callable[[int], None] = lambda n_bytes: None
         self.folder = Path(folder).absolute()
         with storing_in(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +102,7 @@ class BlockStore:
 
     def make_room(self, n_bytes: int) -> None:
         """Remove what is not in use so that so many bytes can be added within the limit, as far as that goes."""
+        self.check(n_bytes)
 
     def close(self) -> None:
         """Give up what is held."""
@@ -152,6 +160,7 @@ class SharedStore(BlockStore):
         """Evict the least recently used blocks until so many bytes can be added within the limit."""
         with storing_in(self.folder), locked(self.folder):
             _evict(self.folder, self.limit, n_bytes, names_in_use(self._leases))
+        super().make_room(n_bytes)
 
     def close(self) -> None:
         """Give the lease up, and bring the store within its limit."""

@@ -7,7 +7,7 @@ import io
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,16 @@ import daskflow
 import daskflow.metrics
 from daskflow import bundle
 from daskflow.clusters.address import check_folder
-from daskflow.core.errors import ChangedDataError, DaskflowError, DataError, JournalError, SettingsError
+from daskflow.core.errors import (
+    ChangedDataError,
+    DaskflowError,
+    DataError,
+    JournalError,
+    LostBlockError,
+    SettingsError,
+)
 from daskflow.core.events import Listener, tell
-from daskflow.core.folder import RunFolder, cache_folder, write_json
+from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.journal import Journal, plain, write_atomically
 from daskflow.core.protocols import Connection, Score
 from daskflow.core.results import SearchResult
@@ -28,12 +35,13 @@ from daskflow.core.seeds import digest
 from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
-from daskflow.data.blocks import Blocks, storing_in
+from daskflow.data.blocks import AGAIN, Blocks
 from daskflow.data.execution import peak_memory_bytes
 from daskflow.data.ranges import RangeReader
 from daskflow.data.scan import scan
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan, plan_split
+from daskflow.data.store import BlockStore
 from daskflow.data.table import Table
 from daskflow.data.targets import target_of
 from daskflow.metrics import Metric
@@ -42,7 +50,9 @@ from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record
 from daskflow.search.fits import MatrixWork
 from daskflow.workflow import toml
+from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Meter, Recorder, versions
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
@@ -51,7 +61,8 @@ from daskflow.workflow.workflow import Workflow
 
 def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) -> Run:
     """Run a workflow, or continue it; see `Workflow.run`."""
-    folder = RunFolder((runs / workflow.name / workflow.id).absolute())
+    runs = runs.absolute()
+    folder = RunFolder(runs / workflow.name / workflow.id)
     folder.make()
     with Journal(folder.journal) as journal:
         if fresh:
@@ -59,7 +70,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         if not journal.records:
             folder.clear(keep=folder.journal)
         if _is_done(journal, folder):
-            _check_data(workflow, journal)
+            _check_data(workflow, runs, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
             run = open_run(folder.path)
             if not run.report_path.exists():
@@ -72,7 +83,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         folder.name_latest()
         try:
             with workflow.cluster.open() as connection:
-                _Execution(workflow, folder, recorder, connection, listener).run()
+                _Execution(workflow, folder, runs, recorder, connection, listener).run()
         except KeyboardInterrupt as error:
             _end(recorder, folder, error, "interrupted", "interrupted")
             raise
@@ -92,7 +103,7 @@ def _is_done(journal: Journal, folder: RunFolder) -> bool:
     return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
 
 
-def _check_data(workflow: Workflow, journal: Journal) -> None:
+def _check_data(workflow: Workflow, runs: Path, journal: Journal) -> None:
     """Refuse to give a finished run for an answer when the data are others now; data that are gone say nothing."""
     began = next(record for record in journal.records if record["record"] == "data")
     try:
@@ -101,8 +112,8 @@ def _check_data(workflow: Workflow, journal: Journal) -> None:
         return
     if began["origin"] == origin_of(table):
         return
-    with workflow.cluster.open() as connection:
-        _check_fingerprint(began["fingerprint"], scan(table, block_store(workflow), connection.executor))
+    with workflow.cluster.open() as connection, open_store(workflow.cache, runs) as store:
+        _check_fingerprint(began["fingerprint"], scan(table, store, connection.executor))
 
 
 def _check_fingerprint(began: str, blocks: Blocks) -> None:
@@ -118,11 +129,6 @@ def origin_of(table: Table) -> str:
     """Hash of what the table's files look like from outside: where, how large and of when they are."""
     seen = [partition.fingerprint for partition in table.partitions]
     return digest(sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen), 24)
-
-
-def block_store(workflow: Workflow) -> Path:
-    """The folder of the blocks."""
-    return (Path(workflow.cache.folder) if workflow.cache.folder else cache_folder()).absolute() / "blocks"
 
 
 def _check_versions(journal: Journal) -> None:
@@ -153,6 +159,7 @@ class _Execution:
 
     workflow: Workflow
     folder: RunFolder
+    runs: Path
     recorder: Recorder
     connection: Connection
     listener: Listener
@@ -167,15 +174,18 @@ class _Execution:
         if self.connection.dashboard:
             tell(self.listener, "note", text=f"Dask's dashboard: {self.connection.dashboard}")
         check_folder(self.executor, self.folder.path)
-        store = block_store(self.workflow)
-        with storing_in(store):
-            store.mkdir(parents=True, exist_ok=True)
-        check_folder(self.executor, store, option="cache.folder")
-        table = self.workflow.table()
-        blocks = self.scan(table, store)
-        target = target_of(blocks, table.task, table.positive)
-        metrics, metric = self.metrics(target)
-        work, transformers, plan, matrices = self.prepare(blocks, target, metrics, metric)
+        with open_store(self.workflow.cache, self.runs) as store:
+            check_folder(self.executor, store.folder, option="cache.folder")
+            table = self.workflow.table()
+            store.check = self.room_for(table, store)
+            try:
+                ready = self.prepared(table, store)
+            except LostBlockError as error:
+                self.warn(f"{str(error).removesuffix(AGAIN)}It is made anew from its source, and the run goes on.")
+                ready = self.prepared(table, store)
+        if self.workflow.cache.kind != "disk":
+            forget(self.executor)
+        blocks, target, metrics, metric, work, transformers, plan, matrices = ready
         result = self.search(work, target, metric)
         estimator = self.refit(result, work, matrices)
         evaluation = None
@@ -204,6 +214,28 @@ class _Execution:
                 card={**self.card(result, blocks, plan, evaluation), "source": reading_of(table)},
             )
         self.finish()
+
+    def room_for(self, table: Table, store: BlockStore) -> Callable[[int], None]:
+        """Return what checks, before the scan, whether the blocks that are missing and the matrices will fit."""
+        cache = self.workflow.cache
+        matrices = 0  # those of an earlier invocation have their room already
+        if not self.folder.matrices.exists():
+            matrices = matrices_bytes(self.workflow, table, n_features=len(table.features.columns))
+
+        def check(blocks_bytes: int) -> None:
+            room = Room(store.folder, self.folder.path, blocks_bytes, matrices, cache)
+            room.check()
+            if room.problem:
+                self.warn(f"There may be too little room: {room.problem}")
+
+        return check
+
+    def prepared(self, table: Table, store: BlockStore) -> tuple[Any, ...]:
+        """Everything that reads blocks: from the scan to the matrices."""
+        blocks = self.scan(table, store)
+        target = target_of(blocks, table.task, table.positive)
+        metrics, metric = self.metrics(target)
+        return blocks, target, metrics, metric, *self.prepare(blocks, target, metrics, metric)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
@@ -249,7 +281,7 @@ class _Execution:
         for warning in said:
             self.warn(str(warning.message))
 
-    def scan(self, table: Table, store: Path) -> Blocks:
+    def scan(self, table: Table, store: BlockStore) -> Blocks:
         """Decode the partitions that have no block yet, and see that the data are those the run began with."""
         with self.stage("scan") as found:
             before = self.executor.decoded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,14 +9,24 @@ from typing import Any
 
 import daskflow.metrics
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.folder import cache_folder
 from daskflow.core.space import parameter
+from daskflow.data.forecasts import block_bytes, rows_of
+from daskflow.data.matrices import estimate_bytes
 from daskflow.data.schema import Schema
+from daskflow.data.store import size
 from daskflow.data.table import Table
+from daskflow.workflow.cache import Room, block_folder
 from daskflow.workflow.workflow import Workflow
 
 PARTITION_COPIES = 4
 """A worker that decodes holds the decoded partition, its canonical form, its sorted copy and what is being written."""
+
+
+CACHE_WORDS = {
+    "disk": "on disk in {folder}, kept for later runs",
+    "memory": "in this machine's memory ({folder}), until the matrices are made",
+    "none": "on disk below {folder}, until the matrices are made",
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,10 @@ class Plan:
         Forecast of the largest worker: a few partitions, or the largest matrix an estimator wants whole.
     blocks_bytes, matrices_bytes : int
         Forecast of what is written below the block store and the run folder.
-    free_bytes : int
-        Space on the disk of the block store.
+    free_bytes, runs_free_bytes : int
+        Space for the blocks (on the disk of the store, or in memory), and on the disk of the run folder.
+    cache : str
+        Where blocks are kept, in words.
     features : mapping
         Features by kind.
     steps : mapping
@@ -64,6 +75,8 @@ class Plan:
     blocks_bytes: int
     matrices_bytes: int
     free_bytes: int
+    runs_free_bytes: int
+    cache: str
     features: Mapping[str, int]
     steps: Mapping[str, str]
     split: str
@@ -90,8 +103,9 @@ class Plan:
             + (f", {self.fits['resource']} training blocks or rounds in all" if self.fits["resource"] else "")
             + "; then one refit on all rows but the test part",
             f"  memory      about {size(self.worker_memory_bytes)} per worker",
-            f"  disk        blocks about {size(self.blocks_bytes)}, matrices about {size(self.matrices_bytes)} "
-            f"while it runs; {size(self.free_bytes)} free",
+            f"  blocks      about {size(self.blocks_bytes)} {self.cache}; {size(self.free_bytes)} free",
+            f"  matrices    about {size(self.matrices_bytes)} in the run's folder while it runs; "
+            f"{size(self.runs_free_bytes)} free",
             f"  stages      {' -> '.join(self.stages)}",
             "  time        shown while it runs, from the first fits on: nothing was computed for this plan",
             *(f"  note        {note}" for note in self.notes),
@@ -111,10 +125,14 @@ def plan(workflow: Workflow) -> Plan:
     # One-hot columns are not known before the scan: ten for each categorical column is what real tables come to.
     width = sum({"categorical": 10, "datetime": 4}.get(str(column.kind), 1) for column in features.columns)
     total = sum(sizes)
-    rows = total // max(1, sum(_width(column.type) for column in table.source_schema.columns))
+    rows = rows_of(table)
     split = workflow.split.resolve(rows, workflow.search.stops_early)
     folds = split.folds or 1
-    matrices = int(rows * width * 4 * (folds + 1))
+    runs = Path("runs").absolute()
+    blocks, matrices = block_bytes(table), matrices_bytes(workflow, table, n_features=width)
+    room = Room(block_folder(workflow.cache, runs), runs, blocks, matrices, workflow.cache)
+    if room.problem:
+        said.append(f"{room.problem} {room.remedies}")
     task = workflow.task_word or "binary"
     whole = 0 if workflow.search.stops_early and workflow.model.is_incremental(task) else rows * width * 4
     return Plan(
@@ -125,14 +143,29 @@ def plan(workflow: Workflow) -> Plan:
         files=len({partition.fingerprint.name.partition("#")[0] for partition in table.partitions}),
         data_bytes=total,
         worker_memory_bytes=200 * 2**20 + max(PARTITION_COPIES * max(sizes), whole),
-        blocks_bytes=total,
+        blocks_bytes=blocks,
         matrices_bytes=matrices,
-        free_bytes=shutil.disk_usage(_existing(workflow)).free,
+        free_bytes=room.places[0][3],
+        runs_free_bytes=room.places[-1][3],
+        cache=CACHE_WORDS[workflow.cache.kind].format(folder=room.blocks),
         features=kinds,
         steps=workflow.preprocess.describe(features),
         split=_split_words(split),
         fits={"folds": folds, **_fits(workflow, task, folds)},
         notes=tuple(said),
+    )
+
+
+def matrices_bytes(workflow: Workflow, table: Table, *, n_features: int) -> int:
+    """Return about how many bytes a run's dense matrices take, with so many columns."""
+    n_rows = rows_of(table)
+    split = workflow.split.resolve(n_rows, workflow.search.stops_early)
+    return estimate_bytes(
+        n_rows=n_rows,
+        n_features=n_features,
+        n_folds=split.folds or 1,
+        test=split.test,
+        is_weighted=table.roles.weight is not None,
     )
 
 
@@ -189,31 +222,3 @@ def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
 def _split_words(split: Any) -> str:
     part = f"{split.folds} folds" if split.folds else f"validation {split.validation:.0%}"
     return f"{split.kind}, test {split.test:.0%}, {part} of the rest"
-
-
-def _width(arrow_type: str) -> int:
-    """Bytes per value in memory, about."""
-    if arrow_type.startswith(("int8", "uint8", "bool")):
-        return 1
-    return 24 if arrow_type == "string" else 4 if arrow_type.endswith("32") else 8
-
-
-def _existing(workflow: Workflow) -> Path:
-    """The nearest folder above the block store that exists."""
-    folder = Path(workflow.cache.folder) if workflow.cache.folder else cache_folder()
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
-
-
-def size(n_bytes: float) -> str:
-    """Return a size in words.
-
-    Examples
-    --------
-    >>> size(3_500_000)
-    '3.34 MiB'
-    """
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.3g} TiB"

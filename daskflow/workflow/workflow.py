@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 import daskflow.clusters
 import daskflow.metrics
 import daskflow.models
@@ -18,7 +16,7 @@ from daskflow.clusters import Cluster
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody
 from daskflow.core.seeds import digest
-from daskflow.core.settings import Settings, nearest, parse
+from daskflow.core.settings import nearest, parse
 from daskflow.core.space import describe, parameter
 from daskflow.data.splits import Split
 from daskflow.metrics import Metric
@@ -27,27 +25,12 @@ from daskflow.preprocess.settings import Preprocessing
 from daskflow.search import Search
 from daskflow.sources import Source
 from daskflow.workflow import toml
+from daskflow.workflow.cache import Cache, check_cluster
 
 if TYPE_CHECKING:
     from daskflow.data.table import Table
     from daskflow.workflow.plan import Plan
     from daskflow.workflow.run import Run
-
-
-class Cache(Settings):
-    """Where blocks are kept.
-
-    Attributes
-    ----------
-    folder : str or None
-        The block store; None for the environment's ``DASKFLOW_CACHE_DIR``, else the user's cache folder. All workers
-        must see it.
-    block_rows : int or None
-        Rows of a training block; None for a 64th of the table, within 1,000 and 65,536.
-    """
-
-    folder: str | None = None
-    block_rows: int | None = Field(default=None, ge=1)
 
 
 WORDS = ("name", "seed", "metrics", "data", "split", "preprocess", "model", "search", "cluster", "cache")
@@ -74,8 +57,8 @@ class Workflow:
         Default: by task. The search's metric is added.
     cluster : Cluster, mapping or str, default "local"
         Where it runs.
-    cache : mapping, optional
-        The block store.
+    cache : Cache, mapping or str, optional
+        Where blocks are kept: ``"disk"`` (default), ``"memory"`` or ``"none"``, or a table with that as ``kind``.
     seed : int, default 0
         Everything drawn comes from it, but the split: that has its own ``salt``.
     base : Path, optional
@@ -133,6 +116,7 @@ class Workflow:
         self.model: Model = attempt(daskflow.models.parse, model, where="model")
         self.split: Split = attempt(_settings, Split, split, "split")
         self.preprocess: Preprocessing = attempt(_settings, Preprocessing, preprocess, "preprocess")
+        cache = {"kind": cache} if isinstance(cache, str) else cache
         self.cache: Cache = attempt(_settings, Cache, cache, "cache")
         self.cluster: Cluster = attempt(daskflow.clusters.REGISTRY.parse, cluster, where="cluster")
         self.metrics: tuple[Metric, ...] = tuple(
@@ -142,6 +126,8 @@ class Workflow:
         )
         chosen = search if search is not None else self._default_search()
         self.search: Search = attempt(daskflow.search.REGISTRY.parse, chosen, where="search", default="random")
+        if self.cache is not None and self.cluster is not None:
+            problems += check_cluster(self.cache, self.cluster)
         problems += self._data_problems() if self.data is not None else []
         problems += self._search_problems() if self.search is not None else []
         problems += self._parameter_problems() if self.search is not None and self.model is not None else []
