@@ -206,7 +206,7 @@ def test_every_step_reads_what_it_dumps_and_gives_the_same_matrix(kind: str) -> 
     chains = {
         column.name: [chosen, *CLOSING.get(step().gives(FORMS[column.kind]), [])]
         for column in SCHEMA.columns
-        if FORMS[column.kind] in step.takes
+        if FORMS[column.kind] in step.takes and step().check(column, FORMS[column.kind]) is None
     }
     fitted = fit(TABLE, Preprocessing(columns=chains))
     again = FittedPreprocessor.load(json.loads(json.dumps(fitted.dump())))

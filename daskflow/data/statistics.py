@@ -188,7 +188,7 @@ class ColumnStatistics:
         return replace(
             self,
             mean=(self.mean - centre) / scale,
-            m2=self.m2 / scale**2,
+            m2=self.m2 / scale / scale,  # the square of a very small or large scale is not a float64
             min=(self.min - centre) / scale,
             max=(self.max - centre) / scale,
             distribution=self.distribution.moved(centre, scale) if self.distribution else None,
