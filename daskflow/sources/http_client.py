@@ -1,0 +1,413 @@
+"""One request at a time to servers that may misbehave: redirects checked on every hop, times limited, pace kept."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import random
+import socket
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from daskflow.core.errors import DataError, SettingsError
+from daskflow.sources.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
+from daskflow.sources.http_policy import TryAgainError, content_length, wait_seconds
+from daskflow.sources.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
+
+if TYPE_CHECKING:
+    import aiohttp
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_HOPS = 10
+
+Headers = Mapping[str, str]
+Result = TypeVar("Result")
+
+
+class Pace:
+    """So many units a second, of whatever is counted."""
+
+    def __init__(self, per_second: float | None) -> None:
+        """Begin now; None for no limit."""
+        self._per_second = per_second
+        self._free_at = 0.0
+
+    async def take(self, units: float) -> None:
+        """Wait until the units taken before are paid for, and take these."""
+        if self._per_second is None:
+            return
+        now = time.monotonic()
+        wait = self._free_at - now
+        self._free_at = max(now, self._free_at) + units / self._per_second
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+
+class Answer:
+    """An answer's status and headers, and its body as it comes.
+
+    Attributes
+    ----------
+    status : int
+        As the server said.
+    headers : mapping of str to str
+        Without regard to capitals.
+    address : Address
+        Where the answer came from, after all redirects.
+    n_bytes : int
+        Bytes of the body that have come so far.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, address: Address, limits: Limits, pace: Pace) -> None:
+        """Take over a response whose body is not read."""
+        self.status = response.status
+        self.headers: Headers = response.headers
+        self.address = address
+        self.n_bytes = 0
+        self._content, self._limits, self._pace = response.content, limits, pace
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether the protocol itself says where the body ends: by its length, or by chunks with a last one."""
+        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        return chunked or content_length(self.headers) is not None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece, as it was sent; no more is read before a piece has been taken.
+
+        Raises
+        ------
+        TryAgainError
+            For a body that hangs, drips, is reset or ends too soon.
+        """
+        limits, waited, seen = self._limits, 0.0, 0
+        while True:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(limits.idle_seconds):
+                    data = await self._content.read(CHUNK_BYTES)
+            except TimeoutError:
+                raise TryAgainError(
+                    f"nothing came for {limits.idle_seconds:g} s{self._progress()} (limits.idle_seconds)"
+                ) from None
+            except Exception as error:
+                # The reader raises before it gives what had come, so it is taken from beneath: without it a
+                # server that breaks off early would never let a file be finished.
+                data = self._content._read_nowait(-1)
+                self.n_bytes += len(data)
+                if data:
+                    yield data
+                raise self._broken(error) from None
+            if not data:
+                return
+            self.n_bytes += len(data)
+            waited, seen = waited + time.monotonic() - began, seen + len(data)
+            if waited >= limits.idle_seconds:
+                if seen < limits.slowest * waited:
+                    raise TryAgainError(
+                        f"it came at {seen / waited:.3g} bytes per second{self._progress()} (limits.slowest)"
+                    )
+                waited, seen = 0.0, 0
+            yield data
+            await self._pace.take(len(data))
+
+    async def first(self, n_bytes: int) -> bytes:
+        """Return the beginning of the body, at most so many bytes."""
+        found = b""
+        async for data in self.chunks():
+            found += data
+            if len(found) >= n_bytes:
+                break
+        return found[:n_bytes]
+
+    def _progress(self) -> str:
+        length = content_length(self.headers)
+        return f" after {self.n_bytes}" + (f" of {length}" if length is not None else "") + " bytes"
+
+    def _broken(self, error: Exception) -> Exception:
+        """What a body that broke off means."""
+        import aiohttp
+
+        if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError | OSError):
+            return TryAgainError(f"the answer broke off{self._progress()}")
+        return error
+
+
+class Client:
+    """Fetches addresses for one user: with credentials, limits and allowed hosts; an async context manager.
+
+    Parameters
+    ----------
+    limits : Limits
+        Connections, pace and times.
+    access : Access
+        Credentials; they go to the host and port of the address asked for, not where it redirects to.
+    allow_hosts : sequence of str
+        Hosts that may be redirected to, beside the own one; see `daskflow.sources.http_address.is_allowed`.
+
+    Raises
+    ------
+    SettingsError
+        When aiohttp is not installed, or a variable that credentials name is not set.
+    """
+
+    def __init__(self, limits: Limits, access: Access, allow_hosts: Sequence[str] = ()) -> None:
+        """Read the credentials from the environment; connects to nothing."""
+        self.limits, self.allow_hosts = limits, tuple(allow_hosts)
+        self._headers, self._params = access.sent_headers(), access.sent_params()
+        self._requests, self._bytes = Pace(limits.requests_per_second), Pace(limits.rate)
+        self._stack = AsyncExitStack()
+        self._seen: dict[str, list[str]] = {}
+
+    async def __aenter__(self) -> Client:
+        """Open the sessions: one for addresses as given, one that reaches public addresses only."""
+        self._slots = asyncio.Semaphore(self.limits.connections)
+        self._of_host: defaultdict[tuple[str, str, int], asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(self.limits.per_host)
+        )
+        numbers = frozenset(entry.strip("[]") for entry in self.allow_hosts)
+        self._open = await self._stack.enter_async_context(_session(self._seen, None))
+        self._guarded = await self._stack.enter_async_context(_session(self._seen, numbers))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def get(self, address: Address, headers: Headers) -> AsyncIterator[Answer]:
+        """Ask for an address, follow redirects that are allowed, and yield the answer, whatever its status.
+
+        Raises
+        ------
+        DataError
+            For redirects that are refused, certificates that do not hold, and what is no HTTP.
+        TryAgainError
+            When the server cannot be reached, or does not begin to answer.
+        """
+        async with self._of_host[address.origin], self._slots:
+            response, final = await self._follow(address, headers)
+            try:
+                yield Answer(response, final, self.limits, self._bytes)
+            finally:
+                response.close()  # what was not read is not waited for
+
+    async def _follow(self, first: Address, headers: Headers) -> tuple[aiohttp.ClientResponse, Address]:
+        """Make the request, and those that it is redirected to."""
+        here, from_public = self._with_params(first), False
+        for _ in range(MOST_HOPS + 1):
+            response = await self._request(first, here, headers, guarded=from_public)
+            location = response.headers.get("Location")
+            if response.status not in REDIRECTS or location is None:
+                return response, here
+            response.close()
+            try:
+                target = here.joined(location)
+            except DataError as error:
+                raise DataError(f"{first}: it redirects to what cannot be followed. {error}") from None
+            problem = refusal(first, here, target, self.allow_hosts)
+            from_public = from_public or self._is_public(here)
+            number = literal_number(target)
+            if not problem and from_public and number and not is_public(number) and not self._names(number):
+                problem = _private(target.host, [number])
+            if problem:
+                raise DataError(f"{first}: {problem}")
+            here = target
+        raise DataError(f"{first}: it redirects more than {MOST_HOPS} times, at last to {here}: the redirects loop.")
+
+    async def _request(
+        self, first: Address, here: Address, headers: Headers, *, guarded: bool
+    ) -> aiohttp.ClientResponse:
+        """One hop."""
+        import aiohttp
+        from yarl import URL
+
+        proxy = _proxy_of(here)
+        session = self._guarded if guarded and proxy is None else self._open
+        await self._requests.take(1)
+        try:
+            async with asyncio.timeout(self.limits.connect_seconds + self.limits.idle_seconds):
+                return await session.get(
+                    URL(here.bare, encoded=here.bare.isascii()),
+                    headers={**headers, **self._secrets_for(first, here)},
+                    allow_redirects=False,
+                    proxy=proxy,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, connect=self.limits.connect_seconds, sock_connect=self.limits.connect_seconds
+                    ),
+                )
+        except Exception as error:  # its text may hold the address with its secrets, so it is no cause of ours
+            raise self._failure(first, here, error) from None
+
+    def _failure(self, first: Address, here: Address, error: Exception) -> Exception:
+        """What an error of a request means, without secrets."""
+        import aiohttp
+
+        is_first = (here.origin, here.parts.path) == (first.origin, first.parts.path)
+        where = f"{first}" if is_first else f"{first}, redirected to {here}"
+        if isinstance(error, DataError):
+            return DataError(f"{where}: {error}")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return TryAgainError(f"no connection within {self.limits.connect_seconds:g} s (limits.connect_seconds)")
+        if isinstance(error, TimeoutError):
+            return TryAgainError(f"no answer within {self.limits.idle_seconds:g} s (limits.idle_seconds)")
+        if isinstance(error, aiohttp.ClientSSLError):
+            return DataError(
+                f"{where}: its certificate is not one this machine trusts ({_certificate_words(error)}). "
+                "Name the authority's file in the environment variable SSL_CERT_FILE if it is your own."
+            )
+        if isinstance(error, aiohttp.ClientConnectorDNSError) and not _may_pass(error):
+            return DataError(f"{where}: there is no host {here.host!r}. Check the address.")
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return TryAgainError("the proxy that the environment names cannot be reached")
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return DataError(f"{where}: the proxy that the environment names answered {error.status}.")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            reason = error.os_error.strerror or type(error.os_error).__name__
+            return TryAgainError(f"{here.host}, port {here.port} cannot be reached ({reason.lower()})")
+        if isinstance(error, aiohttp.ClientResponseError):
+            return DataError(f"{where}: its answer is no HTTP that can be read, or its headers are too large.")
+        if isinstance(error, aiohttp.ClientConnectionError | OSError):
+            return TryAgainError("the connection was lost before an answer")
+        return error
+
+    def _with_params(self, address: Address) -> Address:
+        """The address with the parameters of the settings."""
+        if not self._params:
+            return address
+        parts = urlsplit(address.full)
+        query = "&".join(part for part in (parts.query, urlencode(self._params)) if part)
+        return address_of(parts._replace(query=query).geturl())
+
+    def _secrets_for(self, first: Address, here: Address) -> dict[str, str]:
+        """Headers that only the host that was asked for gets."""
+        if not is_same_place(first, here):
+            return {}
+        own = {"Authorization": basic(*first.credentials)} if first.credentials else {}
+        return {**self._headers, **own}
+
+    def _is_public(self, address: Address) -> bool:
+        """Whether an address that was just reached is one of the open internet."""
+        number = literal_number(address)
+        found = [number] if number else self._seen.get(address.host, [])
+        return all(is_public(one) for one in found)
+
+    def _names(self, number: str) -> bool:
+        return any(
+            entry.strip("[]") == number or urlsplit(f"//{entry}").hostname == number for entry in self.allow_hosts
+        )
+
+
+async def persist(
+    limits: Limits, address: Address, attempt: Callable[[], Awaitable[Result]], tell: Callable[[str], None]
+) -> Result:
+    """Make attempts until one succeeds or the limits are reached, waiting longer and longer between them.
+
+    Parameters
+    ----------
+    limits : Limits
+        Retries and back-off.
+    address : Address
+        For messages.
+    attempt : callable
+        Raises TryAgainError for what may pass.
+    tell : callable
+        Hears a sentence before every wait.
+
+    Raises
+    ------
+    DataError
+        When the last try failed, or the server asks for more patience than there is.
+    """
+    tries, began = 0, time.monotonic()
+    while True:
+        try:
+            return await attempt()
+        except TryAgainError as failure:
+            tries += 1
+            wait = wait_seconds(limits, tries, failure.after_seconds, random.random())
+            if wait is None and tries <= limits.retries:
+                raise DataError(
+                    f"{address}: {failure}, and asks to wait {failure.after_seconds:.0f} s, which is longer than "
+                    f"limits.longest_wait_seconds = {limits.longest_wait_seconds:g}. Run it again then."
+                ) from None
+            if wait is None:
+                times = f"; tried {tries} times in {time.monotonic() - began:.1f} s" if tries > 1 else ""
+                raise DataError(f"{address}: {failure}{times}. Run it again later: what is whole is kept.") from None
+            tell(f"{address}: {failure}; try {tries + 1} of {limits.retries + 1} in {wait:.1f} s")
+            await asyncio.sleep(wait)
+
+
+def _session(seen: dict[str, list[str]], guarded: frozenset[str] | None) -> aiohttp.ClientSession:
+    """A session; when guarded, one that reaches public addresses only, and those named."""
+    try:
+        import aiohttp
+        from aiohttp.resolver import DefaultResolver
+    except ImportError as error:
+        raise SettingsError("Fetching over HTTP needs aiohttp: pip install 'daskflow[http]'") from error
+
+    class Resolver(aiohttp.abc.AbstractResolver):
+        """The system's resolver, which remembers what it found, and refuses what is not public."""
+
+        def __init__(self) -> None:
+            self._inner = DefaultResolver()
+
+        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+            found = await self._inner.resolve(host, port, family)
+            numbers = [str(one["host"]) for one in found]
+            seen[host.lower().rstrip(".")] = numbers
+            private = [one for one in numbers if not is_public(one)]
+            if guarded is not None and not guarded.issuperset(private):
+                raise DataError(_private(host, private))
+            return found
+
+        async def close(self) -> None:
+            await self._inner.close()
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(), happy_eyeballs_delay=0.25),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"daskflow/{importlib.metadata.version('daskflow')}", "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        read_bufsize=BUFFER_BYTES,
+        trust_env=False,  # it would also send what stands in ~/.netrc; proxies are looked up by `_proxy_of`
+    )
+
+
+def _private(host: str, numbers: Sequence[str]) -> str:
+    """Why a redirect from the open internet into a private network is refused."""
+    return (
+        f"it redirects to {host}, which is {', '.join(numbers)}: an address of a private network, or of this machine. "
+        f"If that is right, say so: allow_hosts = ['{host}', '{numbers[0]}']."
+    )
+
+
+def _proxy_of(address: Address) -> str | None:
+    """The proxy that the environment names for an address (``https_proxy``, ``no_proxy``); none for this machine."""
+    number = literal_number(address)
+    if address.host == "localhost" or (number is not None and (number == "::1" or number.startswith("127."))):
+        return None
+    if proxy_bypass(address.host):
+        return None
+    found = getproxies()
+    proxy = found.get(address.scheme) or found.get("all") or ""
+    return proxy if proxy.startswith("http") else None
+
+
+def _may_pass(error: aiohttp.ClientConnectorDNSError) -> bool:
+    """Whether a name may be found at the next try."""
+    return error.os_error.errno == socket.EAI_AGAIN
+
+
+def _certificate_words(error: aiohttp.ClientSSLError) -> str:
+    """What is wrong with a certificate."""
+    cause = getattr(error, "certificate_error", None) or error.os_error
+    return str(getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__)
