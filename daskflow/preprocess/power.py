@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -20,8 +21,11 @@ from daskflow.preprocess.steps import Fitted, Flow, Form, State
 
 Method = Literal["yeo-johnson", "box-cox"]
 
-LARGEST_EXPONENT = 336.0
-"""Powers are below exp(336) also for values twenty times the largest of training: their squares fit into float64."""
+LARGEST_EXPONENT = (math.log(sys.float_info.max) + math.log(sys.float_info.epsilon)) / 2
+"""Powers stay below exp(337), so that float64 holds their squares; as scipy's."""
+
+FAR = 20.0
+"""This is so also for values twenty times the largest of training; as scipy's."""
 
 LOST_EXPONENT = 23.0
 """The least number keeps exp(-23) beside the constant it is subtracted from: six of float64's sixteen digits."""
@@ -81,29 +85,57 @@ def best_exponent(method: Method, points: Numbers, counts: Counts) -> float:
     weight = counts / counts.sum()
     if method == "box-cox":
         logs = np.log(points)
-        low, high = _limits(logs)
-        positive, signed = np.ones(len(points), dtype=np.bool_), logs
-    else:
-        logs = np.log1p(np.abs(points))
-        positive, signed = points >= 0, np.copysign(logs, points)
-        low, high = _limits_of_signed(signed)
+        return _most_likely(logs, weight, float(np.abs(logs).max()) + math.log(FAR))
+    logs = np.copysign(np.log1p(np.abs(points)), points)
+    far = float(np.logaddexp(0, math.log(FAR) + np.log(np.abs(points).max())))
+    if points[0] >= 0:
+        return _most_likely(logs, weight, far)
+    if points[-1] < 0:
+        return 2 - _most_likely(-logs, weight, far)
+    return _most_likely_of_signed(logs, weight, far)
+
+
+def _most_likely(logs: Numbers, weight: Numbers, far: float) -> float:
+    """The exponent for numbers of these logarithms, shape (n,), weights that add up to 1, and a far logarithm."""
+    jacobian = float(logs @ weight)
+
+    def rise(exponent: float) -> float:
+        """The derivative of the mean log-likelihood."""
+        t = exponent * logs
+        if t.max() > -1:
+            return jacobian - _regression(grown(exponent, logs), slope(exponent, logs), weight)
+        # all powers are small: without the constant that they are added to, no digit is lost
+        powers = np.exp(t - t.max())
+        return jacobian - _regression(powers, powers * (t - 1) / exponent, weight)
+
+    return _zero_of_falling(rise, *_limits(logs, far))
+
+
+def _most_likely_of_signed(signed: Numbers, weight: Numbers, far: float) -> float:
+    """The same for negative and other numbers: these have the exponent, those 2 less it."""
+    logs, positive = np.abs(signed), signed >= 0
     jacobian = float(signed @ weight)
 
     def rise(exponent: float) -> float:
         """The derivative of the mean log-likelihood."""
         values = np.where(positive, grown(exponent, logs), -grown(2 - exponent, logs))
         slopes = np.where(positive, slope(exponent, logs), slope(2 - exponent, logs))
-        size = np.abs(values).max()
-        values = values / size
-        values = values - values @ weight
-        return jacobian - float((values * slopes / size) @ weight) / float(np.square(values) @ weight)
+        return jacobian - _regression(values, slopes, weight)
 
-    return _zero_of_falling(rise, low, high)
+    low, high = _limits(logs, far)
+    return _zero_of_falling(rise, max(low, 2 - high), min(high, 2 - low))
 
 
-def _limits(logs: Numbers) -> tuple[float, float]:
+def _regression(values: Numbers, slopes: Numbers, weight: Numbers) -> float:
+    """How much slopes change with values: their covariance over the values' variance."""
+    size = np.abs(values).max()
+    apart = values / size - values @ weight / size
+    return float((apart * slopes / size) @ weight) / float(np.square(apart) @ weight)
+
+
+def _limits(logs: Numbers, far: float) -> tuple[float, float]:
     """Exponents of logarithms that neither overflow nor lose the digits of all numbers."""
-    largest = LARGEST_EXPONENT / (float(np.abs(logs).max()) + math.log(20))
+    largest = LARGEST_EXPONENT / far
     low, high = -largest, largest
     least, most = float(logs.min()), float(logs.max())
     if least > 0:
@@ -111,14 +143,6 @@ def _limits(logs: Numbers) -> tuple[float, float]:
     if most < 0:
         high = min(high, LOST_EXPONENT / -most)
     return low, high
-
-
-def _limits_of_signed(signed: Numbers) -> tuple[float, float]:
-    """The same for Yeo and Johnson's, where negative numbers have the exponent 2 - lambda."""
-    low, high = _limits(np.abs(signed))
-    if signed[-1] < 0:
-        return 2 - high, 2 - low
-    return (low, high) if signed[0] >= 0 else (max(low, 2 - high), min(high, 2 - low))
 
 
 def _zero_of_falling(function: Callable[[float], float], low: float, high: float) -> float:
