@@ -71,7 +71,7 @@ def best_exponent(method: Method, points: Numbers, counts: Counts) -> float:
     """Return the exponent under which the transformed numbers are most likely normal.
 
     The likelihood's derivative is brought to zero (Brent), within exponents that keep float64's digits; scikit-learn
-    searches the likelihood itself, to about 1e-7 of the exponent.
+    searches the likelihood itself, to about 1e-7.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class Power(Step):
 
     The exponent is that of greatest likelihood for the whole distribution: of the column's own numbers up to 65,536
     distinct ones, else of numbers that are each within 2**-13 of them (tables above a million rows: 4,096 and 2**-11).
-    With the same numbers it is scikit-learn's to 1e-5 of its size, or of 1. It is kept from where float64 would
+    With the same numbers it is scikit-learn's to 1e-6 of its size, or of 1. It is kept from where float64 would
     overflow or lose more than ten of its sixteen digits. Missing values stay missing.
 
     Attributes
