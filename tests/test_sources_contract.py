@@ -53,7 +53,7 @@ def test_partitions_decode_to_exactly_the_source_schema_wherever_they_are_sent(k
     assert table.partitions
     for partition in table.partitions:
         decoded = pickle.loads(pickle.dumps(partition)).read()
-        assert decoded.rows.schema == table.source_schema.arrow
+        assert decoded.plain.schema == table.source_schema.arrow
         assert decoded.rejects == ()
         assert decoded.content_hash == partition.read().content_hash
     names = [partition.fingerprint.name for partition in table.partitions]

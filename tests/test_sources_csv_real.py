@@ -15,7 +15,7 @@ import pytest
 
 from daskflow.core.errors import DataError
 from daskflow.sources.csv import Csv
-from daskflow.sources.files import guess
+from daskflow.sources.guess import guess
 
 ADULT = re.findall(
     r"\w+",

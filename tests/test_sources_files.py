@@ -11,7 +11,7 @@ import pytest
 
 from daskflow.core.errors import ChangedDataError, DataError
 from daskflow.sources.csv import Csv
-from daskflow.sources.files import guess, resolve
+from daskflow.sources.guess import guess, resolve
 from daskflow.sources.reading import check_unchanged
 
 

@@ -29,7 +29,7 @@ def opened(folder: Path, *tables: Any, **options: Any) -> Table:
 
 def rows(table: Table) -> pa.Table:
     """All rows; every partition in exactly the source schema."""
-    read = [partition.read().rows for partition in table.partitions]
+    read = [partition.read().plain for partition in table.partitions]
     assert all(part.schema == table.source_schema.arrow for part in read)
     return pa.concat_tables(read)
 

@@ -52,16 +52,28 @@ class Decoded:
     Attributes
     ----------
     rows : pyarrow.Table
-        Exactly the source schema: names, order and types.
+        Exactly the source schema: names, order and types; a text column may be a dictionary of int32 codes.
     rejects : tuple of Reject
         Rows refused under ``on_bad_rows = "reject"``.
     content_hash : str
         Hexadecimal hash of the bytes read (or of the values, for frames).
+    n_filtered : int
+        Rows that the source's filters left out; neither used nor refused.
     """
 
     rows: pa.Table
     rejects: tuple[Reject, ...] = ()
     content_hash: str = ""
+    n_filtered: int = 0
+
+    @property
+    def plain(self) -> pa.Table:
+        """The rows without dictionaries."""
+        rows = self.rows
+        for place, column in enumerate(rows.schema):
+            if pa.types.is_dictionary(column.type):
+                rows = rows.set_column(place, column.name, rows.column(place).cast(column.type.value_type))
+        return rows
 
 
 class Partition(Protocol):
@@ -105,6 +117,8 @@ class Table:
         The label that counts as positive in a binary task.
     settings : mapping
         The source's settings as plain values, for messages and the run folder.
+    notes : tuple of str
+        What was understood of the files, and what to look at.
     """
 
     partitions: tuple[Partition, ...]
@@ -115,6 +129,7 @@ class Table:
     task: Task | None = None
     positive: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def features(self) -> Schema:

@@ -1,4 +1,4 @@
-"""Paths of a source: what files they stand for, in natural order, and of what kind those are."""
+"""Paths of a source: what files they stand for, in natural order."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from daskflow.core.errors import DataError
-from daskflow.sources.csv_guess import dialect_of
 from daskflow.sources.reading import FoundFile, reason
+from daskflow.sources.storage import Storage, looked_up, size_of, version_of, without_secrets
 
 PACKED = (".gz", ".bz2", ".zst")
 """Suffixes of compressed text files; they come after the suffix of the kind."""
 
+TEXT = (".csv", ".tsv", ".psv", ".ssv", ".tab", ".txt")
+LINES = (".jsonl", ".ndjson", ".jsonlines")
+
 SUFFIXES = {
     "parquet": (".parquet", ".pq", ".parq"),
-    "csv": tuple(
-        f"{plain}{packed}" for plain in (".csv", ".tsv", ".psv", ".ssv", ".tab", ".txt") for packed in ("", *PACKED)
-    ),
+    "csv": tuple(f"{plain}{packed}" for plain in TEXT for packed in ("", *PACKED)),
+    "json": tuple(f"{plain}{packed}" for plain in LINES for packed in ("", *PACKED, ".xz")),
+    "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
 }
 """What the files of a kind are called; a folder stands for its files with one of these suffixes."""
+
+LOCAL = ("file://", "local://")
+"""Beginnings of addresses that are paths of this machine."""
 
 
 def natural_key(text: str) -> tuple[Any, ...]:
@@ -45,8 +51,15 @@ def _split(text: str) -> list[str]:
     return [part for part in re.split(r"([0-9]+)", text) if part]
 
 
-def resolve(path: str | Sequence[str], kind: str, base: Path = Path()) -> tuple[FoundFile, ...]:
-    """Find the files that a path, a glob, a folder, or a list of these stands for.
+def resolve(
+    path: str | Sequence[str],
+    kind: str,
+    base: Path = Path(),
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    hive: bool = False,
+) -> tuple[FoundFile, ...]:
+    """Find the files that a path, a glob, a folder, an address, or a list of these stands for.
 
     A name that exists is taken as it is, with brackets and all; otherwise ``*``, ``?``, ``[...]`` and ``**`` are
     wildcards. A folder stands for the files in it (not in its subfolders) that have a suffix of the kind; names that
@@ -55,11 +68,16 @@ def resolve(path: str | Sequence[str], kind: str, base: Path = Path()) -> tuple[
     Parameters
     ----------
     path : str or sequence of str
-        Relative ones start from `base`.
+        Relative ones start from `base`. ``"env:NAME"`` is the value of an environment variable; ``"s3://..."`` and
+        other addresses that fsspec knows are looked up in their store.
     kind : str
         Key of `SUFFIXES`.
     base : Path
         Usually the folder of the workflow file.
+    storage_options : mapping, optional
+        For the stores of addresses; ``env:NAME`` in them is looked up here.
+    hive : bool
+        Whether a folder also stands for the files below its subfolders named ``key=value``.
 
     Returns
     -------
@@ -74,39 +92,89 @@ def resolve(path: str | Sequence[str], kind: str, base: Path = Path()) -> tuple[
     given = [path] if isinstance(path, str) else list(path)
     if not given:
         raise DataError("path is an empty list: it names no files.")
-    found: dict[str, None] = {}
+    options = looked_up(storage_options or {})
+    found: dict[str, tuple[Storage, Mapping[str, Any]] | None] = {}
     problems: list[str] = []
-    for item in given:
+    for item in [_plain(looked_up(item, "path")) for item in given]:
         try:
-            found.update(dict.fromkeys(_expand(item, kind, base)))
+            if "://" in item:
+                found |= _in_store(item, kind, options, hive=hive)
+            else:
+                found |= dict.fromkeys(_expand(item, kind, base, hive=hive))
         except DataError as error:
             problems.append(str(error))
     if problems:
         raise DataError("\n".join(problems))
-    common = os.path.commonpath([os.path.dirname(name) for name in found])
     files: list[FoundFile] = []
-    for name in found:
-        relative = os.path.relpath(name, common).replace(os.sep, "/")
+    for name, relative in zip(found, _relative(list(found)), strict=True):
         try:
-            seen = os.stat(name)
-        except OSError as error:
-            problems.append(f"{relative}: {reason(error)}")
-            continue
-        if seen.st_size == 0:
-            problems.append(f"{relative} is empty (0 bytes). Write it again, or take it out of the path.")
-        files.append(FoundFile(name, relative, seen.st_size, seen.st_mtime_ns))
+            files.append(_seen(name, relative, found[name]))
+        except DataError as error:
+            problems.append(str(error))
     if problems:
         raise DataError("\n".join(problems))
     return tuple(sorted(files, key=lambda file: natural_key(file.name)))
 
 
-def _expand(item: str, kind: str, base: Path) -> list[str]:
-    """Absolute names of the files that one entry stands for."""
-    if "://" in item:
+def _seen(name: str, relative: str, stored: tuple[Storage, Mapping[str, Any]] | None) -> FoundFile:
+    """One file as it is now; DataError when it cannot be looked at, or is empty."""
+    if stored is None:
+        try:
+            seen = os.stat(name)
+        except OSError as error:
+            raise DataError(f"{relative}: {reason(error)}") from error
+        file = FoundFile(name, relative, seen.st_size, seen.st_mtime_ns)
+    else:
+        storage, info = stored
+        size = size_of(info)
+        if size is None:
+            raise DataError(
+                f"{relative}: the store does not say how long it is, so one that is cut short could not be told from a "
+                "whole one. Download it first."
+            )
+        file = FoundFile(name, relative, size, version_of(info), storage)
+    if not file.size_bytes:
+        raise DataError(f"{relative} is empty (0 bytes). Write it again, or take it out of the path.")
+    return file
+
+
+def _plain(item: str) -> str:
+    """A path of this machine without its scheme."""
+    for scheme in LOCAL:
+        item = item.removeprefix(scheme)
+    return item
+
+
+def _relative(names: Sequence[str]) -> Iterator[str]:
+    """Names less the folder they have in common, with slashes; addresses also less secrets."""
+    shown = [without_secrets(name).replace("://", ":/", 1) if "://" in name else name for name in names]
+    try:
+        common = os.path.commonpath([os.path.dirname(name) for name in shown])
+    except ValueError:
+        common = ""  # some are absolute, some are addresses
+    start = len(common.rstrip(os.sep)) + 1 if common else 0
+    return (name[start:].replace(os.sep, "/") for name in shown)
+
+
+def _in_store(
+    item: str, kind: str, options: Mapping[str, Any], *, hive: bool
+) -> dict[str, tuple[Storage, Mapping[str, Any]]]:
+    """Addresses of the files that one address stands for, with their store and what it says of them."""
+    where = without_secrets(item)
+    if item.startswith(("http://", "https://")):
         raise DataError(
-            f"path = '{_without_secrets(item)}' is an address; {kind} reads files of this machine. "
-            "Download it first and name the files."
+            f"path = '{where}' is a web address; {kind} does not check redirects, lengths and login pages. Download it "
+            "first (daskflow fetch), and name the files."
         )
+    storage = Storage.of(item, options)
+    found = storage.expand(item, lambda name: name.lower().endswith(SUFFIXES[kind]), deep=hive)
+    if not found:
+        raise DataError(f"path = '{where}' matches no file, or is a folder without {_suffixes(kind)} files.")
+    return {name: (storage, info) for name, info in found.items()}
+
+
+def _expand(item: str, kind: str, base: Path, *, hive: bool) -> list[str]:
+    """Absolute names of the files that one entry stands for."""
     full = os.path.abspath(base / os.path.expanduser(item))
     try:
         mode = os.stat(full).st_mode
@@ -115,15 +183,16 @@ def _expand(item: str, kind: str, base: Path) -> list[str]:
     except (OSError, ValueError):
         mode = 0
     if stat.S_ISDIR(mode):
-        return _in_folder(full, item, kind)
+        return _in_folder(full, item, kind, hive=hive)
     if mode:
         return [full]
     if not glob.has_magic(item):
         raise DataError(f"path = '{item}': there is no such file or folder (looked for {full}){_others_there(full)}")
     matches = sorted(_matches(full))
-    files = [name for name in matches if not os.path.isdir(name)]
-    for folder in (name for name in matches if os.path.isdir(name)):
-        files += _of_kind(folder, kind)
+    folders = {name for name in matches if os.path.isdir(name)}
+    files = [name for name in matches if name not in folders]
+    for folder in sorted(folders):
+        files += _below(folder, kind) if hive else files_in(folder, kind)
     if not files:
         raise DataError(
             f"path = '{item}' matches no file (looked from {_literal_part(full)[0]})."
@@ -147,17 +216,35 @@ def _literal_part(full: str) -> tuple[str, str]:
     return folder, rest
 
 
-def _of_kind(folder: str, kind: str) -> list[str]:
-    """Files directly in a folder that have a suffix of the kind."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith((".", "_")))
-    full = [os.path.join(folder, name) for name in names if name.lower().endswith(SUFFIXES[kind])]
-    return [name for name in full if not os.path.isdir(name)]
+def files_in(folder: str, kind: str) -> list[str]:
+    """Return the files directly in a folder that have a suffix of the kind, in alphabetical order."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.path
+            for entry in entries
+            if not entry.name.startswith((".", "_")) and entry.name.lower().endswith(SUFFIXES[kind]) and entry.is_file()
+        )
 
 
-def _in_folder(folder: str, item: str, kind: str) -> list[str]:
+def _keyed(folder: str) -> list[str]:
+    """Subfolders named ``key=value``."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.path
+            for entry in entries
+            if "=" in entry.name and not entry.name.startswith((".", "_")) and entry.is_dir()
+        )
+
+
+def _below(folder: str, kind: str) -> list[str]:
+    """Files in a folder and below its subfolders named ``key=value``."""
+    return [*files_in(folder, kind), *(name for below in _keyed(folder) for name in _below(below, kind))]
+
+
+def _in_folder(folder: str, item: str, kind: str, *, hive: bool) -> list[str]:
     """The files a folder stands for; DataError when there are none."""
     try:
-        files = _of_kind(folder, kind)
+        files = _below(folder, kind) if hive else files_in(folder, kind)
         below = [] if files else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError as error:
         raise DataError(f"path = '{item}': {reason(error)}") from error
@@ -183,70 +270,3 @@ def _others_there(full: str) -> str:
     except OSError:
         return "."
     return f". In {folder} there is: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}." if names else "."
-
-
-def _without_secrets(address: str) -> str:
-    """An address less user, password and query."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
-
-
-def guess(path: str | Sequence[str], base: Path = Path()) -> tuple[str, dict[str, Any], list[str]]:
-    """Say which kind of source files are, by their suffixes and their beginning.
-
-    Parameters
-    ----------
-    path : str or sequence of str
-        As for a source; a folder is the kind it has most files of.
-    base : Path
-        Where relative paths start.
-
-    Returns
-    -------
-    kind : str
-        ``"parquet"`` or ``"csv"``.
-    options : dict
-        The options of that kind that differ from its defaults, such as ``{"separator": ";"}``.
-    notes : list of str
-        Sentences that say what was found, and why.
-
-    Raises
-    ------
-    DataError
-        For files that do not exist, or whose kind cannot be told.
-    """
-    given = [path] if isinstance(path, str) else list(path)
-    first = next(iter(given), "")
-    kind = _kind_of(first, base)
-    files = resolve(given, kind, base)
-    if kind == "parquet":
-        return kind, {}, [f"{len(files)} parquet file{'s' if len(files) > 1 else ''}, by suffix."]
-    options, notes = dialect_of(files[0])
-    return kind, options, notes
-
-
-def _kind_of(item: str, base: Path) -> str:
-    """The kind of what one entry stands for."""
-    full = os.path.abspath(base / os.path.expanduser(item))
-    if os.path.isdir(full):
-        counts = {kind: len(_of_kind(full, kind)) for kind in SUFFIXES}
-        if any(counts.values()):
-            return max(counts, key=lambda kind: counts[kind])
-        raise DataError(f"'{item}' is a folder without files of a known kind ({', '.join(sorted(SUFFIXES))}).")
-    names = [full] if os.path.exists(full) else _matches(full) if glob.has_magic(item) else []
-    for name in [*names[:1], item]:
-        for kind, suffixes in SUFFIXES.items():
-            if name.lower().endswith(suffixes):
-                return kind
-    if not names:
-        resolve(item, "csv", base)  # says what is missing
-    if os.path.isdir(names[0]):
-        return _kind_of(names[0], base)
-    with open(names[0], "rb") as opened:
-        if opened.read(4) == b"PAR1":
-            return "parquet"
-    raise DataError(
-        f"'{os.path.basename(names[0])}' has a suffix that tells no kind. Known are: "
-        + "; ".join(f"{kind} ({_suffixes(kind)})" for kind in SUFFIXES)
-        + ". Say the kind: kind = 'csv'."
-    )

@@ -22,6 +22,7 @@ def open_table(
     partitions: Sequence[Partition],
     sample: pa.Table | None = None,
     unread: Collection[str] = (),
+    notes: Sequence[str] = (),
 ) -> Table:
     """Return the lazy table of a source.
 
@@ -37,6 +38,8 @@ def open_table(
         Some rows in `schema`, to find the types of derived columns.
     unread : collection of str
         Dropped columns that are not in `schema`, because their types can be neither hashed nor used.
+    notes : sequence of str
+        What was understood of the files.
 
     Raises
     ------
@@ -56,6 +59,7 @@ def open_table(
         task=None if source.task is None else Task(source.task),
         positive=source.positive,
         settings=source.dump(),
+        notes=tuple(notes),
     )
 
 

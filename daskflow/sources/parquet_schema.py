@@ -1,8 +1,8 @@
-"""One schema for many parquet files: found from their footers, or refused with every difference by file."""
+"""One schema for many files that know their types, or every difference by file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,21 @@ SHOWN_FILES = 5
 UNITS = ("s", "ms", "us", "ns")
 
 
-def unify(schemas: Mapping[str, pa.Schema], casts: Mapping[str, pa.DataType]) -> pa.Schema:
+def grouped(schemas: Iterable[tuple[str, pa.Schema]]) -> list[tuple[pa.Schema, list[str]]]:
+    """Return the different ones of many schemas, each with the names of its files, in order."""
+    groups: list[tuple[pa.Schema, list[str]]] = []
+    for name, schema in schemas:
+        same = next((files for known, files in groups if known.equals(schema)), None)
+        if same is None:
+            groups.append((schema, [name]))
+        else:
+            same.append(name)
+    return groups
+
+
+def unify(
+    groups: Sequence[tuple[pa.Schema, Sequence[str]]], casts: Mapping[str, pa.DataType], noun: str = "parquet files"
+) -> pa.Schema:
     """Return the schema that all files can be read in without losing anything.
 
     Widths of integers and of floats, units of time, plain and dictionary-encoded strings, and columns without a
@@ -24,24 +38,26 @@ def unify(schemas: Mapping[str, pa.Schema], casts: Mapping[str, pa.DataType]) ->
 
     Parameters
     ----------
-    schemas : mapping of str to pyarrow.Schema
-        By file name, in order; the columns of the first give the order.
+    groups : sequence of (pyarrow.Schema, sequence of str)
+        Schemas and the names of their files; the columns of the first give the order.
     casts : mapping of str to pyarrow.DataType
         Columns whose type the user said.
+    noun : str
+        What the files are called.
 
     Raises
     ------
     DataError
         With all missing and additional columns and all differing types, each with the files.
     """
-    first_name, first = next(iter(schemas.items()))
-    problems = _absent(schemas, first_name, first)
+    first, first_files = groups[0]
+    problems = _absent(groups, first_files[0], first)
     fields: list[pa.Field] = []
     for name in first.names:
         by_type: dict[pa.DataType, list[str]] = {}
-        for file, schema in schemas.items():
+        for schema, files in groups:
             if name in schema.names:
-                by_type.setdefault(plain_type(schema.field(name).type), []).append(file)
+                by_type.setdefault(plain_type(schema.field(name).type), []).extend(files)
         common = casts.get(name)
         if common is None:
             common = _common([*by_type])
@@ -53,7 +69,7 @@ def unify(schemas: Mapping[str, pa.Schema], casts: Mapping[str, pa.DataType]) ->
             continue
         fields.append(pa.field(name, common))
     if problems:
-        raise DataError("The parquet files differ:\n" + "\n".join(f"- {problem}" for problem in problems))
+        raise DataError(f"The {noun} differ:\n" + "\n".join(f"- {problem}" for problem in problems))
     return pa.schema(fields)
 
 
@@ -77,17 +93,17 @@ def plain_type(arrow_type: pa.DataType) -> pa.DataType:
     return arrow_type
 
 
-def _absent(schemas: Mapping[str, pa.Schema], first_name: str, first: pa.Schema) -> list[str]:
+def _absent(groups: Sequence[tuple[pa.Schema, Sequence[str]]], first_name: str, first: pa.Schema) -> list[str]:
     """Columns that some files lack, or have beyond those of the first."""
     lacking: dict[str, list[str]] = {}
     extra: dict[str, list[str]] = {}
-    for file, schema in schemas.items():
+    for schema, files in groups:
         for name in first.names:
             if name not in schema.names:
-                lacking.setdefault(name, []).append(file)
+                lacking.setdefault(name, []).extend(files)
         for name in schema.names:
             if name not in first.names:
-                extra.setdefault(name, []).append(file)
+                extra.setdefault(name, []).extend(files)
     remedy = "Add it to all files, or name the columns all have: columns = [...]."
     return [
         *(f"column '{name}' is missing in {_files(files)}. {remedy}" for name, files in lacking.items()),

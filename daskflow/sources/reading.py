@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
+import xxhash
 
 from daskflow.core.errors import ChangedDataError, DataError
 from daskflow.core.seeds import digest
 from daskflow.data.table import Fingerprint
-
-HASH_BYTES = 16
-"""Length of content hashes: 128 bits tell any two files apart."""
-
-CHUNK_BYTES = 1 << 22
+from daskflow.sources.storage import Storage, gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +23,21 @@ class FoundFile:
     Attributes
     ----------
     path : str
-        Absolute.
+        Absolute; or an address, where there is a `storage`.
     name : str
         Relative to the folder that all files of the source have in common; with slashes.
     size_bytes, modified_ns : int
-        As it was when it was found.
+        As it was when it was found. In a store the time is a number that stands for the file's ETag or time; 0 when the
+        store gives neither.
+    storage : Storage or None
+        Where it is; None for this machine's folders.
     """
 
     path: str
     name: str
     size_bytes: int
     modified_ns: int
+    storage: Storage | None = None
 
     @property
     def place(self) -> str:
@@ -57,16 +59,21 @@ def reason(error: OSError) -> str:
 
 def open_file(file: FoundFile) -> Any:
     """Open a file for reading bytes; DataError when it cannot be."""
+    if file.storage is not None:
+        return file.storage.open(file.path)
     try:
         return open(file.path, "rb")
     except FileNotFoundError as error:
-        raise ChangedDataError(f"{file.name} was there when it was planned, and is gone. Put it back.") from error
+        raise gone(file.name) from error
     except OSError as error:
         raise DataError(f"{file.name}: {reason(error)}") from error
 
 
 def read_bytes(file: FoundFile, n_bytes: int = -1) -> bytes:
     """Return the first bytes of a file, or all; DataError when it cannot be read."""
+    if file.storage is not None:
+        wanted = file.size_bytes if n_bytes < 0 else min(n_bytes, file.size_bytes)
+        return file.storage.read(file.path, [(0, wanted)])[0]
     with open_file(file) as opened:
         try:
             data: bytes = opened.read(n_bytes)
@@ -75,48 +82,77 @@ def read_bytes(file: FoundFile, n_bytes: int = -1) -> bytes:
     return data
 
 
+def read_ranges(file: FoundFile, ranges: Sequence[tuple[int, int]]) -> list[pa.Buffer]:
+    """Return parts of a file, given by offset and length.
+
+    They are copied into memory: a memory map is no faster (measured on the table of the benchmarks), and a file that is
+    cut while it is mapped ends the process.
+
+    Raises
+    ------
+    ChangedDataError
+        When the file is gone or ends earlier.
+    DataError
+        When it cannot be read.
+    """
+    if file.storage is not None:
+        parts = [pa.py_buffer(part) for part in file.storage.read(file.path, ranges)]
+    else:
+        parts = []
+        with open_file(file) as opened:
+            for start, length in ranges:
+                part = pa.allocate_buffer(length)
+                try:
+                    opened.seek(start)
+                    n_read = opened.readinto(memoryview(part))
+                except OSError as error:
+                    raise DataError(f"{file.name}: {reason(error)}") from error
+                parts.append(part.slice(0, n_read))
+    for part, (start, length) in zip(parts, ranges, strict=True):
+        if part.size != length:
+            raise ChangedDataError(
+                f"{file.name} changed since it was planned: {part.size} of {length} bytes are left from byte {start} "
+                "on. Let the writer finish, then start again."
+            )
+    return parts
+
+
 def check_unchanged(file: FoundFile) -> None:
     """Raise ChangedDataError when a file is gone, or its size or time is not what it was."""
-    try:
-        seen = os.stat(file.path)
-    except FileNotFoundError as error:
-        raise ChangedDataError(f"{file.name} was there when it was planned, and is gone. Put it back.") from error
-    except OSError as error:
-        raise DataError(f"{file.name}: {reason(error)}") from error
-    if (seen.st_size, seen.st_mtime_ns) != (file.size_bytes, file.modified_ns):
+    if file.storage is not None:
+        size, version = file.storage.look(file.path)
+    else:
+        try:
+            seen = os.stat(file.path)
+        except FileNotFoundError as error:
+            raise gone(file.name) from error
+        except OSError as error:
+            raise DataError(f"{file.name}: {reason(error)}") from error
+        size, version = seen.st_size, seen.st_mtime_ns
+    if (size, version) != (file.size_bytes, file.modified_ns):
+        what = "version" if file.storage else "modification time"
         raise ChangedDataError(
-            f"{file.name} changed since it was planned: it had {file.size_bytes} bytes, now {seen.st_size}"
-            + (" and another modification time" if seen.st_mtime_ns != file.modified_ns else "")
+            f"{file.name} changed since it was planned: it had {file.size_bytes} bytes, now {size}"
+            + (f" and another {what}" if version != file.modified_ns else "")
             + ". Let the writer finish, then start again."
         )
 
 
-def hash_bytes(data: bytes) -> str:
-    """Return the content hash of bytes."""
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
+def hash_bytes(data: Any) -> str:
+    """Return the content hash of bytes: 128 bits tell any two files apart.
 
-
-def hash_ranges(file: FoundFile, ranges: Iterable[tuple[int, int]]) -> str:
-    """Return the content hash of parts of a file.
-
-    Parameters
-    ----------
-    file : FoundFile
-        The file.
-    ranges : iterable of (int, int)
-        Offset and length of each part.
+    XXH3 takes 0.12 s per GB where BLAKE2b takes 1.9 and SHA-256 0.7 (measured): reading stays what it costs to decode.
+    It guards against change and not against forgery.
     """
-    state = hashlib.blake2b(digest_size=HASH_BYTES)
-    with open_file(file) as opened:
-        for start, length in ranges:
-            opened.seek(start)
-            while length > 0:
-                data = opened.read(min(length, CHUNK_BYTES))
-                if not data:
-                    break
-                state.update(data)
-                length -= len(data)
-    return state.hexdigest()
+    return str(xxhash.xxh3_128_hexdigest(data))
+
+
+def hash_parts(parts: Iterable[Any]) -> str:
+    """Return the content hash of bytes that stand one after the other."""
+    state = xxhash.xxh3_128()
+    for part in parts:
+        state.update(part)
+    return str(state.hexdigest())
 
 
 def paths(value: Any) -> Any:

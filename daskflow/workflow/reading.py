@@ -9,7 +9,7 @@ from typing import Any
 
 import daskflow.sources
 from daskflow.data.table import Table
-from daskflow.sources.files import guess
+from daskflow.sources.guess import guess
 
 
 def read(source: Any, *, target: str | None = None, kind: str | None = None, **options: Any) -> Table:

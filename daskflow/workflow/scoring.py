@@ -21,7 +21,7 @@ from daskflow.data.derive import derive
 from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.table import Table
 from daskflow.sources import Source
-from daskflow.sources.files import guess
+from daskflow.sources.guess import guess
 from daskflow.workflow.scored_file import ScoredFile
 
 PREDICTION = "prediction"
@@ -105,7 +105,7 @@ def score(
     with scored_file as file:
         for done, partition in enumerate(table.partitions, start=1):
             decoded = partition.read()
-            rows = derive(decoded.rows, expressions)
+            rows = derive(decoded.plain, expressions)
             try:
                 scored, strange = _scored(model, rows, keep, with_probabilities=probabilities)
             except DataError as error:

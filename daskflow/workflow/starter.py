@@ -23,7 +23,8 @@ from daskflow.data.schema import Column, ColumnKind, Task
 from daskflow.data.table import Table
 from daskflow.data.targets import task_of
 from daskflow.metrics import default_for_ranking, defaults
-from daskflow.sources.files import PACKED, guess
+from daskflow.sources.files import PACKED
+from daskflow.sources.guess import guess
 
 SAMPLED_PARTITIONS = 12
 SAMPLED_BYTES = 512 * 2**20
@@ -118,7 +119,7 @@ def look_at(table: Table) -> Seen:
     largest = max(partition.n_bytes for partition in table.partitions)
     n_parts = min(len(table.partitions), SAMPLED_PARTITIONS, SAMPLED_BYTES // max(1, largest))
     step = (len(table.partitions) - 1) / max(1, n_parts - 1)
-    parts = [table.partitions[round(place * step)].read().rows for place in range(n_parts)]
+    parts = [table.partitions[round(place * step)].read().plain for place in range(n_parts)]
     if not parts:
         return Seen(0, False, {}, {})
     share = SAMPLED_ROWS // len(parts)
