@@ -26,6 +26,11 @@ class Step(Settings):
         Class of what `fit` returns, which reads its own ``dump``.
     needs_target : bool
         Whether it learns from the target, so that it cannot be fitted without one.
+    counts_itself : bool
+        Whether it counts by its own tally what it needs of a column, or needs nothing, so that the levels of a column
+        whose chain begins with it need not be counted, and may be any number.
+    follows : frozenset of str, optional
+        Kinds of the steps that may stand before it; default any.
     """
 
     kind: str
@@ -33,6 +38,8 @@ class Step(Settings):
     takes: ClassVar[frozenset[Form]] = frozenset()
     fitted: ClassVar[type[Fitted]]
     needs_target: ClassVar[bool] = False
+    counts_itself: ClassVar[bool] = False
+    follows: ClassVar[frozenset[str] | None] = None
 
     def gives(self, form: Form) -> Form:
         """Return what a column of this form is after the step; the same unless a step says otherwise."""

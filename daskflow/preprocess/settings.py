@@ -21,6 +21,9 @@ Chain = tuple[SerializeAsAny[Step], ...]
 SPARSE_COLUMNS = 256
 """Columns of the matrix from which on ``auto`` makes it sparse, if most of them are indicators."""
 
+DENSE_COLUMNS = 20_000
+"""Columns that a dense matrix has at most: 80 kB for each row."""
+
 ENDINGS: Mapping[Form, str] = {
     Form.LEVELS: "strings are left as they are, which no model can use. End the chain with 'onehot' or 'ordinal', or "
     "leave the columns out with data.drop",
@@ -125,8 +128,11 @@ class Preprocessing(Settings):
         for column in features.columns:
             # what tells a constant column, and then what the steps ask; after 'ordinal' they ask of the codes, whose
             # statistics follow from the levels
+            steps = self.steps_of(column)
             asked: set[str | Tally] = {"levels" if column.kind is ColumnKind.CATEGORICAL else "moments"}
-            asked = asked.union(*(step.statistics(column) for step in self.steps_of(column)))
+            if steps and steps[0].counts_itself:
+                asked -= {"levels"}
+            asked = asked.union(*(step.statistics(column) for step in steps))
             possible = POSSIBLE[column.kind]
             needs[column.name] = frozenset(need for need in asked if not isinstance(need, str) or need in possible)
         return needs
@@ -177,11 +183,11 @@ class Preprocessing(Settings):
                 warnings.append(useless)
                 continue
             try:
-                chain, warning = _fit_chain(column, self.steps_of(column), found)
+                chain, said = _fit_chain(column, self.steps_of(column), found)
             except DataError as error:
                 problems.append(str(error))
                 continue
-            warnings += [warning] if warning else []
+            warnings += said
             fitted += [chain] if chain.outputs else []
         if problems:
             raise DataError("\n".join(problems))
@@ -189,7 +195,10 @@ class Preprocessing(Settings):
             n_rows = max((found.n_rows for found in statistics.values()), default=0)
             raise DataError("\n".join([f"No feature is left for the model (n_samples = {n_rows}).", *warnings]))
         named = _with_unique_names(fitted)
-        return FittedPreprocessor(named, _is_sparse(named) if sparse == "auto" else sparse, tuple(warnings))
+        is_sparse = _is_sparse(named) if sparse == "auto" else sparse
+        if not is_sparse:
+            _refuse_dense(named)
+        return FittedPreprocessor(named, is_sparse, tuple(warnings))
 
 
 def _chain(value: Any) -> tuple[Step, ...]:
@@ -223,6 +232,8 @@ def _misfits(steps: tuple[Step, ...], form: Form, column: Column | None = None) 
             takes = " or ".join(str(other) for other in Form if other in step.takes)
             after = f" after '{before}'" if before else ""
             return [f"'{step.kind}' takes {takes}, and gets {form}{after}"]
+        if before and step.follows is not None and before not in step.follows:
+            return [f"'{step.kind}' stands after '{before}', which changes what it counts; put it first"]
         message = step.check(column, form) if column else None
         if column and message:
             messages.append(f"'{step.kind}' on column '{column.name}': {message}")
@@ -241,8 +252,8 @@ def _refuse(features: Schema, statistics: Mapping[str, ColumnStatistics]) -> Non
         problems.append(infinite_sentence(infinite))
     for name in (name for name, state in found.items() if state.has_too_many_levels):
         problems.append(
-            f"Column '{name}' has more than {MOST_LEVELS:,} levels: it names rows rather than groups of them. Leave "
-            f"it out with data.drop, or make it a group or a key."
+            f"Column '{name}' has more than {MOST_LEVELS:,} levels: it names rows rather than groups of them. Encode "
+            f"it with 'hash' or 'target' as the first step, leave it out with data.drop, or make it a group or a key."
         )
     if problems:
         raise DataError("\n".join(problems))
@@ -255,7 +266,7 @@ def _useless(column: Column, found: ColumnStatistics) -> str | None:
     if found.n_missing or len(found.levels or ()) > 1:
         return None
     if column.kind is ColumnKind.CATEGORICAL:
-        return _constant(column, f"{next(iter(found.levels or ('',)))!r:.60}")
+        return _constant(column, f"{next(iter(found.levels))!r:.60}") if found.levels else None
     if found.min != found.max:
         return None
     if column.kind is ColumnKind.DATETIME:
@@ -268,13 +279,16 @@ def _constant(column: Column, value: str) -> str:
     return f"Column '{column.name}' is constant in the training rows ({value}); it is left out."
 
 
-def _fit_chain(
-    column: Column, steps: tuple[Step, ...], statistics: ColumnStatistics
-) -> tuple[FittedColumn, str | None]:
-    """Fit one column's steps in order; a warning when they leave it, or its main part, constant."""
+def _fit_chain(column: Column, steps: tuple[Step, ...], statistics: ColumnStatistics) -> tuple[FittedColumn, list[str]]:
+    """Fit one column's steps in order; warnings of theirs, and when they leave it, or its main part, constant."""
     state = State(column, FORMS[column.kind], statistics)
     fitted = []
     for step in steps:
+        if state.form is Form.COLUMNS:
+            raise DataError(
+                f"Column '{column.name}': '{step.kind}' stands after finished columns, one for each class. Leave it "
+                "out."
+            )
         done, state = step.fit(state)
         fitted.append(done)
     found = state.statistics
@@ -282,12 +296,12 @@ def _fit_chain(
     is_constant = is_open and found.n_missing == 0 and found.min == found.max
     keeps_values = is_open and not is_constant
     outputs = (*state.outputs, column.name) if keeps_values else state.outputs
-    warning = None
+    warnings = list(state.warnings)
     if is_constant or not outputs:
         chain = ", ".join(f"'{step.kind}'" for step in steps)
         why = " (each of its levels is rare)" if state.rare is not None else ""
-        warning = f"Column '{column.name}' is constant after {chain}{why}; it is left out."
-    return FittedColumn(column, tuple(fitted), outputs, keeps_values), warning
+        warnings.append(f"Column '{column.name}' is constant after {chain}{why}; it is left out.")
+    return FittedColumn(column, tuple(fitted), outputs, keeps_values), warnings
 
 
 def _with_unique_names(columns: list[FittedColumn]) -> tuple[FittedColumn, ...]:
@@ -303,6 +317,18 @@ def _is_sparse(columns: tuple[FittedColumn, ...]) -> bool:
     total = sum(len(column.outputs) for column in columns)
     indicators = sum(step.n_indicators for column in columns for step in column.steps)
     return total > SPARSE_COLUMNS and 2 * indicators > total
+
+
+def _refuse_dense(columns: tuple[FittedColumn, ...]) -> None:
+    """Raise for a dense matrix that is too wide."""
+    widths = {column.column.name: len(column.outputs) for column in columns}
+    if sum(widths.values()) > DENSE_COLUMNS:
+        widest = max(widths, key=lambda name: widths[name])
+        raise DataError(
+            f"The matrix would have {sum(widths.values()):,} dense columns, {widths[widest]:,} of them from "
+            f"'{widest}'; at most {DENSE_COLUMNS:,} are made. Choose a model that takes sparse matrices, such as sgd, "
+            f"or give the column fewer (n_features of 'hash' and 'text', max_features of 'text', max_levels of 'rare')."
+        )
 
 
 def _words(steps: tuple[Step, ...]) -> str:

@@ -118,6 +118,8 @@ class State:
         Names of the matrix columns that are finished.
     rare : str or None
         The level that rare ones have become.
+    warnings : tuple of str
+        Sentences for the user.
     """
 
     column: Column
@@ -125,6 +127,7 @@ class State:
     statistics: ColumnStatistics
     outputs: tuple[str, ...] = ()
     rare: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
