@@ -21,7 +21,6 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from daskflow.core.errors import LostBlockError, StorageError
@@ -136,36 +135,6 @@ def presented(column: Column) -> pa.DataType:
 def presented_table(table: pa.Table, schema: Schema) -> pa.Table:
     """Return stored columns in the types in which they are read; those of `schema` alone."""
     return pa.table({name: table.column(name).cast(presented(schema[name])) for name in table.column_names})
-
-
-def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return a column in the narrowest type that holds its values exactly; strings as a dictionary."""
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    values = values.cast(pa.string()) if pa.types.is_null(values.type) else values
-    arrow_type = values.type
-    if pa.types.is_string(arrow_type):
-        encoded = values.dictionary_encode()
-        codes = encoded.indices.cast(_integer_type(0, max(len(encoded.dictionary) - 1, 0)))
-        return pa.DictionaryArray.from_arrays(codes, encoded.dictionary)
-    if pa.types.is_integer(arrow_type):
-        limits = pc.min_max(values)
-        low, high = limits["min"].as_py(), limits["max"].as_py()
-        return values.cast(_integer_type(low or 0, high or 0))
-    if pa.types.is_float64(arrow_type):
-        plain = values.to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):
-            single = plain.astype(np.float32)
-        if np.array_equal(single.astype(np.float64), plain, equal_nan=True):
-            return pa.array(single, mask=np.asarray(values.is_null()))
-    return values
-
-
-def _integer_type(low: int, high: int) -> pa.DataType:
-    """The smallest type that holds both ends."""
-    for bits, arrow_type in ((7, pa.int8()), (15, pa.int16()), (31, pa.int32()), (63, pa.int64())):
-        if -(2**bits) <= low and high < 2**bits:
-            return arrow_type
-    return pa.uint64()
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from daskflow.core.errors import DataError
+from daskflow.data import kernels
+from daskflow.data.hashing import buffers_of
 from daskflow.data.schema import Column, Schema, kind_of
 
 SAMPLE_ROWS = 256
@@ -152,6 +154,8 @@ def canonical_floats(values: Any) -> Any:
         return values
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
+    if kernels.is_canonical(buffers_of(values, np.float64)[0]):
+        return values
     plain = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
     return pa.array(plain + plain.dtype.type(0), type=values.type, mask=np.isnan(plain))
 

@@ -112,9 +112,10 @@ class Distribution:
         is_exact = self.is_exact and other.is_exact
         left, right = replace(self, resolution=resolution), replace(other, resolution=resolution)
         left, right = (left, right) if is_exact else (left._binned(), right._binned())
-        points = np.concatenate([left.points, right.points])
-        counts = np.concatenate([left.counts, right.counts])
-        return Distribution(*_added(points, counts), is_exact, resolution)._bounded()
+        points = np.empty(len(left.points) + len(right.points))
+        counts = np.empty(len(points), dtype=np.int64)
+        n = kernels.merge_counts(left.points, left.counts, right.points, right.counts, points, counts)
+        return Distribution(points[:n], counts[:n], is_exact, resolution)._bounded()
 
     def moved(self, centre: float, scale: float) -> Distribution:
         """Return the distribution of (value - centre) / scale, scale > 0."""
@@ -137,13 +138,24 @@ class Distribution:
     def _binned(self) -> Distribution:
         """Move every value to the middle of its bin; a middle of finer bins goes to that of the coarser one."""
         keys = _ordered(self.points) >> self.resolution.dropped
-        points, counts = _middles(keys, self.counts, self.resolution.dropped)
-        return Distribution(*_added(points, counts), False, self.resolution)
+        return Distribution(*_middles(keys, self.counts, self.resolution.dropped), False, self.resolution)
+
+
+def levels_up_to(values: Numbers, most: int) -> dict[float, int] | None:
+    """Return how often each finite value occurs, in order; None when there are more than `most` distinct ones.
+
+    Examples
+    --------
+    >>> levels_up_to(np.array([2.0, 1.0, 2.0, np.nan]), 5)
+    {1.0: 1, 2.0: 2}
+    """
+    found = _counted_keys(np.ascontiguousarray(values, dtype=np.float64), 0, most)
+    return None if found is None else dict(zip(_numbers(found[0]).tolist(), found[1].tolist(), strict=True))
 
 
 def _counted_keys(values: Numbers, dropped: int, most: int) -> tuple[NDArray[np.int64], Counts] | None:
     """Return the distinct leading bits of values in order, and their counts; None when there are more than `most`."""
-    size = TABLE
+    size = min(TABLE, 1 << (2 * min(most, len(values)) + 2).bit_length())
     while True:
         within = min(most, size // 2)
         keys, counts = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
@@ -171,14 +183,18 @@ def _middles(bins: NDArray[np.int64], counts: Counts, dropped: int) -> tuple[Num
     """Return the middles of bins; those next to zero are zero, and are added up."""
     points = _numbers((bins << dropped) + (1 << (dropped - 1)))
     points[(bins == 0) | (bins == -1)] = 0.0  # zero itself, and what is nearer to it than float64's full digits
-    return _added(points, counts)
+    return _runs(points, counts)
 
 
 def _added(points: Numbers, counts: Counts) -> tuple[Numbers, Counts]:
     """Sort points and add up the counts of equal ones."""
+    order = np.argsort(points, kind="stable")
+    return _runs(points[order], counts[order])
+
+
+def _runs(points: Numbers, counts: Counts) -> tuple[Numbers, Counts]:
+    """Add up the counts of equal points that stand side by side."""
     if not len(points):
         return points, counts
-    order = np.argsort(points, kind="stable")
-    points, counts = points[order], counts[order]
     starts = np.flatnonzero(np.concatenate([[True], points[1:] != points[:-1]]))
     return points[starts], np.add.reduceat(counts, starts)

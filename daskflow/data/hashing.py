@@ -9,25 +9,25 @@ name, so the order of columns does not matter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
+from daskflow.data import kernels
 
 Hashes = NDArray[np.uint64]
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST = np.uint64(0xBF58476D1CE4E5B9)
-SECOND = np.uint64(0x94D049BB133111EB)
 
 MISSING = np.uint64(0x6D697373696E6721)
 FRACTION = np.uint64(0x666C6F6174696E67)
 """Set floats that are no integers apart from integers of the same bits."""
+
+NO_GAPS = np.empty(0, dtype=np.uint8)
 
 NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 SIGNIFICANT_DIGITS = 15
@@ -39,14 +39,8 @@ def mix(values: Hashes, salt: int | np.uint64 = 0) -> Hashes:
 
     Sebastiano Vigna's public-domain ``splitmix64.c``; every input bit changes each output bit half of the time.
     """
-    mixed = values ^ np.uint64(salt)
-    with np.errstate(over="ignore"):
-        mixed += GOLDEN
-        mixed ^= mixed >> np.uint64(30)
-        mixed *= FIRST
-        mixed ^= mixed >> np.uint64(27)
-        mixed *= SECOND
-        mixed ^= mixed >> np.uint64(31)
+    mixed = np.empty(len(values), dtype=np.uint64)
+    kernels.mix_all(np.ascontiguousarray(values, dtype=np.uint64), np.uint64(salt), mixed)
     return mixed
 
 
@@ -89,57 +83,133 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> tuple[Hashes, NDArray[n
     total = np.zeros(table.num_rows, dtype=np.uint64)
     missing = np.ones(table.num_rows, dtype=bool)
     for name in names:
-        values, gaps = canonical(table.column(name), name)
-        with np.errstate(over="ignore"):
-            total += mix(values, salt_of(name))
-        missing &= gaps
+        values = _whole(table.column(name))
+        _add(values, name, total)
+        if missing.any():
+            missing &= np.asarray(_is_missing(values))
     return mix(total), missing
 
 
 def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Return 64 bits per value that are equal for equal values, and where values are missing."""
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    arrow_type = values.type
-    if pa.types.is_null(arrow_type):
-        return np.full(len(values), MISSING), np.ones(len(values), dtype=bool)
-    missing = np.asarray(values.is_null(nan_is_null=True))
-    if pa.types.is_dictionary(arrow_type):
-        uniques, gaps = canonical(values.dictionary, name)
-        found = _through(uniques, values.indices, missing)
-        if gaps.any():
-            missing = missing | _through(gaps.astype(np.uint64), values.indices, missing).astype(bool)
-    elif pa.types.is_boolean(arrow_type) or pa.types.is_integer(arrow_type):
-        plain = values.cast(pa.uint8()) if pa.types.is_boolean(arrow_type) else values
-        found = plain.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
-    elif pa.types.is_floating(arrow_type):
-        found = of_floats(values.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64))
-    elif pa.types.is_timestamp(arrow_type):
-        found = _instants(values, NANOSECONDS[arrow_type.unit])
-    elif pa.types.is_date32(arrow_type):
-        found = _instants(values.cast(pa.int32()), 86_400 * NANOSECONDS["s"])
-    elif pa.types.is_date64(arrow_type):
-        found = _instants(values, NANOSECONDS["ms"])
-    elif pa.types.is_decimal(arrow_type):
-        found = _encoded(values, missing, _of_decimals)
-    elif pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type):
-        found = _encoded(values, missing, of_strings)
+    """Return 64 bits per value that are equal for equal values, and where values are missing.
+
+    Parameters
+    ----------
+    column : pyarrow array
+        Any column that a table may have.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    hashes : ndarray of uint64, shape (n_rows,)
+        Not salted by the name: equal for equal values of different columns.
+    is_missing : ndarray of bool, shape (n_rows,)
+        Null, or nan.
+    """
+    values = _whole(column)
+    missing = np.asarray(_is_missing(values))
+    if pa.types.is_dictionary(values.type):
+        uniques = canonical(values.dictionary, name)[0]
+        found = uniques[values.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(uniques) else MISSING
+    elif _is_encoded(values.type):
+        encoded = values.dictionary_encode()
+        uniques = _of_texts(encoded.dictionary) if _is_text(values.type) else _of_decimals(encoded.dictionary)
+        found = uniques[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(uniques) else MISSING
+    elif pa.types.is_floating(values.type):
+        found = np.empty(len(values), dtype=np.uint64)
+        kernels.hash_floats(buffers_of(values, np.float64)[0], FRACTION, found)
+    elif pa.types.is_null(values.type):
+        found = MISSING
     else:
-        raise DataError(f"Column '{name}' is {arrow_type}, which cannot be hashed. Leave it out of the source.")
+        integers, factor = _integers(values, name)
+        found = buffers_of(integers, np.int64)[0].view(np.uint64) * np.uint64(factor)
     return np.where(missing, MISSING, found), missing
 
 
-def of_floats(values: NDArray[np.float64]) -> Hashes:
-    """Return floats that are integers as those integers' bits, others as their own bits set apart."""
-    inside = np.abs(values) < 2.0**63
-    whole = inside & (np.trunc(values) == values)
-    integers = np.where(whole, values, 0.0).astype(np.int64).view(np.uint64)
-    return np.where(whole, integers, mix(values.view(np.uint64), FRACTION))
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    column = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def of_strings(values: pa.Array) -> Hashes:
-    """Return a hash of each string's UTF-8."""
-    texts = np.asarray(values.to_numpy(zero_copy_only=False), dtype=object)
-    return np.asarray(pd.util.hash_array(texts, categorize=False), dtype=np.uint64)
+def _is_missing(values: pa.Array) -> pa.Array:
+    """Where values are null or nan, also in a dictionary."""
+    found = values.is_null(nan_is_null=True)
+    if pa.types.is_dictionary(values.type):
+        gaps = values.dictionary.is_null(nan_is_null=True)
+        if pc.any(gaps).as_py():
+            found = pc.or_(found, pc.fill_null(gaps.take(values.indices), True))
+    return found.to_numpy(zero_copy_only=False)
+
+
+def _add(values: pa.Array, name: str, total: Hashes) -> None:
+    """Add a column's salted hashes to those of the rows."""
+    salt = np.uint64(salt_of(name))
+    missing = mix(np.array([MISSING]), salt)[0]
+    if pa.types.is_null(values.type):
+        with np.errstate(over="ignore"):
+            total += missing
+    elif pa.types.is_floating(values.type):
+        kernels.add_floats(*buffers_of(values, np.float64), FRACTION, missing, salt, total)
+    elif pa.types.is_dictionary(values.type) or _is_encoded(values.type):
+        encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        uniques = mix(canonical(encoded.dictionary, name)[0], salt)
+        kernels.add_codes(*buffers_of(encoded.indices, np.int64), uniques, missing, total)
+    else:
+        integers, factor = _integers(values, name)
+        kernels.add_integers(*buffers_of(integers, np.int64), np.uint64(factor), missing, salt, total)
+
+
+def buffers_of(values: pa.Array, dtype: Any) -> tuple[NDArray[Any], NDArray[np.uint8], int]:
+    """Return an array's values in a type of numpy, its validity bitmap (empty without gaps) and that one's offset."""
+    if len(values) == 0:
+        return np.empty(0, dtype=dtype), np.empty(0, dtype=np.uint8), 0
+    bitmap, data = values.buffers()
+    own = np.dtype(np.int64 if pa.types.is_temporal(values.type) else values.type.to_pandas_dtype())
+    found = np.frombuffer(data, dtype=own, count=len(values), offset=values.offset * own.itemsize)
+    bits = np.frombuffer(bitmap, dtype=np.uint8) if bitmap is not None and values.null_count else NO_GAPS
+    return found.astype(dtype, copy=False), bits, values.offset
+
+
+def _integers(values: pa.Array, name: str) -> tuple[pa.Array, int]:
+    """Return a column of integers, truths or dates as integers, and the factor that makes one unit of them."""
+    arrow_type = values.type
+    if pa.types.is_boolean(arrow_type):
+        return values.cast(pa.uint8()), 1
+    if pa.types.is_integer(arrow_type):
+        return values, 1
+    if pa.types.is_timestamp(arrow_type):
+        return values, NANOSECONDS[arrow_type.unit]
+    if pa.types.is_date32(arrow_type):
+        return values.view(pa.int32()), 86_400 * NANOSECONDS["s"]
+    if pa.types.is_date64(arrow_type):
+        return values, NANOSECONDS["ms"]
+    raise DataError(f"Column '{name}' is {arrow_type}, which cannot be hashed. Leave it out of the source.")
+
+
+def _is_text(arrow_type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type)
+    )
+
+
+def _is_encoded(arrow_type: pa.DataType) -> bool:
+    """Whether each distinct value is hashed once."""
+    return _is_text(arrow_type) or bool(pa.types.is_decimal(arrow_type))
+
+
+def _of_texts(values: pa.Array) -> Hashes:
+    """Return a hash of each text's UTF-8."""
+    plain = values.cast(pa.large_string())
+    found = np.empty(len(plain), dtype=np.uint64)
+    if len(plain):
+        _, offsets, data = plain.buffers()
+        starts = np.frombuffer(offsets, dtype=np.int64)[plain.offset : plain.offset + len(plain) + 1]
+        kernels.hash_texts(starts, np.frombuffer(data or b"", dtype=np.uint8), found)
+    return found
 
 
 def _of_decimals(values: pa.Array) -> Hashes:
@@ -153,30 +223,9 @@ def _of_decimals(values: pa.Array) -> Hashes:
         elif value == value.to_integral_value() and _is_int64(value):
             hashes[place] = np.int64(int(value)).view(np.uint64)
         else:
-            hashes[place] = of_floats(np.array([float(value)]))[0]
+            hashes[place] = kernels.float_hash(float(value), FRACTION)
     return hashes
 
 
 def _is_int64(value: Decimal) -> bool:
     return -(2**63) <= value < 2**63 and value == value.to_integral_value()
-
-
-def _instants(values: pa.Array, nanoseconds: int) -> Hashes:
-    """Instants in nanoseconds; those beyond int64 wrap around, the same for every unit."""
-    counts = values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    found: Hashes = counts.astype(np.int64).view(np.uint64) * np.uint64(nanoseconds)
-    return found
-
-
-def _encoded(values: pa.Array, missing: NDArray[np.bool_], of: Callable[[pa.Array], Hashes]) -> Hashes:
-    """Hash each distinct value once."""
-    encoded = values.dictionary_encode()
-    return _through(of(encoded.dictionary), encoded.indices, missing)
-
-
-def _through(uniques: Hashes, indices: pa.Array, missing: NDArray[np.bool_]) -> Hashes:
-    """Look up each row's code; rows without one get zero."""
-    if len(uniques) == 0:
-        return np.zeros(len(missing), dtype=np.uint64)
-    found: Hashes = uniques[indices.fill_null(0).to_numpy(zero_copy_only=False)]
-    return found

@@ -46,6 +46,13 @@ def mix64(value: Any) -> Any:
 
 
 @compiled
+def mix_all(values: Any, salt: Any, mixed: Any) -> None:
+    """Scramble many values under one salt."""
+    for place in range(len(values)):
+        mixed[place] = mix64(values[place] ^ salt)
+
+
+@compiled
 def is_there(bits: Any, place: Any) -> Any:
     """Read Arrow's validity bitmap; an empty one says that every value is there."""
     return len(bits) == 0 or (bits[place >> 3] >> np.uint8(place & 7)) & np.uint8(1) != 0
@@ -84,6 +91,13 @@ def add_floats(values: Any, bits: Any, offset: int, fraction: Any, missing: Any,
             total[row] += missing
             gaps += 1
     return gaps
+
+
+@compiled
+def hash_floats(values: Any, fraction: Any, hashes: Any) -> None:
+    """Write the hashes of floats."""
+    for place in range(len(values)):
+        hashes[place] = float_hash(values[place], fraction)
 
 
 @compiled
@@ -142,6 +156,44 @@ def gather_numbers(values: Any, bits: Any, offset: int, rows: Any, gathered: Any
     for place in range(len(rows)):
         row = rows[place]
         gathered[place] = values[row] if is_there(bits, row + offset) else np.nan
+
+
+@compiled
+def take_values(values: Any, rows: Any, taken: Any) -> None:
+    """Copy the values at some rows."""
+    for place in range(len(rows)):
+        taken[place] = values[rows[place]]
+
+
+@compiled
+def take_bits(bits: Any, offset: int, rows: Any, taken: Any) -> None:
+    """Copy the bits at some rows into a bitmap that is zero."""
+    for place in range(len(rows)):
+        row = rows[place] + offset
+        bit = (bits[row >> 3] >> np.uint8(row & 7)) & np.uint8(1)
+        taken[place >> 3] |= bit << np.uint8(place & 7)
+
+
+@compiled
+def outline(values: Any, counts: Any, found: Any) -> None:
+    """Write how many values are nan and infinite, and the ends, mean and squared deviations of the others.
+
+    The mean is found first and the deviations from it after, so that nothing is lost where it is large.
+    """
+    low, high, total, finite = np.inf, -np.inf, 0.0, 0
+    for number in values:
+        if not np.isfinite(number):
+            counts[0 if number != number else 1] += 1
+            continue
+        low, high = min(low, number), max(high, number)
+        total += number
+        finite += 1
+    mean = total / finite if finite else np.nan
+    squared = 0.0
+    for number in values:
+        if np.isfinite(number):
+            squared += (number - mean) * (number - mean)
+    found[0], found[1], found[2], found[3] = low, high, mean, squared
 
 
 @compiled
@@ -255,3 +307,22 @@ def count_keys(values: Any, dropped: Any, most: Any, keys: Any, counts: Any) -> 
             n_keys += 1
         counts[place] += 1
     return n_keys
+
+
+@compiled
+def merge_counts(left: Any, left_counts: Any, right: Any, right_counts: Any, points: Any, counts: Any) -> Any:
+    """Merge two increasing lists of points, adding the counts of equal ones; return how many points there are."""
+    i = j = n = 0
+    while i < len(left) or j < len(right):
+        if j == len(right) or (i < len(left) and left[i] < right[j]):
+            points[n], counts[n] = left[i], left_counts[i]
+            i += 1
+        elif i == len(left) or right[j] < left[i]:
+            points[n], counts[n] = right[j], right_counts[j]
+            j += 1
+        else:
+            points[n], counts[n] = left[i], left_counts[i] + right_counts[j]
+            i += 1
+            j += 1
+        n += 1
+    return n

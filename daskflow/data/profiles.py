@@ -12,13 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from daskflow.data import kernels
+from daskflow.data.distribution import levels_up_to
 from daskflow.data.schema import Column, ColumnKind
 
 TEXT_LEVELS, NUMBER_LEVELS, SHOWN_LEVELS = 10_000, 1_000, 20
 """Distinct values counted exactly, of strings and of numbers; and how many of the most frequent are kept."""
-
-PROBE_ROWS = 20_000
-"""Rows looked at first, so that a column of ever new numbers is not sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class ColumnProfile:
     mean, std : float or None
         Of the finite numbers, to twelve digits; the population's standard deviation.
     distinct : int or None
-        Distinct values; None when there are more than 10,000 (strings) or 1,000 (numbers), and for dates.
+        Distinct finite values; None when there are more than 10,000 (strings) or 1,000 (numbers), and for dates.
     top : tuple of (value, count)
         The most frequent values: 20, and all of them for the target; empty when `distinct` is None.
     """
@@ -125,16 +124,16 @@ def tally(values: pa.Array, kind: ColumnKind) -> Tally:
 
 def _with_moments(seen: Tally, numbers: np.ndarray[Any, Any]) -> Tally:
     """Add extremes and moments of the finite values."""
-    finite = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
-    infinite = len(numbers) - len(finite)
-    if len(finite) == 0:
+    counts, found = np.zeros(2, dtype=np.int64), np.empty(4)
+    kernels.outline(np.ascontiguousarray(numbers, dtype=np.float64), counts, found)
+    infinite = int(counts[1])
+    finite = len(numbers) - infinite
+    if not finite:
         return Tally(seen.rows, seen.missing, infinite, levels=seen.levels)
-    wide = finite.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(wide.mean())
-        spread = float(np.square(wide - mean).sum())
-    low, high = finite.min().item(), finite.max().item()
-    return Tally(seen.rows, seen.missing, infinite, len(finite), low, high, mean, spread, seen.levels)
+    low, high, mean, spread = found.tolist()
+    if numbers.dtype.kind != "f":
+        low, high = numbers.min().item(), numbers.max().item()
+    return Tally(seen.rows, seen.missing, infinite, finite, low, high, mean, spread, seen.levels)
 
 
 def _levels_of_codes(values: pa.Array) -> dict[Any, int] | None:
@@ -150,8 +149,11 @@ def _levels_of_codes(values: pa.Array) -> dict[Any, int] | None:
 
 def _levels_of_numbers(numbers: np.ndarray[Any, Any]) -> dict[Any, int] | None:
     """Counts of numbers; None when there are too many distinct ones."""
-    if len(pd.unique(numbers[:PROBE_ROWS])) > NUMBER_LEVELS:
-        return None
+    if numbers.dtype.kind == "f" or not len(numbers) or max(-int(numbers.min()), int(numbers.max())) < 2**53:
+        found = levels_up_to(numbers.astype(np.float64, copy=False), NUMBER_LEVELS)
+        if found is None or numbers.dtype.kind == "f":
+            return found
+        return {int(value): count for value, count in found.items()}
     counts = pd.Series(numbers).value_counts(sort=False)
     if len(counts) > NUMBER_LEVELS:
         return None

@@ -21,10 +21,10 @@ from daskflow.core.seeds import digest
 from daskflow.data.blocks import (
     CONTENT,
     ORDER,
+    TEXT,
     UNIT,
     BlockFile,
     Blocks,
-    narrow,
     storing_in,
     write_block,
 )
@@ -33,6 +33,7 @@ from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
 from daskflow.data.hashing import order_of, row_hashes
 from daskflow.data.heavy import heavy_contents
+from daskflow.data.narrowing import narrow, places_in_order, rearranged
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
 from daskflow.data.schema import ColumnKind, Roles, Schema
 from daskflow.data.store import BlockStore, damaged
@@ -43,6 +44,8 @@ __all__ = ["Blocks", "scan", "target_of"]
 
 FORMAT = 2
 """Raised when blocks of an older daskflow can no longer be used."""
+
+PLAIN = pa.string()
 
 ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path")
 """Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
@@ -202,7 +205,7 @@ def _scan_partition(recipe: _Recipe, partition: Partition, key: str, frame: Any)
     store = Path(recipe.store)
     decoded = partition.read(frame)
     seen = partition.fingerprint
-    rows = conform(decoded.rows, recipe.source, seen.name)
+    rows = conform(decoded.rows, recipe.source, seen.name, texts=TEXT)
     content, _ = row_hashes(rows, recipe.source.names)
     content_hash = decoded.content_hash or digest([len(content), int(content.sum(dtype=np.uint64))], 24)
     earlier = _read_record(store / f"{key}.json")
@@ -227,17 +230,19 @@ def _write(recipe: _Recipe, decoded: Decoded, rows: pa.Table, content: Any, file
     columns = {name: narrow(whole.column(name)) for name in recipe.stored.names}
     tallies = {column.name: tally(columns[column.name], column.kind).dump() for column in recipe.stored.columns}
     hidden = {CONTENT: pa.array(content), UNIT: pa.array(unit), ORDER: pa.array(order)}
-    block = pa.table({**columns, **hidden}).take(pa.array(np.argsort(order, kind="stable")))
+    rows_in_order = places_in_order(order)  # rows of equal order are equal
+    block = pa.table({name: rearranged(values, rows_in_order) for name, values in {**columns, **hidden}.items()})
     n_bytes, checksum = write_block(block, Path(recipe.store) / file_name)
     rejects = [asdict(reject) for reject in decoded.rejects]
     written = {"block": file_name, "n_bytes": n_bytes, "checksum": checksum, "n_rows": len(content)}
     return {**written, "rejects": rejects, "tallies": tallies}
 
 
-def conform(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
+def conform(rows: pa.Table, schema: Schema, name: str, *, texts: pa.DataType = PLAIN) -> pa.Table:
     """Return rows in exactly the schema's columns, order and types, with one form for every value.
 
-    Missing numbers become null and -0.0 becomes 0.0, so that equal rows are equal to the last bit.
+    Missing numbers become null and -0.0 becomes 0.0, so that equal rows are equal to the last bit. Strings come in the
+    type `texts`: plain, or as a dictionary.
 
     Raises
     ------
@@ -256,7 +261,10 @@ def conform(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
     columns: list[pa.ChunkedArray] = []
     for column in schema.columns:
         values, wanted = rows.column(column.name), column.arrow_type
-        if pa.types.is_null(values.type) or (_is_text(values.type) and pa.types.is_string(wanted)):
+        if pa.types.is_string(wanted) and (pa.types.is_null(values.type) or _is_text(values.type)):
+            wanted = texts
+            values = _in_text_type(values, texts)
+        elif pa.types.is_null(values.type):
             values = values.cast(wanted)
         if values.type != wanted:
             raise DataError(
@@ -265,6 +273,13 @@ def conform(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
             )
         columns.append(canonical_floats(values))
     return pa.table(columns, names=list(schema.names))
+
+
+def _in_text_type(values: pa.ChunkedArray, texts: pa.DataType) -> pa.ChunkedArray:
+    """Strings in a type, plain or a dictionary; encoded once where they are to be."""
+    if values.type == texts or texts == PLAIN or pa.types.is_dictionary(values.type):
+        return values.cast(texts)
+    return pa.chunked_array([values.cast(PLAIN).combine_chunks().dictionary_encode()])
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
