@@ -425,3 +425,36 @@ def test_a_table_is_a_lazy_dask_frame_of_fixed_types() -> None:
     assert whole["age"].isna().sum() == rows["age"].null_count
     assert list(whole.columns) == [*rows.column_names, "rich"]
     assert Schema.of(rows.schema).names == tuple(rows.column_names)
+
+
+def test_many_small_partitions_become_few_blocks_of_the_same_rows(tmp_path: Path, executor: InlineExecutor) -> None:
+    rows = people(1_000)
+    table = table_of(cut(rows, 250), target="late")
+    small = replace(table, partitions=tuple(replace(piece, n_bytes=1_000) for piece in table.partitions))
+
+    many = scan(small, tmp_path / "many", executor)
+    one = scan(table_of([rows], target="late"), tmp_path / "one", executor)
+
+    assert len(many.files) == 4
+    assert many.n_rows == one.n_rows == 1_000
+    assert many.partition_reads == 250
+    contents = [
+        np.sort(np.concatenate([open_block(file).column(CONTENT).to_numpy() for file in blocks.files]))
+        for blocks in (many, one)
+    ]
+    assert np.array_equal(*contents)
+    assert scan(small, tmp_path / "many", executor).partition_reads == 0
+
+
+def test_a_changed_file_among_small_ones_makes_its_block_anew(tmp_path: Path, executor: InlineExecutor) -> None:
+    table = table_of(cut(people(1_000), 100), target="late")
+    small = [replace(piece, n_bytes=1_000) for piece in table.partitions]
+    before = scan(replace(table, partitions=tuple(small)), tmp_path, executor)
+    small[70] = replace(small[70], rows=small[70].rows.slice(1), modified_ns=2)
+
+    after = scan(replace(table, partitions=tuple(small)), tmp_path, executor)
+
+    assert after.n_rows == before.n_rows - 1
+    assert after.partition_reads == 36
+    assert after.files[0] == before.files[0]
+    assert after.fingerprint != before.fingerprint

@@ -53,7 +53,7 @@ class BlockFile:
     n_rows, n_bytes : int
         Its rows, and its size.
     name : str
-        Its partition: relative file name, with ``#3`` for the third piece.
+        Its partition: relative file name, with ``#3`` for the third piece; the first of several small ones.
     content_hash : str
         Of what the partition was decoded from.
     """

@@ -6,7 +6,8 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ FORMAT = 2
 """Raised when blocks of an older daskflow can no longer be used."""
 
 PLAIN = pa.string()
+
+GROUP_BYTES, GROUP_FILES = 16 << 20, 64
+"""Small partitions that follow each other are one block up to so many bytes in memory, and so many partitions."""
+
+AHEAD = 2
+"""Partitions of a group that are read while another is waited for."""
 
 ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path")
 """Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
@@ -121,40 +128,70 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
         seen = partition.fingerprint
         keys.append(recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)]))
         copies[seen] += 1
-    store.hold(keys)
-    there = [
-        _record_there(store.folder, key, part.fingerprint) for key, part in zip(keys, table.partitions, strict=True)
-    ]
+    groups = _grouped(table.partitions, keys)
+    store.hold([group.key for group in groups])
+    there = [_record_there(store.folder, group) for group in groups]
     known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
     bad = damaged(store.folder, known, executor)
     if bad:
         tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
     records = [None if record is None or record["block"] in bad else record for record in there]
     units: dict[str, tuple[int, Unit]] = {}
-    for place, (partition, key) in enumerate(zip(table.partitions, keys, strict=True)):
+    for place, group in enumerate(groups):
         if records[place] is None:
-            unit = Unit(f"scan-{place}-{key[:8]}", _scan_partition, (recipe, partition, key, partition.graph))
+            graph = group.partitions[0].graph
+            unit = Unit(f"scan-{place}-{group.key[:8]}", _scan_group, (recipe, group, graph))
             units[unit.key] = (place, unit)
-
+    missing = [partition for place, _ in units.values() for partition in groups[place].partitions]
     if units:
-        store.make_room(block_bytes(table, [table.partitions[place] for place, _ in units.values()]))
+        store.make_room(block_bytes(table, missing))
 
-    total = len(records)
+    total = len(table.partitions)
     tell(listener, "stage", stage="scan", state="started", total=total)
-    done, rows = total - len(units), sum(record["n_rows"] for record in records if record)
+    done, rows = total - len(missing), sum(record["n_rows"] for record in records if record)
 
     def hear(outcome: Outcome) -> None:
         nonlocal done, rows
         store.wrote(outcome.value["n_bytes"])
-        done, rows = done + 1, rows + outcome.value["n_rows"]
+        done, rows = done + len(outcome.value["members"]), rows + outcome.value["n_rows"]
         tell(listener, "progress", stage="scan", done=done, total=total, rows=rows)
 
     answers = run_all(executor, [unit for _, unit in units.values()], on_done=hear)
     for key, (place, _) in units.items():
         records[place] = answers[key]
-    blocks = _assemble(table, recipe, [record for record in records if record], len(units), executor)
+    blocks = _assemble(table, recipe, [record for record in records if record], len(missing), executor)
     tell(listener, "stage", stage="scan", state="finished", total=total)
     return blocks
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Partitions that become one block: one of usual size, or many small ones."""
+
+    key: str
+    partitions: tuple[Partition, ...]
+
+
+def _grouped(partitions: Sequence[Partition], keys: Sequence[str]) -> list[_Group]:
+    """Put small partitions that follow each other together; the same on every cluster, for blocks are shared."""
+    groups: list[list[int]] = []
+    held = 0
+    for place, partition in enumerate(partitions):
+        size = partition.n_bytes
+        fits = groups and size and held and held + size <= GROUP_BYTES and len(groups[-1]) < GROUP_FILES
+        if fits and partition.graph is None:
+            groups[-1].append(place)
+            held += size
+        else:
+            groups.append([place])
+            held = size if partition.graph is None else 0
+    return [
+        _Group(
+            keys[group[0]] if len(group) == 1 else digest([keys[place] for place in group], 24),
+            tuple(partitions[place] for place in group),
+        )
+        for group in groups
+    ]
 
 
 def _file_of(partition: Partition) -> str:
@@ -162,12 +199,13 @@ def _file_of(partition: Partition) -> str:
     return partition.fingerprint.name.partition("#")[0]
 
 
-def _record_there(store: Path, key: str, seen: Fingerprint) -> dict[str, Any] | None:
-    """What is known of a partition's block when it is there and its origin looks the same, else None."""
-    record = _read_record(store / f"{key}.json")
-    if record is None or not seen.modified_ns:
+def _record_there(store: Path, group: _Group) -> dict[str, Any] | None:
+    """What is known of a group's block when it is there and its origins look the same, else None."""
+    record = _read_record(store / f"{group.key}.json")
+    seen = [partition.fingerprint for partition in group.partitions]
+    if record is None or not all(each.modified_ns for each in seen):
         return None
-    if (record["modified_ns"], record["place"]) != (seen.modified_ns, seen.place):
+    if [member[1:3] for member in record["members"]] != [[each.modified_ns, each.place] for each in seen]:
         return None
     return record if _has_block(store, record) else None
 
@@ -200,26 +238,44 @@ def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _scan_partition(recipe: _Recipe, partition: Partition, key: str, frame: Any) -> dict[str, Any]:
-    """Decode one partition and write its block; return its record, which is also the sidecar."""
+def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
+    """Decode a group's partitions and write their block; return its record, which is also the sidecar."""
     store = Path(recipe.store)
-    decoded = partition.read(frame)
-    seen = partition.fingerprint
-    rows = conform(decoded.rows, recipe.source, seen.name, texts=TEXT)
+    tables, rejects, hashes = [], [], []
+    for partition, decoded in zip(group.partitions, _decoded(group.partitions, frame), strict=True):
+        tables.append(conform(decoded.rows, recipe.source, partition.fingerprint.name, texts=TEXT))
+        rejects += decoded.rejects
+        hashes.append(decoded.content_hash)
+    rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     content, _ = row_hashes(rows, recipe.source.names)
-    content_hash = decoded.content_hash or digest([len(content), int(content.sum(dtype=np.uint64))], 24)
-    earlier = _read_record(store / f"{key}.json")
-    if earlier is not None and earlier["content_hash"] == content_hash and _has_block(store, earlier):
-        record = {**earlier, "modified_ns": seen.modified_ns, "place": seen.place}
-    else:
-        record = _write(recipe, decoded, rows, content, f"{key}-{digest(content_hash)}.arrow")
-        record |= {"name": seen.name, "modified_ns": seen.modified_ns, "place": seen.place}
+    members = []
+    start = 0
+    for partition, table, content_hash in zip(group.partitions, tables, hashes, strict=True):
+        own = content[start : start + len(table)]
+        start += len(table)
+        seen = partition.fingerprint
+        content_hash = content_hash or digest([len(own), int(own.sum(dtype=np.uint64))], 24)
+        members.append([seen.name, seen.modified_ns, seen.place, content_hash])
+    content_hash = members[0][3] if len(members) == 1 else digest([member[3] for member in members], 24)
+    record = _read_record(store / f"{group.key}.json")
+    if record is None or record["content_hash"] != content_hash or not _has_block(store, record):
+        record = _write(recipe, rejects, rows, content, f"{group.key}-{digest(content_hash)}.arrow")
         record |= {"content_hash": content_hash, "format": FORMAT}
-    _write_record(store / f"{key}.json", record)
+    record |= {"members": members}
+    _write_record(store / f"{group.key}.json", record)
     return record
 
 
-def _write(recipe: _Recipe, decoded: Decoded, rows: pa.Table, content: Any, file_name: str) -> dict[str, Any]:
+def _decoded(partitions: Sequence[Partition], frame: Any) -> Iterator[Decoded]:
+    """Decode partitions in order, the next few while the one before is worked on; no more than a group is held."""
+    if len(partitions) == 1:
+        yield partitions[0].read(frame)
+        return
+    with ThreadPoolExecutor(AHEAD) as pool:
+        yield from pool.map(lambda partition: partition.read(), partitions)
+
+
+def _write(recipe: _Recipe, rejects: Sequence[Reject], rows: pa.Table, content: Any, file_name: str) -> dict[str, Any]:
     """Derive, hash, narrow, sort, write, and describe what was written."""
     whole = derive(rows, recipe.derive, recipe.schema)
     unit = content
@@ -233,9 +289,8 @@ def _write(recipe: _Recipe, decoded: Decoded, rows: pa.Table, content: Any, file
     rows_in_order = places_in_order(order)  # rows of equal order are equal
     block = pa.table({name: rearranged(values, rows_in_order) for name, values in {**columns, **hidden}.items()})
     n_bytes, checksum = write_block(block, Path(recipe.store) / file_name)
-    rejects = [asdict(reject) for reject in decoded.rejects]
     written = {"block": file_name, "n_bytes": n_bytes, "checksum": checksum, "n_rows": len(content)}
-    return {**written, "rejects": rejects, "tallies": tallies}
+    return {**written, "rejects": [asdict(reject) for reject in rejects], "tallies": tallies}
 
 
 def conform(rows: pa.Table, schema: Schema, name: str, *, texts: pa.DataType = PLAIN) -> pa.Table:
@@ -296,7 +351,7 @@ def _assemble(
             path=str(Path(recipe.store) / record["block"]),
             n_rows=record["n_rows"],
             n_bytes=record["n_bytes"],
-            name=record["name"],
+            name=record["members"][0][0],
             content_hash=record["content_hash"],
         )
         for record in records
@@ -324,7 +379,7 @@ def _assemble(
         partition_reads=reads,
         rejects=rejects,
         profile=profile,
-        fingerprint=digest(sorted([file.name, file.content_hash] for file in files), 24),
+        fingerprint=digest(sorted([member[0], member[3]] for record in records for member in record["members"]), 24),
         heavy=heavy_contents(files, executor),
     )
 

@@ -54,7 +54,8 @@ class Meter:
         outcome = self.inner.next(timeout)
         if outcome is not None:
             self.cpu_seconds += outcome.cpu_seconds
-            self.decoded += outcome.key.startswith("scan-") and outcome.error is None
+            if outcome.key.startswith("scan-") and outcome.error is None:
+                self.decoded += len(outcome.value["members"])
             self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
         return outcome
 
