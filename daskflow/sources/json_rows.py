@@ -160,6 +160,7 @@ class Reader:
     def _fitted(self, path: Path, value: Any) -> Any:
         """A value as Arrow takes it for its column; BadLineError when it does not fit."""
         kind = self.types[path]
+        fitted: Any
         if pa.types.is_string(kind):
             fitted = _text(value, is_said=".".join(path) in self.said)
         elif pa.types.is_timestamp(kind):
@@ -175,9 +176,8 @@ class Reader:
             fitted = _float(value)
         if fitted is None:
             shown = value.text if isinstance(value, Written) else repr(value)
-            raise BadLineError(
-                f"'{'.'.join(path)}' is {shown:.60} ({kind_of_value(value)}), not {self.described(path)}"
-            )
+            wanted = "Unicode" if isinstance(value, str) and pa.types.is_string(kind) else self.described(path)
+            raise BadLineError(f"'{'.'.join(path)}' is {shown:.60} ({kind_of_value(value)}), not {wanted}")
         return fitted
 
     def _times(self, name: str, text: Any, kind: pa.DataType) -> tuple[Any, Any]:
@@ -259,7 +259,7 @@ def _float(value: Any) -> float | None:
 
 def _holds(kind: pa.DataType, value: int) -> bool:
     bits = kind.bit_width - (0 if pa.types.is_unsigned_integer(kind) else 1)
-    return (0 if pa.types.is_unsigned_integer(kind) else -(1 << bits)) <= value < 1 << bits
+    return bool((0 if pa.types.is_unsigned_integer(kind) else -(1 << bits)) <= value < 1 << bits)
 
 
 def _shown(text: bytes) -> str:

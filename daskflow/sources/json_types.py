@@ -21,7 +21,6 @@ SAMPLED_PLACES = 8
 """Where a large file is looked at, from its beginning to its end."""
 
 TIME = pa.timestamp("us")
-INT64 = range(-(2**63), 2**63)
 
 Path = tuple[str, ...]
 
@@ -100,13 +99,12 @@ def _lines(file: FoundFile) -> Iterator[Line]:
     yield from lines_of(text if is_whole else text[: text.rfind(b"\n") + 1 or len(text)])
     if packing != "none" or is_whole:
         return
-    step = (file.size_bytes - SAMPLE_BYTES) // SAMPLED_PLACES
+    length = SAMPLE_BYTES // SAMPLED_PLACES
     for place in range(1, SAMPLED_PLACES + 1):
-        (part,) = read_ranges(
-            file, [(place * step, min(SAMPLE_BYTES // SAMPLED_PLACES, file.size_bytes - place * step))]
-        )
+        start = (file.size_bytes - length) * place // SAMPLED_PLACES
+        (part,) = read_ranges(file, [(start, length)])
         whole = bytes(part)
-        stop = len(whole) if place * step + len(whole) == file.size_bytes else whole.rfind(b"\n") + 1
+        stop = length if place == SAMPLED_PLACES else whole.rfind(b"\n") + 1
         for line in lines_of(whole[whole.find(b"\n") + 1 : stop]):
             yield Line(0, line.text)
 
@@ -160,27 +158,28 @@ def types_of(
     """
     problems: list[str] = []
     types: dict[Path, pa.DataType] = {}
+    leaves = {path for path, kinds in sample.kinds.items() if set(kinds) != {"nothing"}}
     for path, kinds in sample.kinds.items():
         name = ".".join(path)
-        if columns is not None and name not in columns:
+        above = [path[:depth] for depth in range(1, len(path))]
+        if (columns is not None and name not in columns) or any(".".join(whole) in drop for whole in above):
             continue
-        if any(
-            path[: len(other)] == other for other in sample.kinds if other != path and _is_leaf(sample.kinds[other])
-        ):
-            other = next(o for o in sample.kinds if o != path and path[: len(o)] == o and _is_leaf(sample.kinds[o]))
-            problems.append(f"'{'.'.join(other)}' is an object in some lines, and a value in others.")
+        if values := [".".join(whole) for whole in above if whole in leaves]:
+            problems.append(f"'{values[0]}' is an object in some lines, and a value in others. Write it in one way.")
             continue
+        if path not in leaves and any(other[: len(path)] == path for other in leaves):
+            continue  # an object that is missing in some lines
         if "list" in kinds:
-            if name in drop:
-                continue
-            problems.append(
-                f"{kinds['list'].place}: '{name}' is a list ({kinds['list'].value!r:.40}), which no model can use. Leave "
-                f"it out with drop = ['{name}'], or write a column for what matters in it."
-            )
+            if name not in drop:
+                seen = kinds["list"]
+                problems.append(
+                    f"{seen.place}: '{name}' is a list ({seen.value!r:.40}), which no model can use. Leave it out with "
+                    f"drop = ['{name}'], or write a column for what matters in it."
+                )
             continue
-        found = said.get(name) or _common(name, kinds, problems)
-        if found is not None:
-            types[path] = found
+        kind = said.get(name) or _common(name, kinds, problems)
+        if kind is not None:
+            types[path] = kind
     missing = [name for name in said if name not in {".".join(path) for path in sample.kinds}]
     types |= {tuple(name.split(".")) if _is_below(name, types) else (name,): said[name] for name in missing}
     names = [".".join(path) for path in types]
@@ -191,10 +190,6 @@ def types_of(
     if problems:
         raise DataError("\n".join(problems))
     return types
-
-
-def _is_leaf(kinds: Mapping[str, Seen]) -> bool:
-    return any(kind != "nothing" for kind in kinds)
 
 
 def _is_below(name: str, types: Mapping[Path, pa.DataType]) -> bool:
@@ -210,10 +205,7 @@ def _common(name: str, kinds: Mapping[str, Seen], problems: list[str]) -> pa.Dat
     if set(there) == {"truth"}:
         return pa.bool_()
     if set(there) <= {"integer", "number"}:
-        whole = there.get("integer")
-        if set(there) == {"integer"} and whole is not None:
-            return pa.int64()
-        return pa.float64()
+        return pa.float64() if "number" in there else pa.int64()
     found = "; ".join(f"{kind} ({seen.value!r:.30}) in {seen.place}" for kind, seen in there.items())
     problems.append(
         f"column '{name}' holds values of several kinds: {found}. Write it in one, or say dtypes = {{{key(name)} = "
