@@ -23,9 +23,40 @@ Counts = tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]
 """Values, how often each stands in a group of files, and the first file that has it."""
 
 
-def heavy_contents(files: Sequence[BlockFile], executor: Executor) -> tuple[Heavy, ...]:
-    """Return the row contents that stand in more than 1/1024 of all rows, and at least twice; largest first."""
-    return heavy_values(files, CONTENT, executor)
+def heavy_contents(files: Sequence[BlockFile], candidates: Sequence[int], executor: Executor) -> tuple[Heavy, ...]:
+    """Return the row contents that stand in more than 1/1024 of all rows, and at least twice; largest first.
+
+    Parameters
+    ----------
+    files : sequence of BlockFile
+        All blocks.
+    candidates : sequence of int
+        What `frequent_contents` found in any of them; without any, nothing is read.
+    """
+    if not candidates:
+        return ()
+    chosen = np.unique(np.array(candidates, dtype=np.uint64))
+    groups = [[(place, files[place]) for place in group] for group in groups_of(tuple(files), rows=GROUP_ROWS)]
+    return _heavy(_counted(groups, CONTENT, chosen, executor), sum(file.n_rows for file in files))
+
+
+def frequent_contents(content: Hashes) -> list[int]:
+    """Return the contents that stand in more than 1/1024 of a block's rows: in small blocks that is every one.
+
+    Parameters
+    ----------
+    content : ndarray of uint64, shape (n_rows,)
+        In training order: equal ones stand side by side.
+
+    Examples
+    --------
+    >>> frequent_contents(np.array([7, 7, *range(10, 2_000)], dtype=np.uint64))
+    [7]
+    """
+    starts = np.flatnonzero(np.concatenate([[True], content[1:] != content[:-1]])) if len(content) else np.empty(0, int)
+    counts = np.diff(np.append(starts, len(content)))
+    found: list[int] = content[starts[counts * SHARE > len(content)]].tolist()
+    return found
 
 
 def heavy_values(files: Sequence[BlockFile], column: str, executor: Executor) -> tuple[Heavy, ...]:
@@ -35,12 +66,16 @@ def heavy_values(files: Sequence[BlockFile], column: str, executor: Executor) ->
     if len(groups) > 1:
         candidates = np.unique(np.concatenate([values for values, _, _ in found]))
         found = _counted(groups, column, candidates, executor)
+    return _heavy(found, sum(file.n_rows for file in files))
+
+
+def _heavy(found: Sequence[Counts], n_rows: int) -> tuple[Heavy, ...]:
+    """Add up what groups of files counted, and keep what is heavy."""
     values = np.concatenate([part for part, _, _ in found])
     counts = np.concatenate([part for _, part, _ in found])
     places = np.concatenate([part for _, _, part in found])
     uniques, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     totals = np.bincount(inverse, weights=counts, minlength=len(uniques)).astype(np.int64)
-    n_rows = sum(file.n_rows for file in files)
     heavy = [
         Heavy(int(uniques[i]), int(totals[i]), int(places[first[i]]))
         for i in np.flatnonzero((totals * SHARE > n_rows) & (totals > 1))

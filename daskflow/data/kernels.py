@@ -159,6 +159,16 @@ def gather_numbers(values: Any, bits: Any, offset: int, rows: Any, gathered: Any
 
 
 @compiled
+def keep_there(values: Any, bits: Any, offset: int, kept: Any) -> Any:
+    """Copy the values that are there; return how many."""
+    n = 0
+    for row in range(len(values)):
+        kept[n] = values[row]
+        n += is_there(bits, row + offset)
+    return n
+
+
+@compiled
 def take_values(values: Any, rows: Any, taken: Any) -> None:
     """Copy the values at some rows."""
     for place in range(len(rows)):

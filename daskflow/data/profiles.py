@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from daskflow.data import kernels
 from daskflow.data.distribution import levels_up_to
+from daskflow.data.hashing import buffers_of
 from daskflow.data.schema import Column, ColumnKind
 
 TEXT_LEVELS, NUMBER_LEVELS, SHOWN_LEVELS = 10_000, 1_000, 20
@@ -106,7 +107,11 @@ class Tally:
 def tally(values: pa.Array, kind: ColumnKind) -> Tally:
     """Look at a column of one partition; missing values are null, strings a dictionary."""
     rows, missing = len(values), values.null_count
-    present = values.drop_null()
+    if pa.types.is_floating(values.type):
+        kept = np.empty(rows + 1)
+        numbers = kept[: kernels.keep_there(*buffers_of(values, np.float64), kept)]
+        return _with_moments(Tally(rows, missing, levels=_levels_of_numbers(numbers)), numbers)
+    present = values.drop_null() if missing else values
     if kind is ColumnKind.CATEGORICAL:
         return Tally(rows, missing, levels=_levels_of_codes(present))
     if kind is ColumnKind.BOOLEAN:

@@ -33,7 +33,7 @@ from daskflow.data.derive import canonical_floats, derive
 from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
 from daskflow.data.hashing import order_of, row_hashes
-from daskflow.data.heavy import heavy_contents
+from daskflow.data.heavy import frequent_contents, heavy_contents
 from daskflow.data.narrowing import narrow, places_in_order, rearranged
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
 from daskflow.data.schema import ColumnKind, Roles, Schema
@@ -290,6 +290,7 @@ def _write(recipe: _Recipe, rejects: Sequence[Reject], rows: pa.Table, content: 
     block = pa.table({name: rearranged(values, rows_in_order) for name, values in {**columns, **hidden}.items()})
     n_bytes, checksum = write_block(block, Path(recipe.store) / file_name)
     written = {"block": file_name, "n_bytes": n_bytes, "checksum": checksum, "n_rows": len(content)}
+    written |= {"frequent": frequent_contents(content[rows_in_order])}
     return {**written, "rejects": [asdict(reject) for reject in rejects], "tallies": tallies}
 
 
@@ -380,7 +381,7 @@ def _assemble(
         rejects=rejects,
         profile=profile,
         fingerprint=digest(sorted([member[0], member[3]] for record in records for member in record["members"]), 24),
-        heavy=heavy_contents(files, executor),
+        heavy=heavy_contents(files, [content for record in records for content in record["frequent"]], executor),
     )
 
 
