@@ -81,6 +81,11 @@ def best_exponent(method: Method, points: Numbers, counts: Counts) -> float:
         At least two different numbers, increasing; positive for ``box-cox``.
     counts : ndarray of int64, shape (n,)
         How often each occurs.
+
+    Returns
+    -------
+    float
+        nan when no exponent keeps the squares of both negative and other numbers in float64.
     """
     weight = counts / counts.sum()
     if method == "box-cox":
@@ -146,7 +151,9 @@ def _limits(logs: Numbers, far: float) -> tuple[float, float]:
 
 
 def _zero_of_falling(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is zero; the nearer end where it is not."""
+    """Where a falling function is zero; the nearer end where it is not; nan where there is no room."""
+    if low > high:
+        return math.nan
     if function(low) <= 0:
         return low
     if function(high) >= 0:
@@ -247,12 +254,15 @@ class Power(Step):
             )
         points = np.clip(found.points, before.min, before.max)
         is_constant = points[0] == points[-1]
-        fitted = Powered(name, self.method, 1.0 if is_constant else best_exponent(self.method, points, found.counts))
+        exponent = 1.0 if is_constant else best_exponent(self.method, points, found.counts)
+        if math.isnan(exponent):
+            raise too_large(state)
+        fitted = Powered(name, self.method, exponent)
         after = changed(before, fitted.transform)
         if self.standardize:
             centre = after.mean
-            scale = 1.0 if after.min == after.max else math.sqrt(after.variance)
-            if not math.isfinite(centre) or not 0 < scale < math.inf:
+            scale = math.sqrt(after.variance) or 1.0
+            if not math.isfinite(centre) or not math.isfinite(scale):
                 raise too_large(state)
             fitted = replace(fitted, centre=centre, scale=scale)
             after = after.moved(centre, scale)
