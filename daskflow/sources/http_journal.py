@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daskflow.core.errors import JournalError
-from daskflow.core.journal import Journal
+from daskflow.core.journal import Journal, read
 from daskflow.sources.http_address import Address
 from daskflow.sources.http_policy import Validators
 
@@ -77,8 +77,8 @@ class Done:
         return (seen.st_size, seen.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
 
-class FetchJournal:
-    """The journal of a folder, held by one process at a time; addresses stand in it without their secrets.
+class Known:
+    """What a folder's journal says, read without holding it.
 
     Attributes
     ----------
@@ -90,14 +90,42 @@ class FetchJournal:
         Likewise.
     """
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        """Read what is known."""
+    def __init__(self, folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take the records in, in their order."""
         self.folder = folder
-        self._journal, self._lock = journal, asyncio.Lock()
         self.begun: dict[str, Begun] = {}
         self.done: dict[str, Done] = {}
-        for record in journal.records:
+        for record in records:
             self._take(record)
+
+    @classmethod
+    def read(cls, folder: Path) -> Known:
+        """From the journal of a folder, which another process may be writing; an absent one says nothing."""
+        return cls(folder, read(folder / NAME))
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        validators = Validators(record.get("etag"), record.get("modified"))
+        if record["record"] == "begun":
+            self.begun[record["id"]] = Begun(record["name"], validators, record["date"])
+        elif record["record"] == "done":
+            sizes = (record["size_bytes"], record["modified_ns"])
+            self.done[record["id"]] = Done(record["name"], *sizes, record["sha256"], validators, record["at"])
+            self.begun.pop(record["id"], None)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of the files by the identity of their addresses."""
+        done = {identity: item.name for identity, item in self.done.items()}
+        return done | {identity: item.name for identity, item in self.begun.items()}
+
+
+class FetchJournal(Known):
+    """The journal of a folder, held by one process at a time; addresses stand in it without their secrets."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        """Read what is known."""
+        super().__init__(folder, journal.records)
+        self._journal, self._lock = journal, asyncio.Lock()
 
     @classmethod
     async def open(cls, folder: Path, *, is_patient: bool) -> FetchJournal:
@@ -121,24 +149,13 @@ class FetchJournal:
             try:
                 return cls(folder, await asyncio.to_thread(Journal, folder / NAME))
             except JournalError as error:
-                if not (is_patient and isinstance(error.__cause__, OSError)):
-                    raise
+                if not isinstance(error.__cause__, OSError):
+                    raise  # it is damaged, not in use
+                if not is_patient:
+                    raise JournalError(
+                        f"Another process fetches into {folder} now. Wait for it, or fetch into another folder."
+                    ) from None
             await asyncio.sleep(WAIT_SECONDS)
-
-    def _take(self, record: Mapping[str, Any]) -> None:
-        validators = Validators(record.get("etag"), record.get("modified"))
-        if record["record"] == "begun":
-            self.begun[record["id"]] = Begun(record["name"], validators, record["date"])
-        elif record["record"] == "done":
-            sizes = (record["size_bytes"], record["modified_ns"])
-            self.done[record["id"]] = Done(record["name"], *sizes, record["sha256"], validators, record["at"])
-            self.begun.pop(record["id"], None)
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Names of the files by the identity of their addresses."""
-        done = {identity: item.name for identity, item in self.done.items()}
-        return done | {identity: item.name for identity, item in self.begun.items()}
 
     async def begin(self, address: Address, begun: Begun) -> None:
         """Remember what a temporary file is the beginning of."""

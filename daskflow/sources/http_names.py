@@ -70,21 +70,31 @@ def _split(name: str) -> tuple[str, str]:
     return stem, suffix
 
 
-def relative_names(addresses: Sequence[Address]) -> list[str]:
-    """Return a different name for each address: its path from the folder all have in common.
+def full_names(addresses: Sequence[Address]) -> list[str]:
+    """Return a different name for each address: its whole path, below the host where there are several.
 
     Examples
     --------
-    >>> relative_names([Address("http://x/d/2020/a.csv"), Address("http://x/d/2021/a.csv")])
-    ['2020/a.csv', '2021/a.csv']
-    >>> relative_names([Address("http://x/export.csv?part=1"), Address("http://x/export.csv?part=2")])
-    ['export.csv', 'export-2.csv']
+    >>> full_names([Address("http://x/d/year=2020/a.csv?part=1"), Address("http://x/d/year=2020/a.csv?part=2")])
+    ['d/year=2020/a.csv', 'd/year=2020/a-2.csv']
     """
     hosts = {address.host for address in addresses}
-    paths = []
-    for address in addresses:
-        *folders, last = (safe_name(unquote(part)) for part in address.parts.path.split("/")[1:] or [""])
-        paths.append("/".join(["", *([safe_name(address.host)] if len(hosts) > 1 else []), *folders, last]))
-    common = commonpath([dirname(path) for path in paths])
     names = TakenNames()
-    return [names.take(relpath(path, common)) for path in paths]
+    found = []
+    for address in addresses:
+        parts = [safe_name(unquote(part)) for part in address.parts.path.split("/")[1:] or [""]]
+        host = [safe_name(address.host)] if len(hosts) > 1 else []
+        found.append(names.take("/".join([*host, *parts])))
+    return found
+
+
+def relative_names(names: Sequence[str]) -> list[str]:
+    """Return names less the folder that all have in common.
+
+    Examples
+    --------
+    >>> relative_names(["d/2020/a.csv", "d/2021/a.csv"])
+    ['2020/a.csv', '2021/a.csv']
+    """
+    common = commonpath([dirname(f"/{name}") for name in names])
+    return [relpath(f"/{name}", common) for name in names]

@@ -22,7 +22,7 @@ from daskflow.sources.http_checks import (
     wrong_type,
 )
 from daskflow.sources.http_client import Answer, Client, persist
-from daskflow.sources.http_journal import Begun, Done, FetchJournal
+from daskflow.sources.http_journal import Begun, Done, FetchJournal, Known
 from daskflow.sources.http_part import Part, check_space, size_of_part, temporary_of
 from daskflow.sources.http_policy import (
     ADVICE,
@@ -58,8 +58,8 @@ class Wanted:
     planned : Validators
         What it looked like when it was planned: another state is an error.
     since : float
-        Where the server says nothing to tell states apart: when a copy must have been made to count, in seconds
-        since the epoch; 0 for one that is made now.
+        Where the server says nothing to tell states apart: a copy that was made after this time counts, in seconds
+        since the epoch; 0 when none does.
     """
 
     address: Address
@@ -172,8 +172,8 @@ class Transfer:
 
     async def _attempt(self) -> tuple[Done, State]:
         """One try."""
-        here = self._there()
-        if here is not None and self._is_certain(here):
+        here = there(self._journal, self._wanted)
+        if here is not None and is_certain(here, self._wanted):
             return here, State.UNCHANGED
         self._tries += 1
         begun = self._journal.begun.get(self._identity)
@@ -197,20 +197,6 @@ class Transfer:
         if here is not None and here.sha256 == done.sha256:
             return done, State.UNCHANGED
         return done, State.FETCHED
-
-    def _there(self) -> Done | None:
-        """What is there of an earlier time, whole and with the right checksum."""
-        done = self._journal.done.get(self._identity)
-        if done is None or not done.is_there(self._journal.folder):
-            return None
-        return None if self._wanted.digests.get("sha256", done.sha256) != done.sha256 else done
-
-    def _is_certain(self, done: Done) -> bool:
-        """Whether what is there is known to be what is wanted, without a request."""
-        planned = self._wanted.planned
-        if planned and done.validators:
-            return not planned.differ(done.validators)
-        return "sha256" in self._wanted.digests or (not planned and 0 < self._wanted.since <= done.at)
 
     def _check_planned(self, found: Validators) -> None:
         """Refuse another state than the one that was planned."""
@@ -377,6 +363,21 @@ class Transfer:
         if self._wrong <= SECOND_CHANCE:
             return TryAgainError(problem)
         return DataError(f"{self._address}: {problem}; it was fetched {self._wrong} times.")
+
+
+def there(journal: Known, wanted: Wanted) -> Done | None:
+    """Return what is there of an earlier time, whole and with the right checksum; None when nothing is."""
+    done = journal.done.get(wanted.address.identity)
+    if done is None or not done.is_there(journal.folder):
+        return None
+    return None if wanted.digests.get("sha256", done.sha256) != done.sha256 else done
+
+
+def is_certain(done: Done, wanted: Wanted) -> bool:
+    """Return whether what is there is known to be what is wanted, without a request."""
+    if wanted.planned and done.validators:
+        return not wanted.planned.differ(done.validators)
+    return "sha256" in wanted.digests or 0 < wanted.since <= done.at
 
 
 def refused(address: Address, answer: Answer) -> Exception:
