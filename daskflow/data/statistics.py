@@ -12,7 +12,7 @@ Moments
     they follow from what the step knows, and merge by the formula of Chan, Golub and LeVeque (1979).
 
 Quantiles
-    Exact up to 65,536 distinct values in a segment, else within 2**-13 (tables above a million rows: 4,096 and 2**-11);
+    Exact up to 65,536 distinct values in a segment, else within 2**-13 (tables above a million rows: 4,096 and 2**-10);
     see `daskflow.data.distribution`.
 """
 
@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
-from daskflow.data import arrays
+from daskflow.data import arrays, kernels
 from daskflow.data.arrays import Level, Levels, Numbers
 from daskflow.data.distribution import FINE, Counts, Distribution, Resolution
+from daskflow.data.hashing import buffers_of, row_hashes
 from daskflow.data.moments import Sums, look
 from daskflow.data.schema import ColumnKind, kind_of
-from daskflow.data.tallies import Rows, Tally
+from daskflow.data.tallies import Rows, Tally, parts_of
 
 Needs = Mapping[str, frozenset[str | Tally]]
 """What is asked of each column: ``moments``, ``quantiles``, ``levels``, and tallies of a step's own."""
@@ -117,7 +118,7 @@ class ColumnStatistics:
         """Return the quantile at `q` of [0, 1]; nan without values.
 
         Exact up to 65,536 distinct values, else each of the two order statistics it is interpolated from is within
-        2**-13 of its own size (tables above a million rows: 4,096 and 2**-11).
+        2**-13 of its own size (tables above a million rows: 4,096 and 2**-10).
 
         Raises
         ------
@@ -279,7 +280,7 @@ class Statistics:
             What to count; moments and quantiles of numbers, booleans and dates (moments only), levels of strings,
             booleans and numbers; tallies of any column.
         rows : Rows, optional
-            What tallies look at beside their column; needed when there are tallies.
+            What tallies look at beside their column; default the content of the table's own rows, without a target.
         resolution : Resolution
             Of the distributions; the same for all parts of a table.
 
@@ -294,10 +295,16 @@ class Statistics:
         present, starts = np.unique(segments[order], return_index=True)
         edges = [*starts.tolist(), len(segments)]
         parts: dict[int, dict[str, ColumnStatistics]] = {int(segment): {} for segment in present}
+        beside: list[Rows] = []
+        if any(not isinstance(need, str) for asked in needs.values() for need in asked):
+            if rows is None:
+                content = row_hashes(table, table.column_names)[0]
+                rows = Rows(content, parts_of(content))
+            beside = [rows.take(order[start:stop]) for start, stop in itertools.pairwise(edges)]
         for name, asked in needs.items():
             if name not in table.column_names:
                 raise DataError(f"There is no column '{name}'{nearest(name, table.column_names)}")
-            states = _column(table.column(name), name, asked, order, edges, rows, resolution)
+            states = _column(table.column(name), name, asked, order, edges, beside, resolution)
             for segment, state in zip(present, states, strict=True):
                 parts[int(segment)][name] = state
         return cls(dict(needs), parts, resolution)
@@ -325,7 +332,7 @@ def _column(
     needed: frozenset[str | Tally],
     order: NDArray[np.int64],
     edges: list[int],
-    rows: Rows | None,
+    beside: list[Rows],
     resolution: Resolution,
 ) -> list[ColumnStatistics]:
     """One column's statistics in each segment; rows of segment k stand at order[edges[k]:edges[k + 1]]."""
@@ -335,13 +342,10 @@ def _column(
     states = _built_in(array, name, asked, order, edges, resolution)
     if not tallies:
         return states
-    if rows is None:
-        raise ValueError(f"Column '{name}' has tallies, which need the rows.")
     tallied = []
-    for state, (start, stop) in zip(states, itertools.pairwise(edges), strict=True):
-        mine = order[start:stop]
-        part, beside = array.take(pa.array(mine)), rows.take(mine)
-        tallied.append(replace(state, tallies={tally: tally.of(part, beside) for tally in tallies}))
+    for state, (start, stop), rows in zip(states, itertools.pairwise(edges), beside, strict=True):
+        part = array.take(pa.array(order[start:stop]))
+        tallied.append(replace(state, tallies={tally: tally.of(part, rows) for tally in tallies}))
     return tallied
 
 
@@ -363,7 +367,7 @@ def _built_in(
         found = arrays.levels(array)
         codes = found.codes[order]
         return [_of_levels(Levels(codes[rows], found.values), asked) for rows in slices]
-    values = (arrays.seconds(array) if kind is ColumnKind.DATETIME else arrays.numbers(array))[order]
+    values = arrays.seconds(array)[order] if kind is ColumnKind.DATETIME else _numbers_at(array, order)
     states = [_of_numbers(values[rows], asked, resolution) for rows in slices]
     if kind is ColumnKind.DATETIME:
         late = _is_time(array)[order]
@@ -377,6 +381,15 @@ def _built_in(
             for state, levels in zip(states, counted, strict=True)
         ]
     return states
+
+
+def _numbers_at(array: pa.Array, rows: NDArray[np.int64]) -> Numbers:
+    """Some rows of a numeric or boolean column as float64; missing is nan."""
+    if not (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type)):
+        return arrays.numbers(array)[rows]
+    gathered = np.empty(len(rows))
+    kernels.gather_numbers(*buffers_of(array, np.float64), rows, gathered)
+    return gathered
 
 
 POSSIBLE: Mapping[ColumnKind, frozenset[str]] = {
