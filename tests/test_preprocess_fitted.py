@@ -96,12 +96,12 @@ def test_infinite_values_in_new_rows_are_refused_with_their_count() -> None:
 def test_numbers_that_float32_does_not_hold_are_refused() -> None:
     table = pa.table({"x": [1e200, 2e200, None]})
     with pytest.raises(DataError, match=r"'x' has values up to 2e\+200, which float32 does not hold"):
-        fit(table, Preprocessing(numeric=["none"])).matrix(table)
+        fit(table, Preprocessing(numeric=["passthrough"])).matrix(table)
 
 
 def test_sparse_and_dense_matrices_are_the_same_numbers() -> None:
     table = pa.table({"x": [1.0, 2.0, None, 2.0], "w": ["a", "b", None, "c"], "v": ["p", "q", "q", "p"]})
-    settings = Preprocessing(categorical=[{"kind": "onehot", "drop": "first"}], numeric=["none"])
+    settings = Preprocessing(categorical=[{"kind": "onehot", "drop": "first"}], numeric=["passthrough"])
     dense, thin = fit(table, settings, sparse=False), fit(table, settings, sparse=True)
     found = thin.matrix(table)
     assert isinstance(found, sparse.csr_matrix)

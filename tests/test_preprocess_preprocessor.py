@@ -141,7 +141,7 @@ def test_names_that_are_not_strings_go_by_place() -> None:
 
 
 def test_options_are_checked_by_fit_with_every_mistake(frame: pd.DataFrame) -> None:
-    wrong = Preprocessor(numeric=["inpute"], columns={"flagg": ["none"]})
+    wrong = Preprocessor(numeric=["inpute"], columns={"flagg": ["passthrough"]})
     with pytest.raises(SettingsError, match="did you mean 'impute'"):
         wrong.fit(frame)
     with pytest.raises(SettingsError, match="did you mean 'flag'"):

@@ -102,7 +102,7 @@ def test_a_chain_equals_its_steps_fitted_one_after_the_other(chain: list[Any]) -
 
 
 def test_numbers_without_imputing_reach_the_model_as_nan() -> None:
-    assert column(fit(NUMBERS, x=["none"]), NUMBERS, "x") == pytest.approx(
+    assert column(fit(NUMBERS, x=["passthrough"]), NUMBERS, "x") == pytest.approx(
         [1, math.nan, 3, math.nan, 3, 10], nan_ok=True
     )
 

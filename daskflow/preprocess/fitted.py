@@ -15,10 +15,11 @@ from scipy import sparse
 
 from daskflow.core.errors import DataError
 from daskflow.core.seeds import digest
-from daskflow.core.settings import nearest
 from daskflow.data import arrays
-from daskflow.data.schema import Column, ColumnKind, kind_of
+from daskflow.data.schema import Column, ColumnKind
 from daskflow.preprocess import REGISTRY
+from daskflow.preprocess.preparation import NOTHING, Preparation
+from daskflow.preprocess.reading import read
 from daskflow.preprocess.steps import Fitted, Flow, OneHot, Output, SparseColumns
 
 Outputs = list[tuple[int, Output]]
@@ -66,39 +67,6 @@ class FittedColumn:
             flow = step.apply(flow)
         return None
 
-    def read(self, table: pa.Table) -> pa.Array:
-        """Return the column of a table, of the kind and time zone it had in training.
-
-        Raises
-        ------
-        DataError
-            When it is not there, or of another kind.
-        """
-        name = self.column.name
-        if name not in table.column_names:
-            raise DataError(f"Column '{name}' is missing{nearest(name, table.column_names)}")
-        array = arrays.whole(table.column(name))
-        if pa.types.is_null(array.type):
-            return array
-        found = kind_of(array.type, name)
-        if found is not self.column.kind:
-            raise DataError(
-                f"Column '{name}' is {found} ({array.type}); in training it was {self.column.kind} "
-                f"({self.column.type}). Convert it."
-            )
-        return self._in_zone(array) if found is ColumnKind.DATETIME else array
-
-    def _in_zone(self, array: pa.Array) -> pa.Array:
-        """The same instants, in the zone of training."""
-        array = arrays.plain(array)
-        zone, found = getattr(self.column.arrow_type, "tz", None), getattr(array.type, "tz", None)
-        if (zone is None) != (found is None):
-            raise DataError(
-                f"Column '{self.column.name}' has {f'time zone {found}' if found else 'no time zone'}; in training it "
-                f"had {f'time zone {zone}' if zone else 'none'}. Convert it, so that hours mean the same."
-            )
-        return array.cast(pa.timestamp(array.type.unit, tz=zone)) if zone != found else array
-
     def dump(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -133,11 +101,14 @@ class FittedPreprocessor:
         Whether `matrix` returns CSR.
     warnings : tuple of str
         Sentences on columns that were left out.
+    preparation : Preparation
+        Makes the new columns among them.
     """
 
     columns: tuple[FittedColumn, ...]
     is_sparse: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    preparation: Preparation = NOTHING
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -154,13 +125,23 @@ class FittedPreprocessor:
         """Whether training rows become other numbers than new rows of the same values."""
         return any(step.is_out_of_fold for column in self.columns for step in column.steps)
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Import paths of the users' functions that it calls; they are imported when they are first called."""
+        return tuple(function.function for function in self.preparation.functions)
+
+    def load_functions(self) -> None:
+        """Import the functions now; DataError when one cannot be imported, or is not the one of training."""
+        self.preparation.check_sources()
+
     def matrix(self, table: pa.Table, parts: NDArray[np.uint8] | None = None) -> Any:
         """Turn rows into numbers, in float64 up to the last step, which rounds to float32.
 
         Parameters
         ----------
         table : pyarrow.Table
-            Columns by name, in any order; others are not looked at.
+            Columns by name, in any order; others are not looked at. New columns are made here, unless the same
+            preparation has made them already.
         parts : ndarray of uint8, shape (n_rows,), optional
             Inner part of each row when they are training rows; see `daskflow.data.tallies`.
 
@@ -176,6 +157,7 @@ class FittedPreprocessor:
         """
         outputs: Outputs = []
         place = 0
+        table = self.preparation.apply(table)
         for column, array in zip(self.columns, self._read(table), strict=True):
             at = place
             for output in column.apply(array, parts):
@@ -187,6 +169,7 @@ class FittedPreprocessor:
 
     def unseen(self, table: pa.Table) -> dict[str, int]:
         """Count, for each column with levels, the rows whose level did not occur in training."""
+        table = self.preparation.apply(table)
         counts = {
             column.column.name: column.unseen(array)
             for column, array in zip(self.columns, self._read(table), strict=True)
@@ -199,13 +182,15 @@ class FittedPreprocessor:
             "columns": [column.dump() for column in self.columns],
             "is_sparse": self.is_sparse,
             "warnings": list(self.warnings),
+            "preparation": self.preparation.dump(),
         }
 
     @classmethod
     def load(cls, values: Mapping[str, Any]) -> FittedPreprocessor:
         """Return what `dump` gave."""
         columns = tuple(FittedColumn.load(column) for column in values["columns"])
-        return cls(columns, values["is_sparse"], tuple(values["warnings"]))
+        preparation = Preparation.load(values["preparation"])
+        return cls(columns, values["is_sparse"], tuple(values["warnings"]), preparation)
 
     def _read(self, table: pa.Table) -> list[pa.Array]:
         """Every column of the table that is used, all problems at once."""
@@ -214,7 +199,7 @@ class FittedPreprocessor:
         infinite: dict[str, int] = {}
         for column in self.columns:
             try:
-                array = column.read(table)
+                array = read(table, column.column)
             except DataError as error:
                 problems.append(str(error))
                 continue

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -14,23 +12,22 @@ import pyarrow as pa
 import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from daskflow.core.errors import DataError, SettingsError
-from daskflow.data.schema import Column, ColumnKind, Schema
-from daskflow.data.statistics import Needs, Statistics
+from daskflow.core.errors import SettingsError
+from daskflow.data.hashing import row_hashes
+from daskflow.data.schema import Schema
 from daskflow.preprocess.fitted import FittedPreprocessor
+from daskflow.preprocess.frames import Counting, counted, inner_parts, names_of, schema_of, table_of, transformed
+from daskflow.preprocess.labels import Labels, check_pair
 from daskflow.preprocess.settings import Preprocessing
 
 CONTAINERS = ("default", "pandas")
 """What `transform` can return for data in memory."""
 
-FAN_IN = 8
-"""States that one task of the tree merges."""
-
 
 class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg, misc]  # sklearn has no types
-    """Impute, scale and encode columns by their kind; exact statistics from one pass over the data.
+    r"""Impute, scale and encode columns by their kind; exact statistics from one pass over the data.
 
     Strings, booleans, dates and numbers get the steps of their kind. Levels that are rare are grouped, levels never
     seen have a documented place, missing values are handled, and columns are matched by name.
@@ -43,7 +40,17 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     boolean : list of steps, optional
         Default: as `numeric`.
     columns : mapping of str to list of steps, optional
-        For single columns, instead of the steps of their kind.
+        For the columns of a selector (a name, ``"bill_*"``, ``r"/^pay_\d/"``, ``"@float"``), instead of the steps of
+        their kind; ``"passthrough"`` and ``"drop"`` instead of steps.
+    functions : list of mappings, optional
+        New columns by functions of your own, row by row: ``{"function": ratios, "columns": ["a", "b"], "outputs":
+        {"ratio": "float64"}}``. A function stands at the top of a module.
+    interactions : list of lists of str, or of mappings, optional
+        New columns of others: ``[["a", "b"]]`` is their product, or their crossed categories.
+    select : mapping, optional
+        Which columns stay: ``{"method": "mutual_information", "k": 20}`` or ``{"method": "variance"}``.
+    drop_constant, drop_duplicates : bool
+        Leave out columns of one value, and columns that equal an earlier one; default True.
     sparse : bool or "auto"
         Whether `transform` returns a CSR matrix; ``auto`` (default): when there are more than 256 columns, most of
         them indicators.
@@ -53,7 +60,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     fitted_ : FittedPreprocessor
         The fitted steps.
     warnings_ : tuple of str
-        Sentences on columns that were left out: constant, or without any value.
+        Sentences on columns that were left out: constant, equal to another, without any value, not selected.
     n_features_in_ : int
         Columns of the input.
     feature_names_in_ : ndarray of str
@@ -61,9 +68,13 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     Notes
     -----
-    `fit` on a Dask DataFrame computes once: each partition is counted where it is, and the counts are merged in a tree.
-    Nothing is computed before `fit`, nor by `transform`, whose Dask result is lazy. The order of the merging depends on
-    the partitions, so floating sums may differ in their last digits; counts do not.
+    `fit` on a Dask DataFrame computes once: each partition is counted where it is, and the counts are merged in a tree,
+    without rounding. Where something learns from the target, its labels are looked at first. Nothing is computed before
+    `fit`, nor by `transform`, whose Dask result is lazy.
+
+    Steps that learn from the target (``target``) give training rows what the rest of them says: `fit_transform` cuts
+    the rows into five parts, by hash of their values and index, and encodes each from the other four; `transform` takes
+    all. So the two differ, as those of scikit-learn's TargetEncoder, and ``fit(X, y).transform(X)`` leaks the target.
 
     Examples
     --------
@@ -82,7 +93,12 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         categorical: Sequence[Any] | None = None,
         datetime: Sequence[Any] | None = None,
         boolean: Sequence[Any] | None = None,
-        columns: Mapping[str, Sequence[Any]] | None = None,
+        columns: Mapping[str, Sequence[Any] | str] | None = None,
+        functions: Sequence[Mapping[str, Any]] | None = None,
+        interactions: Sequence[Any] | None = None,
+        select: Mapping[str, Any] | None = None,
+        drop_constant: bool = True,
+        drop_duplicates: bool = True,
         sparse: bool | Literal["auto"] = "auto",
     ) -> None:
         """Keep the parameters; they are checked by `fit`."""
@@ -91,6 +107,11 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.datetime = datetime
         self.boolean = boolean
         self.columns = columns
+        self.functions = functions
+        self.interactions = interactions
+        self.select = select
+        self.drop_constant = drop_constant
+        self.drop_duplicates = drop_duplicates
         self.sparse = sparse
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -100,8 +121,9 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         X : pandas or Dask DataFrame, or array of shape (n_samples, n_features)
             An array's columns are called x0, x1...
-        y : object
-            Not looked at.
+        y : Series or array of shape (n_samples,), optional
+            Looked at only where something learns from the target: Dask Series or Array beside a Dask DataFrame, from
+            the same rows. Booleans, strings, and integers of up to 20 distinct values are classes.
 
         Raises
         ------
@@ -111,19 +133,48 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             For values that cannot be used; every column is named.
         """
         settings = self._settings()
-        if isinstance(X, dd.DataFrame):
-            schema = _schema_of(X)
+        is_lazy = isinstance(X, dd.DataFrame)
+        table = None if is_lazy else self._table(X, reset=True)
+        if table is None:
+            schema = schema_of(X)
             validate_data(self, X._meta, skip_check_array=True)
-            needs = settings.needs(schema)
-            statistics = _merged([dask.delayed(_counted, pure=False)(part, schema, needs) for part in X.to_delayed()])
         else:
-            table = self._table(X, reset=True)
             schema = Schema.of(table.schema)
-            needs = settings.needs(schema)
-            statistics = Statistics.of(table, np.zeros(table.num_rows, dtype=np.uint8), needs)
+        needs, labels = settings.needs(schema), None
+        if settings.needs_target(schema):
+            if y is None:
+                raise ValueError(
+                    "requires y to be passed, but the target y is None: a step, or select, learns from the target"
+                )
+            check_pair(X, y)
+            labels = Labels.learn(y)
+        counting = Counting(schema, needs, settings.preparation(schema), labels)
+        if table is None:
+            statistics = counted(X, y if labels else None, counting)
+        else:
+            check_consistent_length(X, y if labels else None)
+            statistics = counting.of_table(table, _index(X, table), labels.of(y) if labels else None)
         self.fitted_: FittedPreprocessor = settings.fit(schema, statistics.only([0]), sparse=self.sparse)
         self.warnings_ = self.fitted_.warnings
         return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit, and turn the same rows into numbers; steps that learn from the target are applied out of fold.
+
+        Parameters
+        ----------
+        X, y : object
+            As for `fit`.
+        **fit_params : object
+            None is known.
+
+        Returns
+        -------
+        object
+            As `transform`.
+        """
+        self.fit(X, y, **fit_params)
+        return self._transformed(X, is_training=self.fitted_.is_out_of_fold)
 
     def transform(self, X: Any) -> Any:
         """Turn rows into numbers.
@@ -145,10 +196,18 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         DataError
             For missing columns, columns of another kind than in `fit`, and infinite values (Dask: when computed).
         """
+        return self._transformed(X, is_training=False)
+
+    def _transformed(self, X: Any, *, is_training: bool) -> Any:
+        """Rows as numbers, in the container that was asked for."""
         check_is_fitted(self, "fitted_")
         if isinstance(X, dd.DataFrame):
-            return X.map_partitions(_transformed, self.fitted_, meta=_transformed(X._meta, self.fitted_))
-        matrix = self.fitted_.matrix(self._table(X, reset=False))
+            names = self._names_in()
+            meta = transformed(X._meta, self.fitted_, names, False)
+            return X.map_partitions(transformed, self.fitted_, names, is_training, meta=meta)
+        table = self._table(X, reset=False)
+        parts = inner_parts(row_hashes(table, table.column_names)[0], _index(X, table)) if is_training else None
+        matrix = self.fitted_.matrix(table, parts)
         container = self._container()
         if container == "default":
             return matrix
@@ -183,10 +242,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             Must be the names of `fit` when given.
         """
         check_is_fitted(self, "fitted_")
-        if input_features is not None:
-            expected = getattr(self, "feature_names_in_", _names(range(self.n_features_in_)))
-            if list(input_features) != list(expected):
-                raise ValueError("input_features is not equal to feature_names_in_")
+        if input_features is not None and list(input_features) != self._names_in():
+            raise ValueError("input_features is not equal to feature_names_in_")
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def unseen(self, X: pd.DataFrame) -> dict[str, int]:
@@ -217,15 +274,21 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                     X, dtype=None, ensure_all_finite=False, estimator=self
                 )  # raises what every estimator raises
             is_named = reset or hasattr(self, "feature_names_in_")
-            names = _names(X.columns if is_named else range(X.shape[1]))
+            names = names_of(X.columns if is_named else range(X.shape[1]))
             if reset or not is_named:
                 validate_data(self, X, skip_check_array=True, reset=reset)
-            return _table_of(X, names=names)
+                return table_of(X, names=names)
+            known = [name for name in self._names_in() if name in names]
+            return table_of(X.iloc[:, [names.index(name) for name in known]], names=known)
         array = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
         validate_data(self, X, skip_check_array=True, reset=reset)
-        names = list(getattr(self, "feature_names_in_", _names(range(array.shape[1]))))
         frame = pd.DataFrame(array)
-        return _table_of(frame.infer_objects() if array.dtype == object else frame, names=names)
+        names = names_of(range(array.shape[1])) if reset else self._names_in()
+        return table_of(frame.infer_objects() if array.dtype == object else frame, names=names)
+
+    def _names_in(self) -> list[str]:
+        """Names of the columns of `fit`."""
+        return list(getattr(self, "feature_names_in_", names_of(range(self.n_features_in_))))
 
     def __sklearn_tags__(self) -> Any:
         """Say that missing values and strings are welcome."""
@@ -237,81 +300,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return tags
 
 
-def _names(columns: Iterable[Any]) -> list[str]:
-    """Names of columns; x0, x1... where they are not strings; DataError for one that stands twice."""
-    found = list(columns)
-    repeated = sorted(str(name) for name, count in Counter(found).items() if count > 1)
-    if repeated:
-        raise DataError(f"Column names stand twice: {', '.join(repeated)}. Rename them.")
-    return found if all(isinstance(name, str) for name in found) else [f"x{place}" for place in range(len(found))]
-
-
-def _table_of(frame: pd.DataFrame, *, names: list[str], schema: Schema | None = None) -> pa.Table:
-    """Return a DataFrame as an Arrow table; columns without any value get the type that `schema` says.
-
-    Raises
-    ------
-    DataError
-        For a column of mixed values.
-    """
-    columns: list[pa.Array] = []
-    for place, name in enumerate(names):
-        try:
-            found = pa.array(frame.iloc[:, place], from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"Column '{name}' ({frame.dtypes.iloc[place]}) holds values of more than one type, or of one that no "
-                f"model can use: {error}. Convert it, for example with astype('str') or pandas.to_numeric."
-            ) from error
-        columns.append(found.cast(schema[name].arrow_type) if schema and pa.types.is_null(found.type) else found)
-    return pa.Table.from_arrays(columns, names=names)
-
-
-def _schema_of(frame: dd.DataFrame) -> Schema:
-    """Return the schema that a lazy DataFrame promises; what has no type yet (object) is taken for strings."""
-    found = Schema.of(_table_of(frame._meta, names=_names(frame.columns)).schema)
-    return Schema(
-        tuple(
-            Column(c.name, ColumnKind.CATEGORICAL, "string") if pa.types.is_null(c.arrow_type) else c
-            for c in found.columns
-        )
-    )
-
-
-def _counted(frame: pd.DataFrame, schema: Schema, needs: Needs) -> Statistics:
-    """Statistics of one partition."""
-    table = _table_of(frame, names=list(schema.names), schema=schema)
-    for column, found in zip(schema.columns, Schema.of(table.schema).columns, strict=True):
-        if found.kind is not column.kind:
-            raise DataError(
-                f"Column '{column.name}' is {found.kind} ({found.type}) in one partition; the DataFrame says "
-                f"{column.kind} ({column.type}). Convert it with astype before."
-            )
-    return Statistics.of(table, np.zeros(table.num_rows, dtype=np.uint8), needs)
-
-
-def _merge(states: Sequence[Statistics]) -> Statistics:
-    """Merge in the order of the partitions."""
-    merged = states[0]
-    for state in states[1:]:
-        merged = merged.merge(state)
-    return merged
-
-
-def _merged(states: list[Any]) -> Statistics:
-    """Merge lazy states in a tree, and compute it."""
-    while len(states) > 1:
-        groups = [states[start : start + FAN_IN] for start in range(0, len(states), FAN_IN)]
-        states = [dask.delayed(_merge, pure=False)(group) for group in groups]
-    found: Statistics = dask.compute(states[0])[0]
-    return found
-
-
-def _transformed(frame: pd.DataFrame, fitted: FittedPreprocessor) -> pd.DataFrame:
-    """One partition's matrix as a DataFrame with the same index."""
-    matrix = fitted.matrix(_table_of(frame, names=_names(frame.columns)))
-    names = list(fitted.feature_names)
-    if fitted.is_sparse:
-        sparse_frame: pd.DataFrame = pd.DataFrame.sparse.from_spmatrix(matrix, index=frame.index, columns=names)  # type: ignore[attr-defined]  # pandas-stubs leave it out
-        return sparse_frame
-    return pd.DataFrame(matrix, index=frame.index, columns=names)
+def _index(X: Any, table: pa.Table) -> pd.Index[Any]:
+    """The index of the rows; their places where they have none."""
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(table.num_rows)

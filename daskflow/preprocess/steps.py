@@ -47,7 +47,7 @@ point group ``daskflow.preprocess``:
 ...         return Clipped(low, high), replace(state, form=Form.MEASURES, statistics=after)
 >>>
 >>> from daskflow.preprocess import Preprocessor
->>> Preprocessor(numeric=[ClipAt(high=0.5), "none"]).fit_transform(np.array([[1.0], [2.0], [90.0]])).tolist()
+>>> Preprocessor(numeric=[ClipAt(high=0.5), "passthrough"]).fit_transform(np.array([[1.0], [2.0], [90.0]])).tolist()
 [[1.0199999809265137], [2.0], [2.0]]
 
 ``ColumnStatistics`` has the arithmetic of the usual changes: `filled` (missing values replaced), `moved` (centred and
@@ -242,7 +242,7 @@ class Fitted(ABC):
 class Unchanged(Fitted):
     """Nothing done."""
 
-    kind: ClassVar[str] = "none"
+    kind: ClassVar[str] = "passthrough"
 
     def apply(self, flow: Flow) -> Flow:
         """Return the values as they are."""
@@ -255,7 +255,7 @@ class Passthrough(Step):
     For models that take missing values and need no scaling, such as ``hist_gradient_boosting``.
     """
 
-    kind: Literal["none"] = "none"
+    kind: Literal["passthrough"] = "passthrough"
 
     takes: ClassVar[frozenset[Form]] = frozenset({Form.NUMBERS, Form.LEVELS, Form.DATES, Form.MEASURES})
     fitted: ClassVar[type[Fitted]] = Unchanged
@@ -263,3 +263,32 @@ class Passthrough(Step):
     def fit(self, state: State) -> tuple[Fitted, State]:
         """Return the state as it is."""
         return Unchanged(), replace(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Fitted):
+    """Nothing left."""
+
+    kind: ClassVar[str] = "drop"
+
+    def apply(self, flow: Flow) -> Flow:
+        """Return no columns."""
+        return flow.finished()
+
+
+class Drop(Step):
+    """Leave the column out of the matrix; functions and interactions may still use it."""
+
+    kind: Literal["drop"] = "drop"
+
+    takes: ClassVar[frozenset[Form]] = frozenset(FORMS.values())
+    fitted: ClassVar[type[Fitted]] = Dropped
+    counts_itself: ClassVar[bool] = True
+
+    def gives(self, form: Form) -> Form:
+        """Finished columns, of which there are none."""
+        return Form.COLUMNS
+
+    def fit(self, state: State) -> tuple[Fitted, State]:
+        """Return the state without a column."""
+        return Dropped(), replace(state, form=Form.COLUMNS)
