@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,9 @@ from daskflow.data.hashing import Hashes
 from daskflow.data.profiles import ColumnProfile
 from daskflow.data.schema import Column, Roles, Schema
 from daskflow.data.table import Reject
+
+if TYPE_CHECKING:
+    from daskflow.data.joins import JoinCount
 
 CONTENT, UNIT, ORDER = "__content", "__unit", "__order"
 HIDDEN = (CONTENT, UNIT, ORDER)
@@ -102,6 +105,8 @@ class Blocks:
         Hash over the names and content hashes of all files, in any order.
     heavy : tuple of Heavy
         Largest first.
+    joins : tuple of JoinCount
+        How many rows found no match in each joined table.
     """
 
     files: tuple[BlockFile, ...]
@@ -115,6 +120,7 @@ class Blocks:
     profile: Mapping[str, ColumnProfile] = field(default_factory=dict)
     fingerprint: str = ""
     heavy: tuple[Heavy, ...] = ()
+    joins: tuple[JoinCount, ...] = ()
 
     @property
     def n_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask
@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from daskflow.data.derive import derive
+from daskflow.data.joins import Join, join_all
 from daskflow.data.scan import conform
 from daskflow.data.schema import Schema
 from daskflow.data.table import Partition, Table
@@ -20,9 +21,10 @@ def to_dask(table: Table) -> dd.DataFrame:
     """Return a lazy dask DataFrame of a table; see `Table.to_dask`."""
     recipe = (table.source_schema, table.schema, dict(table.derive))
     meta = to_pandas(table.schema.arrow.empty_table())
-    if any(partition.graph is not None for partition in table.partitions):
+    if table.joins or any(partition.graph is not None for partition in table.partitions):
         read = dask.delayed(_read, pure=False)
-        parts = [read(partition, *recipe, frame=partition.graph) for partition in table.partitions]
+        joins = dask.delayed(table.joins) if table.joins else ()  # one task, so that a worker is sent them once
+        parts = [read(partition, *recipe, frame=partition.graph, joins=joins) for partition in table.partitions]
         return dd.from_delayed(parts, meta=meta, verify_meta=False)
     return dd.from_map(_read, list(table.partitions), args=recipe, meta=meta)
 
@@ -38,10 +40,16 @@ def to_pandas(rows: pa.Table) -> pd.DataFrame:
 
 
 def _read(
-    partition: Partition, source: Schema, schema: Schema, expressions: Mapping[str, str], frame: Any = None
+    partition: Partition,
+    source: Schema,
+    schema: Schema,
+    expressions: Mapping[str, str],
+    frame: Any = None,
+    joins: Sequence[Join] = (),
 ) -> pd.DataFrame:
-    """Decode one partition and derive its columns."""
+    """Decode one partition, join and derive its columns."""
     rows = conform(partition.read(frame).rows, source, partition.fingerprint.name)
+    rows, _, _ = join_all(rows, joins, partition.fingerprint.name)
     return to_pandas(derive(rows, expressions, schema).select(list(schema.names)))
 
 

@@ -34,6 +34,7 @@ from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
 from daskflow.data.hashing import order_of, row_hashes
 from daskflow.data.heavy import frequent_contents, heavy_contents
+from daskflow.data.joins import JoinCount, StoredJoin, join_all, store_join, total_counts
 from daskflow.data.narrowing import narrow, places_in_order, rearranged
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
 from daskflow.data.schema import ColumnKind, Roles, Schema
@@ -43,7 +44,7 @@ from daskflow.data.targets import target_of
 
 __all__ = ["Blocks", "scan", "target_of"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when blocks of an older daskflow can no longer be used."""
 
 PLAIN = pa.string()
@@ -54,7 +55,7 @@ GROUP_BYTES, GROUP_FILES = 16 << 20, 64
 AHEAD = 2
 """Partitions of a group that are read while another is waited for."""
 
-ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path")
+ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path", "joins")
 """Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
 
 
@@ -65,6 +66,7 @@ class _Recipe:
     source: Schema
     schema: Schema
     stored: Schema
+    joins: tuple[StoredJoin, ...]
     derive: Mapping[str, str]
     unit: tuple[str, ...]
     store: str
@@ -76,13 +78,15 @@ class _Recipe:
         needed = {name for name in (roles.target, roles.weight, roles.time) if name}
         stored = table.schema.without(set(roles.drop) - needed)
         unit = (roles.group,) if roles.group else tuple(roles.key)
-        return cls(table.source_schema, table.schema, stored, dict(table.derive), unit, str(store))
+        joins = tuple(StoredJoin.of(join, store) for join in table.joins)
+        return cls(table.source_schema, table.schema, stored, joins, dict(table.derive), unit, str(store))
 
     def key(self, partition: Partition, settings: Mapping[str, Any], copy: int, pieces: int) -> str:
         """Name of a partition's block: what it is made from, of how many pieces of its file, and how."""
         decoding = {name: value for name, value in settings.items() if name not in ROLE_SETTINGS}
         seen = partition.fingerprint
         parts = [FORMAT, seen.name, seen.size_bytes, partition.n_bytes, copy, pieces, decoding, sorted(self.unit)]
+        parts += [join.token for join in self.joins]
         return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
 
 
@@ -129,7 +133,7 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
         keys.append(recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)]))
         copies[seen] += 1
     groups = _grouped(table.partitions, keys)
-    store.hold([group.key for group in groups])
+    store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
     there = [_record_there(store.folder, group) for group in groups]
     known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
     bad = damaged(store.folder, known, executor)
@@ -145,6 +149,8 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     missing = [partition for place, _ in units.values() for partition in groups[place].partitions]
     if units:
         store.make_room(block_bytes(table, missing))
+        for join in table.joins:
+            store_join(join, store.folder)
 
     total = len(table.partitions)
     tell(listener, "stage", stage="scan", state="started", total=total)
@@ -259,7 +265,10 @@ def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
     content_hash = members[0][3] if len(members) == 1 else digest([member[3] for member in members], 24)
     record = _read_record(store / f"{group.key}.json")
     if record is None or record["content_hash"] != content_hash or not _has_block(store, record):
+        rows, kept, joined = join_all(rows, [join.open() for join in recipe.joins], members[0][0])
+        content = content if kept is None else content[kept.to_numpy()]
         record = _write(recipe, rejects, rows, content, f"{group.key}-{digest(content_hash)}.arrow")
+        record |= {"joins": [asdict(count) for count in joined]}
         record |= {"content_hash": content_hash, "format": FORMAT}
     record |= {"members": members}
     _write_record(store / f"{group.key}.json", record)
@@ -359,11 +368,14 @@ def _assemble(
     )
     n_rows = sum(file.n_rows for file in files)
     rejects = tuple(Reject(**reject) for record in records for reject in record["rejects"])
+    joined = total_counts([JoinCount(**count) for count in record["joins"]] for record in records)
     if n_rows == 0:
         raise DataError(
-            f"The table has no rows: {len(files)} partitions were read, {len(rejects)} rows were refused. "
-            f"Check the path, and the reasons of the refused rows."
+            f"The table has no rows: {len(files)} partitions were read, {len(rejects)} rows were refused"
+            + "".join(f", the join '{count.name}' found no match for {count.unmatched}" for count in joined)
+            + ". Check the path, the reasons of the refused rows, and the keys of joins."
         )
+    members = [[member[0], member[3]] for record in records for member in record["members"]]
     profile: dict[str, ColumnProfile] = {}
     for column in recipe.stored.columns:
         whole = merge((Tally.load(record["tallies"][column.name]) for record in records), column.kind)
@@ -380,7 +392,8 @@ def _assemble(
         partition_reads=reads,
         rejects=rejects,
         profile=profile,
-        fingerprint=digest(sorted([member[0], member[3]] for record in records for member in record["members"]), 24),
+        fingerprint=digest([*sorted(members), *(join.token for join in recipe.joins)], 24),
+        joins=joined,
         heavy=heavy_contents(files, [content for record in records for content in record["frequent"]], executor),
     )
 

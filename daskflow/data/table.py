@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from daskflow.data.schema import Roles, Schema, Task
+
+if TYPE_CHECKING:
+    from daskflow.data.joins import Join
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,11 @@ class Table:
     source_schema : Schema
         What partitions decode to.
     schema : Schema
-        The same with the derived columns.
+        The same with the joined columns, then the derived ones.
     roles : Roles
         Checked against `schema`.
+    joins : tuple of Join
+        Small tables, looked up for every row in this order, before `derive`.
     derive : mapping of str to str
         New columns as pandas expressions, row by row, in order.
     task : Task or None
@@ -129,6 +134,7 @@ class Table:
     task: Task | None = None
     positive: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    joins: tuple[Join, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -98,7 +98,7 @@ class Arrow(FileSource):
         if self.derive:
             first = pieces[0]
             sample = first.decoded()[0].slice(0, SAMPLE_ROWS).cast(schema.arrow)
-        return open_table(self, schema, pieces, sample, unread, notes)
+        return open_table(self, schema, pieces, sample, unread, notes, base)
 
     def _pieces(self, layout: Layout, schema: Schema, beside: PathColumns) -> Iterator[ArrowPiece]:
         """Group a file's record batches."""

@@ -84,7 +84,7 @@ class Frame(Source):
         return {**super().dump(), "token": self.token}
 
     def table(self, base: Path = Path()) -> Table:
-        """Return the lazy table; `base` is not used. A dask frame is not computed.
+        """Return the lazy table; `base` is where joined tables are. A dask frame is not computed.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Frame(Source):
         """
         _check_columns(self.frame)
         if _is_dask(self.frame):
-            return self._of_dask()
+            return self._of_dask(base)
         frame = self.frame.set_axis([str(name) for name in self.frame.columns], axis=1)
         schema = _schema_of(frame, self.drop)
         unread = set(frame.columns) - set(schema.names)
@@ -106,9 +106,9 @@ class Frame(Source):
             for place, (start, stop) in enumerate(pairwise(cuts))
         ]
         sample = partitions[0].rows_of(frame.head(SAMPLE_ROWS)) if self.derive else None
-        return open_table(self, schema, partitions, sample, unread)
+        return open_table(self, schema, partitions, sample, unread, base=base)
 
-    def _of_dask(self) -> Table:
+    def _of_dask(self, base: Path) -> Table:
         """The table of a dask frame: one delayed partition each, their number fixed here."""
         lazy = self.frame if self.npartitions is None else self.frame.repartition(npartitions=self.npartitions)
         meta = lazy._meta.set_axis([str(name) for name in lazy.columns], axis=1)
@@ -118,7 +118,7 @@ class Frame(Source):
         # one optimised graph for all partitions: a fused frame may have fewer, so their number is read off the result
         delayed = lazy.to_delayed(optimize_graph=True)
         partitions = [FramePiece(place, schema, 0, graph=one) for place, one in enumerate(delayed)]
-        return open_table(self, schema, partitions, unread=unread)
+        return open_table(self, schema, partitions, unread=unread, base=base)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Generated(Source):
     target: str = Field(default="target", min_length=1)
 
     def table(self, base: Path = Path()) -> Table:
-        """Return the lazy table; `base` is not used, for nothing is read."""
+        """Return the lazy table; `base` is where joined tables are."""
         made = {"binary": pa.int64(), "multiclass": pa.string(), "regression": pa.float64()}[self.task]
         name = "target" if self.target in self.derive else self.target
         schema = Schema.of(pa.schema([*SCHEMA.items(), (name, made)]))
@@ -97,7 +97,7 @@ class Generated(Source):
             GeneratedPiece(place, start, stop, self.seed, self.task, name)
             for place, (start, stop) in enumerate(pairwise(cuts))
         ]
-        return open_table(self, schema, pieces)
+        return open_table(self, schema, pieces, base=base)
 
 
 @dataclass(frozen=True, slots=True)

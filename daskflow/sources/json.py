@@ -101,7 +101,8 @@ class Json(FileSource):
         ratio = rows.nbytes / max(1, len(few))
         pieces = [piece for file in files for piece in self._pieces(file, reader, schema, beside, ratio)]
         known = with_constants(rows, beside.of(files[0]), beside.types).cast(schema.arrow)
-        return open_table(self, schema, pieces, known, reader.left_out, [*beside.notes, *note_on_size(files)])
+        notes = [*beside.notes, *note_on_size(files)]
+        return open_table(self, schema, pieces, known, reader.left_out, notes, base)
 
     def _reader(self, sample: Sample, casts: Mapping[str, pa.DataType]) -> Reader:
         """How lines are read, checked against the sample."""

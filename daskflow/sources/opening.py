@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
+from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data.derive import extend
+from daskflow.data.joins import join_all
 from daskflow.data.schema import Roles, Schema, Task
 from daskflow.data.table import Partition, Table
 from daskflow.sources import Source
@@ -23,6 +26,7 @@ def open_table(
     sample: pa.Table | None = None,
     unread: Collection[str] = (),
     notes: Sequence[str] = (),
+    base: Path | None = None,
 ) -> Table:
     """Return the lazy table of a source.
 
@@ -40,13 +44,24 @@ def open_table(
         Dropped columns that are not in `schema`, because their types can be neither hashed nor used.
     notes : sequence of str
         What was understood of the files.
+    base : Path, optional
+        Folder that the relative paths of joined tables start from; a source that does not say it cannot be joined to.
 
     Raises
     ------
     DataError
         For an expression that cannot be evaluated, and for roles whose column does not exist.
     """
-    whole = extend(schema, source.derive, None if sample is None else sample.slice(0, SAMPLE_ROWS))
+    rows = None if sample is None else sample.slice(0, SAMPLE_ROWS)
+    joined, joins = schema, []
+    for join in source.joins:
+        if base is None:
+            raise DataError(f"A source of kind '{source.kind}' cannot be joined to; use files, or a frame.")
+        joins.append(join.open(joined, base))
+        joined = joins[-1].extend(joined)
+    if rows is not None:
+        rows, _, _ = join_all(rows, [join.lenient() for join in joins], "the sample")
+    whole = extend(joined, source.derive, rows)
     drop = tuple(name for name in source.drop if name not in unread)
     roles = Roles(source.target, source.group, source.time, source.weight, source.key, drop)
     roles.check(whole)
@@ -59,6 +74,7 @@ def open_table(
         task=None if source.task is None else Task(source.task),
         positive=source.positive,
         settings=source.dump(),
+        joins=tuple(joins),
         notes=tuple(notes),
     )
 

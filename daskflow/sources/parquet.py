@@ -107,7 +107,7 @@ class Parquet(FileSource):
         notes = [*beside.notes, *note_on_size(files), *planned.notes(read), *_ruled_out(files, kept, read)]
         sample = _sample(pieces[0]) if self.derive else None
         unread = {field.name for footer in read for field in footer.schema if is_left_out(field, self.drop)}
-        return open_table(self, schema, pieces, sample, unread, notes)
+        return open_table(self, schema, pieces, sample, unread, notes, base)
 
     def _schemas(
         self, read: Sequence[Footer], beside: PathColumns, casts: Mapping[str, pa.DataType], filters: Filters
