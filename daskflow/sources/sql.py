@@ -119,9 +119,11 @@ class Sql(Source):
         if problem := unknown("dtypes", list(self.dtypes), names):
             raise DataError(problem)
         ranges = _ranges(connection, inner, self.partition_column, self.npartitions, self.bounds)
-        return self._opened(connection, inner, names, ranges)
+        return self._opened(connection, inner, names, ranges, base)
 
-    def _opened(self, connection: Connection, inner: str, names: Sequence[str], ranges: Sequence[Range]) -> Table:
+    def _opened(
+        self, connection: Connection, inner: str, names: Sequence[str], ranges: Sequence[Range], base: Path
+    ) -> Table:
         """Find the types and make the partitions."""
         casts = {name: type_of_word(word) for name, word in self.dtypes.items()}
         queries = [f"SELECT * FROM ({inner}) AS daskflow_rows" for _ in ranges]
@@ -152,7 +154,7 @@ class Sql(Source):
         ]
         total = sum(one.n_rows for one in ranges)
         notes = [f"{total} rows in {len(ranges)} partitions, counted by the database; it is read on every scan"]
-        return open_table(self, schema, pieces, sample, notes=notes)
+        return open_table(self, schema, pieces, sample, notes=notes, base=base)
 
 
 @dataclass(frozen=True, slots=True)

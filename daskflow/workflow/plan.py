@@ -180,7 +180,7 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
     problems: list[Problem] = []
     features: Schema = table.features
     try:
-        workflow.preprocess.needs(features)
+        workflow.preprocess.check(features, table.schema.names)
     except SettingsError as error:
         problems += error.problems
     if workflow.split.kind == "group" and table.roles.group is None:
@@ -202,10 +202,11 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
     said = [
         f"target '{target}' ({kind}), task {table.task or 'inferred from its values when they are read'}",
         f"{len(table.partitions)} partitions, {len(features.columns)} features",
+        *table.notes,
     ]
     if not workflow.metrics:
         said.append("metrics: the task's own")
-    return said
+    return said + workflow.preprocess.notes(features)
 
 
 def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
