@@ -1,17 +1,18 @@
-"""Categories turned into numbers: rare levels grouped, one column per level, or one code per level."""
+"""Categories turned into numbers: one column per level, or one code per level."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, FiniteFloat
+from pydantic import FiniteFloat, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from daskflow.core.errors import DataError
-from daskflow.data.arrays import MISSING, Level, Levels
+from daskflow.core.settings import nearest
+from daskflow.data.arrays import MISSING, UNKNOWN, Level, Levels
 from daskflow.data.schema import Column
 from daskflow.preprocess import Step
 from daskflow.preprocess.steps import Fitted, Flow, Form, OneHot, State
@@ -44,91 +45,24 @@ def in_order(state: State) -> list[Level]:
     return sorted(counts, key=lambda level: (level == state.rare, isinstance(level, str), level))
 
 
-def n_unseen(levels: Levels, known: Iterable[Level]) -> int:
-    """Return the rows whose level is not known; missing ones do not count."""
+def n_unseen(levels: Levels, known: Iterable[Level], *, knows_missing: bool) -> int:
+    """Return the rows whose level is not known; missing values are one more level."""
     seen = set(known)
-    return sum(count for level, count in levels.counts().items() if level not in seen)
+    unknown = sum(count for level, count in levels.counts().items() if level not in seen)
+    return unknown if knows_missing else unknown + int((levels.codes == MISSING).sum())
 
 
-@dataclass(frozen=True, slots=True)
-class Grouped(Fitted):
-    """Levels that are not kept replaced by `name`.
-
-    Attributes
-    ----------
-    kept, rare : tuple of levels
-        Frequent in training; seen in training, but rarely.
-    name : str or None
-        What rare and unseen levels become; None when no level was rare, so that unseen ones stay unknown.
-    """
-
-    kind: ClassVar[str] = "rare"
-
-    kept: tuple[Level, ...]
-    rare: tuple[Level, ...]
-    name: str | None
-
-    def apply(self, flow: Flow) -> Flow:
-        """Replace in the dictionary; rows keep their codes."""
-        found = flow.levels()
-        if self.name is None:
-            return replace(flow, values=found)
-        kept = set(self.kept)
-        return replace(flow, values=Levels(found.codes, [v if v in kept else self.name for v in found.values]))
-
-    def unseen(self, flow: Flow) -> int | None:
-        """Count rows of levels that training did not have."""
-        return n_unseen(flow.levels(), (*self.kept, *self.rare))
-
-
-class Rare(Step):
-    """Make one level, ``(rare)``, of those that are rare in training; a level never seen joins it.
-
-    Without a rare level in training a level never seen is unknown to the next step. Missing values stay missing.
-
-    Attributes
-    ----------
-    min_frequency : float
-        Levels of a smaller share of the rows are rare; default 0.001, the same rule as OneHotEncoder's.
-    min_count : int, optional
-        Levels of fewer rows are rare.
-    max_levels : int, optional
-        So many levels are kept at most: the most frequent, of equal ones the first in order.
-    """
-
-    kind: Literal["rare"] = "rare"
-    min_frequency: float = Field(default=0.001, ge=0, lt=1)
-    min_count: int | None = Field(default=None, ge=1)
-    max_levels: int | None = Field(default=None, ge=1)
-
-    takes: ClassVar[frozenset[Form]] = frozenset({Form.LEVELS, Form.NUMBERS})
-    fitted: ClassVar[type[Fitted]] = Grouped
-
-    def gives(self, form: Form) -> Form:
-        """Categories."""
-        return Form.LEVELS
-
-    def statistics(self, column: Column) -> frozenset[str]:
-        """Levels."""
-        return frozenset({"levels"})
-
-    def fit(self, state: State) -> tuple[Fitted, State]:
-        """Divide the levels by their counts."""
-        ordered = in_order(state)
-        counts: Mapping[Level, int] = state.statistics.levels or {}
-        least = max(self.min_frequency * state.statistics.n_rows, self.min_count or 0)
-        frequent = [level for level in ordered if counts[level] >= least]
-        if self.max_levels is not None:
-            frequent = sorted(frequent, key=lambda level: -counts[level])[: self.max_levels]  # stable: first in order
-        chosen = set(frequent)
-        kept = tuple(level for level in ordered if level in chosen)
-        rare = tuple(level for level in ordered if level not in chosen)
-        name = free_name("(rare)", ordered) if rare else None
-        after: dict[Level, int] = {level: counts[level] for level in kept}
-        if name is not None:
-            after[name] = sum(counts[level] for level in rare)
-        statistics = replace(state.statistics, levels=after)
-        return Grouped(kept, rare, name), replace(state, form=Form.LEVELS, statistics=statistics, rare=name)
+def refuse_unknown(column: str, levels: Levels, known: Iterable[Level]) -> None:
+    """Raise DataError when rows have levels that are not known."""
+    seen = set(known)
+    unknown = {level: count for level, count in levels.counts().items() if level not in seen}
+    if unknown:
+        shown = ", ".join(f"{level!r:.60} ({count:,})" for level, count in list(unknown.items())[:5])
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+        raise DataError(
+            f"Column '{column}' has levels that training did not have: {shown}{more} (rows in brackets). Correct them, "
+            f"or train with unknown set to something else than 'error'."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,55 +71,83 @@ class Indicators(Fitted):
 
     Attributes
     ----------
+    column : str
+        Its name, for messages.
     levels : tuple of levels
-        In the order of the columns.
+        In the order of their columns; without the one that has no column.
+    without : tuple of levels
+        Levels without a column: one or none.
     has_missing : bool
         Whether missing values have a column, the last.
-    drop_first : bool
-        Whether the first level has no column.
+    unknown : str
+        ``ignore``, ``infrequent`` or ``error``.
+    rare : str or None
+        The level of the rare ones.
     """
 
     kind: ClassVar[str] = "onehot"
 
+    column: str
     levels: tuple[Level, ...]
+    without: tuple[Level, ...]
     has_missing: bool
-    drop_first: bool
+    unknown: str
+    rare: str | None
 
     @property
     def n_indicators(self) -> int:
         """Number of columns."""
-        return len(self.levels) + self.has_missing - self.drop_first
+        return len(self.levels) + self.has_missing
 
     def apply(self, flow: Flow) -> Flow:
         """Look the levels up; unknown ones, and missing ones without a column, are zeros."""
         found = flow.levels()
-        codes = found.coded({level: place - self.drop_first for place, level in enumerate(self.levels)})
+        if self.unknown == "error":
+            refuse_unknown(self.column, found, (*self.levels, *self.without))
+        places = {level: place for place, level in enumerate(self.levels)}
+        codes = found.coded(places | dict.fromkeys(self.without, UNKNOWN - 1))
+        if self.unknown == "infrequent" and self.rare in places:
+            codes[codes == UNKNOWN] = places[self.rare]
         if self.has_missing:
             codes[found.codes == MISSING] = self.n_indicators - 1
         return flow.finished(OneHot(codes, self.n_indicators))
 
     def unseen(self, flow: Flow) -> int | None:
         """Count rows of unknown levels."""
-        return n_unseen(flow.levels(), self.levels)
+        return n_unseen(flow.levels(), (*self.levels, *self.without), knows_missing=self.has_missing)
 
 
 class OneHotColumns(Step):
     """Make a column of 0 and 1 for each level, in sorted order, named ``COLUMN_LEVEL``.
 
     A missing value is a level of its own, ``(missing)``, when it occurred in training, else a row of zeros; so is a
-    level never seen, which `FittedPreprocessor.unseen` counts.
+    level never seen, which `FittedPreprocessor.unseen` counts. A matrix of more than 256 columns, most of them of this
+    sort, is sparse for models that take it.
 
     Attributes
     ----------
     drop : str, optional
         ``first`` leaves the first level's column out, ``if_binary`` only where there are two; default none.
+    reference : str, number or boolean, optional
+        The level whose column is left out, instead of `drop`; training must have it.
+    unknown : str
+        What a level never seen becomes: ``ignore`` (default) a row of zeros; ``infrequent`` joins the rare ones if
+        'rare' stands before with ``unknown = "keep"`` and found some, else zeros; ``error`` refuses the rows.
     """
 
     kind: Literal["onehot"] = "onehot"
     drop: Literal["first", "if_binary"] | None = None
+    reference: StrictBool | StrictInt | FiniteFloat | StrictStr | None = None
+    unknown: Literal["ignore", "infrequent", "error"] = "ignore"
 
     takes: ClassVar[frozenset[Form]] = frozenset({Form.LEVELS, Form.NUMBERS})
     fitted: ClassVar[type[Fitted]] = Indicators
+
+    @model_validator(mode="after")
+    def _one_rule_of_dropping(self) -> Self:
+        if self.drop is not None and self.reference is not None:
+            raise ValueError("drop and reference both say which column is left out; give one of them")
+        return self
 
     def gives(self, form: Form) -> Form:
         """Finished columns."""
@@ -200,42 +162,76 @@ class OneHotColumns(Step):
         ordered = in_order(state)
         name = state.column.name
         has_missing = state.statistics.n_missing > 0
-        labels = [*ordered, free_name("(missing)", ordered)] if has_missing else ordered
-        if len(labels) > MOST_COLUMNS:
+        n_columns = len(ordered) + has_missing
+        if n_columns > MOST_COLUMNS:
             raise DataError(
-                f"Column '{name}' has {len(labels):,} levels; 'onehot' makes at most {MOST_COLUMNS:,} columns of one. "
-                f"Group them before with {{ kind = 'rare', min_frequency = 0.001 }} or max_levels = 1000, take "
-                f"'ordinal', or drop the column."
+                f"Column '{name}' has {n_columns:,} levels; 'onehot' makes at most {MOST_COLUMNS:,} columns of one. "
+                f"Group them before with {{ kind = 'rare', min_frequency = 0.001 }} or max_levels = 1000, take 'hash', "
+                f"'target', 'frequency' or 'ordinal', or drop the column."
             )
-        if len(labels) == 1:
-            ordered, labels, has_missing = ordered[:0], [], False
-        drop_first = bool(labels) and (self.drop == "first" or (self.drop == "if_binary" and len(labels) == 2))
-        names = [f"{name}_{label}" for label in labels][int(drop_first) :]
-        fitted = Indicators(tuple(ordered), has_missing, drop_first)
+        without = self._without(name, ordered, has_missing)
+        levels = [level for level in ordered if level not in without]
+        labels = [str(level) for level in levels] + ([free_name("(missing)", ordered)] if has_missing else [])
+        fitted = Indicators(name, tuple(levels), tuple(without), has_missing, self.unknown, state.rare)
+        names = [f"{name}_{label}" for label in labels]
         return fitted, replace(state, form=Form.COLUMNS, outputs=(*state.outputs, *names))
+
+    def _without(self, name: str, ordered: list[Level], has_missing: bool) -> list[Level]:
+        """The levels that get no column."""
+        n_columns = len(ordered) + has_missing
+        if n_columns == 1:
+            return ordered
+        if self.reference is not None:
+            if self.reference not in ordered:
+                raise DataError(
+                    f"Column '{name}': reference = {self.reference!r} is none of its levels in training"
+                    f"{nearest(str(self.reference), [str(level) for level in ordered])}"
+                )
+            return [level for level in ordered if level == self.reference]
+        return ordered[:1] if self.drop == "first" or (self.drop == "if_binary" and n_columns == 2) else []
 
 
 @dataclass(frozen=True, slots=True)
 class Coded(Fitted):
-    """Levels replaced by their place; unknown and missing ones by codes of their own (missing None: not a number)."""
+    """Levels replaced by their place.
+
+    Attributes
+    ----------
+    column : str
+        Its name, for messages.
+    levels : tuple of levels
+        In order.
+    unknown, missing : float or None
+        Codes of levels never seen, and of missing values; None: not a number.
+    refuses : bool
+        Whether a level never seen is an error.
+    has_missing : bool
+        Whether training had missing values.
+    """
 
     kind: ClassVar[str] = "ordinal"
 
+    column: str
     levels: tuple[Level, ...]
-    unknown: float
+    unknown: float | None
     missing: float | None
+    refuses: bool
+    has_missing: bool
 
     def apply(self, flow: Flow) -> Flow:
         """Look the levels up."""
         found = flow.levels()
+        if self.refuses:
+            refuse_unknown(self.column, found, self.levels)
         codes = found.coded({level: place for place, level in enumerate(self.levels)})
-        numbers = np.where(codes < MISSING, self.unknown, codes).astype(np.float64)
+        numbers = codes.astype(np.float64)
+        numbers[codes < MISSING] = math.nan if self.unknown is None else self.unknown
         numbers[codes == MISSING] = math.nan if self.missing is None else self.missing
         return replace(flow, values=numbers)
 
     def unseen(self, flow: Flow) -> int | None:
         """Count rows of unknown levels."""
-        return n_unseen(flow.levels(), self.levels)
+        return n_unseen(flow.levels(), self.levels, knows_missing=self.has_missing)
 
 
 class Ordinal(Step):
@@ -243,18 +239,29 @@ class Ordinal(Step):
 
     Attributes
     ----------
-    unknown : float
-        Code of levels never seen; default -1.
+    order : list of levels, optional
+        Another order, such as ``["low", "middle", "high"]``; it must name every level of the training rows, and may
+        name more. The level of the rare ones, where there is one, is last all the same.
+    unknown : float, ``"nan"`` or ``"error"``
+        Code of levels never seen; default -1; ``"nan"`` makes them missing, ``"error"`` refuses the rows.
     missing : float or ``"nan"``
         Code of missing values; default -2; ``"nan"`` leaves them missing, for models that take them.
     """
 
     kind: Literal["ordinal"] = "ordinal"
-    unknown: FiniteFloat = -1.0
+    order: tuple[StrictBool | StrictInt | FiniteFloat | StrictStr, ...] | None = None
+    unknown: FiniteFloat | Literal["nan", "error"] = -1.0
     missing: FiniteFloat | Literal["nan"] = -2.0
 
     takes: ClassVar[frozenset[Form]] = frozenset({Form.LEVELS, Form.NUMBERS})
     fitted: ClassVar[type[Fitted]] = Coded
+
+    @field_validator("order")
+    @classmethod
+    def _each_once(cls, value: tuple[Level, ...] | None) -> tuple[Level, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("names a level twice")
+        return value
 
     def gives(self, form: Form) -> Form:
         """Codes."""
@@ -266,11 +273,31 @@ class Ordinal(Step):
 
     def fit(self, state: State) -> tuple[Fitted, State]:
         """Number the levels; the codes' statistics follow from the counts."""
-        ordered = in_order(state)
         counts = state.statistics.levels or {}
-        missing = None if self.missing == "nan" else float(self.missing)
-        after = state.statistics.counted(np.arange(len(ordered), dtype=np.float64), [counts[v] for v in ordered])
+        ordered = self._ordered(state)
+        unknown = None if isinstance(self.unknown, str) else float(self.unknown)
+        missing = None if isinstance(self.missing, str) else float(self.missing)
+        there = [place for place, level in enumerate(ordered) if level in counts]
+        after = state.statistics.counted(np.array(there, dtype=np.float64), [counts[ordered[place]] for place in there])
         if missing is not None:
             after = after.filled(missing)
-        fitted = Coded(tuple(ordered), self.unknown, missing)
+        has_missing = state.statistics.n_missing > 0
+        fitted = Coded(state.column.name, tuple(ordered), unknown, missing, self.unknown == "error", has_missing)
         return fitted, replace(state, form=Form.MEASURES, statistics=replace(after, levels=None), rare=None)
+
+    def _ordered(self, state: State) -> list[Level]:
+        """The levels in the order of their codes."""
+        found = in_order(state)
+        if self.order is None:
+            return found
+        given = [level for level in self.order if level != state.rare]
+        known = set(given)
+        forgotten = [level for level in found if level not in known and level != state.rare]
+        if forgotten:
+            shown = ", ".join(f"{level!r:.60}" for level in forgotten[:5])
+            more = f" and {len(forgotten) - 5:,} more" if len(forgotten) > 5 else ""
+            raise DataError(
+                f"Column '{state.column.name}': order does not name {shown}{more}, which the training rows have. Add "
+                f"them, or group them before with 'rare'."
+            )
+        return [*given, *([state.rare] if state.rare is not None else [])]
