@@ -25,7 +25,7 @@ from daskflow.data.schema import Target
 TEST = 255
 """Segment of the rows that nothing but the final evaluation sees."""
 
-EXACT_ROWS = 2_000_000
+EXACT_ROWS = 1_000_000
 """Up to here every unit is ranked; above, light units are cut at the edges of 2**20 bins."""
 
 PLACE_BITS, LEAST_BITS = 20, 10
@@ -234,7 +234,7 @@ def shares_of(split: Split) -> list[float]:
 def plan_split(split: Split, blocks: Blocks, target: Target, executor: Executor) -> SplitPlan:
     """Decide a split; it depends on the rows alone, not on files, partitions or cluster.
 
-    Up to 2,000,000 rows, and for stratified splits by group or key, every unit is ranked, so that shares are exact up
+    Up to 1,000,000 rows, and for stratified splits by group or key, every unit is ranked, so that shares are exact up
     to the size of one unit; above that, units are cut by the top 20 bits of their place: exact to a millionth.
 
     Parameters
