@@ -14,7 +14,8 @@ from typing import Any
 
 from daskflow.bundle import files, trust
 from daskflow.bundle.model import Model, StoredTransformer
-from daskflow.core.errors import BundleError
+from daskflow.core.errors import BundleError, DataError
+from daskflow.data.joins import Join
 from daskflow.data.schema import Schema, Target, Task
 
 PREPROCESSING = "daskflow.preprocess"
@@ -32,8 +33,9 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
     path : str or Path
         A model folder, the folder of a finished run, or ``runs/NAME`` for its latest run.
     trusted : sequence of str
-        Full names of types in the model that are not scikit-learn's own, such as ``"lightgbm.sklearn.LGBMClassifier"``.
-        Building them may run their code: name them only when you know where the folder comes from.
+        Full names of types in the model that are not scikit-learn's own, such as ``"lightgbm.sklearn.LGBMClassifier"``,
+        and of the functions that its preprocessing calls, such as ``"package.module:name"``. Building and importing
+        them may run their code: name them only when you know where the folder comes from.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
     Raises
     ------
     BundleError
-        When a file is changed, missing or extra, or a type is not trusted; nothing of the model has been built then.
+        When a file is changed, missing or extra, or a type or function is not trusted; nothing of the model has been
+        built then, and nothing imported. Also for functions that cannot be imported, or are not those of training.
 
     Warns
     -----
@@ -137,3 +140,20 @@ def _warn_of_versions(written_with: Mapping[str, str], folder: Path) -> None:
             UserWarning,
             stacklevel=3,
         )
+    _load_functions(transformer, trusted, folder)
+def _load_functions(transformer: StoredTransformer, trusted: Sequence[str], folder: Path) -> None:
+    """Import the functions that a preprocessing calls, once all of them were found trusted."""
+    called = list(getattr(transformer, "functions", ()))
+    unknown = [function for function in called if function not in trusted]
+    if unknown:
+        raise BundleError(
+            f"{folder / files.PREPROCESSOR} calls functions that are not trusted: {', '.join(unknown)}. Importing them "
+            f"runs code. If you know where the model comes from, load it with trusted={unknown!r}."
+        )
+    if called:
+        try:
+            transformer.load_functions()  # type: ignore[attr-defined]  # a preprocessing with functions has it
+        except DataError as error:
+            raise BundleError(f"{folder / files.PREPROCESSOR}: {error}") from error
+
+

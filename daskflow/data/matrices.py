@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -178,6 +178,8 @@ def build(
     folder: Path,
     executor: Executor,
     listener: Listener = nobody,
+    *,
+    prepare: Callable[[pa.Table], pa.Table] | None = None,
 ) -> Matrices:
     """Write the matrices of all folds, of the refit and of the test; finished ones are used as they are.
 
@@ -198,6 +200,8 @@ def build(
         Runs one unit per four ranges.
     listener : callable
         Hears ``stage`` and ``progress`` events of the stage ``matrices``.
+    prepare : callable, optional
+        Adds row-wise new columns to a table, once for all transformers; picklable.
 
     Raises
     ------
@@ -223,7 +227,7 @@ def build(
     ]
     missing = {part.token: part for part in wanted if _finished(folder / part.token) is None}
     if missing:
-        _make(reader, kinds, list(missing.values()), folder, executor, listener)
+        _make(reader, kinds, list(missing.values()), folder, executor, listener, prepare)
     made = [_part(folder / part.token) for part in wanted]
     folds = tuple(FoldMatrices(made[2 * k], made[2 * k + 1]) for k in range(len(plan.folds)))
     rest = made[2 * len(folds) :]
@@ -294,6 +298,7 @@ def _make(
     folder: Path,
     executor: Executor,
     listener: Listener,
+    prepare: Callable[[pa.Table], pa.Table] | None,
 ) -> None:
     """Count, reserve, write, mark."""
     is_weighted = reader.blocks.roles.weight is not None
@@ -320,7 +325,8 @@ def _make(
     groups = range_groups(reader.n_ranges, max(UNIT_RANGES, reader.n_together))
     used = {part.transformer: kinds[part.transformer] for part in missing}
     units = [
-        Unit(f"matrices-{number}", _write, (reader, list(group), used, jobs)) for number, group in enumerate(groups)
+        Unit(f"matrices-{number}", _write, (reader, list(group), used, jobs, prepare))
+        for number, group in enumerate(groups)
     ]
     done = 0
 
@@ -388,13 +394,20 @@ def _reserve_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
                 raise
 
 
-def _write(reader: RangeReader, ranges: Sequence[int], kinds: dict[int, Transformer], jobs: Sequence[_Job]) -> None:
+def _write(
+    reader: RangeReader,
+    ranges: Sequence[int],
+    kinds: dict[int, Transformer],
+    jobs: Sequence[_Job],
+    prepare: Callable[[pa.Table], pa.Table] | None,
+) -> None:
     """Transform some ranges and write their rows into every part that has them."""
     weight = reader.blocks.roles.weight
     columns = [*reader.blocks.features.names, reader.target.name, *([weight] if weight else [])]
     for i in ranges:
         rows = reader.read(i, list(dict.fromkeys(columns)))
         y = target_codes(rows.table.column(reader.target.name), reader.target)
+        table = rows.table if prepare is None else prepare(rows.table)
         w = None if weight is None else np.asarray(rows.table.column(weight).cast(pa.float64()))
         for number, transformer in kinds.items():
             for is_training in (True, False):
@@ -407,7 +420,7 @@ def _write(reader: RangeReader, ranges: Sequence[int], kinds: dict[int, Transfor
                 if not needed.any():
                     continue
                 parts = parts_of(rows.units[needed]) if is_training else None
-                X = transformer.matrix(rows.table if needed.all() else rows.table.filter(pa.array(needed)), parts)
+                X = transformer.matrix(table if needed.all() else table.filter(pa.array(needed)), parts)
                 for job in mine:
                     inside = np.isin(rows.segments, job.wanted.segments)
                     _write_part(job, i, X[inside[needed]], y[inside], None if w is None else w[inside])

@@ -138,6 +138,11 @@ class Preprocessing(Settings):
         sources = Preparation.sources_of(self.functions)
         return {**plain, "columns": [[key, chain] for key, chain in plain["columns"].items()], "sources": sources}
 
+    @property
+    def function_names(self) -> tuple[str, ...]:
+        """Import paths of the functions."""
+        return tuple(function.function for function in self.functions)
+
     def preparation(self, features: Schema) -> Preparation:
         """Return the new columns as they are made of these features.
 

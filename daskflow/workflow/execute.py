@@ -72,7 +72,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         if _is_done(journal, folder):
             _check_data(workflow, runs, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
-            run = open_run(folder.path)
+            run = open_run(folder.path, trusted=workflow.preprocess.function_names)
             if not run.report_path.exists():
                 run.write_report()
             return run
@@ -92,7 +92,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             raise
         folder.discard(folder.report)
         recorder.append({"record": "end", "status": "done"})
-    run = open_run(folder.path)
+    run = open_run(folder.path, trusted=workflow.preprocess.function_names)
     run.write_report()
     return run
 
@@ -337,8 +337,16 @@ class _Execution:
             self.warn(text)
         reader = RangeReader(blocks, plan, target, flow.cache.block_rows)
         with self.stage("statistics"):
-            needs = flow.preprocess.needs(blocks.features)
-            statistics = passes.collect(reader, needs, self.executor, self.listener)
+            flow.preprocess.check(blocks.features, blocks.schema.names)
+            made = flow.preprocess.preparation(blocks.features)
+            statistics = passes.collect(
+                reader,
+                flow.preprocess.needs(blocks.features),
+                self.executor,
+                self.listener,
+                prepare=made.checked,
+                columns=flow.preprocess.reads(blocks.features),
+            )
         sparse: Any = "auto" if flow.model.takes_sparse(task) else False
         trained = [fold.train for fold in plan.folds] + [tuple(range(plan.n_segments))]
         fitted = [flow.preprocess.fit(blocks.features, statistics.only(part), sparse=sparse) for part in trained]
@@ -347,7 +355,13 @@ class _Execution:
         self.describe(blocks, target, plan, fitted[-1])
         with self.stage("matrices"):
             matrices = matrices_of.build(
-                reader, fitted[:-1], fitted[-1], self.folder.matrices, self.executor, self.listener
+                reader,
+                fitted[:-1],
+                fitted[-1],
+                self.folder.matrices,
+                self.executor,
+                self.listener,
+                prepare=made.apply,
             )
         with self.heeding():
             work = self.work(matrices, metrics, metric, target)

@@ -32,11 +32,14 @@ class Run:
     ----------
     folder : RunFolder
         Of a run; `open_run` finds it.
+    trusted : sequence of str
+        Functions and types in the model that the caller trusts; see `load_model`.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, trusted: Sequence[str] = ()) -> None:
         """Read the journal; the rest is read when asked for."""
         self._folder = folder
+        self._trusted = tuple(trusted)
         self._records = read(folder.journal)
 
     @property
@@ -95,10 +98,14 @@ class Run:
 
     @property
     def model(self) -> Model:
-        """The fitted model, loaded and verified; predicts on pandas and dask DataFrames."""
+        """The fitted model, loaded and verified; predicts on pandas and dask DataFrames.
+
+        A run that `Workflow.run` returned trusts the functions that the workflow itself names; one that was opened
+        from its folder trusts those it was opened with.
+        """
         from daskflow.bundle import load_model
 
-        return load_model(self._folder.model)
+        return load_model(self._folder.model, trusted=self._trusted)
 
     @property
     def report_path(self) -> Path:
@@ -224,15 +231,22 @@ class Run:
         return f"<p>{escape(repr(self))}</p>" + str(self.leaderboard().head(10).to_html(index=False, escape=True))
 
 
-def open_run(path: Path | str) -> Run:
+def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
     """Open a run's folder, or ``runs/NAME`` for its latest run.
 
     Raises
     ------
     StorageError
         When there is no run.
+    Parameters
+    ----------
+    path : path
+        The folder.
+    trusted : sequence of str
+        Functions and types in its model that may be imported, such as ``"package.module:name"``; see `load_model`.
+
     """
-    return Run(find_run(path))
+    return Run(find_run(path), trusted)
 
 
 def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:

@@ -254,6 +254,7 @@ class Workflow:
         """Hash of what decides the result: not the paths, the cluster, the cache or the name."""
         tables = self.dump()
         tables["data"] = {word: value for word, value in self.data.identity().items() if word != "path"}
+        tables["preprocess"] = self.preprocess.identity()
         for word in ("name", "cluster"):
             tables.pop(word)
         tables["cache"] = {"block_rows": self.cache.block_rows}
