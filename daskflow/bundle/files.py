@@ -18,6 +18,9 @@ CHECKSUMS = "SHA256SUMS"
 PARTS = (CARD, MODEL, PREPROCESSOR, SCHEMA)
 """What a model folder holds besides its checksums."""
 
+JOIN = re.compile(r"join-\d+\.arrow")
+"""Small tables, if any, that rows were joined to in training, and new ones are joined to in scoring."""
+
 FORMAT = 1
 """Number of the layout; a later daskflow that changes it counts on."""
 
@@ -100,7 +103,7 @@ def _expected(folder: Path) -> dict[str, str]:
         if match is None or match[2] in expected:
             raise BundleError(f"{folder / CHECKSUMS}, line {number} is not a checksum: {line[:80]!r}.")
         expected[match[2]] = match[1]
-    if sorted(expected) != sorted(PARTS):
+    if sorted(name for name in expected if not JOIN.fullmatch(name)) != sorted(PARTS):
         raise BundleError(
             f"{folder / CHECKSUMS} lists {', '.join(sorted(expected)) or 'nothing'}; "
             f"a model is {', '.join(sorted(PARTS))}. Write the model again."

@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from daskflow.bundle import files, trust
 from daskflow.bundle.model import Model, StoredTransformer
 from daskflow.core.errors import BundleError, DataError
@@ -79,7 +81,21 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
             f"{len(transformer.feature_names)}; they are not of one model. Write the model again."
         )
     identity = hashlib.sha256(files.checksums(contents)).hexdigest()
-    return Model(estimator, transformer, schema, target, _json(contents, files.CARD, folder), identity)
+    joins = tuple(_join(contents, name, folder) for name in sorted(contents, key=_number) if files.JOIN.fullmatch(name))
+    return Model(estimator, transformer, schema, target, _json(contents, files.CARD, folder), identity, joins)
+
+
+def _number(name: str) -> int:
+    """The number in a file's name."""
+    return int("".join(filter(str.isdigit, name)) or 0)
+
+
+def _join(contents: Mapping[str, bytes], name: str, folder: Path) -> Join:
+    """A small table."""
+    try:
+        return Join.load(contents[name])
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise BundleError(f"{folder / name} is not as daskflow writes it: {error!r}.") from error
 
 
 def _json(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str, Any]:
@@ -127,20 +143,10 @@ def _transformer(saved: Mapping[str, Any], trusted: Sequence[str], folder: Path)
         raise BundleError(
             f"{folder / files.PREPROCESSOR} cannot be read by {name}: {type(error).__name__}: {error}."
         ) from error
+    _load_functions(transformer, trusted, folder)
     return transformer
 
 
-def _warn_of_versions(written_with: Mapping[str, str], folder: Path) -> None:
-    """Warn when scikit-learn is another version than the one that wrote the model."""
-    then, now = written_with.get("scikit-learn"), version("scikit-learn")
-    if then != now:
-        warnings.warn(
-            f"{folder} was written with scikit-learn {then}, and {now} is installed: predictions may differ. "
-            f"Install scikit-learn=={then}, or train the model again.",
-            UserWarning,
-            stacklevel=3,
-        )
-    _load_functions(transformer, trusted, folder)
 def _load_functions(transformer: StoredTransformer, trusted: Sequence[str], folder: Path) -> None:
     """Import the functions that a preprocessing calls, once all of them were found trusted."""
     called = list(getattr(transformer, "functions", ()))
@@ -157,3 +163,13 @@ def _load_functions(transformer: StoredTransformer, trusted: Sequence[str], fold
             raise BundleError(f"{folder / files.PREPROCESSOR}: {error}") from error
 
 
+def _warn_of_versions(written_with: Mapping[str, str], folder: Path) -> None:
+    """Warn when scikit-learn is another version than the one that wrote the model."""
+    then, now = written_with.get("scikit-learn"), version("scikit-learn")
+    if then != now:
+        warnings.warn(
+            f"{folder} was written with scikit-learn {then}, and {now} is installed: predictions may differ. "
+            f"Install scikit-learn=={then}, or train the model again.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -16,6 +16,7 @@ import pyarrow as pa
 from daskflow.bundle.rows import check_names, rows_of
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
+from daskflow.data.joins import Join
 from daskflow.data.predictions import Predictions, predict
 from daskflow.data.schema import Schema, Target
 
@@ -47,6 +48,9 @@ class Model:
         Where it comes from and how good it is: metrics, data, versions, parameters.
     estimator, transformer : object
         The scikit-learn estimator, and the preprocessing before it.
+    joins : tuple of Join
+        Small tables that rows were joined to in training. ``daskflow predict`` joins new files to them; `predict`
+        takes frames with their columns.
 
     Notes
     -----
@@ -61,6 +65,7 @@ class Model:
     target: Target
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
     identity: str = field(default="", repr=False)
+    joins: tuple[Join, ...] = field(default=(), repr=False)
 
     @property
     def classes(self) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -21,6 +21,7 @@ from daskflow.bundle.loading import LABELS
 from daskflow.bundle.model import StoredTransformer
 from daskflow.core.errors import BundleError, StorageError
 from daskflow.core.journal import plain, write_atomically
+from daskflow.data.joins import Join
 from daskflow.data.schema import Schema, Target
 
 LIBRARIES = ("scikit-learn", "skops", "numpy", "scipy")
@@ -35,6 +36,7 @@ def write(
     schema: Schema,
     target: Target,
     card: Mapping[str, Any],
+    joins: Sequence[Join] = (),
 ) -> None:
     """Write a fitted model as a folder that `load_model` reads without running code.
 
@@ -52,6 +54,8 @@ def write(
         Its labels are bool, int, float or str, all of one type.
     card : mapping
         Plain values: metrics, data, versions, parameters; not-a-number becomes null.
+    joins : sequence of Join
+        Small tables that new rows are joined to before they are scored.
 
     Raises
     ------
@@ -76,6 +80,7 @@ def write(
             }
         ),
         files.CARD: _text(plain(card)),
+        **{f"join-{number}.arrow": join.dump() for number, join in enumerate(joins)},
     }
     _place(Path(folder), {**contents, files.CHECKSUMS: files.checksums(contents)})
 

@@ -30,6 +30,13 @@ from daskflow.cli.verb import Verb, duration, parsed, shown
     help="An option of that kind, such as separator=';'; default: as in training. Repeatable.",
 )
 @click.option(
+    "--join",
+    "joined",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another file for a joined table, such as weather=new.csv; default: the one of training. Repeatable.",
+)
+@click.option(
     "--trust",
     multiple=True,
     metavar="TYPE",
@@ -44,6 +51,7 @@ def predict(
     proba: bool,
     kind: str | None,
     changes: tuple[str, ...],
+    joined: tuple[str, ...],
     trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -64,6 +72,7 @@ def predict(
             kind=kind,
             options=parsed(changes),
             keep=keep,
+            joined=_paths(joined),
             probabilities=proba,
             trusted=trust,
             listener=listener,
@@ -74,5 +83,19 @@ def predict(
     click.echo(f"{summary['rows']:,} rows scored in {duration(summary['seconds'])}: {shown(output)}")
     if summary["rejected"]:
         click.echo(f"  {summary['rejected']:,} rows were rejected and are not in it", err=True)
+    for name, count in summary["unmatched"].items():
+        if count:
+            click.echo(f"  join {name}: {count:,} rows without a match", err=True)
     for column, count in summary["unseen"].items():
         click.echo(f"  {column}: {count:,} rows with a level that the model has not seen in training", err=True)
+
+
+def _paths(given: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=PATH`` texts as paths by name."""
+    found = {}
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not (name and sign and path):
+            raise click.BadParameter(f"'{text}' should be NAME=PATH, such as weather=new.csv.", param_hint="--join")
+        found[name] = path
+    return found

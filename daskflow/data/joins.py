@@ -230,7 +230,7 @@ def join_all(rows: pa.Table, joins: Iterable[Join], place: str) -> tuple[pa.Tabl
     kept: Any = None
     counts = []
     for join in joins:
-        columns = [_key(rows.column(name), join.keys.schema.field(name).type) for name in join.keys.column_names]
+        columns = [_key(rows, name, join, place) for name in join.keys.column_names]
         positions = _positions(columns, join.keys)
         gaps = pc.is_null(columns[0])
         for column in columns[1:]:
@@ -257,6 +257,21 @@ def total_counts(counts: Iterable[Sequence[JoinCount]]) -> tuple[JoinCount, ...]
     return tuple(whole)
 
 
+def in_words(count: JoinCount, how: str) -> str:
+    """Return how a join went as a sentence.
+
+    Examples
+    --------
+    >>> in_words(JoinCount("weather", 2000, 50, 10), "left")
+    "The join 'weather' found no match for 50 of 2,000 rows (2.5 %; 10 lack a key): what it adds is missing there."
+    """
+    gaps = f"; {count.null_keys:,} lack a key" if count.null_keys else ""
+    fate = "they are left out" if how == "inner" else "what it adds is missing there"
+    share = f"{100 * count.unmatched / count.rows:.2g} %"
+    rows = f"{count.unmatched:,} of {count.rows:,} rows ({share}{gaps})"
+    return f"The join '{count.name}' found no match for {rows}: {fate}."
+
+
 def comparable(left: pa.DataType, right: pa.DataType) -> bool:
     """Whether keys of two types can be equal: both numbers, texts, truths, or times with or without a zone."""
     kinds = [kind_of(kind, "key") for kind in (left, right)]
@@ -268,12 +283,30 @@ def comparable(left: pa.DataType, right: pa.DataType) -> bool:
     return True
 
 
-def _key(column: Any, wanted: pa.DataType) -> pa.Array:
-    """A key column of the rows in the type of the small table's."""
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values if values.type == wanted else values.cast(wanted)
+def _key(rows: pa.Table, name: str, join: Join, place: str) -> pa.Array:
+    """A key column of the rows in the type of the small table's, or as a dictionary of it."""
+    wanted = join.keys.schema.field(name).type
+    if name not in rows.column_names:
+        raise DataError(f"{place}: there is no column '{name}', a key of the join '{join.name}'. Add it.")
+    values = rows.column(name).combine_chunks()
+    plain = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if plain == wanted:
+        return values
+    try:
+        if not pa.types.is_null(plain) and not comparable(plain, wanted):
+            raise pa.ArrowInvalid("they are never equal")
+        return (values.dictionary_decode() if pa.types.is_dictionary(values.type) else values).cast(wanted)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{place}: the key '{name}' of the join '{join.name}' is {plain}, and {wanted} in the small table: {error}."
+        ) from error
+
+
+def _found(column: pa.Array, levels: pa.Array) -> pa.Array:
+    """Place among levels of each value; of a dictionary each text is looked up once."""
+    if not pa.types.is_dictionary(column.type):
+        return pc.index_in(column, value_set=levels)
+    return pc.index_in(column.dictionary, value_set=levels).take(column.indices)
 
 
 def _positions(columns: Sequence[pa.Array], keys: pa.Table) -> pa.Array:
@@ -287,7 +320,7 @@ def _positions(columns: Sequence[pa.Array], keys: pa.Table) -> pa.Array:
     for column, own in zip(columns, keys.columns, strict=True):
         own = own.combine_chunks()
         levels = pc.unique(own)
-        found, known = pc.index_in(column, value_set=levels), pc.index_in(own, value_set=levels)
+        found, known = _found(column, levels), pc.index_in(own, value_set=levels)
         if left is None:  # the first key column
             left, right = found, known
             continue

@@ -55,7 +55,21 @@ GROUP_BYTES, GROUP_FILES = 16 << 20, 64
 AHEAD = 2
 """Partitions of a group that are read while another is waited for."""
 
-ROLE_SETTINGS = ("target", "task", "positive", "derive", "group", "time", "weight", "key", "drop", "path", "joins")
+ROLE_SETTINGS = (
+    "target",
+    "task",
+    "positive",
+    "derive",
+    "group",
+    "time",
+    "weight",
+    "key",
+    "drop",
+    "path",
+    "joins",
+    "storage_options",
+    "url",
+)
 """Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
 
 
@@ -247,14 +261,16 @@ def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
 def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
     """Decode a group's partitions and write their block; return its record, which is also the sidecar."""
     store = Path(recipe.store)
-    tables, rejects, hashes = [], [], []
+    tables: list[pa.Table] = []
+    rejects: list[Reject] = []
+    hashes: list[str] = []
     for partition, decoded in zip(group.partitions, _decoded(group.partitions, frame), strict=True):
         tables.append(conform(decoded.rows, recipe.source, partition.fingerprint.name, texts=TEXT))
         rejects += decoded.rejects
         hashes.append(decoded.content_hash)
     rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     content, _ = row_hashes(rows, recipe.source.names)
-    members = []
+    members: list[list[Any]] = []
     start = 0
     for partition, table, content_hash in zip(group.partitions, tables, hashes, strict=True):
         own = content[start : start + len(table)]

@@ -259,9 +259,11 @@ class Join(Settings):
         groups = whole.group_by(names).aggregate([("__place", "count"), ("__place", which)])
         if self.duplicate_keys == "fail" and groups.num_rows < whole.num_rows:
             repeated = groups.filter(pc.greater(groups["__place_count"], 1)).sort_by("__place_min")
-            first = [", ".join(f"{n} = {row[n]!r:.60}" for n in names) for row in repeated.slice(0, 3).to_pylist()]
+            own = dict(zip(names, self.keys[1], strict=True))
+            first = [", ".join(f"{own[n]} = {row[n]!r:.60}" for n in names) for row in repeated[:3].to_pylist()]
+            keys_stand = "1 key stands" if repeated.num_rows == 1 else f"{repeated.num_rows} keys stand"
             raise DataError(
-                f"The join '{self.label}': {repeated.num_rows} keys stand in several rows of the small table, such as "
+                f"The join '{self.label}': {keys_stand} in several rows of the small table: "
                 f"{'; '.join(first)}. Which row is meant? Make them unique, add a key column, or say duplicate_keys = "
                 '"first" or "last".'
             )

@@ -20,6 +20,7 @@ from daskflow.core.protocols import Executor, Unit
 from daskflow.core.settings import Settings
 from daskflow.data.blocks import forget_blocks
 from daskflow.data.execution import run_all
+from daskflow.data.joins import forget_joins
 from daskflow.data.store import BlockStore, PrivateStore, SharedStore, existing, remove_void, size
 
 MEMORY_SHARE = 0.4
@@ -210,9 +211,15 @@ def check_cluster(cache: Cache, cluster: Cluster) -> list[Problem]:
 
 def forget(executor: Executor) -> None:
     """Close the maps of blocks here and on the workers, so that removed files give their room back."""
-    forget_blocks()
+    _forget()
     # Twice the slots: the scheduler spreads units over idle workers, so that each gets one.
-    run_all(executor, [Unit(f"forget-blocks-{n}", forget_blocks) for n in range(2 * executor.slots)])
+    run_all(executor, [Unit(f"forget-blocks-{n}", _forget) for n in range(2 * executor.slots)])
+
+
+def _forget() -> None:
+    """Close the maps of this process."""
+    forget_blocks()
+    forget_joins()
 
 
 def _bytes(amount: float | int | None, folder: Path) -> int | None:

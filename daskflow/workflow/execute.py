@@ -37,6 +37,7 @@ from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
 from daskflow.data.blocks import AGAIN, Blocks
 from daskflow.data.execution import peak_memory_bytes
+from daskflow.data.joins import in_words
 from daskflow.data.ranges import RangeReader
 from daskflow.data.scan import scan
 from daskflow.data.schema import Target
@@ -128,7 +129,8 @@ def _check_fingerprint(began: str, blocks: Blocks) -> None:
 def origin_of(table: Table) -> str:
     """Hash of what the table's files look like from outside: where, how large and of when they are."""
     seen = [partition.fingerprint for partition in table.partitions]
-    return digest(sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen), 24)
+    files = sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen)
+    return digest([*files, *(join.token for join in table.joins)], 24)
 
 
 def _check_versions(journal: Journal) -> None:
@@ -211,6 +213,7 @@ class _Execution:
                 transformer=transformers[-1],
                 schema=blocks.features,
                 target=target,
+                joins=table.joins,
                 card={**self.card(result, blocks, plan, evaluation), "source": reading_of(table)},
             )
         self.finish()
@@ -297,6 +300,9 @@ class _Execution:
             _check_fingerprint(began, blocks)
         if blocks.rejects:
             self.write_rejects(blocks)
+        for join, count in zip(table.joins, blocks.joins, strict=True):
+            if count.unmatched:
+                self.warn(in_words(count, join.how))
         return blocks
 
     def write_rejects(self, blocks: Blocks) -> None:

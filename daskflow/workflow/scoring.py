@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,15 +17,20 @@ from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.settings import nearest
 from daskflow.data.derive import derive
+from daskflow.data.joins import join_all
 from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.table import Table
 from daskflow.sources import Source
 from daskflow.sources.guess import guess
+from daskflow.workflow.joining import joins_for, names_in
 from daskflow.workflow.scored_file import ScoredFile
 
 PREDICTION = "prediction"
 ROLE_OPTIONS = frozenset(Source.model_fields) | {"path", "columns", "dtypes", "on_bad_rows"}
 """Options of the training files that say nothing of how new files are read."""
+
+PLACES = ("path", "storage_options", "url", "dsn", "token")
+"""Options of a joined table that say where it stood, which a model does not tell."""
 
 
 def reading_of(table: Table) -> dict[str, Any]:
@@ -36,6 +40,10 @@ def reading_of(table: Table) -> dict[str, Any]:
         "kind": table.settings.get("kind", ""),
         "options": options if table.settings.get("kind") in ("csv", "parquet") else {},
         "derive": dict(table.derive),
+        "joins": [
+            {**join, "source": {word: value for word, value in join["source"].items() if word not in PLACES}}
+            for join in table.settings.get("joins", [])
+        ],
         "columns": table.source_schema.dump(),
     }
 
@@ -48,6 +56,7 @@ def score(
     kind: str | None = None,
     options: Mapping[str, Any] | None = None,
     keep: Sequence[str] = (),
+    joined: Mapping[str, str] | None = None,
     probabilities: bool = True,
     trusted: Sequence[str] = (),
     base: Path | None = None,
@@ -69,6 +78,9 @@ def score(
         Options of that kind; default: the training files' own where the kind is the same, else as guessed.
     keep : sequence of str
         Columns to copy before the predictions.
+    joined : mapping, optional
+        Other files in place of joined tables, by the joins' names; default: the tables that training used, which the
+        model holds. Every row stays, also where training left out those without a match.
     probabilities : bool
         Whether to write ``probability_LABEL`` for each class where the estimator gives them.
     trusted : sequence of str
@@ -82,7 +94,7 @@ def score(
     -------
     dict
         ``output``, ``rows``, ``partitions``, ``rejected`` (rows, where the options say reject), ``unseen`` (rows by
-        column with a category that training has not seen), ``seconds``.
+        column with a category that training has not seen), ``unmatched`` (rows by join without a match), ``seconds``.
 
     Raises
     ------
@@ -98,14 +110,19 @@ def score(
     model = load_model(model_path, trusted=trusted)
     table, expressions = open_new(model, paths, base or Path(), kind=kind, options=options or {}, keep=keep)
     _check_output(out, paths, base or Path(), keep, model)
+    joins = joins_for(model, table, expressions, joined or {}, base or Path())
     n_rows = rejected = 0
+    unmatched: dict[str, int] = {}
     unseen: dict[str, int] = {}
     total = len(table.partitions)
     tell(listener, "stage", stage="scoring", state="started", total=total)
     with scored_file as file:
         for done, partition in enumerate(table.partitions, start=1):
             decoded = partition.read()
-            rows = derive(decoded.plain, expressions)
+            rows, _, counts = join_all(decoded.plain, joins, partition.fingerprint.name)
+            for count in counts:
+                unmatched[count.name] = unmatched.get(count.name, 0) + count.unmatched
+            rows = derive(rows, expressions)
             try:
                 scored, strange = _scored(model, rows, keep, with_probabilities=probabilities)
             except DataError as error:
@@ -125,6 +142,7 @@ def score(
         "partitions": total,
         "rejected": rejected,
         "unseen": unseen,
+        "unmatched": unmatched,
         "seconds": round(seconds, 3),
     }
 
@@ -166,7 +184,7 @@ def needed_expressions(expressions: Mapping[str, str], columns: Sequence[str]) -
     for name, expression in reversed(list(expressions.items())):
         if name in needed:
             wanted.append(name)
-            needed |= set(re.findall(r"\w+", expression)) | set(re.findall(r"`([^`]*)`", expression))
+            needed |= names_in(expression)
     return {name: expressions[name] for name in reversed(wanted)}
 
 
