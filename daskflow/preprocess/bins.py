@@ -74,7 +74,7 @@ class Bin(Step):
     A bin is from its lower edge up to, and without, its upper edge. Edges that are equal are one, so that there may be
     fewer bins than asked for. Columns are named ``COLUMN_below_A``, ``COLUMN_A_to_B``, ``COLUMN_from_B``. Quantiles are
     exact up to 65,536 distinct numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and
-    2**-11).
+    2**-10).
 
     Attributes
     ----------

@@ -44,8 +44,8 @@ def changed(before: ColumnStatistics, function: Callable[[Numbers], Numbers]) ->
     starts = np.flatnonzero(np.concatenate([[True], points[1:] != points[:-1]]))
     points, counts = points[starts], np.add.reduceat(found.counts, starts)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for float64: the step that needs them refuses
-        mean = float(points @ counts / before.n_values)
-        m2 = float(np.square(points - mean) @ counts)
+        mean = float((points * counts).sum() / before.n_values)
+        m2 = float((np.square(points - mean) * counts).sum())
     return replace(
         before,
         mean=min(max(mean, float(ends[0])), float(ends[1])),

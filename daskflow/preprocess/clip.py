@@ -48,7 +48,7 @@ class Clip(Step):
     """Bring outliers to the edge of a range (winsorize); without options: between the quantiles 0.01 and 0.99.
 
     A side without a rule is open. Missing values stay missing, and booleans stay as they are. Quantiles are exact up to
-    65,536 distinct numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-11). Steps
+    65,536 distinct numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-10). Steps
     after it see the statistics of the clipped numbers: exact as long, else their mean and standard deviation are off by
     at most that share of the clipped numbers' root mean square.
 

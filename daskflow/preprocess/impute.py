@@ -70,7 +70,7 @@ class Impute(Step):
     ----------
     strategy : str
         ``mean`` (default), ``median`` (exact up to 65,536 distinct values, else within 2**-13 of its own size; tables
-        above a million rows: 4,096 and 2**-11), ``most_frequent`` (the smallest of several; also for strings) or
+        above a million rows: 4,096 and 2**-10), ``most_frequent`` (the smallest of several; also for strings) or
         ``constant``.
     value : number, boolean or str
         For ``constant`` alone; may be called ``fill_value``.

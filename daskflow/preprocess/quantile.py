@@ -99,7 +99,7 @@ class Quantile(Step):
 
     As scikit-learn's QuantileTransformer, but of the whole distribution, not of a sample. Values below or above those
     of training get the first or last place; missing values stay missing. Quantiles are exact up to 65,536 distinct
-    numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-11).
+    numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-10).
 
     Attributes
     ----------

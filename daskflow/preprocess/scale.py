@@ -58,7 +58,7 @@ class Scale(Step):
     """Centre and scale numbers, as scikit-learn's StandardScaler, MinMaxScaler, MaxAbsScaler and RobustScaler.
 
     Where the divisor would be 0 numbers are not divided. Moments and ends are exact; quantiles up to 65,536 distinct
-    numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-11).
+    numbers, else within 2**-13 of their own size (tables above a million rows: 4,096 and 2**-10).
 
     Attributes
     ----------
