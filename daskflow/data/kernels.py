@@ -336,3 +336,35 @@ def merge_counts(left: Any, left_counts: Any, right: Any, right_counts: Any, poi
             j += 1
         n += 1
     return n
+
+
+@compiled
+def renumber(codes: Any, bits: Any, offset: int, rows: Any, renumbered: Any, used: Any, numbers: Any) -> Any:
+    """Write some rows' codes, numbered by first appearance; -1 where missing. Return how many codes there are.
+
+    Parameters
+    ----------
+    codes : ndarray of int64
+        Codes of all rows; `bits` and `offset` are their validity bitmap.
+    rows : ndarray of int64
+        The rows.
+    renumbered : ndarray of int32
+        Written: their new codes.
+    used : ndarray of int64
+        Written: the old code of each new one.
+    numbers : ndarray of int32
+        As many as old codes, -1.
+    """
+    n_used = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        if not is_there(bits, row + offset):
+            renumbered[place] = -1
+            continue
+        code = codes[row]
+        if numbers[code] < 0:
+            numbers[code] = n_used
+            used[n_used] = code
+            n_used += 1
+        renumbered[place] = numbers[code]
+    return n_used

@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from daskflow.data import kernels
 from daskflow.data.blocks import CONTENT, ORDER, TEXT, UNIT, Blocks, hashes_of, open_block, presented
-from daskflow.data.hashing import Hashes, mix, order_of
+from daskflow.data.hashing import Hashes, buffers_of, mix, order_of
+from daskflow.data.narrowing import rearranged
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan
 from daskflow.data.tallies import Rows, TargetRows, parts_of
@@ -236,11 +238,10 @@ class RangeReader:
         plain = pa.string() if wanted == TEXT else wanted
         parts = _parts(slices, name) or [pa.array([], type=plain)]
         if wanted == TEXT:
-            parts = [part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for part in parts]
-        elif len({part.type for part in parts}) > 1:
+            return _texts(parts, rows)
+        if len({part.type for part in parts}) > 1:
             parts = [part.cast(plain) for part in parts]
-        found = pa.concat_arrays(parts).take(pa.array(rows))
-        return found.dictionary_encode() if wanted == TEXT else found.cast(plain)
+        return rearranged(pa.concat_arrays(parts), rows).cast(plain)
 
     def _segments(self, slices: Sequence[_Slice], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The segment of every row."""
@@ -261,6 +262,26 @@ def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
     [range(0, 16), range(16, 32), range(32, 40)]
     """
     return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
+
+
+def _texts(parts: Sequence[pa.Array], rows: NDArray[np.int64]) -> pa.Array:
+    """Some rows of strings that are kept as one dictionary per block, codes in order of first appearance.
+
+    Dictionaries are put together where they are small beside the rows, else the strings themselves.
+    """
+    encoded = [part for part in parts if pa.types.is_dictionary(part.type)]
+    n_values = sum(len(part.dictionary) for part in encoded)
+    if len(encoded) < len(parts) or n_values > len(rows):
+        plain = [part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for part in parts]
+        return pa.concat_arrays(plain).take(pa.array(rows)).dictionary_encode()
+    wide = [pa.DictionaryArray.from_arrays(part.indices.cast(pa.int32()), part.dictionary) for part in encoded]
+    whole = pa.chunked_array(wide).unify_dictionaries().combine_chunks()
+    values, bits, offset = buffers_of(whole.indices, np.int64)
+    codes = np.empty(len(rows), dtype=np.int32)
+    used = np.empty(len(whole.dictionary), dtype=np.int64)
+    n_used = kernels.renumber(values, bits, offset, rows, codes, used, np.full(len(used), -1, dtype=np.int32))
+    indices = pa.array(codes, mask=codes < 0) if whole.null_count else pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, whole.dictionary.take(pa.array(used[:n_used])))
 
 
 def _parts(slices: Sequence[_Slice], name: str) -> list[pa.Array]:
