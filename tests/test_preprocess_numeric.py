@@ -308,12 +308,8 @@ def test_impute_takes_scikit_learns_words_too(words: dict[str, Any]) -> None:
     fitted = fit([1.0, None], {"kind": "impute", "strategy": "constant", **words})
     assert fitted.feature_names == ("x_missing", "x")
     assert values_of(fitted, [1.0, None]) == [[0, 1], [1, 7]]
-    assert REGISTRY.parse({"kind": "impute", "strategy": "constant", **words}).dump() == {
-        "kind": "impute",
-        "strategy": "constant",
-        "value": 7,
-        "indicator": True,
-    }
+    dumped = REGISTRY.parse({"kind": "impute", "strategy": "constant", **words}).dump()
+    assert (dumped["value"], dumped["indicator"]) == (7, True)
 
 
 def test_the_most_frequent_number_is_known_after_a_step_that_keeps_the_distribution() -> None:
@@ -464,3 +460,60 @@ def test_a_step_after_one_that_hides_the_numbers_is_refused_with_the_remedy() ->
     for kind in ("clip", "quantile", "power", "bin", "log1p"):
         with pytest.raises(DataError, match=f"'x': '{kind}' needs to know how often each number occurs"):
             REGISTRY.parse(kind).fit(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "fill"),
+    [
+        ({"strategy": "mean"}, 4.0),
+        ({"strategy": "median"}, 3.0),
+        ({"strategy": "most_frequent"}, 2.0),
+        ({"strategy": "constant", "value": -1}, -1.0),
+    ],
+)
+def test_values_that_mean_missing_are_filled_and_count_nowhere(options: dict[str, Any], fill: float) -> None:
+    values = [2.0, -999.0, None, 2.0, 4.0, 8.0, -999.0, -1.0]
+    step = {"kind": "impute", "missing_values": [-999, -1, math.nan], "indicator": True, **options}
+    fitted = fit(values, step, {"kind": "clip", "lower": -100})
+    assert fitted.feature_names == ("x_missing", "x")
+    filled = [[0, 2], [1, fill], [1, fill], [0, 2], [0, 4], [0, 8], [1, fill], [1, fill]]
+    assert values_of(fitted, values) == filled
+    again = FittedPreprocessor.load(json.loads(json.dumps(fitted.dump(), allow_nan=False)))
+    assert values_of(again, values) == filled
+    # and what follows is fitted on what was filled
+    scaled = np.array(values_of(fit(values, step, "scale"), values))[:, 1]
+    numbers = np.array(filled)[:, 1]
+    assert scaled == pytest.approx((numbers - numbers.mean()) / numbers.std(), rel=1e-6)
+
+
+def test_words_that_mean_missing_are_filled_with_the_most_frequent_of_the_others() -> None:
+    step = {"kind": "impute", "strategy": "most_frequent", "missing_values": "?"}
+    fitted = fit(["?", "?", "?", "b", "a", "b", None], step, "onehot")
+    assert fitted.feature_names == ("x_a", "x_b")
+    assert values_of(fitted, ["?", None, "a", "b"]) == [[0, 1], [0, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("chain", "values", "error", "message"),
+    [
+        (["scale", {"missing_values": -1}], [1.0, -1.0], SettingsError, "put 'impute' first"),
+        ([{"missing_values": "?"}], [1.0, -1.0], SettingsError, r"of the column's own type, double \(found '\?'\)"),
+        ([{"missing_values": 1, "strategy": "most_frequent"}], ["a", "b"], SettingsError, "own type, string"),
+        ([{"missing_values": math.inf}], [1.0, -1.0], SettingsError, "finite number"),
+        ([{}, {"missing_values": -1}], [1.0, -1.0, None], DataError, "among the column's own. Put it first"),
+        ([{"missing_values": [-1, -2]}], [-1, -2], DataError, "'x' has nothing but missing values"),
+    ],
+)
+def test_missing_values_that_cannot_be_looked_for_are_refused(
+    chain: list[Any], values: Any, error: type[Exception], message: str
+) -> None:
+    steps = [{"kind": "impute", **step} if isinstance(step, dict) else step for step in chain]
+    with pytest.raises(error, match=message):
+        fit(values, *steps)
+
+
+def test_values_that_mean_missing_are_counted_in_any_partitioning() -> None:
+    frame = pd.DataFrame({"a": [2.0, -9.0, 5.0, 7.5, -9.0, 1.25, 3.0, -9.0]})
+    steps = {"numeric": [{"kind": "impute", "missing_values": -9}, "scale"]}
+    whole = Preprocessor(**steps).fit(frame)
+    assert Preprocessor(**steps).fit(dd.from_pandas(frame, npartitions=3)).fitted_ == whole.fitted_

@@ -146,6 +146,15 @@ def test_imputing_equals_scikit_learns(name: str, strategy: str, shared_data: Pa
     assert_same(frame, [{"kind": "impute", "strategy": strategy}, "scale"], peer)
 
 
+@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent"])
+def test_imputing_what_means_missing_equals_scikit_learns(strategy: str, shared_data: Path) -> None:
+    # given columns where 0 is a frequent value
+    frame = numbers_of(shared_data, "credit").filter(like="_AMT")
+    step = {"kind": "impute", "strategy": strategy, "missing_values": 0}
+    peer = make_pipeline(SimpleImputer(strategy=strategy, missing_values=0), StandardScaler())
+    assert_same(frame, [step, "scale"], peer)
+
+
 def test_indicators_equal_scikit_learns(shared_data: Path) -> None:
     frame = numbers_of(shared_data, "flights")
     fitted = fitted_from_pieces(
