@@ -305,13 +305,18 @@ def test_a_marked_file_cut_short_without_length_is_refused(server: Server, tmp_p
     assert files_in(tmp_path) == []
 
 
-def test_a_length_that_is_too_small_is_found_by_the_end_of_the_file(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_the_server_itself_has_in_part_is_found_by_its_end(server: Server, tmp_path: Path) -> None:
+    text = failure(fetch(tmp_path, server.at("/a.parquet", file(parquet_bytes()[:1000]))))
+    assert "it does not end as a parquet file does, after 1000 bytes; it was fetched 2 times" in text
+
+
+def test_a_body_that_is_longer_than_its_length_is_no_file(server: Server, tmp_path: Path) -> None:
     async def lying(request: Request, reply: Reply) -> None:
         await reply.head(200, {"Content-Length": "1000"})
         await reply.raw(parquet_bytes())
 
-    text = failure(fetch(tmp_path, server.at("/a.parquet", lying)))
-    assert "it does not end as a parquet file does, after 1000 bytes" in text
+    failure(fetch(tmp_path, server.at("/a.parquet", lying)))
+    assert files_in(tmp_path) == []
 
 
 def test_chunks_without_the_last_one_are_a_short_body(server: Server, tmp_path: Path) -> None:

@@ -125,11 +125,11 @@ class Http(Source):
     @classmethod
     def _are_addresses(cls, url: tuple[str, ...]) -> tuple[str, ...]:
         problems = []
-        for text in url:
+        for number, text in enumerate(url):
             try:
                 address_of(next(expand(text)))
             except DataError as error:
-                problems.append(Problem("", str(error)))
+                problems.append(Problem(str(number) if len(url) > 1 else "", str(error)))
         if problems:
             raise SettingsError(problems)
         return url

@@ -135,8 +135,8 @@ def address_of(text: str) -> Address:
     text = text.strip()
     scheme = text.partition("://")[0]
     if scheme.lower() not in PORTS:
-        shown = f"{scheme}://..." if "://" in text and scheme.isalnum() else f"{text.partition(':')[0][:20]}..."
-        raise DataError(f"'{shown}' is no address to fetch from: it should begin with http:// or https://.")
+        shown = f"'{scheme}://...'" if "://" in text and scheme.isalnum() else "This"
+        raise DataError(f"{shown} is no address to fetch from: it should begin with http:// or https://.")
     if any(character.isspace() or not character.isprintable() for character in text):
         raise DataError(
             f"An address of {scheme} has blanks or control characters in it. Write them as %20 and the like."

@@ -274,7 +274,9 @@ class Client:
             reason = error.os_error.strerror or type(error.os_error).__name__
             return TryAgainError(f"{here.host}, port {here.port} cannot be reached ({reason.lower()})")
         if isinstance(error, aiohttp.ClientResponseError):
-            return DataError(f"{where}: its answer is no HTTP that can be read, or its headers are too large.")
+            return DataError(
+                f"{where}: its answer is no HTTP that can be read, is longer than stated, or its headers are too large."
+            )
         if isinstance(error, aiohttp.ClientConnectionError | OSError):
             return TryAgainError("the connection was lost before an answer")
         return error

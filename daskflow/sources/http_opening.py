@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -100,7 +101,10 @@ class Opening:
             links = stack.enter_context(as_named(there))
             table = at(self.format, links).table()
             fetched = sum(os.path.getsize(path) for path, _ in there)
-        per_byte = sum(partition.n_bytes for partition in table.partitions) / max(1, fetched)
+        measured = sum(partition.n_bytes for partition in table.partitions) / max(1, fetched)
+        # A power of two, for a partition's size is part of what its block is known by: a few more files, or another
+        # sample, should leave the others' blocks as they are.
+        per_byte = 2.0 ** math.ceil(math.log2(max(measured, 0.25)))
         pieces: list[Partition] = []
         for place, file in enumerate(self.files):
             size = file.look.size_bytes

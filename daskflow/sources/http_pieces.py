@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +23,6 @@ from daskflow.sources.http_transfer import Wanted
 from daskflow.sources.opening import listed
 from daskflow.sources.parquet_piece import ParquetPiece
 from daskflow.sources.type_words import WORDS
-
-READ_AS_TEXT = ("csv", "json")
-"""Formats whose values are told their type when they are read; files of the others have types of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +152,9 @@ class WholeFile:
 
     def _opened(self, path: Path) -> Table:
         """The table of the file, with its columns in the table's types as far as its format can do that."""
-        table = at(self.format, [path]).table()
+        # A key that all lines of a JSON file lack is missing there; told its type, the format adds the column.
+        words = self._words(self.schema.names) if self.format.kind == "json" else {}
+        table = self._told(path, words)
         names, wanted = table.source_schema.names, self.schema.names
         if set(names) != set(wanted):
             lacking, extra = ([n for n in a if n not in b] for a, b in ((wanted, names), (names, wanted)))
@@ -164,15 +163,9 @@ class WholeFile:
                 "its columns are not those of the files that the schema was found from: it "
                 f"{' and '.join(part for part in parts if part)}. Give all files the same columns, or read them apart."
             )
-        if self.format.kind in READ_AS_TEXT:
-            words = {
-                column.name: word
-                for column in self.schema.columns
-                if table.source_schema[column.name].type != column.type and (word := word_of(column.arrow_type))
-            }
-            if words:
-                said = {**getattr(self.format, "dtypes", {}), **words}
-                table = at(self.format, [path], dtypes=said).table()
+        if self.format.kind == "csv":
+            words = self._words(c.name for c in self.schema.columns if table.source_schema[c.name].type != c.type)
+            table = self._told(path, words) if words else table
         for column in self.schema.columns:
             own = table.source_schema[column.name]
             if own.kind is not column.kind and not pa.types.is_null(own.arrow_type):
@@ -181,6 +174,17 @@ class WholeFile:
                     "from. Write it in one type, say which in dtypes of the format, or raise sample_files."
                 )
         return table
+
+    def _words(self, names: Iterable[str]) -> dict[str, str]:
+        """Words for the types of columns, but of those that stand in the file's path."""
+        above = {part.partition("=")[0] for part in self.name.split("/")[:-1] if "=" in part}
+        inner = [self.schema[name] for name in names if name not in {*above, self.format.file_column}]
+        return {column.name: word for column in inner if (word := word_of(column.arrow_type))}
+
+    def _told(self, path: Path, words: Mapping[str, str]) -> Table:
+        """The table of the file, with some types said."""
+        said = {"dtypes": {**getattr(self.format, "dtypes", {}), **words}} if words else {}
+        return at(self.format, [path], **said).table()
 
     def _fitting(self, rows: pa.Table) -> pa.Table:
         """Rows in the table's own types; the file's name is that of the address."""
