@@ -10,9 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from daskflow.core.errors import DataError
+from daskflow.sources.csv_coding import MARKS, as_text, as_utf8, coding_of
+from daskflow.sources.csv_dialect import Dialect
 from daskflow.sources.csv_sample import evidence
-from daskflow.sources.csv_text import HEAD_BYTES, Dialect, Record, as_utf8, beginning, records, text_of
+from daskflow.sources.csv_text import HEAD_BYTES, Record, records, text_of
 from daskflow.sources.csv_types import Cells, type_of_sample
+from daskflow.sources.csv_unpacking import beginning, check_beginning, packing_of
 from daskflow.sources.reading import FoundFile
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -44,15 +47,17 @@ def dialect_of(file: FoundFile) -> tuple[dict[str, Any], list[str]]:
     DataError
         For a file without a line.
     """
-    data = beginning(file, HEAD_BYTES)
+    packing = packing_of(file, "infer")
+    data = beginning(file, HEAD_BYTES, packing)
+    check_beginning(file, data, packing)
     encoding, notes = _encoding(data)
-    plain = Dialect(encoding=encoding)
-    text = text_of(as_utf8(data, plain, file.name, is_whole=False))
+    coding, plain = coding_of(data, encoding, file.name), Dialect()
+    text = text_of(as_utf8(as_text(data, coding, file.name, is_whole=False), coding.charset))
     separator, rows = _separated(text, plain, file.name, is_whole=len(data) < HEAD_BYTES)
     if not rows:
         raise DataError(f"{file.name} is empty, but for blank lines. Write it again, or take it out of the path.")
     options: dict[str, Any] = {}
-    if encoding != "utf-8":
+    if encoding is not None:
         options["encoding"] = encoding
     if separator != ",":
         options["separator"] = separator
@@ -69,10 +74,11 @@ def dialect_of(file: FoundFile) -> tuple[dict[str, Any], list[str]]:
     return {**options, **found}, notes + more
 
 
-def _encoding(data: bytes) -> tuple[str, list[str]]:
-    """The encoding of a file's beginning, with a note unless it is UTF-8."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", ["Encoding utf-16, by its byte order mark."]
+def _encoding(data: bytes) -> tuple[str | None, list[str]]:
+    """The encoding of a file's beginning, with a note unless it is UTF-8; None where it need not be said."""
+    marked = next((word for mark, word in MARKS.items() if data.startswith(mark)), None)
+    if marked is not None:
+        return (None, []) if marked == "utf-8" else (marked[:6], [f"Encoding {marked[:6]}, by its byte order mark."])
     zeros = [data[:4096:2].count(0), data[1:4096:2].count(0)]
     if max(zeros) > len(data[:4096]) // 4:
         encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
@@ -86,7 +92,7 @@ def _encoding(data: bytes) -> tuple[str, list[str]]:
             f"Encoding {encoding}: byte {data[error.start : error.start + 1]!r} in line {line} is not UTF-8. Look at "
             "the text in the profile; many encodings look alike."
         ]
-    return "utf-8", []
+    return None, []
 
 
 def _is_cp1252(data: bytes) -> bool:

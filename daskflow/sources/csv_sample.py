@@ -9,29 +9,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from daskflow.sources.csv_text import (
-    HEAD_BYTES,
-    PACKED_SUFFIXES,
-    Dialect,
-    Head,
-    Record,
-    as_utf8,
-    beginning,
-    has_undecoded,
-    head_of,
-    records,
-    text_of,
-)
+from daskflow.sources.csv_bounds import boundary
+from daskflow.sources.csv_coding import as_text, as_utf8
+from daskflow.sources.csv_dialect import Dialect
+from daskflow.sources.csv_heads import FoundText
+from daskflow.sources.csv_piece import FOOTER_BYTES, footer_bytes
+from daskflow.sources.csv_text import Head, Record, has_undecoded, records, text_of
+from daskflow.sources.csv_texts import PlainText
 from daskflow.sources.csv_types import Cells, type_of_sample
+from daskflow.sources.csv_unpacking import beginning
 from daskflow.sources.reading import FoundFile, open_file
 
-SAMPLED_FILES = 16
+SAMPLED_FILES = 128
 
 SAMPLED_BYTES = 2 << 20
 """Text that is looked at to find the types, over all files; a fraction of a second's work."""
 
-FIRST_BYTES = 1 << 16
-"""What is read of every file to see its header; more only where that is not enough."""
+PLACES, PLACE_BYTES = 32, 1 << 15
+"""Places of one large file that are looked at, at most, and the least that is read at each."""
+
+REACH_BYTES = 1 << 18
+"""What is read before a place to find the first record there; a sample may be wrong about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,59 +46,57 @@ class SampledFile:
 
     def columns(self) -> dict[str, Sequence[str]]:
         """Cells by column, of the rows that have all columns and are not the header once more."""
-        names = self.head.names
-        whole = [row.cells for row in self.rows if len(row.cells) == len(names) and row.cells != list(names)]
+        names, head = self.head.names, self.head
+        whole = [row.cells for row in self.rows if len(row.cells) == len(names) and not head.is_repeated(row.cells)]
         return dict(zip(names, zip(*whole, strict=True), strict=True)) if whole else dict.fromkeys(names, ())
 
 
-def head_from(file: FoundFile, dialect: Dialect) -> Head:
-    """Read a file's header; DataError when there is none."""
-    for n_bytes in (FIRST_BYTES, HEAD_BYTES):
-        data = beginning(file, n_bytes)
-        is_whole = len(data) < n_bytes
-        utf8 = as_utf8(data, dialect, file.name, is_whole=is_whole)
-        if is_whole or next(records(text_of(utf8), dialect, file.name, is_whole=False), None) is not None:
-            break
-    return head_of(utf8, dialect, file.name, is_whole=is_whole)
-
-
-def sample_of(heads: Sequence[tuple[FoundFile, Head]], dialect: Dialect) -> list[SampledFile]:
+def sample_of(found: Sequence[FoundText], dialect: Dialect) -> list[SampledFile]:
     """Read rows of the first, the last and some files between: of each the beginning, and all of it when small.
 
-    Of large files that are not compressed the middle and the end are looked at too.
+    Large files that are not compressed are looked at in many places, evenly spread.
     """
-    chosen = spread(heads, SAMPLED_FILES)
+    chosen = spread(found, SAMPLED_FILES)
     share = SAMPLED_BYTES // len(chosen)
-    return [SampledFile(file, head, tuple(_rows(file, dialect, share))) for file, head in chosen]
+    return [SampledFile(one.file, one.head, tuple(_rows(one, dialect, share))) for one in chosen]
 
 
-def _rows(file: FoundFile, dialect: Dialect, n_bytes: int) -> list[Record]:
+def _rows(one: FoundText, dialect: Dialect, n_bytes: int) -> list[Record]:
     """Records of one file, from about so many bytes of it."""
-    is_packed = file.name.lower().endswith(PACKED_SUFFIXES)
-    in_parts = not is_packed and dialect.is_utf8 and file.size_bytes > n_bytes
-    data = beginning(file, n_bytes // 3 if in_parts else n_bytes)
-    utf8 = as_utf8(data, dialect, file.name, is_whole=False)
-    is_whole = not in_parts and len(data) < n_bytes
-    found = list(records(text_of(utf8), dialect, file.name, is_whole=is_whole))[1 if dialect.header else 0 :]
-    if in_parts and not any(_has_line_end(row) for row in found):  # else a part might begin within a quoted cell
-        for start in ((file.size_bytes - n_bytes // 3) // 2, file.size_bytes - n_bytes // 3):
-            found += _part(file, dialect, start, n_bytes // 3)
+    file, head = one.file, one.head
+    in_parts = one.packing == "none" and head.coding.keeps_ascii and file.size_bytes > n_bytes
+    if in_parts:
+        found = _parts(one, dialect, n_bytes)
+    else:
+        asked = head.coding.mark_bytes + 4 * head.skip + n_bytes
+        data = beginning(file, asked, one.packing)
+        is_whole = len(data) < asked
+        text = as_text(data, head.coding, file.name, is_whole=is_whole)[head.skip :]
+        if is_whole:
+            text = text[: len(text) - footer_bytes(text, dialect, file.name)]
+        inner, line = replace(dialect, skip_rows=0), head.line + (len(head.header) > 0)
+        utf8 = as_utf8(text, head.coding.charset)
+        found = list(records(text_of(utf8), inner, file.name, is_whole=is_whole, first_line=line))
     return [row for row in found if "\0" not in row.text and not has_undecoded(row.text)]
 
 
-def _has_line_end(row: Record) -> bool:
-    return any("\n" in cell or "\r" in cell for cell in row.cells)
-
-
-def _part(file: FoundFile, dialect: Dialect, start: int, n_bytes: int) -> list[Record]:
-    """Records from somewhere within a file; their lines are not known."""
-    with open_file(file) as opened:
-        opened.seek(start)
-        data = opened.read(n_bytes)
-    whole_rows = data[data.find(b"\n") + 1 : data.rfind(b"\n") + 1]
-    inner = replace(dialect, header=False, skip_rows=0)
-    is_closed = dialect.quote is None or whole_rows.count(dialect.quote.encode()) % 2 == 0
-    return list(records(text_of(whole_rows), inner, file.name, is_whole=is_closed))
+def _parts(one: FoundText, dialect: Dialect, n_bytes: int) -> list[Record]:
+    """Records from some places within a large file; but for those at its beginning their lines are not known."""
+    low, coding = one.head.skip, one.head.coding
+    n_places = max(1, min(PLACES, n_bytes // PLACE_BYTES))
+    share, inner = n_bytes // n_places, replace(dialect, skip_rows=0)
+    found: list[Record] = []
+    with open_file(one.file) as opened:
+        text = PlainText(one.file, opened, coding)
+        end = text.end(0)
+        end -= footer_bytes(text.read(end - 2 * FOOTER_BYTES, end), dialect, one.file.name)
+        for place in range(n_places):
+            wanted = low + (end - share - low) * place // max(1, n_places - 1)
+            begin = boundary(text, wanted, low, dialect, REACH_BYTES).place
+            letters = text_of(as_utf8(text.read(begin, min(begin + share, end)), coding.charset))
+            is_whole, line = begin + share >= end, one.head.line + 1
+            found += records(letters, inner, one.file.name, is_whole=is_whole, first_line=line)
+    return found
 
 
 def spread(items: Sequence[Any], n: int) -> list[Any]:
@@ -136,6 +132,7 @@ def types_of(sample: Sequence[SampledFile], names: Sequence[str], cells: Cells, 
             pa.array(itertools.chain.from_iterable(columns[name] for columns in by_file), pa.string()),
             cells,
             date_format,
+            name,
         )
         for name in names
     }

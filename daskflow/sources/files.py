@@ -22,7 +22,7 @@ LINES = (".jsonl", ".ndjson", ".jsonlines")
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq", ".parq"),
-    "csv": tuple(f"{plain}{packed}" for plain in TEXT for packed in ("", *PACKED)),
+    "csv": tuple(f"{plain}{packed}" for plain in TEXT for packed in ("", *PACKED, ".xz", ".zip")),
     "json": tuple(f"{plain}{packed}" for plain in LINES for packed in ("", *PACKED, ".xz")),
     "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
 }
