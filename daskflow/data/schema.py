@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -172,6 +173,7 @@ class Target:
     counts: tuple[int, ...] = field(default=())
 
 
+@cache
 def type_of(name: str) -> pa.DataType:
     """Return the Arrow type of a name such as ``"timestamp[ns]"``, ``"int64"``, ``"string"``."""
     if name.startswith("timestamp["):

@@ -48,7 +48,7 @@ class FileSource(Source):
             self.kind,
             base,
             storage_options=self.storage_options,
-            hive=self.hive is not False,
+            hive=True,
         )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +12,7 @@ import pyarrow.parquet as pq
 from daskflow.core.errors import DataError
 from daskflow.sources.filters import Filters, Predicate
 from daskflow.sources.parquet_schema import plain_type
-from daskflow.sources.reading import FoundFile, read_ranges
+from daskflow.sources.reading import FoundFile, for_each, read_ranges
 
 MAGIC = b"PAR1"
 ENCRYPTED = b"PARE"
@@ -88,15 +86,15 @@ def footers(
         Columns whose values are cast before they are compared, so that statistics say nothing of them.
     """
 
+    describe = _Describer(columns, filters, casts)
+
     def one(file: FoundFile) -> Footer | DataError:
         try:
-            metadata, start = read_footer(file)
-            return _described(file, metadata, start, columns, filters, casts)
+            return describe(file, *read_footer(file))
         except DataError as error:
             return error
 
-    with ThreadPoolExecutor(min(32, 4 + (os.cpu_count() or 1))) as pool:
-        found = list(pool.map(one, files))
+    found = for_each(one, files)
     problems = [str(answer) for answer in found if isinstance(answer, DataError)]
     if problems:
         raise DataError("\n".join(problems))
@@ -143,38 +141,58 @@ def _no_parquet(file: FoundFile, head: bytes, end: bytes, size: str) -> str:
     )
 
 
-def _described(
-    file: FoundFile,
-    metadata: Any,
-    start: int,
-    columns: Collection[str] | None,
-    filters: Filters,
-    casts: Collection[str],
-) -> Footer:
-    """Take from the metadata what planning needs, and let go of the rest: many files have long ones."""
-    schema = metadata.schema.to_arrow_schema().remove_metadata()
-    leaves = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
-    width, texts = 0, []
-    for field in schema:
-        kind = plain_type(field.type)
-        if columns is not None and field.name not in columns:
-            continue
-        if pa.types.is_string(kind):
-            texts += [leaves[field.name]] if field.name in leaves else []
-        elif not pa.types.is_null(kind) and not pa.types.is_nested(kind) and not pa.types.is_binary(kind):
-            width += kind.bit_width
-    groups = []
-    for place in range(metadata.num_row_groups):
-        group = metadata.row_group(place)
-        size = width * group.num_rows // 8
-        size += sum(max(group.column(leaf).total_uncompressed_size, STRING_BYTES * group.num_rows) for leaf in texts)
-        may = not filters or _may_match(group, schema, leaves, filters, casts)
-        groups.append(RowGroup(group.num_rows, int(size), may))
-    return Footer(file, schema, start, tuple(groups))
+class _Describer:
+    """Takes from metadata what planning needs, and lets go of the rest: many files have long ones."""
+
+    def __init__(self, columns: Collection[str] | None, filters: Filters, casts: Collection[str]) -> None:
+        """Take what counts."""
+        self.columns, self.filters, self.casts = columns, filters, casts
+        self.last: _Shape | None = None
+
+    def __call__(self, file: FoundFile, metadata: Any, start: int) -> Footer:
+        """Describe one file; most have the columns of the one before."""
+        schema = metadata.schema.to_arrow_schema().remove_metadata()
+        shape = self.last
+        if shape is None or not shape.schema.equals(schema):
+            self.last = shape = _Shape.of(schema, metadata.schema, self.columns)
+        groups = []
+        for place in range(metadata.num_row_groups):
+            group = metadata.row_group(place)
+            least = STRING_BYTES * group.num_rows
+            size = shape.width * group.num_rows // 8
+            size += sum(max(group.column(leaf).total_uncompressed_size, least) for leaf in shape.texts)
+            may = not self.filters or _may_match(group, shape, self.filters, self.casts)
+            groups.append(RowGroup(group.num_rows, int(size), may))
+        return Footer(file, shape.schema, start, tuple(groups))
 
 
-def _may_match(group: Any, schema: pa.Schema, leaves: dict[str, int], filters: Filters, casts: Collection[str]) -> bool:
+class _Shape(NamedTuple):
+    """Columns: their places in the file, the bits of a row's values of fixed width, and the places of texts."""
+
+    schema: pa.Schema
+    leaves: Mapping[str, int]
+    width: int
+    texts: list[int]
+
+    @classmethod
+    def of(cls, schema: pa.Schema, parquet: Any, columns: Collection[str] | None) -> _Shape:
+        """Look at the columns that count."""
+        leaves = {parquet.column(place).path: place for place in range(len(parquet))}
+        width, texts = 0, []
+        for field in schema:
+            kind = plain_type(field.type)
+            if columns is not None and field.name not in columns:
+                continue
+            if pa.types.is_string(kind):
+                texts += [leaves[field.name]] if field.name in leaves else []
+            elif not pa.types.is_null(kind) and not pa.types.is_nested(kind) and not pa.types.is_binary(kind):
+                width += kind.bit_width
+        return cls(schema, leaves, width, texts)
+
+
+def _may_match(group: Any, shape: _Shape, filters: Filters, casts: Collection[str]) -> bool:
     """Whether the statistics leave it open that some row is kept."""
+    schema, leaves = shape.schema, shape.leaves
 
     def may(predicate: Predicate) -> bool:
         name = predicate.column

@@ -91,8 +91,10 @@ class ParquetPiece:
 
     def finished(self, rows: pa.Table) -> pa.Table:
         """Return decoded rows with the path's columns, in the types of `full`."""
-        types = {column.name: column.arrow_type for column in self.full.columns}
-        return cast_rows(with_constants(rows, self.constants, types), self.full, self.fingerprint.name)
+        if self.constants:
+            types = {column.name: column.arrow_type for column in self.full.columns}
+            rows = with_constants(rows, self.constants, types)
+        return cast_rows(rows, self.full, self.fingerprint.name)
 
     def _fetched(self) -> tuple[Any, Any, str]:
         """The bytes as a file, the footer, and the content hash over exactly the bytes that are decoded."""
@@ -120,6 +122,7 @@ class ParquetPiece:
                 source,
                 metadata=metadata,
                 read_dictionary=_dictionaries(metadata, self.row_groups, names),
+                pre_buffer=False,  # it reads gaps between columns too, and the bytes are in memory already
                 page_checksum_verification=True,
             )
             if not names:  # all columns stand in the path
@@ -217,7 +220,7 @@ def _dictionaries(metadata: Any, row_groups: Sequence[int], names: Sequence[str]
 
 def _place(source: Any, metadata: Any, row_groups: Sequence[int], names: Sequence[str]) -> str:
     """Say in which row group and column reading fails."""
-    parquet = pq.ParquetFile(source, metadata=metadata, page_checksum_verification=True)
+    parquet = pq.ParquetFile(source, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
     for group in row_groups:
         for name in names:
             try:

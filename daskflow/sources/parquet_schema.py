@@ -20,7 +20,7 @@ def grouped(schemas: Iterable[tuple[str, pa.Schema]]) -> list[tuple[pa.Schema, l
     """Return the different ones of many schemas, each with the names of its files, in order."""
     groups: list[tuple[pa.Schema, list[str]]] = []
     for name, schema in schemas:
-        same = next((files for known, files in groups if known.equals(schema)), None)
+        same = next((files for known, files in groups if known is schema or known.equals(schema)), None)
         if same is None:
             groups.append((schema, [name]))
         else:

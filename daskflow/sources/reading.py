@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import xxhash
@@ -14,6 +16,12 @@ from daskflow.core.errors import ChangedDataError, DataError
 from daskflow.core.seeds import digest
 from daskflow.data.table import Fingerprint
 from daskflow.sources.storage import Storage, gone
+
+TRIED_FILES = 16
+READERS = 32
+SLOW_SECONDS = 0.003
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,22 @@ def read_ranges(file: FoundFile, ranges: Sequence[tuple[int, int]]) -> list[pa.B
                 "on. Let the writer finish, then start again."
             )
     return parts
+
+
+def for_each(look: Callable[[FoundFile], Answer], files: Sequence[FoundFile]) -> list[Answer]:
+    """Return what a look at each file gives, in order; at several at a time where looking is waiting.
+
+    The first files are looked at one by one. Only where one takes more than `SLOW_SECONDS`, as on the network, the rest
+    is given to threads: on a local disk they stand in each other's way (10,000 footers: 2 seconds alone, 8 with 6
+    threads).
+    """
+    started = time.perf_counter()
+    found = [look(file) for file in files[:TRIED_FILES]]
+    rest = files[TRIED_FILES:]
+    if not rest or (time.perf_counter() - started) / TRIED_FILES < SLOW_SECONDS:
+        return found + [look(file) for file in rest]
+    with ThreadPoolExecutor(READERS) as pool:
+        return found + list(pool.map(look, rest))
 
 
 def check_unchanged(file: FoundFile) -> None:
