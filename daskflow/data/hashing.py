@@ -63,8 +63,8 @@ def order_of(content: Hashes) -> Hashes:
     return mix(content, ORDER)
 
 
-def row_hashes(table: pa.Table, names: Sequence[str]) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Hash rows over some columns.
+def row_hashes(table: pa.Table, names: Sequence[str]) -> Hashes:
+    """Hash rows over some columns; equal rows have equal hashes.
 
     Parameters
     ----------
@@ -75,19 +75,25 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> tuple[Hashes, NDArray[n
 
     Returns
     -------
-    hashes : ndarray of uint64, shape (n_rows,)
-        Equal for rows of equal values.
-    is_missing : ndarray of bool, shape (n_rows,)
-        Whether all of these columns are missing in a row.
+    ndarray of uint64, shape (n_rows,)
+
+    Examples
+    --------
+    >>> len(set(row_hashes(pa.table({"a": [1, 1], "b": ["x", "y"]}), ["a"]).tolist()))
+    1
     """
     total = np.zeros(table.num_rows, dtype=np.uint64)
+    for name in names:
+        _add(_whole(table.column(name)), name, total)
+    return mix(total)
+
+
+def all_missing(table: pa.Table, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return for each row whether it has no value in any of some columns; bool of shape (n_rows,)."""
     missing = np.ones(table.num_rows, dtype=bool)
     for name in names:
-        values = _whole(table.column(name))
-        _add(values, name, total)
-        if missing.any():
-            missing &= np.asarray(_is_missing(values))
-    return mix(total), missing
+        missing &= np.asarray(_is_missing(_whole(table.column(name))))
+    return missing
 
 
 def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> tuple[Hashes, NDArray[np.bool_]]:
@@ -163,6 +169,50 @@ def _add(values: pa.Array, name: str, total: Hashes) -> None:
         kernels.add_integers(*buffers_of(integers, np.int64), np.uint64(factor), missing, salt, total)
 
 
+def content_sums(column: pa.ChunkedArray | pa.Array, content: Hashes, rows: Any, edges: Sequence[int]) -> list[int]:
+    """Return, for each part of the rows, the sum modulo 2**64 of a hash of the row's content with the column's value.
+
+    Two columns that are equal in all rows of a part have the same sum; two that differ in some have it with a
+    probability of 2**-64.
+
+    Parameters
+    ----------
+    column : pyarrow array
+        Any column that a table may have.
+    content : ndarray of uint64, shape (n_rows,)
+        As `row_hashes` gives it.
+    rows : ndarray of int64
+        Places of rows; part k is ``rows[edges[k]:edges[k + 1]]``.
+    edges : sequence of int
+        One more than there are parts.
+
+    Examples
+    --------
+    >>> content = row_hashes(pa.table({"x": [1, 2, None]}), ["x"])
+    >>> rows = np.arange(3)
+    >>> same = [content_sums(pa.array(v), content, rows, [0, 3]) for v in ([1, 2, None], [1.0, 2.0, float("nan")])]
+    >>> same[0] == same[1]
+    True
+    """
+    values = _whole(column)
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.int8())
+    cuts, totals = np.asarray(edges, dtype=np.int64), np.empty(len(edges) - 1, dtype=np.uint64)
+    if pa.types.is_floating(values.type):
+        plain = values if values.type == pa.float32() else values.cast(pa.float64())
+        found = buffers_of(plain, plain.type.to_pandas_dtype())
+        kernels.sum_floats(*found, FRACTION, MISSING, content, rows, cuts, totals)
+    elif pa.types.is_dictionary(values.type) or _is_encoded(values.type):
+        encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        uniques = canonical(encoded.dictionary, "")[0]
+        kernels.sum_codes(*buffers_of(encoded.indices, np.int64), uniques, MISSING, content, rows, cuts, totals)
+    else:
+        integers, factor = _integers(values, "")
+        found = buffers_of(integers, np.int64)
+        kernels.sum_integers(*found, np.uint64(factor), MISSING, content, rows, cuts, totals)
+    return [int(total) for total in totals]
+
+
 def buffers_of(values: pa.Array, dtype: Any) -> tuple[NDArray[Any], NDArray[np.uint8], int]:
     """Return an array's values in a type of numpy, its validity bitmap (empty without gaps) and that one's offset."""
     if len(values) == 0:
@@ -208,8 +258,16 @@ def _of_texts(values: pa.Array) -> Hashes:
     if len(plain):
         _, offsets, data = plain.buffers()
         starts = np.frombuffer(offsets, dtype=np.int64)[plain.offset : plain.offset + len(plain) + 1]
-        kernels.hash_texts(starts, np.frombuffer(data or b"", dtype=np.uint8), found)
+        kernels.hash_texts(starts, _words(data), found)
     return found
+
+
+def _words(data: pa.Buffer | None) -> NDArray[np.uint64]:
+    """Bytes as words of 64 bits, filled up with zeros, and one word more."""
+    text = np.frombuffer(data or b"", dtype=np.uint8)
+    words = np.zeros(len(text) // 8 + 2, dtype="<u8")
+    words.view(np.uint8)[: len(text)] = text
+    return words.astype(np.uint64, copy=False)
 
 
 def _of_decimals(values: pa.Array) -> Hashes:

@@ -114,21 +114,23 @@ def add_codes(codes: Any, bits: Any, offset: int, hashes: Any, missing: Any, tot
 
 
 @compiled
-def hash_texts(starts: Any, data: Any, hashes: Any) -> None:
-    """Hash UTF-8 texts eight bytes at a time; text i is ``data[starts[i]:starts[i + 1]]``."""
+def hash_texts(starts: Any, words: Any, hashes: Any) -> None:
+    """Hash UTF-8 texts eight bytes at a time; text i is bytes ``starts[i]`` to ``starts[i + 1]``.
+
+    `words` are the bytes of all texts in 64 bits each, the first byte lowest, and one word more.
+    """
     for place in range(len(hashes)):
         begin, end = starts[place], starts[place + 1]
         state = mix64(np.uint64(end - begin))
-        while end - begin >= 8:
-            word = np.uint64(0)
-            for byte in range(8):
-                word |= np.uint64(data[begin + byte]) << np.uint64(8 * byte)
+        while end > begin:
+            word, shift = words[begin >> 3], np.uint64(8 * (begin & 7))
+            if shift:
+                word = (word >> shift) | (words[(begin >> 3) + 1] << (np.uint64(64) - shift))
+            if end - begin < 8:
+                word &= (np.uint64(1) << np.uint64(8 * (end - begin))) - np.uint64(1)
             state = mix64(state ^ word)
             begin += 8
-        word = np.uint64(0)
-        for byte in range(end - begin):
-            word |= np.uint64(data[begin + byte]) << np.uint64(8 * byte)
-        hashes[place] = mix64(state ^ word)
+        hashes[place] = state
 
 
 @compiled
@@ -368,3 +370,48 @@ def renumber(codes: Any, bits: Any, offset: int, rows: Any, renumbered: Any, use
             n_used += 1
         renumbered[place] = numbers[code]
     return n_used
+
+
+@compiled
+def sum_integers(
+    values: Any, bits: Any, offset: int, factor: Any, missing: Any, content: Any, rows: Any, edges: Any, totals: Any
+) -> None:
+    """Add up hashes of integers (times a factor) and their rows' content; part k is ``rows[edges[k]:edges[k+1]]``."""
+    for part in range(len(totals)):
+        total = np.uint64(0)
+        for place in range(edges[part], edges[part + 1]):
+            row = rows[place]
+            value = np.uint64(values[row]) * factor if is_there(bits, row + offset) else missing
+            total += mix64(value ^ content[row])
+        totals[part] = total
+
+
+@compiled
+def sum_floats(
+    values: Any, bits: Any, offset: int, fraction: Any, missing: Any, content: Any, rows: Any, edges: Any, totals: Any
+) -> None:
+    """Add up the hashes of floats and their rows' content, as `sum_integers`; nan is missing."""
+    for part in range(len(totals)):
+        total = np.uint64(0)
+        for place in range(edges[part], edges[part + 1]):
+            row = rows[place]
+            number = np.float64(values[row])
+            value = missing
+            if number == number and is_there(bits, row + offset):
+                value = float_hash(number, fraction)
+            total += mix64(value ^ content[row])
+        totals[part] = total
+
+
+@compiled
+def sum_codes(
+    codes: Any, bits: Any, offset: int, hashes: Any, missing: Any, content: Any, rows: Any, edges: Any, totals: Any
+) -> None:
+    """Add up the hashes of dictionary values and their rows' content, as `sum_integers`."""
+    for part in range(len(totals)):
+        total = np.uint64(0)
+        for place in range(edges[part], edges[part + 1]):
+            row = rows[place]
+            value = hashes[codes[row]] if is_there(bits, row + offset) else missing
+            total += mix64(value ^ content[row])
+        totals[part] = total

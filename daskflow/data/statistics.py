@@ -37,7 +37,7 @@ from daskflow.data.distribution import FINE, Counts, Distribution, Resolution
 from daskflow.data.hashing import buffers_of, row_hashes
 from daskflow.data.moments import Sums, look
 from daskflow.data.schema import ColumnKind, kind_of
-from daskflow.data.tallies import Rows, Tally, parts_of
+from daskflow.data.tallies import Rows, Segments, Tally, parts_of
 
 Needs = Mapping[str, frozenset[str | Tally]]
 """What is asked of each column: ``moments``, ``quantiles``, ``levels``, and tallies of a step's own."""
@@ -295,12 +295,10 @@ class Statistics:
         present, starts = np.unique(segments[order], return_index=True)
         edges = [*starts.tolist(), len(segments)]
         parts: dict[int, dict[str, ColumnStatistics]] = {int(segment): {} for segment in present}
-        beside: list[Rows] = []
-        if any(not isinstance(need, str) for asked in needs.values() for need in asked):
-            if rows is None:
-                content = row_hashes(table, table.column_names)[0]
-                rows = Rows(content, parts_of(content))
-            beside = [rows.take(order[start:stop]) for start, stop in itertools.pairwise(edges)]
+        if rows is None and any(not isinstance(need, str) for asked in needs.values() for need in asked):
+            content = row_hashes(table, table.column_names)[0]
+            rows = Rows(content, parts_of(content))
+        beside = None if rows is None else Segments(rows, order, edges)
         for name, asked in needs.items():
             if name not in table.column_names:
                 raise DataError(f"There is no column '{name}'{nearest(name, table.column_names)}")
@@ -332,7 +330,7 @@ def _column(
     needed: frozenset[str | Tally],
     order: NDArray[np.int64],
     edges: list[int],
-    beside: list[Rows],
+    beside: Segments | None,
     resolution: Resolution,
 ) -> list[ColumnStatistics]:
     """One column's statistics in each segment; rows of segment k stand at order[edges[k]:edges[k + 1]]."""
@@ -340,13 +338,13 @@ def _column(
     asked = frozenset(need for need in needed if isinstance(need, str))
     tallies = [need for need in needed if not isinstance(need, str)]
     states = _built_in(array, name, asked, order, edges, resolution)
-    if not tallies:
+    if not tallies or beside is None:
         return states
-    tallied = []
-    for state, (start, stop), rows in zip(states, itertools.pairwise(edges), beside, strict=True):
-        part = array.take(pa.array(order[start:stop]))
-        tallied.append(replace(state, tallies={tally: tally.of(part, rows) for tally in tallies}))
-    return tallied
+    found = {tally: beside.tallied(tally, array) for tally in tallies}
+    return [
+        replace(state, tallies={tally: of_parts[part] for tally, of_parts in found.items()})
+        for part, state in enumerate(states)
+    ]
 
 
 def _built_in(

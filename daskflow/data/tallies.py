@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import itertools
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +81,37 @@ class Tally(Hashable, Protocol):
 
     def merge(self, left: Any, right: Any) -> Any:
         """Return the state of both; neither is changed."""
+
+
+@runtime_checkable
+class SegmentTally(Protocol):
+    """A tally that counts all segments at once, where picking out the rows of each would cost more than counting."""
+
+    def of_segments(
+        self, column: pa.Array, rows: Rows, order: NDArray[np.int64], edges: Sequence[int]
+    ) -> Sequence[Any]:
+        """Return the state of each segment; segment k has the rows ``order[edges[k]:edges[k + 1]]``."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Rows in segments: segment k has the rows ``order[edges[k]:edges[k + 1]]``."""
+
+    rows: Rows
+    order: NDArray[np.int64]
+    edges: Sequence[int]
+
+    @cached_property
+    def _taken(self) -> list[Rows]:
+        """The rows of each segment."""
+        return [self.rows.take(self.order[start:stop]) for start, stop in itertools.pairwise(self.edges)]
+
+    def tallied(self, tally: Tally, column: pa.Array) -> Sequence[Any]:
+        """Return a tally's state of each segment."""
+        if isinstance(tally, SegmentTally):
+            return tally.of_segments(column, self.rows, self.order, self.edges)
+        parts = [column.take(pa.array(self.order[start:stop])) for start, stop in itertools.pairwise(self.edges)]
+        return [tally.of(part, rows) for part, rows in zip(parts, self._taken, strict=True)]
 
 
 def parts_of(unit_hash: Hashes) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Literal, Self
@@ -11,12 +10,13 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.settings import Settings
+from daskflow.data.profiles import ColumnProfile
 from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.statistics import MOST_LEVELS, POSSIBLE, ColumnStatistics, Needs
 from daskflow.data.tallies import Tally
 from daskflow.preprocess import Step
-from daskflow.preprocess.chains import Chain, is_dropped, key_of, misfits, parse_chain, words_of
-from daskflow.preprocess.duplicates import ValueSum
+from daskflow.preprocess.chains import Chain, is_dropped, misfits, parse_chain, words_of
+from daskflow.preprocess.duplicates import ValueSum, alike
 from daskflow.preprocess.fitted import FittedPreprocessor
 from daskflow.preprocess.fitting import fit_columns
 from daskflow.preprocess.functions import Function
@@ -185,8 +185,15 @@ class Preprocessing(Settings):
             message = f"new columns have names of the table's own: {listed(taken)}. Choose others"
             raise SettingsError([Problem("preprocess", message)])
 
-    def needs(self, features: Schema) -> Needs:
+    def needs(self, features: Schema, profiles: Mapping[str, ColumnProfile] | None = None) -> Needs:
         """Return what must be counted of each feature and new column; missing and infinite values are counted always.
+
+        Parameters
+        ----------
+        features : Schema
+            The columns a model may see.
+        profiles : mapping of str to ColumnProfile, optional
+            What is known of all rows: columns that differ there need not be compared.
 
         Raises
         ------
@@ -194,7 +201,7 @@ class Preprocessing(Settings):
             As `check`.
         """
         extended, chains = self._resolved(features)
-        alike = Counter((column.kind, key_of(chains[column.name])) for column in extended.columns)
+        twins = alike(extended, chains, profiles or {}) if self.drop_duplicates else frozenset()
         needs: dict[str, frozenset[str | Tally]] = {}
         for column in extended.columns:
             steps = chains[column.name]
@@ -208,7 +215,7 @@ class Preprocessing(Settings):
             asked = asked.union(*(step.statistics(column) for step in steps))
             if self.select is not None:
                 asked |= self.select.statistics(column)
-            if self.drop_duplicates and alike[column.kind, key_of(steps)] > 1:
+            if column.name in twins:
                 asked.add(ValueSum())
             possible = POSSIBLE[column.kind]
             needs[column.name] = frozenset(need for need in asked if not isinstance(need, str) or need in possible)

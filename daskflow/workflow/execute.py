@@ -347,7 +347,7 @@ class _Execution:
             made = flow.preprocess.preparation(blocks.features)
             statistics = passes.collect(
                 reader,
-                flow.preprocess.needs(blocks.features),
+                flow.preprocess.needs(blocks.features, blocks.profile),
                 self.executor,
                 self.listener,
                 prepare=made.checked,
