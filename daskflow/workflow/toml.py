@@ -68,17 +68,34 @@ def value_of(text: str) -> Any:
 
 
 def lay_over(tables: dict[str, Any], name: str, value: Any) -> None:
-    """Set a dotted name in nested tables; a kind's bare name becomes its table first."""
+    """Set a dotted name in nested tables; a kind's bare name becomes its table first.
+
+    A number in the name is a place in a list of tables.
+
+    Examples
+    --------
+    >>> tables = {"data": {"joins": [{"path": "a.csv"}]}, "search": "random"}
+    >>> lay_over(tables, "data.joins.0.path", "b.csv")
+    >>> lay_over(tables, "search.trials", 3)
+    >>> tables
+    {'data': {'joins': [{'path': 'b.csv'}]}, 'search': {'kind': 'random', 'trials': 3}}
+    """
     *path, last = name.split(".")
-    table = tables
+    table: Any = tables
     for depth, word in enumerate(path, start=1):
-        below = table.setdefault(word, {})
+        below = table[int(word)] if isinstance(table, list) else table.setdefault(word, {})
         if isinstance(below, str):
             below = {"kind": below}
-        if not isinstance(below, Mapping):
+        after = [*path, last][depth]
+        if isinstance(below, list) and after.isdigit() and int(after) < len(below) and depth < len(path):
+            below = list(below)
+        elif isinstance(below, Mapping):
+            below = dict(below)
+        else:
             place = ".".join(path[:depth])
             raise SettingsError([Problem(name, f"{place} is a value, not a table (found {below!r:.80})")])
-        table[word] = table = dict(below)
+        table[int(word) if isinstance(table, list) else word] = below
+        table = below
     table[last] = value
 
 

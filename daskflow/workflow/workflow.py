@@ -183,8 +183,9 @@ class Workflow:
         path : path
             The TOML file.
         overrides : mapping, optional
-            Values by dotted name, laid over the file's and the environment's. A ``data.path`` given here is
-            relative to the current folder, as on any command line.
+            Values by dotted name, laid over the file's and the environment's; a number is a place in a list of tables.
+            A ``data.path`` or ``data.joins.0.path`` given here is relative to the current folder, as on any command
+            line.
         on : str, optional
             Another kind of cluster; words it shares with the file's keep their values.
 
@@ -195,10 +196,10 @@ class Workflow:
         """
         file = Path(path)
         overrides = dict(overrides or {})
-        given = overrides.get("data.path")
-        if given is not None:
-            one = [given] if isinstance(given, str) else list(given)
-            overrides["data.path"] = [item if "://" in str(item) else str(Path(item).absolute()) for item in one]
+        for word, given in overrides.items():
+            if re.fullmatch(r"data\.(joins\.\d+\.)?path", word):
+                one = [given] if isinstance(given, str) else list(given)
+                overrides[word] = [item if "://" in str(item) else str(Path(item).absolute()) for item in one]
         tables = toml.load(file, overrides)
         if on is not None:
             tables["cluster"] = _on(on, tables.get("cluster", {}))
