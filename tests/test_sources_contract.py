@@ -6,7 +6,7 @@ import contextlib
 import json
 import pickle
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from daskflow.data.execution import InlineExecutor
 from daskflow.data.hashing import row_hashes
 from daskflow.data.scan import scan
 from daskflow.sources import REGISTRY, Source
+from daskflow.sources.http_engine import ENGINE
+from tests.misbehaving_server import file, serving
 
 ROWS = {"x": [1, None, 3], "colour": ["red", "blue", None], "late": [True, False, True]}
 
@@ -55,12 +57,29 @@ def write_sql(folder: Path) -> dict[str, Any]:
     return {"url": f"sqlite:///{folder}/a.db", "query": "rows", "dtypes": {"late": "bool"}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def web() -> Iterator[None]:
+    """A web server, for the kind that reads from one."""
+    with serving() as WEB[0]:
+        yield
+        assert ENGINE.wait(10)
+
+
+WEB: list[Any] = [None]
+
+
+def write_http(folder: Path) -> dict[str, Any]:
+    write_csv(folder)
+    return {"url": WEB[0].at("/d/a.csv", file((folder / "a.csv").read_bytes())), "cache": str(folder / "cache")}
+
+
 MAKERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "json": write_json,
     "arrow": write_arrow,
     "sql": write_sql,
+    "http": write_http,
     "frame": lambda folder: {"frame": pd.DataFrame(ROWS)},
     "generated": lambda folder: {"rows": 30, "partitions": 3},
 }
@@ -112,7 +131,7 @@ def test_roles_and_derived_columns_are_checked_when_the_table_is_opened(kind: st
         made(kind, tmp_path, weight=f"{names[0]}s").table()
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "json", "arrow", "sql", "frame"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json", "arrow", "sql", "http", "frame"])
 def test_the_same_rows_have_the_same_types_and_values_from_every_kind(kind: str, tmp_path: Path) -> None:
     # when
     table = made(kind, tmp_path, target="late").table()
@@ -128,4 +147,4 @@ def test_the_same_rows_have_the_same_types_and_values_from_every_kind(kind: str,
     with pa.memory_map(file.path) as mapped:
         block = pa.ipc.open_file(mapped).read_all()
         found = block["__content"].to_pylist()
-    assert sorted(found) == sorted(row_hashes(pa.table(ROWS), list(ROWS))[0].tolist())
+    assert sorted(found) == sorted(row_hashes(pa.table(ROWS), list(ROWS)).tolist())

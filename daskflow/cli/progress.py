@@ -16,7 +16,7 @@ from daskflow.core.events import Event, Listener
 LINE_SECONDS = 10.0
 """A log file gets at most one line of progress per stage in this time."""
 
-UNITS = {"scan": "partitions", "scoring": "partitions", "search": "fits"}
+UNITS = {"scan": "partitions", "scoring": "partitions", "search": "fits", "fetch": "files"}
 """What a stage's progress counts, where a person would know the word."""
 
 
@@ -30,7 +30,7 @@ class State:
         The stage that runs; empty before the first.
     begun : float
         When it began.
-    done, total, rows : int
+    done, total, rows, bytes : int
         Its progress; total 0 while it is not known.
     first : tuple of (float, int) or None
         Time and count of its first progress: what an earlier invocation did is no sign of the pace.
@@ -49,6 +49,7 @@ class State:
     done: int = 0
     total: int = 0
     rows: int = 0
+    bytes: int = 0
     first: tuple[float, int] | None = None
     last: float = 0.0
     failed: set[str] = field(default_factory=set)
@@ -64,6 +65,7 @@ class State:
             self.done = int(fields["done"])
             self.total = int(fields.get("total") or self.total)
             self.rows = int(fields.get("rows") or 0)
+            self.bytes = int(fields.get("bytes") or 0)
             self.first = self.first or (event.at, self.done)
             self.last = event.at
         elif event.name == "trial":
@@ -84,7 +86,7 @@ class State:
         name = str(fields["stage"])
         if fields["state"] == "started":
             if name != self.stage:
-                self.stage, self.begun, self.done, self.rows, self.total = name, at, 0, 0, 0
+                self.stage, self.begun, self.done, self.rows, self.bytes, self.total = name, at, 0, 0, 0, 0
                 self.first, self.last = None, at
             self.total = int(fields.get("total") or self.total)
             return None
@@ -119,6 +121,7 @@ class State:
         unit = f" {UNITS[self.stage]}" if self.stage in UNITS else ""
         parts = [f"{self.done} of {self.total}{unit}"] if self.total else [f"{self.done}{unit}"] if self.done else []
         parts += [f"{self.rows:,} rows"] if self.rows else []
+        parts += [f"{self.bytes / 2**20:,.1f} MiB"] if self.bytes else []
         parts += [f"{len(self.failed)} failed"] if self.failed and self.stage == "search" else []
         left = self.eta_seconds(now)
         parts += [f"about {duration(left)} left"] if left == left and left >= 1 else []
