@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from daskflow.data.hashing import mix, order_of, row_hashes
+from daskflow.data.hashing import all_missing, mix, order_of, row_hashes
 from tests.small_tables import people
 
 
 def hashes(**columns: Any) -> list[int]:
     """Hashes of the rows of a table."""
-    return row_hashes(pa.table(columns), list(columns))[0].tolist()
+    return row_hashes(pa.table(columns), list(columns)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -94,33 +94,33 @@ def test_decimals_beyond_the_floats_are_told_apart() -> None:
 def test_the_order_of_columns_does_not_matter_but_their_names_do() -> None:
     rows = people(50)
 
-    whole = row_hashes(rows, rows.column_names)[0]
+    whole = row_hashes(rows, rows.column_names)
 
-    assert np.array_equal(whole, row_hashes(rows, rows.column_names[::-1])[0])
+    assert np.array_equal(whole, row_hashes(rows, rows.column_names[::-1]))
     assert hashes(a=[1], b=[2]) != hashes(a=[2], b=[1])
 
 
 def test_chunks_and_slices_do_not_matter() -> None:
     rows = people(90)
-    whole = row_hashes(rows, rows.column_names)[0]
+    whole = row_hashes(rows, rows.column_names)
 
     parts = [rows.slice(0, 31), rows.slice(31, 1), rows.slice(32)]
 
-    assert np.array_equal(whole, row_hashes(pa.concat_tables(parts), rows.column_names)[0])
-    assert np.array_equal(whole, np.concatenate([row_hashes(part, rows.column_names)[0] for part in parts]))
+    assert np.array_equal(whole, row_hashes(pa.concat_tables(parts), rows.column_names))
+    assert np.array_equal(whole, np.concatenate([row_hashes(part, rows.column_names) for part in parts]))
 
 
 def test_a_row_without_any_of_the_columns_is_told() -> None:
     rows = pa.table({"a": [1, None, None], "b": [None, "x", None]})
 
-    assert row_hashes(rows, ["a", "b"])[1].tolist() == [False, False, True]
+    assert all_missing(rows, ["a", "b"]).tolist() == [False, False, True]
 
 
 def test_hashes_are_the_same_on_every_machine_and_in_every_version() -> None:
     """Blocks and runs outlive the process: these numbers may change only together with the format of the blocks."""
     rows = pa.table({"n": [5], "f": [0.1], "s": ["Köln"], "d": pa.array([10], pa.timestamp("us")), "m": pa.nulls(1)})
 
-    content = row_hashes(rows, rows.column_names)[0]
+    content = row_hashes(rows, rows.column_names)
 
     assert content.tolist() == [9849722787784557530]
     assert order_of(content).tolist() == [2237960847266442180]

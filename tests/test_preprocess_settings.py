@@ -37,7 +37,7 @@ def fit(table: pa.Table, settings: Preprocessing | None = None, **options: Any) 
     settings = settings or Preprocessing()
     schema = Schema.of(table.schema)
     codes = np.arange(table.num_rows) % 2
-    content = row_hashes(table, table.column_names)[0]
+    content = row_hashes(table, table.column_names)
     rows = Rows(content, parts_of(content), TargetRows(codes.astype(np.float64), codes, (0, 1)))
     segments = np.zeros(table.num_rows, dtype=np.uint8)
     statistics = Statistics.of(settings.preparation(schema).checked(table), segments, settings.needs(schema), rows)

@@ -64,7 +64,7 @@ class Join:
         said = [self.name, self.how, self.unmatched, self.null_keys, str(self.keys.schema), str(self.values.schema)]
         names = [f"key {name}" for name in self.keys.column_names] + list(self.values.column_names)
         whole = pa.table([*self.keys.columns, *self.values.columns], names=names)
-        content, _ = row_hashes(whole, names)
+        content = row_hashes(whole, names)
         object.__setattr__(self, "token", digest([*said, hashlib.sha256(np.sort(content).tobytes()).hexdigest()], 24))
 
     @property

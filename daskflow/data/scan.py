@@ -32,7 +32,7 @@ from daskflow.data.blocks import (
 from daskflow.data.derive import canonical_floats, derive
 from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
-from daskflow.data.hashing import order_of, row_hashes
+from daskflow.data.hashing import all_missing, order_of, row_hashes
 from daskflow.data.heavy import frequent_contents, heavy_contents
 from daskflow.data.joins import JoinCount, StoredJoin, join_all, store_join, total_counts
 from daskflow.data.narrowing import narrow, places_in_order, rearranged
@@ -269,7 +269,7 @@ def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
         rejects += decoded.rejects
         hashes.append(decoded.content_hash)
     rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    content, _ = row_hashes(rows, recipe.source.names)
+    content = row_hashes(rows, recipe.source.names)
     members: list[list[Any]] = []
     start = 0
     for partition, table, content_hash in zip(group.partitions, tables, hashes, strict=True):
@@ -305,8 +305,7 @@ def _write(recipe: _Recipe, rejects: Sequence[Reject], rows: pa.Table, content: 
     whole = derive(rows, recipe.derive, recipe.schema)
     unit = content
     if recipe.unit:
-        own, gaps = row_hashes(whole, recipe.unit)
-        unit = np.where(gaps, content, own)
+        unit = np.where(all_missing(whole, recipe.unit), content, row_hashes(whole, recipe.unit))
     order = order_of(content)
     columns = {name: narrow(whole.column(name)) for name in recipe.stored.names}
     tallies = {column.name: tally(columns[column.name], column.kind).dump() for column in recipe.stored.columns}

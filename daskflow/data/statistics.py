@@ -296,7 +296,7 @@ class Statistics:
         edges = [*starts.tolist(), len(segments)]
         parts: dict[int, dict[str, ColumnStatistics]] = {int(segment): {} for segment in present}
         if rows is None and any(not isinstance(need, str) for asked in needs.values() for need in asked):
-            content = row_hashes(table, table.column_names)[0]
+            content = row_hashes(table, table.column_names)
             rows = Rows(content, parts_of(content))
         beside = None if rows is None else Segments(rows, order, edges)
         for name, asked in needs.items():

@@ -74,7 +74,7 @@ class Counting:
         """Count the rows of a table."""
         rows = None
         if any(not isinstance(need, str) for asked in self.needs.values() for need in asked):
-            content = row_hashes(table, table.column_names)[0]
+            content = row_hashes(table, table.column_names)
             rows = Rows(content, inner_parts(content, index), target)
         prepared = self.preparation.checked(table)
         return Statistics.of(prepared, np.zeros(table.num_rows, dtype=np.uint8), self.needs, rows)
@@ -151,7 +151,7 @@ def transformed(frame: pd.DataFrame, fitted: FittedPreprocessor, names: list[str
     places = names_of(frame.columns)
     known = [name for name in names if name in places]
     table = table_of(frame.iloc[:, [places.index(name) for name in known]], names=known)
-    parts = inner_parts(row_hashes(table, known)[0], frame.index) if is_training else None
+    parts = inner_parts(row_hashes(table, known), frame.index) if is_training else None
     matrix = fitted.matrix(table, parts)
     columns = list(fitted.feature_names)
     if sparse.issparse(matrix):

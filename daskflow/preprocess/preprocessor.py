@@ -206,7 +206,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             meta = transformed(X._meta, self.fitted_, names, False)
             return X.map_partitions(transformed, self.fitted_, names, is_training, meta=meta)
         table = self._table(X, reset=False)
-        parts = inner_parts(row_hashes(table, table.column_names)[0], _index(X, table)) if is_training else None
+        parts = inner_parts(row_hashes(table, table.column_names), _index(X, table)) if is_training else None
         matrix = self.fitted_.matrix(table, parts)
         container = self._container()
         if container == "default":
