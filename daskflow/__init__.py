@@ -14,6 +14,8 @@ NAMES = {
     "Preprocessor": "daskflow.preprocess",
     "Split": "daskflow.data.splits",
     "read": "daskflow.workflow",
+    "profile": "daskflow.workflow",
+    "Profile": "daskflow.workflow",
     "Workflow": "daskflow.workflow",
     "Plan": "daskflow.workflow",
     "Run": "daskflow.workflow",

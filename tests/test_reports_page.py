@@ -59,7 +59,7 @@ def page() -> Page:
 @pytest.fixture
 def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the megabyte that is the same on every page."""
-    monkeypatch.setattr("daskflow.reports.page._library", str)
+    monkeypatch.setattr("daskflow.reports.page.library", str)
 
 
 def test_the_answer_stands_in_three_sentences_with_numbers(page: Page) -> None:

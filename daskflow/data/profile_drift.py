@@ -21,6 +21,8 @@ NOTABLE, STRONG = 0.1, 0.25
 """Population stability index from which a difference is worth a note, and a warning."""
 
 BINS, LEVELS = 10, 20
+MOST_LEVELS = 1_000
+"""Texts of more levels are names and numbers of things, which come and go; they are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def drift_of(column: ColumnCounts, *, is_ordered: bool) -> Drift | None:
     """Compare a column's first group of partitions with its last; None without rows in both, or without counts."""
     tab = column.values.tab
     if not tab.is_exact and not tab.form.has_bins:
+        return None
+    if not is_ordered and len(tab.keys) > MOST_LEVELS:
         return None
     gaps = column.missing_by_group[[FIRST, LAST]]
     pair = tab.counts[:, [FIRST, LAST]]

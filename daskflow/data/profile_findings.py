@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from daskflow.data.profile_drift import NOTABLE, STRONG
 from daskflow.data.profile_findings_columns import of_column
-from daskflow.data.profile_words import listed, plural, share_of, shown_of
+from daskflow.data.profile_words import dropped, listed, plural, share_of, shown_of
 from daskflow.data.schema import Task
 from daskflow.data.table_profile import Finding, Severity, TableProfile
 
@@ -37,7 +37,7 @@ def _of_table(profile: TableProfile) -> Iterator[Finding]:
             Severity.WARNING,
             names[0],
             f"{listed(names)} have the same value in every row.",
-            f"Keep one: drop = [{', '.join(repr(name) for name in names[1:])}].",
+            f"Keep one: {dropped(names[1:])}.",
         )
     yield from _of_pairs(profile)
     yield from _of_steady(profile)
@@ -105,8 +105,8 @@ def _of_drift(profile: TableProfile) -> Iterator[Finding]:
     yield Finding(
         Severity.WARNING if found[0][0] >= STRONG else Severity.NOTE,
         found[0][1].name if len(found) == 1 else None,
-        f"{plural(len(found), 'column is', 'columns are')} distributed differently in the first and in the last "
-        f"quarter of the rows, as the files stand; population stability index: {shown}"
+        f"{plural(len(found), 'column differs', 'columns differ')} between the first and the last quarter of the rows, "
+        f"as the files stand; population stability index of {shown}"
         f"{', ...' if len(found) > SHOWN else ''}.",
         "The files are sorted, or the world has changed. Learn and test in the order of time if there is one "
         "(split.kind = 'time'); don't trust what was learned from the first files alone.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daskflow.data.profile_words import plural, share_of, shown_of
+from daskflow.data.profile_words import derived, dropped, plural, quoted, share_of, shown_of
 from daskflow.data.schema import Task
 from daskflow.data.table_profile import ColumnSummary, Finding, Severity, TableProfile
 
@@ -80,14 +80,14 @@ def _of_power(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]
             column.name,
             f"'{column.name}' alone {how}: a suspected leak.",
             f"Is it known before '{target.name}' is? If not, or if it was made from it, leave it out: "
-            f"drop = ['{column.name}'].",
+            f"{dropped([column.name])}.",
         )
     else:
         yield Finding(
             Severity.WARNING,
             column.name,
             f"'{column.name}' alone {how}.",
-            f"Make sure that it is known at the time of the prediction; otherwise drop = ['{column.name}'].",
+            f"Make sure that it is known at the time of the prediction; otherwise {dropped([column.name])}.",
         )
 
 
@@ -137,7 +137,7 @@ def _of_numbers(column: ColumnSummary) -> Iterator[Finding]:
                 column.name,
                 f"'{column.name}' is {shown_of(value)} in {count:,} rows ({share_of(count, column.values)}), apart "
                 "from all its other values: it may stand for missing.",
-                f'If so, say it: derive {{ {column.name} = "`{column.name}`.where(`{column.name}` != {value:g})" }}.',
+                f"If so, say it: {derived(column.name, f'COLUMN.where(COLUMN != {value!r})')}.",
             )
 
 
@@ -165,7 +165,7 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
                 column.name,
                 f"'{column.name}' has the level {shown_of(word)} in {count:,} rows ({share_of(count, column.rows)}), "
                 "which looks like a word for missing.",
-                f"Say na_values = ['{word.strip()}'] under [data], if that is what it means.",
+                f"Say na_values = [{quoted(word.strip())}] under [data], if that is what it means.",
             )
     if lengths.blank:
         yield Finding(
@@ -181,7 +181,7 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
             column.name,
             f"'{column.name}' begins or ends with blanks in {lengths.padded:,} rows "
             f"({share_of(lengths.padded, column.rows)}).",
-            f"Trim it: derive {{ {column.name} = \"`{column.name}`.str.strip()\" }}, or ' a' and 'a' are two levels.",
+            f"Trim it: {derived(column.name, 'COLUMN.str.strip()')}; or ' a' and 'a' are two levels.",
         )
     if column.alike:
         shown = "; ".join(" = ".join(shown_of(level) for level in group[:3]) for group in column.alike[:3])
@@ -190,7 +190,7 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
             column.name,
             f"'{column.name}' has {plural(len(column.alike), 'level')} in several spellings: {shown}"
             f"{'; ...' if len(column.alike) > 3 else ''}.",
-            f'Make them one: derive {{ {column.name} = "`{column.name}`.str.strip().str.casefold()" }}.',
+            f"Make them one: {derived(column.name, _folding(column))}.",
         )
     for what, count, remedy in (
         (
@@ -216,6 +216,13 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
             )
 
 
+def _folding(column: ColumnSummary) -> str:
+    """An expression that makes levels one that are alike."""
+    has_ends = any(text.strip() != text.strip(" .,;:") for group in column.alike for text in group)
+    ends = ".str.rstrip('.,;: ')" if has_ends else ""
+    return f"COLUMN.str.strip(){ends}.str.casefold()"
+
+
 def _of_variation(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]:
     is_whole = column.kind == "categorical" or "int" in column.type
     share = column.distinct / column.values if column.values else 0.0
@@ -228,7 +235,7 @@ def _of_variation(column: ColumnSummary, profile: TableProfile) -> Iterator[Find
             Severity.WARNING,
             column.name,
             f"'{column.name}' is different in {every}{more}: it looks like an identifier.",
-            f"A model learns it by heart: drop = ['{column.name}']; key = ['{column.name}'] if it says what a row is.",
+            f"A model learns it by heart: {dropped([column.name])}; or key = [{quoted(column.name)}].",
         )
     elif column.kind == "categorical" and column.values >= ID_ROWS and share > TEXT_SHARE:
         yield Finding(
@@ -255,7 +262,7 @@ def _of_dates(column: ColumnSummary) -> Iterator[Finding]:
             Severity.NOTE,
             column.name,
             f"The partitions are in the order of '{column.name}'.",
-            f"If the model is to predict what comes later: time = '{column.name}' and split.kind = 'time'.",
+            f"If the model is to predict what comes later: time = {quoted(column.name)} and split.kind = 'time'.",
         )
     if times.gap and times.days and times.missing_days is not None:
         usual = max(1.0, times.missing_days / times.days)
@@ -269,4 +276,4 @@ def _of_dates(column: ColumnSummary) -> Iterator[Finding]:
 
 
 def _drop(column: ColumnSummary, words: str) -> str:
-    return f"{words}: drop = ['{column.name}']."
+    return f"{words}: {dropped([column.name])}."

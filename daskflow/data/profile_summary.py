@@ -156,12 +156,12 @@ def _iso(value: int | None, column: Column) -> str | None:
 
 
 def _alike(counts: ColumnCounts) -> tuple[tuple[str, ...], ...]:
-    """Levels that are the same but for capitals and blanks."""
+    """Levels that are the same but for capitals, blanks, and a point or comma at the end."""
     if counts.values.texts is None:
         return ()
     groups: dict[str, list[str]] = {}
     for text in counts.values.texts.to_pylist():
-        groups.setdefault(" ".join(text.split()).casefold(), []).append(text)
+        groups.setdefault(" ".join(text.split()).rstrip(".,;: ").casefold(), []).append(text)
     return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
+
 
 def listed(names: tuple[str, ...]) -> str:
     """Return names in a sentence.
@@ -25,7 +29,7 @@ def shown_of(value: object) -> str:
     """
     if not isinstance(value, str):
         return f"{value:.6g}" if isinstance(value, float) else str(value)
-    line = " ".join(value.split()) if value.strip() else value
+    line = "".join(character if character.isprintable() else " " for character in value)
     return f"'{line if len(line) <= 40 else line[:39] + '…'}'"
 
 
@@ -46,3 +50,32 @@ def share_of(part: float, whole: float) -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """Return a count with its noun."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def dropped(names: Iterable[str]) -> str:
+    """Return the option of a source that leaves columns out, as TOML.
+
+    Examples
+    --------
+    >>> print(dropped(["a", "it's"]))
+    drop = ['a', "it's"]
+    """
+    return f"drop = [{', '.join(quoted(name) for name in names)}]"
+
+
+def derived(name: str, expression: str) -> str:
+    """Return the option of a source that replaces a column, as TOML; COLUMN in the expression is the column.
+
+    Examples
+    --------
+    >>> derived("a b", "COLUMN.str.strip()")
+    'derive = { "a b" = "`a b`.str.strip()" }'
+    """
+    word = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return f"derive = {{ {word} = {json.dumps(expression.replace('COLUMN', f'`{name}`'), ensure_ascii=False)} }}"
+
+
+def quoted(text: str) -> str:
+    """Return a text as TOML."""
+    is_plain = "'" not in text and text.isprintable()
+    return f"'{text}'" if is_plain else json.dumps(text, ensure_ascii=False)

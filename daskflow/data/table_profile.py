@@ -135,7 +135,7 @@ class ColumnSummary:
         The most frequent values with their rows, exactly; of columns of very many values only those above 1/1024
         of the rows.
     alike : tuple of tuple of str
-        Levels that differ only in capitals and blanks.
+        Levels that differ only in capitals, blanks, and a point or comma at the end.
     histogram : Histogram or None
         Of numbers.
     lengths : Lengths or None

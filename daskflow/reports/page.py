@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from bokeh.embed import components
-from bokeh.resources import Resources
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from daskflow.core.journal import write_atomically
 from daskflow.core.results import RunRecord
 from daskflow.reports import pictures, tables, words
-
-TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that change the direction of the text after them."""
+from daskflow.reports.shell import environment, library, text_of
 
 
 def write(record: RunRecord, path: Path) -> None:
@@ -51,7 +43,7 @@ def render(record: RunRecord) -> str:
     figures = {picture.key: picture.figure for group in groups.values() for picture in group}
     script, places = components(figures) if figures else ("", {})
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             record=record,
@@ -62,9 +54,9 @@ def render(record: RunRecord) -> str:
             pictures=groups,
             places={key: Markup(place) for key, place in places.items()},
             figure_script=Markup(script),
-            library=Markup(_library()) if figures else "",
-            style=Markup(_text("page.css")),
-            look=Markup(_text("page.js")),
+            library=Markup(library()) if figures else "",
+            style=Markup(text_of("page.css")),
+            look=Markup(text_of("page.js")),
             columns=tables.columns(record),
             split=tables.split(record),
             leaderboard=tables.leaderboard(record),
@@ -104,33 +96,3 @@ def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
     if record.peak_memory_bytes:
         tiles.append(("memory", words.size(record.peak_memory_bytes), "largest process"))
     return tiles
-
-
-@cache
-def _environment() -> Environment:
-    """The templates of this room; everything is escaped that is not marked as markup here."""
-    return Environment(
-        loader=PackageLoader("daskflow.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_without_turns,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _without_turns(value: Any) -> Any:
-    """Show what would turn the direction of text as a sign of its own: a name must not rewrite its sentence."""
-    return TURNS.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
-
-
-@cache
-def _library() -> str:
-    """Bokeh's own script: the core is enough, there are no widgets and no tables."""
-    library: Any = Resources(mode="inline", components=["bokeh"], log_level="error").render_js()
-    return str(library)
-
-
-@cache
-def _text(name: str) -> str:
-    return files("daskflow.reports").joinpath(name).read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ NAMES = {
     "open_run": "daskflow.workflow.run",
     "list_runs": "daskflow.workflow.run",
     "read": "daskflow.workflow.reading",
+    "profile": "daskflow.workflow.profiling",
+    "Profile": "daskflow.workflow.profiling",
 }
 
 

@@ -1,0 +1,45 @@
+"""What every page is made with: the templates, Bokeh's own script, and the texts beside them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from bokeh.resources import Resources
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that change the direction of the text after them."""
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates of this room; everything is escaped that is not marked as markup in a room's file."""
+    return Environment(
+        loader=PackageLoader("daskflow.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_without_turns,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _without_turns(value: Any) -> Any:
+    """Show what would turn the direction of text as a sign of its own: a name must not rewrite its sentence."""
+    return TURNS.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
+
+
+@cache
+def library() -> str:
+    """Return Bokeh's own script: the core is enough, there are no widgets and no tables."""
+    script: Any = Resources(mode="inline", components=["bokeh"], log_level="error").render_js()
+    return str(script)
+
+
+@cache
+def text_of(name: str) -> str:
+    """Return a file of this room."""
+    return files("daskflow.reports").joinpath(name).read_text(encoding="utf-8")
