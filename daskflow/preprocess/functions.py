@@ -200,8 +200,8 @@ def path_of(function: Any) -> str:
     if not inspect.isfunction(function):
         raise ValueError(f"should be a function, or 'package.module:name' (found {type(function).__name__})")
     name, module = function.__qualname__, function.__module__
-    if name == "<lambda>" or "<locals>" in name or "." in name:
-        what = "a lambda" if name == "<lambda>" else "made inside another function or class"
+    if "<lambda>" in name or "." in name:
+        what = "a lambda" if "<lambda>" in name else "made inside another function or class"
         raise ValueError(
             f"is {what}, so it cannot be stored with the model or sent to a worker; write it with def at the top of a "
             "module"
