@@ -400,6 +400,7 @@ def test_filters_are_part_of_what_a_block_is_made_from(tmp_path: Path) -> None:
     for filters in ([["x", "<", 3]], [["x", "<", 5]], None):
         # when
         table = Parquet(path=str(tmp_path / "a.parquet"), filters=filters).table()
-        counts.append(scan(table, store, InlineExecutor()).n_rows)
+        blocks = scan(table, store, InlineExecutor())
+        counts.append((blocks.n_rows, blocks.n_filtered))
     # then
-    assert counts == [3, 5, 10]
+    assert counts == [(3, 7), (5, 5), (10, 0)]

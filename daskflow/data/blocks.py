@@ -107,6 +107,9 @@ class Blocks:
         Largest first.
     joins : tuple of JoinCount
         How many rows found no match in each joined table.
+    n_filtered : int
+        Rows of the partitions that the source's filters left out; those of files and row groups ruled out unread are
+        not counted.
     """
 
     files: tuple[BlockFile, ...]
@@ -121,6 +124,7 @@ class Blocks:
     fingerprint: str = ""
     heavy: tuple[Heavy, ...] = ()
     joins: tuple[JoinCount, ...] = ()
+    n_filtered: int = 0
 
     @property
     def n_bytes(self) -> int:

@@ -264,9 +264,11 @@ def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
     tables: list[pa.Table] = []
     rejects: list[Reject] = []
     hashes: list[str] = []
+    n_filtered = 0
     for partition, decoded in zip(group.partitions, _decoded(group.partitions, frame), strict=True):
         tables.append(conform(decoded.rows, recipe.source, partition.fingerprint.name, texts=TEXT))
         rejects += decoded.rejects
+        n_filtered += decoded.n_filtered
         hashes.append(decoded.content_hash)
     rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     content = row_hashes(rows, recipe.source.names)
@@ -284,7 +286,7 @@ def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
         rows, kept, joined = join_all(rows, [join.open() for join in recipe.joins], members[0][0])
         content = content if kept is None else content[kept.to_numpy()]
         record = _write(recipe, rejects, rows, content, f"{group.key}-{digest(content_hash)}.arrow")
-        record |= {"joins": [asdict(count) for count in joined]}
+        record |= {"joins": [asdict(count) for count in joined], "n_filtered": n_filtered}
         record |= {"content_hash": content_hash, "format": FORMAT}
     record |= {"members": members}
     _write_record(store / f"{group.key}.json", record)
@@ -409,6 +411,7 @@ def _assemble(
         profile=profile,
         fingerprint=digest([*sorted(members), *(join.token for join in recipe.joins)], 24),
         joins=joined,
+        n_filtered=sum(record.get("n_filtered", 0) for record in records),
         heavy=heavy_contents(files, [content for record in records for content in record["frequent"]], executor),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,11 +19,10 @@ from daskflow.sources.file_source import FileSource, note_on_size
 from daskflow.sources.opening import SAMPLE_ROWS, open_table, unknown
 from daskflow.sources.parquet_schema import grouped, plain_type, unify
 from daskflow.sources.path_columns import PathColumns, path_columns, with_constants
-from daskflow.sources.reading import FoundFile, check_unchanged, hash_parts, read_ranges
+from daskflow.sources.reading import FoundFile, check_unchanged, for_each, hash_parts, read_ranges
 from daskflow.sources.type_words import checked_words, type_of_word
 
 STRING_BYTES = 16
-READERS = 8
 SHOWN_BATCHES = 3
 
 
@@ -218,8 +216,7 @@ def _layouts(files: Sequence[FoundFile]) -> list[Layout]:
         except DataError as error:
             return error
 
-    with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(one, files))
+    found = for_each(one, files)
     problems = [str(answer) for answer in found if isinstance(answer, DataError)]
     if problems:
         raise DataError("\n".join(problems))

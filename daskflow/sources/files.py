@@ -147,13 +147,19 @@ def _plain(item: str) -> str:
 
 def _relative(names: Sequence[str]) -> Iterator[str]:
     """Names less the folder they have in common, with slashes; addresses also less secrets."""
-    shown = [without_secrets(name).replace("://", ":/", 1) if "://" in name else name for name in names]
+    shown = [_as_path(name) if "://" in name else name for name in names]
     try:
         common = os.path.commonpath([os.path.dirname(name) for name in shown])
     except ValueError:
         common = ""  # some are absolute, some are addresses
     start = len(common.rstrip(os.sep)) + 1 if common else 0
     return (name[start:].replace(os.sep, "/") for name in shown)
+
+
+def _as_path(address: str) -> str:
+    """An address in the form of a path."""
+    scheme, _, rest = without_secrets(address).partition("://")
+    return f"{scheme}:/{rest.lstrip('/')}"
 
 
 def _in_store(

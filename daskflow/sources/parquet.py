@@ -106,7 +106,7 @@ class Parquet(FileSource):
             )
         notes = [*beside.notes, *note_on_size(files), *planned.notes(read), *_ruled_out(files, kept, read)]
         sample = _sample(pieces[0]) if self.derive else None
-        unread = {field.name for footer in read for field in footer.schema if is_left_out(field, self.drop)}
+        unread = {field.name for field in read[0].schema if is_left_out(field, self.drop)}
         return open_table(self, schema, pieces, sample, unread, notes, base)
 
     def _schemas(

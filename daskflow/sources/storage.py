@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -19,6 +21,8 @@ HIDDEN = "***"
 
 FROM_ENVIRONMENT = "env:"
 """``"env:NAME"`` is the value of the environment variable NAME, looked up when a table is opened."""
+
+READERS = 16
 
 HARMLESS = frozenset(
     {"account_name", "default_block_size", "endpoint_url", "host", "project", "protocol", "region", "region_name"}
@@ -146,24 +150,26 @@ class Storage:
         deep : bool
             Whether a folder's subfolders named ``key=value`` count.
         """
-        import glob
-
-        files = self.filesystem
         with speaking_of(address):
+            files = self.filesystem
             plain = files._strip_protocol(address)
             if glob.has_magic(plain) and not files.exists(plain):
                 found = files.glob(plain, detail=True)
-                return {self._full(files, name): info for name, info in found.items() if info["type"] == "file"}
-            info = files.info(plain)
-            if info["type"] != "directory":
-                return {address: info}
-            found = files.find(plain, detail=True) if deep else {one["name"]: one for one in files.ls(plain)}
-        start = len(plain.rstrip("/")) + 1
-        return {
-            self._full(files, name): info
-            for name, info in found.items()
-            if info["type"] == "file" and _is_visible(name[start:], deep=deep) and wanted(name)
-        }
+            else:
+                info = files.info(plain)
+                if info["type"] != "directory":
+                    return {address: info}
+                listed = files.find(plain, detail=True) if deep else {one["name"]: one for one in files.ls(plain)}
+                start = len(plain.rstrip("/")) + 1
+                found = {
+                    name: info for name, info in listed.items() if _is_visible(name[start:], deep=deep) and wanted(name)
+                }
+            found = {name: info for name, info in found.items() if info["type"] == "file"}
+            first = next(iter(found), None)
+            if first is not None and version_of(files.info(first)) != version_of(found[first]):
+                with ThreadPoolExecutor(READERS) as pool:  # its lists say less of files than the store knows
+                    found = dict(zip(found, pool.map(files.info, found), strict=True))
+            return {self._full(files, name): info for name, info in found.items()}
 
     @staticmethod
     def _full(files: Any, name: str) -> str:
@@ -171,8 +177,8 @@ class Storage:
 
     def look(self, address: str) -> tuple[int | None, int]:
         """Return a file's size (None when the store does not say) and the number of its version, asked anew."""
-        files = self.filesystem
         with speaking_of(address):
+            files = self.filesystem
             files.invalidate_cache()
             return size_of(info := files.info(address)), version_of(info)
 
@@ -180,8 +186,8 @@ class Storage:
         """Return parts of a file, given by offset and length; several are fetched at a time."""
         starts = [start for start, _ in ranges]
         ends = [start + length for start, length in ranges]
-        files = self.filesystem
         with speaking_of(address):
+            files = self.filesystem
             plain = files._strip_protocol(address)
             return [bytes(part) for part in files.cat_ranges([plain] * len(starts), starts, ends, on_error="raise")]
 

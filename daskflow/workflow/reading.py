@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,12 @@ def read(source: Any, *, target: str | None = None, kind: str | None = None, **o
         settings = {"kind": "frame", "frame": source}
     else:
         paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-        settings = _files([os.fspath(path) for path in paths], kind)
+        settings = _files([os.fspath(path) for path in paths], kind, options.get("storage_options"))
     return daskflow.sources.REGISTRY.parse({**settings, "target": target, **options}, where="read").table(Path())
 
 
-def _files(paths: Sequence[str], kind: str | None) -> dict[str, Any]:
+def _files(paths: Sequence[str], kind: str | None, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
     if kind is not None:
         return {"kind": kind, "path": list(paths)}
-    guessed, options, _ = guess(list(paths), Path())
+    guessed, options, _ = guess(list(paths), Path(), storage_options)
     return {"kind": guessed, "path": list(paths), **options}

@@ -26,7 +26,19 @@ from daskflow.workflow.joining import joins_for, names_in
 from daskflow.workflow.scored_file import ScoredFile
 
 PREDICTION = "prediction"
-ROLE_OPTIONS = frozenset(Source.model_fields) | {"path", "columns", "dtypes", "on_bad_rows"}
+TEXT_KINDS = ("csv", "json")
+"""Files that do not know their types: the model's are said to them."""
+
+FILE_KINDS = (*TEXT_KINDS, "parquet", "arrow")
+ROLE_OPTIONS = frozenset(Source.model_fields) | {
+    "path",
+    "columns",
+    "dtypes",
+    "on_bad_rows",
+    "filters",
+    "storage_options",
+    "partition_bytes",
+}
 """Options of the training files that say nothing of how new files are read."""
 
 PLACES = ("path", "storage_options", "url", "dsn", "token")
@@ -38,7 +50,7 @@ def reading_of(table: Table) -> dict[str, Any]:
     options = {word: value for word, value in table.settings.items() if word not in ROLE_OPTIONS}
     return {
         "kind": table.settings.get("kind", ""),
-        "options": options if table.settings.get("kind") in ("csv", "parquet") else {},
+        "options": options if table.settings.get("kind") in FILE_KINDS else {},
         "derive": dict(table.derive),
         "joins": [
             {**join, "source": {word: value for word, value in join["source"].items() if word not in PLACES}}
@@ -155,7 +167,7 @@ def open_new(
     learned = model.card.get("source", {})
     guessed: Mapping[str, Any] = {}
     if kind is None:
-        kind, guessed, _ = guess(absolute)
+        kind, guessed, _ = guess(absolute, storage_options=options.get("storage_options"))
     own = learned.get("options", {}) if kind == learned.get("kind") else guessed
     settings = {"kind": kind, "path": absolute, **own, **options}
     plain = {word: value for word, value in settings.items() if word not in ("dtypes", "date_format")}
@@ -166,7 +178,7 @@ def open_new(
     expressions = needed_expressions(learned.get("derive", {}), model.schema.names)
     if isinstance(settings.get("date_format"), Mapping):
         settings["date_format"] = {name: form for name, form in settings["date_format"].items() if name in names}
-    if kind == "csv":
+    if kind in TEXT_KINDS:
         columns = Schema.load(learned["columns"]) if "columns" in learned else model.schema
         settings["dtypes"] = {**_words(columns, names), **settings.get("dtypes", {})}
     return daskflow.sources.REGISTRY.parse(settings, where="--set").table(), expressions

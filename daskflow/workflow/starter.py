@@ -91,8 +91,8 @@ def starter(
     SettingsError
         When there is no such target, with the nearest column's name; and for options that are wrong.
     """
-    absolute = _compact([os.path.abspath(os.path.expanduser(path)) for path in paths])
-    kind, found, notes = guess(absolute, base)
+    absolute = _compact([path if "://" in path else os.path.abspath(os.path.expanduser(path)) for path in paths])
+    kind, found, notes = guess(absolute, base, (options or {}).get("storage_options"))
     given = {**found, **(options or {})}
     source = daskflow.sources.REGISTRY.parse({"kind": kind, "path": absolute, **given}, where="data")
     table = source.table(base)
