@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from daskflow.core.errors import DataError, LostBlockError
 from daskflow.core.seeds import digest
 from daskflow.data.blocks import AGAIN, write_block
+from daskflow.data.derive import canonical_floats
 from daskflow.data.hashing import row_hashes
 from daskflow.data.schema import Column, ColumnKind, Schema, kind_of
 
@@ -290,6 +291,7 @@ def _key(rows: pa.Table, name: str, join: Join, place: str) -> pa.Array:
         raise DataError(f"{place}: there is no column '{name}', a key of the join '{join.name}'. Add it.")
     values = rows.column(name).combine_chunks()
     plain = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    values = canonical_floats(values)
     if plain == wanted:
         return values
     try:
