@@ -81,7 +81,7 @@ def fit_columns(
     fitted: list[FittedColumn] = []
     for column in used:
         try:
-            chain, heard = _fit_chain(column, chains[column.name], statistics[column.name])
+            chain, heard = _fit_chain(column, chains[column.name], statistics[column.name], drop_constant=drop_constant)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -140,7 +140,9 @@ def _constant(column: Column, value: str) -> str:
     return f"Column '{column.name}' is constant in the training rows ({value}); it is left out."
 
 
-def _fit_chain(column: Column, steps: Chain, statistics: ColumnStatistics) -> tuple[FittedColumn, list[str]]:
+def _fit_chain(
+    column: Column, steps: Chain, statistics: ColumnStatistics, *, drop_constant: bool
+) -> tuple[FittedColumn, list[str]]:
     """Fit one column's steps in order; warnings of theirs, and when they leave it, or its main part, constant."""
     state = State(column, FORMS[column.kind], statistics)
     fitted = []
@@ -154,7 +156,7 @@ def _fit_chain(column: Column, steps: Chain, statistics: ColumnStatistics) -> tu
         fitted.append(done)
     found = state.statistics
     is_open = state.form is not Form.COLUMNS
-    is_constant = is_open and found.n_missing == 0 and found.min == found.max
+    is_constant = drop_constant and is_open and found.n_missing == 0 and found.min == found.max
     keeps_values = is_open and not is_constant
     outputs = (*state.outputs, column.name) if keeps_values else state.outputs
     warnings = list(state.warnings)

@@ -68,11 +68,11 @@ class Preprocessing(Settings):
         Which columns stay, by their variance or by their mutual information with the target; default all. Counted
         before the chains, new columns too; for each fold from its training rows.
     drop_constant : bool
-        Leave columns out that have one value in all training rows, with a warning; default True. Columns that are
-        constant after their chain are left out always.
+        Leave columns out that have one value in all training rows, before or after their chain, with a warning; default
+        True.
     drop_duplicates : bool
         Leave columns out that equal an earlier one of the same kind and chain in all training rows, with a warning;
-        default True.
+        default True. A workflow compares only columns of equal range and counts over the whole table.
     """
 
     numeric: Steps = Field(default_factory=lambda: parse_chain(["impute", "scale"]))
