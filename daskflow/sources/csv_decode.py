@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-from numpy.typing import NDArray
 
 from daskflow.core.errors import BadRowsError
 from daskflow.data.kernels import compiled
@@ -34,14 +33,12 @@ from daskflow.sources.csv_text import Head, records, text_of
 from daskflow.sources.csv_texts import line_ends
 from daskflow.sources.csv_types import Cells
 
-BLOCK_BYTES = 1 << 22
-"""What Arrow parses at a time: stays near the processor. A longer row goes to the careful way."""
+SMALL_BLOCK_BYTES, BLOCK_BYTES, LARGE_BLOCK_BYTES = 1 << 16, 1 << 20, 1 << 24
+"""What Arrow parses at a time: at first so little that it stays near the processor (and for small texts less, for it
+takes as much memory). A row longer than the last goes to the careful way."""
 
 CAREFUL_BYTES = 1 << 18
 """What is read record by record around a bad row; the rest of a partition is Arrow's."""
-
-BLANKS = b" \t"
-"""What Arrow passes over before a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +124,13 @@ def by_arrow(utf8: bytes, head: Head, dialect: Dialect, cells: Cells) -> pa.Tabl
         return empty(cells)
     if not _is_plain(utf8, dialect):
         return None
-    direct = frozenset(name for name in cells.types if cells.is_direct(name))
-    whole = frozenset(name for name in direct if pa.types.is_integer(cells.types[name]))
+    direct, whole = _direct(cells)
     if whole and has_leading_zeros(utf8, dialect, [name in whole for name in head.names]):
         direct -= whole
     has_quotes = dialect.quote is not None and dialect.quote.encode() in utf8
-    for chosen in (direct, frozenset[str]()) if direct else (direct,):
-        options = _options(head.names, dialect, cells, chosen, has_quotes)
+    first = SMALL_BLOCK_BYTES if len(utf8) < SMALL_BLOCK_BYTES else BLOCK_BYTES
+    for chosen, block_bytes in ((direct, first), (frozenset[str](), LARGE_BLOCK_BYTES)):
+        options = _options(head.names, dialect, cells, chosen, has_quotes, block_bytes)
         try:
             rows = pacsv.read_csv(pa.BufferReader(utf8), **options)
         except pa.ArrowInvalid:
@@ -143,6 +140,13 @@ def by_arrow(utf8: bytes, head: Head, dialect: Dialect, cells: Cells) -> pa.Tabl
             found = pa.table(columns, names=list(cells.types))
             return None if _may_repeat_header(found, head, cells) else found
     return None
+
+
+@lru_cache(maxsize=16)
+def _direct(cells: Cells) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns that Arrow converts itself, and the whole numbers among them."""
+    direct = frozenset(name for name in cells.types if cells.is_direct(name))
+    return direct, frozenset(name for name in direct if pa.types.is_integer(cells.types[name]))
 
 
 def _converted(rows: pa.Table, cells: Cells, direct: frozenset[str]) -> list[Any] | None:
@@ -182,12 +186,17 @@ def _header_values(names: tuple[str, ...], header: tuple[str, ...], cells: Cells
 
 @lru_cache(maxsize=16)
 def _options(
-    names: tuple[str, ...], dialect: Dialect, cells: Cells, direct: frozenset[str], has_quotes: bool
+    names: tuple[str, ...],
+    dialect: Dialect,
+    cells: Cells,
+    direct: frozenset[str],
+    has_quotes: bool,
+    block_bytes: int,
 ) -> dict[str, Any]:
     """Arrow's words for a dialect; columns that are not direct are read as text."""
     blank = [f" {word}" for word in cells.missing] if dialect.skip_initial_space else []
     return {
-        "read_options": pacsv.ReadOptions(column_names=list(names), use_threads=False, block_size=BLOCK_BYTES),
+        "read_options": pacsv.ReadOptions(column_names=list(names), use_threads=False, block_size=block_bytes),
         "parse_options": pacsv.ParseOptions(
             delimiter=dialect.separator,
             quote_char=dialect.quote or False,
@@ -235,46 +244,45 @@ def has_leading_zeros(utf8: bytes, dialect: Dialect, is_whole: Sequence[bool]) -
     >>> has_leading_zeros(b"1,007", Dialect(), [True, True]), has_leading_zeros(b"1,007", Dialect(), [True, False])
     (True, False)
     """
-    edges = f"{dialect.separator}{dialect.quote or ''}\r\n".encode()
     letters = letters_of(utf8)
-    if not _zero_behind_edge(letters, _marked(edges), _marked(BLANKS.replace(dialect.separator.encode(), b""))):
+    separator, quote = np.uint8(ord(dialect.separator)), np.uint8(ord(dialect.quote or dialect.separator))
+    far, before, here, behind = (letters[place : len(letters) - 3 + place] for place in range(4))
+    if len(letters) > 3 and b"0" not in utf8[:3] and not _may_be_zeros(far, before, here, behind, separator, quote):
         return False
-    quote = ord(dialect.quote) if dialect.quote is not None else -1
-    return bool(_zero_in_column(letters, machine(dialect), np.array(is_whole), ord(dialect.separator), quote))
+    return bool(_zero_in_column(letters, machine(dialect), np.array(is_whole), separator, quote))
 
 
-@lru_cache(maxsize=16)
-def _marked(some: bytes) -> NDArray[np.bool_]:
-    """A table of all bytes that says which are among some."""
-    table = np.zeros(256, dtype=np.bool_)
-    table[list(some)] = True
-    return table
+ZERO, NINE, LETTER_X, CASE = np.uint8(ord("0")), np.uint8(ord("9")), np.uint8(ord("x")), np.uint8(32)
+BLANK, TAB, PLUS, MINUS = np.uint8(ord(" ")), np.uint8(9), np.uint8(ord("+")), np.uint8(ord("-"))
+LINE_FEED, RETURN = np.uint8(10), np.uint8(13)
+
+
+@compiled
+def _may_be_zeros(far: Any, before: Any, letters: Any, behind: Any, separator: Any, quote: Any) -> Any:
+    """Count places that look like a leading zero, given a text from four places on; it may hit others too.
+
+    Without branches and in bytes only, the compiler makes it compare 32 letters at a time.
+    """
+    count = 0
+    for place in range(len(letters)):
+        near, further, then = before[place], far[place], behind[place]
+        is_edge = (near == separator) | (near == LINE_FEED) | (near == RETURN) | (near == quote)
+        is_sign = (near == PLUS) | (near == MINUS) | (near == BLANK) | (near == TAB)
+        begins = is_edge | (is_sign & ((further < ZERO) | (further == separator)))
+        goes_on = ((then >= ZERO) & (then <= NINE)) | ((then | CASE) == LETTER_X)
+        count += (letters[place] == ZERO) & goes_on & begins
+    return count
 
 
 @compiled
 def _is_zero(letters: Any, place: Any) -> Any:
     """Whether a sign or none, then 0 and a digit or x stand at a place."""
-    if place < len(letters) and (letters[place] == 43 or letters[place] == 45):
+    if place < len(letters) and (letters[place] == PLUS or letters[place] == MINUS):
         place += 1
-    if place + 1 >= len(letters) or letters[place] != 48:
+    if place + 1 >= len(letters) or letters[place] != ZERO:
         return False
     then = letters[place + 1]
-    return 48 <= then <= 57 or then == 120 or then == 88
-
-
-@compiled
-def _zero_behind_edge(letters: Any, edges: Any, blanks: Any) -> Any:
-    """Whether a number with a leading zero stands behind some edge, whatever that is; quick, and never too hopeful."""
-    if _is_zero(letters, 0):
-        return True
-    for place in range(1, len(letters)):
-        if letters[place] == 48 or letters[place] == 43 or letters[place] == 45:
-            before = place - 1
-            while before >= 0 and blanks[letters[before]]:
-                before -= 1
-            if (before < 0 or edges[letters[before]]) and _is_zero(letters, place):
-                return True
-    return False
+    return ZERO <= then <= NINE or (then | CASE) == LETTER_X
 
 
 @compiled
@@ -285,11 +293,11 @@ def _zero_in_column(letters: Any, table: Any, is_whole: Any, separator: Any, quo
         letter = letters[place]
         if state in (RECORD, AFTER_RETURN):
             column, is_first = 0, True
-        if is_first and letter != 32 and letter != 9 and letter != quote:
+        if is_first and letter != BLANK and letter != TAB and letter != quote:
             if column < len(is_whole) and is_whole[column] and _is_zero(letters, place):
                 return True
             is_first = False
         state = table[state * 256 + letter]
-        if state == CELL and letter == separator:
+        if letter == separator and state == CELL:
             column, is_first = column + 1, True
     return False

@@ -173,11 +173,20 @@ def _literal(mark: str) -> str:
 
 def _without(text: Any, words: Sequence[str]) -> Any:
     """Make some words missing."""
-    if tuple(words) == ("",):
-        is_missing = pc.equal(pc.binary_length(text), 0)  # a fifth of the time of a search
-    else:
-        is_missing = pc.is_in(text, value_set=pa.array(words, pa.string()))
+    if tuple(words) == ("",) and not _has_empty(text):
+        return text
+    is_missing = pc.is_in(text, value_set=pa.array(words, pa.string()))
     return pc.if_else(is_missing, None, text) if pc.any(is_missing).as_py() else text
+
+
+def _has_empty(text: Any) -> bool:
+    """Whether some text is empty, by the places of the texts alone."""
+    for chunk in text.chunks if isinstance(text, pa.ChunkedArray) else [text]:
+        if len(chunk):
+            places = np.frombuffer(chunk.buffers()[1], dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+            if (places[1:] == places[:-1]).any():
+                return True
+    return False
 
 
 def _lost(text: Any, values: Any) -> Any:
