@@ -39,7 +39,11 @@ def cache(is_clearing: bool, folder: Path | None, as_json: bool) -> None:
         print_json({**summary, "removed": gone[0], "last_used": max(times, default=None)})
         return
     if is_clearing:
-        click.echo(f"{gone[0]:,} blocks removed, {size(gone[1])}.")
+        click.echo(f"{_blocks(gone[0])} removed, {size(gone[1])}.")
     last = f", last used {datetime.fromtimestamp(max(times)):%Y-%m-%d %H:%M}" if times else ""
-    click.echo(f"{shown(place)}: {len(found.entries):,} blocks, {size(found.n_bytes)}{last}")
+    click.echo(f"{shown(place)}: {_blocks(len(found.entries))}, {size(found.n_bytes)}{last}")
     click.echo(f"  may hold {size(found.limit_bytes)}; {size(found.free_bytes)} are free on its disk")
+
+
+def _blocks(number: int) -> str:
+    return "1 block" if number == 1 else f"{number:,} blocks"
