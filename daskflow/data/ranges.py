@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from daskflow.data import kernels
 from daskflow.data.blocks import CONTENT, ORDER, TEXT, UNIT, Blocks, hashes_of, open_block, presented
 from daskflow.data.hashing import Hashes, buffers_of, mix, order_of
-from daskflow.data.narrowing import rearranged
+from daskflow.data.narrowing import places_in_order, rearranged
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan
 from daskflow.data.tallies import Rows, TargetRows, parts_of
@@ -183,7 +183,7 @@ class RangeReader:
         content = _hashes(slices, CONTENT)
         rows = np.concatenate([np.arange(n_light), n_light + number])
         order = np.concatenate([order_of(content[:n_light]), copies])
-        sequence = np.lexsort((content[rows], order))
+        sequence = _in_order(order, content[rows])
         rows, order = rows[sequence], order[sequence]
         table = pa.table({name: self._column(slices, name, rows) for name in names})
         return RangeRows(table, self._segments(slices, rows), order, _hashes(slices, UNIT)[rows])
@@ -262,6 +262,14 @@ def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
     [range(0, 16), range(16, 32), range(32, 40)]
     """
     return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
+
+
+def _in_order(order: Hashes, content: Hashes) -> NDArray[np.int64]:
+    """Places of rows in training order, those of equal order by content; rows of equal content are equal."""
+    sequence = places_in_order(order)
+    ordered, contents = order[sequence], content[sequence]
+    is_unclear = (ordered[1:] == ordered[:-1]) & (contents[1:] != contents[:-1])
+    return np.lexsort((content, order)) if is_unclear.any() else sequence
 
 
 def _texts(parts: Sequence[pa.Array], rows: NDArray[np.int64]) -> pa.Array:

@@ -47,9 +47,10 @@ def daskflow_fit(folder: Path, plan: str, cache: str) -> Fit:
     from daskflow.data.ranges import RangeReader
     from daskflow.data.scan import scan, target_of
     from daskflow.data.splits import Split, plan_split
+    from daskflow.preprocess.settings import Preprocessing
 
     rare = {"kind": "rare", "min_frequency": 0.01}
-    dropped = {"common": [*HIGH, *DATES, *TRUTHS, "const"], "full": ["const"]}[plan]
+    columns = [*NUMBERS, *LOW, "target", *([*HIGH, *DATES, *TRUTHS] if plan == "full" else [])]
     if plan == "common":
         steps: dict[str, Any] = {"numeric": [{"kind": "impute", "strategy": "median"}, "scale"]}
     else:
@@ -58,12 +59,13 @@ def daskflow_fit(folder: Path, plan: str, cache: str) -> Fit:
         chain = [{"kind": "impute", "strategy": "median"}, clip, robust]
         target = [{"kind": "target", "smooth": 10.0}]
         steps = {"numeric": chain, "boolean": ["impute"], "columns": dict.fromkeys(HIGH, target)}
-    preprocessing = flow.preprocess.Preprocessing(categorical=[rare, "onehot"], **steps)
+    preprocessing = Preprocessing(categorical=[rare, "onehot"], **steps)
 
     def once(where: Path, store: Path) -> Phases:
         executor = InlineExecutor()
         start = cpu()
-        table = flow.sources.Parquet(path=str(where / "*.parquet"), target="target", task="binary", drop=dropped).table(Path())
+        source = flow.sources.Parquet(path=str(where / "*.parquet"), columns=columns, target="target", task="binary")
+        table = source.table(Path())
         blocks = scan(table, store, executor)
         scanned = cpu()
         target = target_of(blocks, table.task, table.positive)
@@ -71,7 +73,7 @@ def daskflow_fit(folder: Path, plan: str, cache: str) -> Fit:
         cut = cpu()
         reader = RangeReader(blocks, split, target)
         features = blocks.features
-        statistics = passes.collect(reader, preprocessing.needs(features), executor)
+        statistics = passes.collect(reader, preprocessing.needs(features, blocks.profile), executor)
         preprocessing.fit(features, statistics.only([0]))
         return {"scan": scanned - start, "split": cut - scanned, "statistics": cpu() - cut}
 
@@ -104,9 +106,7 @@ def polars_fit(folder: Path, plan: str) -> Fit:
     frames += [frame.group_by(name).len() for name in LOW]
     if plan == "full":
         part = (pl.col("i3") % 5).alias("part")
-        frames += [
-            frame.group_by(name, part).agg(pl.len(), pl.col("target").cast(pl.Int64).sum()) for name in HIGH
-        ]
+        frames += [frame.group_by(name, part).agg(pl.len(), pl.col("target").cast(pl.Int64).sum()) for name in HIGH]
 
     def fit() -> Phases:
         start = cpu()
