@@ -17,6 +17,7 @@ from daskflow.data.table import Table
 from daskflow.sources.csv_cuts import pieces_of
 from daskflow.sources.csv_dialect import Dialect
 from daskflow.sources.csv_heads import FoundText, check_headers, heads_of, named, note_on_ends, renamed
+from daskflow.sources.csv_hints import hints, refuse_quotes_behind_blanks
 from daskflow.sources.csv_piece import Recipe
 from daskflow.sources.csv_records import by_record
 from daskflow.sources.csv_sample import SampledFile, evidence, first_rows, sample_of, types_of
@@ -244,7 +245,7 @@ class Csv(FileSource):
             for piece in pieces_of(one, recipe, beside.of(one.file), memory_per_byte, self.partition_bytes)
         ]
         shown = with_constants(rows, beside.of(files[0]), beside.types)
-        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found)]
+        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found), *hints(sample, cells, self.dtypes)]
         return open_table(self, schema, pieces, shown, (), notes, base)
 
     def _with_names(self, found: list[FoundText], dialect: Dialect) -> list[FoundText]:
@@ -323,7 +324,15 @@ class Csv(FileSource):
                         f"{name} has a single column, {texts[0]!r:.80}, and as many {other!r} in every line. "
                         f"Set separator = {other!r} under [data]; or separator = {mark!r} if it is one."
                     )
+        if "skip_initial_space" not in self.model_fields_set and self.quote == '"':
+            refuse_quotes_behind_blanks(sample, mark)
         widths = Counter(len(row.cells) for row in rows)
+        first = sample[0].head.header[:1]
+        if first and first[0].startswith("#") and self.comment is None and 2 * widths[n_columns] < len(rows):
+            raise DataError(
+                f"{name}, line {sample[0].head.line}: the header begins with '#' ({first[0]!r:.60}), and most rows "
+                "have another number of cells. Set comment = '#' under [data] if such lines are comments."
+            )
         if rows and n_columns not in widths and (len(rows) > 1 or self.on_bad_rows == "fail"):
             width, _ = widths.most_common(1)[0]
             raise DataError(

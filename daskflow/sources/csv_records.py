@@ -102,6 +102,8 @@ def complaint(name: str, bad: Sequence[BadRow], dialect: Dialect) -> str:
         remedies.append("name the word in na_values if it stands for a missing value")
     if any("cells" in reason for reason in reasons):
         remedies.append(f"check separator ({dialect.separator!r}), quote and skip_rows")
+        if dialect.escape is None and any("\\" in row.text for row in bad):
+            remedies.append("set escape = '\\' when a backslash stands before separators and quotes that are text")
     if any("header" in reason for reason in reasons):
         remedies.append("put files together without their headers")
     if any("NUL" in reason or "bytes" in reason for reason in reasons):

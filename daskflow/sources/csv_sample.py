@@ -126,14 +126,15 @@ def types_of(sample: Sequence[SampledFile], names: Sequence[str], cells: Cells, 
     date_format : str or None
         A format that columns of times may have.
     """
+    columns = text_columns(sample, names)
+    return {name: type_of_sample(column, cells, date_format, name) for name, column in columns.items()}
+
+
+def text_columns(sample: Sequence[SampledFile], names: Sequence[str]) -> dict[str, pa.Array]:
+    """Return the cells of some columns over all sampled files, as written."""
     by_file = [one.columns() for one in sample]
     return {
-        name: type_of_sample(
-            pa.array(itertools.chain.from_iterable(columns[name] for columns in by_file), pa.string()),
-            cells,
-            date_format,
-            name,
-        )
+        name: pa.array(itertools.chain.from_iterable(columns[name] for columns in by_file), pa.string())
         for name in names
     }
 
