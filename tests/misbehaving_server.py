@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -71,6 +72,7 @@ class Server:
     requests: list[Request] = field(default_factory=list)
     handlers: dict[str, list[Handler]] = field(default_factory=dict)
     host: str = "127.0.0.1"
+    scheme: str = "http"
 
     def at(self, path: str, *handlers: Handler) -> str:
         """Set what happens at a path; return its address."""
@@ -79,7 +81,7 @@ class Server:
 
     def url(self, path: str) -> str:
         """Address of a path."""
-        return f"http://{self.host}:{self.port}{path}"
+        return f"{self.scheme}://{self.host}:{self.port}{path}"
 
     def asked(self, path: str) -> list[Request]:
         """Requests for a path so far."""
@@ -101,13 +103,13 @@ class Server:
 
 
 @contextmanager
-def serving(host: str = "127.0.0.1") -> Iterator[Server]:
+def serving(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server in a thread of its own; connections that are open at the end are cut."""
-    server = Server(host=host)
+    server = Server(host=host, scheme="http" if tls is None else "https")
     ready, loop = threading.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:
-        listening = await asyncio.start_server(server._connected, host, 0, limit=1 << 20)
+        listening = await asyncio.start_server(server._connected, host, 0, limit=1 << 20, ssl=tls)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         try:

@@ -6,6 +6,11 @@ import asyncio
 import gzip
 import hashlib
 import io
+import os
+import shutil
+import ssl
+import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -25,6 +30,7 @@ from daskflow.sources.http_client import Client
 from daskflow.sources.http_download import download, raise_failures
 from daskflow.sources.http_settings import Access, Limits
 from daskflow.sources.http_transfer import Outcome, State, Wanted
+from tests.conftest import lacking
 from tests.misbehaving_server import (
     Handler,
     Reply,
@@ -528,6 +534,79 @@ def _resolving(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     monkeypatch.setattr(aiohttp.resolver, "DefaultResolver", Fixed)
 
 
+# certificates and proxies
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody signed, and its key beside it."""
+    if shutil.which("openssl") is None:
+        lacking("openssl")
+    path = tmp_path_factory.mktemp("tls") / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "1"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(path), "-keyout", str(path.with_name("key.pem"))]
+    subprocess.run(made, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[Server]:
+    """A server with that certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    with serving(tls=context) as running:
+        yield running
+
+
+def test_a_certificate_that_nobody_signed_is_refused_with_what_to_do(secure: Server, tmp_path: Path) -> None:
+    text = failure(fetch(tmp_path, secure.at("/a.csv", file(BODY))))
+    assert "its certificate is not one this machine trusts (self-signed certificate)" in text
+    assert "SSL_CERT_FILE" in text
+    assert secure.requests == []
+
+
+@pytest.mark.slow
+def test_an_own_authority_is_named_in_the_environment_and_no_redirect_leaves_https(
+    secure: Server, certificate: Path, tmp_path: Path
+) -> None:
+    with serving() as plain:
+        urls = [secure.at("/a.csv", file(BODY)), secure.at("/b.csv", redirect(plain.at("/b.csv", file(BODY))))]
+        command = [sys.executable, "-m", "daskflow", "fetch", *urls, "--to", str(tmp_path)]
+        command += ["--allow-host", f"127.0.0.1:{plain.port}"]
+        environment = {**os.environ, "SSL_CERT_FILE": str(certificate)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert files_in(tmp_path) == ["a.csv"]
+    assert "redirects from https to http" in done.stderr
+    assert plain.requests == []
+
+
+def test_proxies_of_the_environment_are_used_but_not_for_this_machine(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a proxy whose address has a password
+    with serving() as proxy:
+        proxy.at("/data.csv", file(BODY))
+        monkeypatch.setenv("http_proxy", proxy.url("").replace("//", "//canary:canary@"))
+        monkeypatch.setenv("no_proxy", "direct.example")
+        _resolving(monkeypatch, {"direct.example": "127.0.0.1"})
+        # when
+        through, here, around = fetch(
+            tmp_path,
+            "http://far.example/data.csv",
+            server.at("/here.csv", file(BODY)),
+            server.at("/around.csv", file(BODY)).replace("127.0.0.1", "direct.example"),
+        )
+    # then
+    assert [outcome.state for outcome in (through, here, around)] == [State.FETCHED] * 3
+    assert [request.headers["host"] for request in proxy.requests] == ["far.example"]
+    assert len(server.requests) == 2
+    # when the proxy is gone
+    text = failure(fetch(tmp_path, "http://far.example/other.csv", retries=0))
+    # then
+    assert "the proxy that the environment names cannot be reached" in text
+    assert "canary" not in text
+
+
 # names, folders and second runs
 
 
@@ -694,12 +773,12 @@ def test_as_many_at_once_as_said_over_all_and_per_host(server: Server, tmp_path:
 def test_memory_stays_flat_and_the_server_waits_when_it_is_faster_than_the_disk(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given 200 MB that the server pushes as fast as it can, and a disk that takes nothing until it is told to
+    # given 80 MB that the server pushes as fast as it can, and a disk that takes nothing until it is told to
     import tracemalloc
 
     from daskflow.sources.http_part import Part
 
-    size, pushed, waiting, free = 200_000_000, [0], threading.Event(), threading.Event()
+    size, pushed, waiting, free = 80_000_000, [0], threading.Event(), threading.Event()
     chunk = b"1,2,3,4\n" * 8192
     before: list[int] = []
 
