@@ -21,9 +21,9 @@ def ratio(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"ratio": rows["x"] / _shifted(rows["size"].astype("float64")) * SCALE})
 
 
-def label(rows: pd.DataFrame) -> pd.Series:
-    """Return text and dates made of text: one output as a Series."""
-    return rows["city"].str.upper()
+def gap(rows: pd.DataFrame) -> pd.Series:
+    """Subtract: one output as a Series."""
+    return rows["float"] - rows["gaps"].astype("float64")
 
 
 def many(rows: pd.DataFrame) -> pd.DataFrame:

@@ -185,5 +185,6 @@ def _nothing(selector: Selector, features: Schema) -> str:
     """Say that a selector matches no feature."""
     if selector.rank is Rank.NAME:
         return f"there is no such feature{nearest(selector.key, features.names)}"
-    what = "feature is of this type" if selector.rank is Rank.TYPE else "feature has a name like this"
-    return f"no {what}; there is: {listed(features.names)}"
+    if selector.rank is Rank.TYPE:
+        return f"no feature is of this type; there is: {listed(sorted({f'@{c.type}' for c in features.columns}))}"
+    return f"no feature has a name like this; there is: {listed(features.names)}"
