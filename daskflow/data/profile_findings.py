@@ -11,7 +11,7 @@ from daskflow.data.schema import Task
 from daskflow.data.table_profile import Finding, Severity, TableProfile
 
 REPEATS_WARNING = 0.1
-CORRELATED, ALL_PAIRS = 0.98, 10_000
+CORRELATED, LEAST_ROWS, ALL_PAIRS = 0.98, 20, 10_000
 NEARLY = 0.999
 """Share of rows with one value from which a column hardly varies."""
 
@@ -51,12 +51,13 @@ def _of_pairs(profile: TableProfile) -> Iterator[Finding]:
         pair
         for pair in profile.pairs(ALL_PAIRS)
         if abs(pair.value) >= CORRELATED
+        and pair.rows >= LEAST_ROWS
         and frozenset((pair.left, pair.right)) not in equal
         and target not in (pair.left, pair.right)
     ]
     if not pairs:
         return
-    shown = "; ".join(f"'{pair.left}' and '{pair.right}' by {pair.value:.3f}" for pair in pairs[:SHOWN])
+    shown = "; ".join(f"{shown_of(pair.left)} and {shown_of(pair.right)} by {pair.value:.3f}" for pair in pairs[:SHOWN])
     yield Finding(
         Severity.NOTE,
         pairs[0].left if len(pairs) == 1 else None,
@@ -79,7 +80,7 @@ def _of_steady(profile: TableProfile) -> Iterator[Finding]:
     if not steady:
         return
     shown = ", ".join(
-        f"'{column.name}' is {shown_of(value)} in all but {column.rows - count:,}"
+        f"{shown_of(column.name)} is {shown_of(value)} in all but {column.rows - count:,}"
         for column, (value, count) in steady[:SHOWN]
     )
     yield Finding(
@@ -101,7 +102,7 @@ def _of_drift(profile: TableProfile) -> Iterator[Finding]:
     if not found:
         return
     found.sort(key=lambda pair: -pair[0])
-    shown = ", ".join(f"'{column.name}' {psi:.2f}" for psi, column in found[:SHOWN])
+    shown = ", ".join(f"{shown_of(column.name)} {psi:.2f}" for psi, column in found[:SHOWN])
     yield Finding(
         Severity.WARNING if found[0][0] >= STRONG else Severity.NOTE,
         found[0][1].name if len(found) == 1 else None,
@@ -122,7 +123,7 @@ def _of_target(profile: TableProfile) -> Iterator[Finding]:
         yield Finding(
             Severity.PROBLEM,
             target.name,
-            f"The target has no value in {target.missing:,} rows ({share_of(target.missing, profile.rows)}).",
+            f"The target has no value in {plural(target.missing, 'row')} ({share_of(target.missing, profile.rows)}).",
             "A run refuses that: drop those rows from the files, or say what they are with derive.",
         )
     if target.task == Task.REGRESSION:
@@ -131,7 +132,7 @@ def _of_target(profile: TableProfile) -> Iterator[Finding]:
             yield Finding(
                 Severity.PROBLEM,
                 target.name,
-                f"The target is infinite in {column.infinite:,} rows.",
+                f"The target is infinite in {plural(column.infinite, 'row')}.",
                 "Drop those rows, or clip the values with derive.",
             )
         return
@@ -158,7 +159,7 @@ def _of_target(profile: TableProfile) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             target.name,
-            f"The rarest class, {shown_of(target.classes[least])}, stands in {target.counts[least]:,} rows "
+            f"The rarest class, {shown_of(target.classes[least])}, stands in {plural(target.counts[least], 'row')} "
             f"({share_of(target.counts[least], total)}).",
             "Use split.kind = 'stratified', and average_precision or f1 rather than accuracy.",
         )

@@ -38,10 +38,16 @@ LONG_GAP = 10.0
 
 def of_column(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]:
     """Yield what is remarkable about one column."""
+    name = shown_of(column.name)
     if not column.values and not column.infinite:
         yield Finding(
-            Severity.WARNING, column.name, f"'{column.name}' has no value in any row.", _drop(column, "Leave it out")
+            Severity.WARNING,
+            column.name,
+            f"{name} has no value in any row.",
+            _drop(column, "Leave it out"),
         )
+        return
+    if column.rows < 2:
         return
     if column.is_constant:
         value = shown_of(column.top[0][0]) if column.top else "infinite"
@@ -49,7 +55,7 @@ def of_column(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]
             yield Finding(
                 Severity.WARNING,
                 column.name,
-                f"'{column.name}' is {value} in every row: it says nothing.",
+                f"{name} is {value} in every row: it says nothing.",
                 _drop(column, "Leave it out"),
             )
         return
@@ -62,41 +68,42 @@ def of_column(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]
 
 
 def _of_power(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]:
+    name = shown_of(column.name)
     power = column.power
     if power is None or profile.target is None or power.strength < STRONG_POWER:
         return
     target = profile.target
     if power.auc is not None and abs(2 * power.auc - 1) >= power.share:
-        how = (
-            f"ranks the rows by '{target.name}' with an area under the ROC curve of {max(power.auc, 1 - power.auc):.4f}"
-        )
+        area = max(power.auc, 1 - power.auc)
+        how = f"ranks the rows by {shown_of(target.name)} with an area under the ROC curve of {area:.4f}"
     elif target.task == Task.REGRESSION:
-        how = f"explains {100 * power.share:.2f} % of the variance of '{target.name}'"
+        how = f"explains {100 * power.share:.2f} % of the variance of {shown_of(target.name)}"
     else:
-        how = f"removes {100 * power.share:.2f} % of the uncertainty about '{target.name}'"
+        how = f"removes {100 * power.share:.2f} % of the uncertainty about {shown_of(target.name)}"
     if power.strength >= LEAK:
         yield Finding(
             Severity.PROBLEM,
             column.name,
-            f"'{column.name}' alone {how}: a suspected leak.",
-            f"Is it known before '{target.name}' is? If not, or if it was made from it, leave it out: "
+            f"{name} alone {how}: a suspected leak.",
+            f"Is it known before {shown_of(target.name)} is? If not, or if it was made from it, leave it out: "
             f"{dropped([column.name])}.",
         )
     else:
         yield Finding(
             Severity.WARNING,
             column.name,
-            f"'{column.name}' alone {how}.",
+            f"{name} alone {how}.",
             f"Make sure that it is known at the time of the prediction; otherwise {dropped([column.name])}.",
         )
 
 
 def _of_missing(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]:
+    name = shown_of(column.name)
     if column.infinite and column.role != "target":
         yield Finding(
             Severity.PROBLEM,
             column.name,
-            f"'{column.name}' is infinite in {column.infinite:,} rows ({share_of(column.infinite, column.rows)}).",
+            f"{name} is infinite in {plural(column.infinite, 'row')} ({share_of(column.infinite, column.rows)}).",
             "Clip it, or make it missing with derive: most models refuse infinities.",
         )
     if not column.missing or column.role == "target":
@@ -107,7 +114,7 @@ def _of_missing(column: ColumnSummary, profile: TableProfile) -> Iterator[Findin
         yield Finding(
             Severity.WARNING,
             column.name,
-            f"'{column.name}' is missing in all rows of {whole} of {len(gaps)} stretches of the files, and mostly "
+            f"{name} is missing in all rows of {whole} of {len(gaps)} stretches of the files, and mostly "
             "there in others.",
             "Some files lack the column or write it differently: look at them before it is imputed.",
         )
@@ -116,18 +123,25 @@ def _of_missing(column: ColumnSummary, profile: TableProfile) -> Iterator[Findin
         yield Finding(
             severity,
             column.name,
-            f"'{column.name}' has no value in {column.missing:,} rows ({share_of(column.missing, column.rows)}).",
+            f"{name} has no value in {plural(column.missing, 'row')} ({share_of(column.missing, column.rows)}).",
             "That it is missing may say something itself: impute with an indicator, or leave it out.",
         )
 
 
 def _of_numbers(column: ColumnSummary) -> Iterator[Finding]:
     """Numbers that stand for missing: of nines, minus one, the end of an integer type; far from all others."""
+    name = shown_of(column.name)
     if column.kind != "numeric" or not column.quantiles:
         return
     for value, count in column.top:
         others = [q for q in column.quantiles.values() if q != value]
-        if value not in (column.min, column.max) or not _is_sentinel(value) or not others or column.distinct < 3:
+        if (
+            value not in (column.min, column.max)
+            or not _is_sentinel(value)
+            or not others
+            or column.distinct < 3
+            or count < 2
+        ):
             continue
         distance = min(others) - value if value < min(others) else value - max(others)
         is_alone = value == -1 and column.negatives == count
@@ -135,7 +149,7 @@ def _of_numbers(column: ColumnSummary) -> Iterator[Finding]:
             yield Finding(
                 Severity.WARNING,
                 column.name,
-                f"'{column.name}' is {shown_of(value)} in {count:,} rows ({share_of(count, column.values)}), apart "
+                f"{name} is {shown_of(value)} in {plural(count, 'row')} ({share_of(count, column.values)}), apart "
                 "from all its other values: it may stand for missing.",
                 f"If so, say it: {derived(column.name, f'COLUMN.where(COLUMN != {value!r})')}.",
             )
@@ -155,6 +169,7 @@ def _is_sentinel(value: float) -> bool:
 
 
 def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
+    name = shown_of(column.name)
     lengths = column.lengths
     if lengths is None:
         return
@@ -163,15 +178,15 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
             yield Finding(
                 Severity.WARNING,
                 column.name,
-                f"'{column.name}' has the level {shown_of(word)} in {count:,} rows ({share_of(count, column.rows)}), "
-                "which looks like a word for missing.",
+                f"{name} has the level {shown_of(word)} in {plural(count, 'row')} "
+                f"({share_of(count, column.rows)}), which looks like a word for missing.",
                 f"Say na_values = [{quoted(word.strip())}] under [data], if that is what it means.",
             )
     if lengths.blank:
         yield Finding(
             Severity.NOTE,
             column.name,
-            f"'{column.name}' is blank (not missing) in {lengths.blank:,} rows "
+            f"{name} is blank (not missing) in {plural(lengths.blank, 'row')} "
             f"({share_of(lengths.blank, column.rows)}).",
             "Make blanks missing, or let them be a level of their own.",
         )
@@ -179,7 +194,7 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             column.name,
-            f"'{column.name}' begins or ends with blanks in {lengths.padded:,} rows "
+            f"{name} begins or ends with blanks in {plural(lengths.padded, 'row')} "
             f"({share_of(lengths.padded, column.rows)}).",
             f"Trim it: {derived(column.name, 'COLUMN.str.strip()')}; or ' a' and 'a' are two levels.",
         )
@@ -188,7 +203,7 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             column.name,
-            f"'{column.name}' has {plural(len(column.alike), 'level')} in several spellings: {shown}"
+            f"{name} has {plural(len(column.alike), 'level')} in several spellings: {shown}"
             f"{'; ...' if len(column.alike) > 3 else ''}.",
             f"Make them one: {derived(column.name, _folding(column))}.",
         )
@@ -204,14 +219,14 @@ def _of_texts(column: ColumnSummary) -> Iterator[Finding]:
             yield Finding(
                 Severity.WARNING,
                 column.name,
-                f"'{column.name}' is text, but {share_of(count, column.values)} of its values look like {what}.",
+                f"{name} is text, but {share_of(count, column.values)} of its values look like {what}.",
                 f"{remedy}; the {column.values - count:,} others keep it from being so.",
             )
         elif count == column.values:
             yield Finding(
                 Severity.NOTE,
                 column.name,
-                f"'{column.name}' is text, and all its values look like {what}.",
+                f"{name} is text, and all its values look like {what}.",
                 f"{remedy}.",
             )
 
@@ -224,6 +239,7 @@ def _folding(column: ColumnSummary) -> str:
 
 
 def _of_variation(column: ColumnSummary, profile: TableProfile) -> Iterator[Finding]:
+    name = shown_of(column.name)
     is_whole = column.kind == "categorical" or "int" in column.type
     share = column.distinct / column.values if column.values else 0.0
     if column.role == "target":
@@ -234,26 +250,27 @@ def _of_variation(column: ColumnSummary, profile: TableProfile) -> Iterator[Find
         yield Finding(
             Severity.WARNING,
             column.name,
-            f"'{column.name}' is different in {every}{more}: it looks like an identifier.",
+            f"{name} is different in {every}{more}: it looks like an identifier.",
             f"A model learns it by heart: {dropped([column.name])}; or key = [{quoted(column.name)}].",
         )
     elif column.kind == "categorical" and column.values >= ID_ROWS and share > TEXT_SHARE:
         yield Finding(
             Severity.NOTE,
             column.name,
-            f"'{column.name}' has {column.distinct:,} different texts in {column.values:,} rows: free text, or a name.",
+            f"{name} has {column.distinct:,} different texts in {plural(column.values, 'row')}: free text, or a name.",
             "One-hot columns of it would be as many: leave it out, or hash it.",
         )
     elif is_whole and column.rises and column.distinct > len(profile.partitions):
         yield Finding(
             Severity.NOTE,
             column.name,
-            f"'{column.name}' rises from partition to partition: a number of the row, of the file, or of the time.",
+            f"{name} rises from partition to partition: it numbers the rows, the files or the time.",
             "A random split learns what belongs to which time: think of split.kind = 'time' or 'group'.",
         )
 
 
 def _of_dates(column: ColumnSummary) -> Iterator[Finding]:
+    name = shown_of(column.name)
     times = column.times
     if times is None:
         return
@@ -261,7 +278,7 @@ def _of_dates(column: ColumnSummary) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             column.name,
-            f"The partitions are in the order of '{column.name}'.",
+            f"The partitions are in the order of {name}.",
             f"If the model is to predict what comes later: time = {quoted(column.name)} and split.kind = 'time'.",
         )
     if times.gap and times.days and times.missing_days is not None:
@@ -270,7 +287,7 @@ def _of_dates(column: ColumnSummary) -> Iterator[Finding]:
             yield Finding(
                 Severity.NOTE,
                 column.name,
-                f"'{column.name}' has no row in the {times.gap[2]:,} days between {times.gap[0]} and {times.gap[1]}.",
+                f"{name} has no row in the {times.gap[2]:,} days between {times.gap[0]} and {times.gap[1]}.",
                 "A file may be missing, or a wrong date stands apart from the others.",
             )
 

@@ -5,8 +5,9 @@ target, in the direction column to target), for numbers after cutting them into 
 and the area under the ROC curve where a binary target meets numbers or dates. For a regression: the share of the
 variance between bins or levels (the correlation ratio), or the square of Pearson's correlation where that is larger.
 
-Many levels explain any target by chance, so shares are lowered by what chance gives: the bias of Miller (1955) for the
-mutual information, the adjustment of Kelley (1935) for the ratio. A column of a million texts explains nothing.
+Many levels explain any target by chance, so shares are adjusted to be 0 where chance alone would give as much: by the
+expected mutual information of Vinh, Epps and Bailey (2010), as scikit-learn's ``adjusted_mutual_info_score``, and by
+Kelley's (1935) epsilon squared. An identifier explains nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from daskflow.data.crosstab import Counts, Crosstab
 from daskflow.data.moments import Sums
@@ -24,6 +26,11 @@ from daskflow.data.schema import Task
 
 MOST_BINS = 64
 """Into how many bins numbers are cut."""
+
+MOST_EXACT = 256
+"""Rows of a value up to which chance's part is computed exactly."""
+
+NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ def _binned(counts: Counts, target: ProfiledTarget) -> Counts:
 
 def _information(cells: Counts) -> tuple[float, float]:
     """Mutual information in nats, and the share of the target's entropy that is more than chance."""
-    total = cells.sum()
+    total = int(cells.sum())
     if not total:
         return 0.0, 0.0
     joint = cells / total
@@ -123,11 +130,54 @@ def _information(cells: Counts) -> tuple[float, float]:
     information = float((joint[there] * np.log((joint / (by_value * by_class + (joint == 0)))[there])).sum())
     shares = by_class[by_class > 0]
     entropy = float(-(shares * np.log(shares)).sum())
-    if entropy <= 0:
+    chance = expected_information(cells.sum(axis=1), cells.sum(axis=0))
+    room = entropy - chance
+    if room <= NOTHING * entropy or information <= chance:
         return max(0.0, information), 0.0
-    bias = (int(there.sum()) - int((by_value > 0).sum()) - int((by_class > 0).sum()) + 1) / (2 * total)
-    adjusted = (information - max(0.0, bias)) / entropy
-    return max(0.0, information), float(min(1.0, max(0.0, adjusted)))
+    return information, float(min(1.0, (information - chance) / room))
+
+
+def expected_information(values: Counts, classes: Counts) -> float:
+    """Return the mutual information in nats that chance gives to values and classes of these frequencies.
+
+    Exact for values of at most 256 rows (each class's rows among them are hypergeometric); for larger ones, where
+    chance gives next to nothing, the leading term of its expansion.
+
+    Parameters
+    ----------
+    values, classes : ndarray of int64
+        Rows of each, of the same sum.
+    """
+    total = int(classes.sum())
+    classes = classes[classes > 0]
+    rows, times = np.unique(values[values > 0], return_counts=True)
+    found = 0.0
+    for n_rows, n_times in zip(rows.tolist(), times.tolist(), strict=True):
+        if n_rows > MOST_EXACT:
+            found += n_times * (len(classes) - 1) / (2 * total) * (1 - n_rows / total)
+        else:
+            found += n_times * _expected_of_one(n_rows, classes, total)
+    return found
+
+
+def _expected_of_one(n_rows: int, classes: Counts, total: int) -> float:
+    """What chance gives to one value of so many rows."""
+    hits = np.arange(1, n_rows + 1, dtype=np.float64)[:, None]
+    b = classes[None, :].astype(np.float64)
+    rest = total - n_rows
+    possible = (hits <= b) & (b - hits <= rest)
+    k = np.where(possible, hits, 0.0)
+    log_share = (
+        gammaln(n_rows + 1.0)
+        - gammaln(k + 1)
+        - gammaln(n_rows - k + 1)
+        + gammaln(rest + 1.0)
+        - gammaln(np.where(possible, b - k, 0.0) + 1)
+        - gammaln(np.where(possible, rest - b + k, 0.0) + 1)
+        - (gammaln(total + 1.0) - gammaln(b + 1) - gammaln(total - b + 1))
+    )
+    terms = hits / total * np.log(hits * total / (n_rows * b)) * np.exp(np.where(possible, log_share, 0.0))
+    return float(terms[possible].sum())
 
 
 def _variance_share(cells: Counts, target: ProfiledTarget, sums: Sums) -> float:

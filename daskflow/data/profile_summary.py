@@ -27,6 +27,9 @@ BINS, FEW_VALUES = 40, 24
 TAIL = 0.005
 """Share of rows at each end that a histogram puts into its outermost bins when they would squeeze the others."""
 
+WHOLE_FLOATS = 2**52
+"""Below this whole numbers and the halves between them are float64."""
+
 SQUEEZED = 4.0
 """How many times wider than that part the whole range must be."""
 
@@ -168,9 +171,9 @@ def _alike(counts: ColumnCounts) -> tuple[tuple[str, ...], ...]:
 def _histogram(tab: Crosstab, distribution: Distribution, low: float, high: float) -> Histogram:
     """Rows between equal edges; cut where the tails would squeeze everything else into a few bins."""
     points, rows = distribution.points, distribution.counts
-    if low == high:
+    if float(low) == float(high):
         return Histogram((float(low), float(high)), (int(rows.sum()),))
-    is_whole = tab.form is not Form.FLOAT
+    is_whole = tab.form is not Form.FLOAT and max(abs(low), abs(high)) < WHOLE_FLOATS
     span = float(high) - float(low)
     inner = [distribution.quantile(TAIL), distribution.quantile(1 - TAIL)]
     is_cut = math.isinf(span) or (inner[1] > inner[0] and span > SQUEEZED * (inner[1] - inner[0]))

@@ -180,7 +180,10 @@ def _paired(columns: Sequence[Column], blocks: Blocks) -> tuple[Paired, ...]:
         seen = blocks.profile[column.name]
         if column.kind not in (ColumnKind.NUMERIC, ColumnKind.BOOLEAN) or seen.min is None or seen.min == seen.max:
             continue
-        found.append(Paired(column.name, seen.mean or 0.0, seen.std or 1.0))
+        largest = max(abs(float(seen.min)), abs(float(seen.max)))
+        is_tame = seen.mean is not None and seen.std is not None
+        centre, scale = (seen.mean, seen.std) if is_tame else (0.0, largest)
+        found.append(Paired(column.name, centre or 0.0, scale or 1.0))
     kept = {column.name: column for column in found[:MOST_COLUMNS]}
     return tuple(kept[column.name] for column in columns if column.name in kept)
 

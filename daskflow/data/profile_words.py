@@ -15,8 +15,8 @@ def listed(names: tuple[str, ...]) -> str:
     >>> listed(("a", "b", "c"))
     "'a', 'b' and 'c'"
     """
-    quoted = [f"'{name}'" for name in names]
-    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+    shown = [shown_of(name) for name in names]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def shown_of(value: object) -> str:
