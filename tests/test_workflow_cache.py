@@ -195,6 +195,7 @@ def test_a_run_whose_blocks_exceed_the_limit_ends_and_is_evicted_afterwards(file
 
     assert run.status == "done"
     assert list((tmp_path / "cache" / "blocks").glob("[!.]*")) == []
+    assert any("and the store keeps 1000 bytes: some go when" in text for text in run.record().warnings)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ how, the content what was in it, so a name never stands for other rows. The time
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import time
@@ -36,8 +37,6 @@ STALE_SECONDS = 60
 
 CHECK_BYTES = 256 << 20
 """Size of the files that one unit verifies."""
-
-CHUNK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +103,10 @@ class BlockStore:
         """Remove what is not in use so that so many bytes can be added within the limit, as far as that goes."""
         self.check(n_bytes)
 
+    def kept_bytes(self) -> int | None:
+        """Return how much of the blocks stays when the run has ended; None for no bound."""
+        return None
+
     def close(self) -> None:
         """Give up what is held."""
 
@@ -161,6 +164,10 @@ class SharedStore(BlockStore):
         with storing_in(self.folder), locked(self.folder):
             _evict(self.folder, self.limit, n_bytes, names_in_use(self._leases))
         super().make_room(n_bytes)
+
+    def kept_bytes(self) -> int | None:
+        """Return what the blocks of all runs may take together."""
+        return usage(self.folder, self.limit).limit_bytes
 
     def close(self) -> None:
         """Give the lease up, and bring the store within its limit."""
@@ -278,13 +285,15 @@ def damaged(folder: Path, files: Sequence[tuple[str, int, str]], executor: Execu
 
 
 def checksum(path: Path) -> str:
-    """Return the checksum of a file: XXH3, 64 bits, 0.1 s per GB; it finds damage, and is no protection from people."""
-    state = xxhash.xxh3_64()
-    buffer = bytearray(CHUNK_BYTES)
-    with open(path, "rb", buffering=0) as file:
-        while n_read := file.readinto(buffer):
-            state.update(memoryview(buffer)[:n_read])
-    return str(state.hexdigest())
+    """Return the checksum of a file: XXH3, 64 bits; it finds damage, and is no protection from people.
+
+    Mapped, it takes 0.11 s of processor per GB; copied through a buffer it would take half as much again.
+    """
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:  # nothing to map
+            return str(xxhash.xxh3_64().hexdigest())
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+            return str(xxhash.xxh3_64(content).hexdigest())
 
 
 def existing(folder: Path) -> Path:
@@ -302,7 +311,7 @@ def size(n_bytes: float) -> str:
     """
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if n_bytes < 1024:
-            return f"{n_bytes:.3g} {unit}"
+            return f"{n_bytes:{'.4g' if n_bytes >= 1000 else '.3g'}} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:.3g} TiB"
 

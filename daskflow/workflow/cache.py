@@ -191,7 +191,7 @@ def open_store(cache: Cache, runs: Path) -> BlockStore:
     folder = block_folder(cache, runs)
     if cache.kind == "disk":
         return SharedStore(folder, cache.amount)
-    if cache.kind == "memory" and not existing(folder).is_dir():
+    if cache.kind == "memory" and not folder.parent.is_dir():
         raise StorageError(f"There is no {folder.parent} on this machine; name a tmpfs with cache.folder.")
     return PrivateStore(folder, memory_limit(cache) if cache.kind == "memory" else _bytes(cache.amount, folder))
 

@@ -42,7 +42,7 @@ from daskflow.data.ranges import RangeReader
 from daskflow.data.scan import scan
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan, plan_split
-from daskflow.data.store import BlockStore
+from daskflow.data.store import BlockStore, size
 from daskflow.data.table import Table
 from daskflow.data.targets import target_of
 from daskflow.metrics import Metric
@@ -300,6 +300,12 @@ class _Execution:
             _check_fingerprint(began, blocks)
         if blocks.rejects:
             self.write_rejects(blocks)
+        kept = store.kept_bytes()
+        if kept is not None and blocks.n_bytes > kept:
+            self.warn(
+                f"The blocks take {size(blocks.n_bytes)}, and the store keeps {size(kept)}: some go when the run ends, "
+                "and the next run reads their files again. Raise cache.limit, or choose another cache.folder."
+            )
         for join, count in zip(table.joins, blocks.joins, strict=True):
             if count.unmatched:
                 self.warn(in_words(count, join.how))

@@ -44,7 +44,8 @@ class Plan:
     data_bytes : int
         Estimated size of the decoded table.
     worker_memory_bytes : int
-        Forecast of the largest worker: a few partitions, or the largest matrix an estimator wants whole.
+        Forecast of the largest worker: a few partitions, or the largest matrix an estimator wants whole; and the
+        tables that are joined.
     blocks_bytes, matrices_bytes : int
         Forecast of what is written below the block store and the run folder.
     free_bytes, runs_free_bytes : int
@@ -142,7 +143,9 @@ def plan(workflow: Workflow) -> Plan:
         partitions=len(table.partitions),
         files=len({partition.fingerprint.name.partition("#")[0] for partition in table.partitions}),
         data_bytes=total,
-        worker_memory_bytes=200 * 2**20 + max(PARTITION_COPIES * max(sizes), whole),
+        worker_memory_bytes=200 * 2**20
+        + max(PARTITION_COPIES * max(sizes), whole)
+        + sum(join.n_bytes for join in table.joins),
         blocks_bytes=blocks,
         matrices_bytes=matrices,
         free_bytes=room.places[0][3],
