@@ -803,6 +803,9 @@ def test_memory_stays_flat_and_the_server_waits_when_it_is_faster_than_the_disk(
         store(self, data)
 
     monkeypatch.setattr(Part, "write", slow)
+    fetch(tmp_path, server.at("/first.csv", file(BODY)))  # what is imported is no part of it
+    free.clear()
+    before.clear()
     # when
     tracemalloc.start()
     fetch(tmp_path, server.at("/a.bin", push), idle_seconds=30)

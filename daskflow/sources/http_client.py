@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import random
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from daskflow.core.errors import DataError, SettingsError
 from daskflow.sources.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
-from daskflow.sources.http_policy import TryAgainError, content_length, wait_seconds
+from daskflow.sources.http_pace import Pace
+from daskflow.sources.http_policy import TryAgainError, content_length
 from daskflow.sources.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
 
 if TYPE_CHECKING:
@@ -27,26 +27,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MOST_HOPS = 10
 
 Headers = Mapping[str, str]
-Result = TypeVar("Result")
-
-
-class Pace:
-    """So many units a second, of whatever is counted."""
-
-    def __init__(self, per_second: float | None) -> None:
-        """Begin now; None for no limit."""
-        self._per_second = per_second
-        self._free_at = 0.0
-
-    async def take(self, units: float) -> None:
-        """Wait until the units taken before are paid for, and take these."""
-        if self._per_second is None:
-            return
-        now = time.monotonic()
-        wait = self._free_at - now
-        self._free_at = max(now, self._free_at) + units / self._per_second
-        if wait > 0:
-            await asyncio.sleep(wait)
 
 
 class Answer:
@@ -306,46 +286,6 @@ class Client:
         return any(
             entry.strip("[]") == number or urlsplit(f"//{entry}").hostname == number for entry in self.allow_hosts
         )
-
-
-async def persist(
-    limits: Limits, address: Address, attempt: Callable[[], Awaitable[Result]], tell: Callable[[str], None]
-) -> Result:
-    """Make attempts until one succeeds or the limits are reached, waiting longer and longer between them.
-
-    Parameters
-    ----------
-    limits : Limits
-        Retries and back-off.
-    address : Address
-        For messages.
-    attempt : callable
-        Raises TryAgainError for what may pass.
-    tell : callable
-        Hears a sentence before every wait.
-
-    Raises
-    ------
-    DataError
-        When the last try failed, or the server asks for more patience than there is.
-    """
-    tries, began = 0, time.monotonic()
-    while True:
-        try:
-            return await attempt()
-        except TryAgainError as failure:
-            tries += 1
-            wait = wait_seconds(limits, tries, failure.after_seconds, random.random())
-            if wait is None and tries <= limits.retries:
-                raise DataError(
-                    f"{address}: {failure}, and asks to wait {failure.after_seconds:.0f} s, which is longer than "
-                    f"limits.longest_wait_seconds = {limits.longest_wait_seconds:g}. Run it again then."
-                ) from None
-            if wait is None:
-                times = f"; tried {tries} times in {time.monotonic() - began:.1f} s" if tries > 1 else ""
-                raise DataError(f"{address}: {failure}{times}. Run it again later: what is whole is kept.") from None
-            tell(f"{address}: {failure}; try {tries + 1} of {limits.retries + 1} in {wait:.1f} s")
-            await asyncio.sleep(wait)
 
 
 def _session(seen: dict[str, list[str]], guarded: frozenset[str] | None) -> aiohttp.ClientSession:

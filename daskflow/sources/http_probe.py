@@ -11,7 +11,8 @@ from pathlib import Path
 from daskflow.core.errors import DaskflowError, DataError
 from daskflow.sources.http_address import Address
 from daskflow.sources.http_checks import FIRST_BYTES, wrong_beginning, wrong_type
-from daskflow.sources.http_client import Answer, Client, persist
+from daskflow.sources.http_client import Answer, Client
+from daskflow.sources.http_pace import persist
 from daskflow.sources.http_policy import TryAgainError, Validators, content_length, content_range
 from daskflow.sources.http_transfer import Wanted, refused
 

@@ -21,8 +21,9 @@ from daskflow.sources.http_checks import (
     wrong_end,
     wrong_type,
 )
-from daskflow.sources.http_client import Answer, Client, persist
+from daskflow.sources.http_client import Answer, Client
 from daskflow.sources.http_journal import Begun, Done, FetchJournal, Known
+from daskflow.sources.http_pace import persist
 from daskflow.sources.http_part import Part, check_space, size_of_part, temporary_of
 from daskflow.sources.http_policy import (
     ADVICE,
