@@ -37,8 +37,9 @@ def by_pandas(stamps: Any, part: str) -> list[float]:
     if part == "week":
         return [float(week) for week in series.dt.isocalendar().week]
     if part == "is_weekend":
-        return [float(day >= 5) for day in series.dt.dayofweek]
-    return [float(value) for value in getattr(series.dt, part)]
+        return [float(day >= 5) for day in series.dt.day_of_week]
+    name = {"dayofweek": "day_of_week", "dayofyear": "day_of_year"}.get(part, part)
+    return [float(value) for value in getattr(series.dt, name)]
 
 
 @settings(max_examples=30, deadline=None)

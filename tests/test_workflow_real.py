@@ -13,6 +13,7 @@ EXPECTED = {
     "credit_default": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
     "credit_linear": ("credit_default/*.csv.gz", "roc_auc", 0.76, 0.79),
     "intrusion": ("kdd99_intrusion/*.parquet", "f1", 0.5, 0.9),
+    "retail": ("online_retail/*.csv.gz", "average_precision", 0.075, 0.12),
     "used_cars": ("uk_used_cars/*.csv.gz", "r2", 0.94, 0.98),
     "late_flights": ("pnw_flights14/flights/*.parquet", "roc_auc", 0.75, 0.80),
     "energy_load": ("pjm_energy_hourly/PJME_hourly.csv.gz", "rmse", 3_000, 4_200),

@@ -61,12 +61,12 @@ class VectorText(Fitted):
     def apply(self, flow: Flow) -> Flow:
         """Take each distinct text apart once."""
         found = flow.levels()
-        rows = self.vectors(found.values) if found.values else sparse.csr_matrix((0, self.n_indicators))
-        if (found.codes == MISSING).any():
-            rows = sparse.vstack(
-                [rows, sparse.csr_matrix((1, self.n_indicators))], format="csr"
-            )  # the code -1 reads it
-        return flow.finished(SparseColumns(sparse.csr_matrix(rows[found.codes])))
+        used, codes = np.unique(found.codes, return_inverse=True)  # a filtered table still has all texts
+        texts = [found.values[code] for code in used[used != MISSING]]
+        rows = self.vectors(texts) if texts else sparse.csr_matrix((0, self.n_indicators))
+        if len(texts) < len(used):  # the first stands for the missing ones
+            rows = sparse.vstack([sparse.csr_matrix((1, self.n_indicators)), rows], format="csr")
+        return flow.finished(SparseColumns(sparse.csr_matrix(rows[codes])))
 
     def dump(self) -> dict[str, Any]:
         """Return the step as plain JSON values."""
