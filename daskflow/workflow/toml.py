@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -100,8 +101,40 @@ def lay_over(tables: dict[str, Any], name: str, value: Any) -> None:
 
 
 def write(tables: Mapping[str, Any]) -> bytes:
-    """Return tables as a TOML file, without the values that are None."""
-    return tomli_w.dumps(_without_none(tables)).encode()
+    """Return tables as a TOML file, without the values that are None.
+
+    The selectors of ``preprocess.columns`` keep their order, for it decides; tomli_w puts long values behind short ones
+    elsewhere.
+
+    Examples
+    --------
+    >>> print(write({"preprocess": {"columns": {"a_*": [{"kind": "clip", "lower": 1e-9}]}}}).decode().strip())
+    [preprocess]
+    <BLANKLINE>
+    [preprocess.columns]
+    "a_*" = [{ "kind" = "clip", "lower" = 1e-09 }]
+    """
+    plain = _without_none(tables)
+    preprocess = plain.get("preprocess", {})
+    columns = preprocess.pop("columns", {}) if isinstance(preprocess, dict) else {}
+    text = tomli_w.dumps(plain)
+    if columns:
+        lines = [f"{_inline(key)} = {_inline(chain)}" for key, chain in columns.items()]
+        text = "\n".join([text.rstrip(), "", "[preprocess.columns]", *lines, ""])
+    return text.encode()
+
+
+def _inline(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_inline(key)} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(item) for item in value) + "]"
+    return repr(value)
 
 
 def _without_none(value: Any) -> Any:
