@@ -118,9 +118,11 @@ def canonical(column: pa.ChunkedArray | pa.Array, name: str) -> tuple[Hashes, ND
     if pa.types.is_dictionary(values.type):
         uniques = canonical(values.dictionary, name)[0]
         found = uniques[values.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(uniques) else MISSING
-    elif _is_encoded(values.type):
+    elif _is_text(values.type):
+        found = _of_texts(values)
+    elif pa.types.is_decimal(values.type):
         encoded = values.dictionary_encode()
-        uniques = _of_texts(encoded.dictionary) if _is_text(values.type) else _of_decimals(encoded.dictionary)
+        uniques = _of_decimals(encoded.dictionary)
         found = uniques[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(uniques) else MISSING
     elif pa.types.is_floating(values.type):
         found = np.empty(len(values), dtype=np.uint64)

@@ -147,7 +147,8 @@ class LevelCounts:
     @property
     def ids(self) -> Hashes:
         """Ids of the levels, ascending, each once."""
-        return np.unique(self.keys >> np.uint64(PART_BITS))
+        ids = self.keys >> np.uint64(PART_BITS)  # ascending, as the keys are
+        return np.asarray(ids[np.append(True, ids[1:] != ids[:-1])[: len(ids)]])
 
     @property
     def is_hashed(self) -> bool:
