@@ -14,6 +14,7 @@ from daskflow.cli import main as command_line
 from daskflow.core.settings import Settings
 from daskflow.data.splits import Split
 from daskflow.preprocess.settings import Preprocessing
+from daskflow.sources.join import Join
 from daskflow.workflow.workflow import Cache
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -26,6 +27,7 @@ ROOMS = {
     "preprocess steps": ("preprocess", "Steps of the lists in `[preprocess]`."),
 }
 TABLES: dict[str, tuple[type[Settings], str]] = {
+    "data.joins": (Join, "Small tables looked up by key; a list: `[[data.joins]]`. In Python `flow.sources.Join`."),
     "split": (Split, "How rows are divided."),
     "preprocess": (Preprocessing, "Lists of steps by column type, or by column."),
     "cache": (Cache, "Where blocks are kept."),
