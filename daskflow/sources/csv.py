@@ -16,7 +16,7 @@ from daskflow.data.schema import Schema
 from daskflow.data.table import Table
 from daskflow.sources.csv_cuts import pieces_of
 from daskflow.sources.csv_dialect import Dialect
-from daskflow.sources.csv_heads import FoundText, check_headers, heads_of, named, note_on_ends, renamed
+from daskflow.sources.csv_heads import FIRST_BYTES, FoundText, check_headers, heads_of, named, note_on_ends, renamed
 from daskflow.sources.csv_hints import hints, refuse_quotes_behind_blanks
 from daskflow.sources.csv_piece import Recipe
 from daskflow.sources.csv_records import by_record
@@ -250,7 +250,7 @@ class Csv(FileSource):
 
     def _with_names(self, found: list[FoundText], dialect: Dialect) -> list[FoundText]:
         """The files under the names that the table has."""
-        self._check_first_row(sample_of(found[:1], dialect)[0], dialect)
+        self._check_first_row(sample_of(found[:1], dialect, FIRST_BYTES)[0], dialect)
         if self.names is not None:
             found = named(found, self.names)
         if self.rename:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,12 @@ DATES = (
 )
 """Ways to write dates; where two fit, which is meant cannot be known."""
 
+LIKE_A_NUMBER = r"^[+-]?\s*[£$€]?\s*[+-]?[0-9][0-9.,]*\s*[£$€]?$"
+LIKE_A_DATE = r"^[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ][0-9]{2,4}( [0-9:]+)?$"
+"""What all values must look like before they are tried."""
+
+BLANK_AND_QUOTE = re.compile(' +"')
+
 SHOWN_HINTS = 5
 
 
@@ -75,14 +82,18 @@ def _hints_on(name: str, column: pa.Array, cells: Cells) -> Iterator[str]:
     values = distinct.filter(pc.invert(pc.is_in(distinct, value_set=pa.array(cells.missing)))).slice(
         0, LOOKED_AT_VALUES
     )
-    if not len(values) or not pc.any(pc.match_substring_regex(values, "[0-9]")).as_py():
+    if not len(values):
         return
-    for words, marks in NUMBERS:
+    is_number, is_date = (
+        pc.all(pc.match_substring_regex(values, like)).as_py() for like in (LIKE_A_NUMBER, LIKE_A_DATE)
+    )
+    for words, marks in NUMBERS if is_number else ():
         kind = type_of_sample(values, replace(cells, types={}, dialect=replace(cells.dialect, **marks)), name=name)
         if pa.types.is_integer(kind) or pa.types.is_floating(kind):
             yield f"numbers: {words} under [data] reads them so"
             return
-    fits = [known for known in DATES if type_of_sample(values, replace(cells, types={}), known, name) == TIME]
+    tried = DATES if is_date else ()
+    fits = [known for known in tried if type_of_sample(values, replace(cells, types={}), known, name) == TIME]
     if len(fits) == 1:
         yield f"dates: date_format = '{fits[0]}' (or by column) under [data] reads them so"
     elif fits:
@@ -99,7 +110,7 @@ def refuse_quotes_behind_blanks(sample: Sequence[SampledFile], separator: str) -
     """
     for one in sample:
         for row in one.rows:
-            if any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for cell in row.cells):
+            if ' "' in row.text and any(BLANK_AND_QUOTE.match(cell) for cell in row.cells):
                 raise DataError(
                     f"{one.file.name}, line {row.line}: a blank stands between {separator!r} and a quote "
                     f"({row.text.strip()[:80]!r}), so the quote would be part of the text. Set skip_initial_space = "

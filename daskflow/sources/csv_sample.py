@@ -51,13 +51,13 @@ class SampledFile:
         return dict(zip(names, zip(*whole, strict=True), strict=True)) if whole else dict.fromkeys(names, ())
 
 
-def sample_of(found: Sequence[FoundText], dialect: Dialect) -> list[SampledFile]:
+def sample_of(found: Sequence[FoundText], dialect: Dialect, n_bytes: int = SAMPLED_BYTES) -> list[SampledFile]:
     """Read rows of the first, the last and some files between: of each the beginning, and all of it when small.
 
     Large files that are not compressed are looked at in many places, evenly spread.
     """
     chosen = spread(found, SAMPLED_FILES)
-    share = SAMPLED_BYTES // len(chosen)
+    share = n_bytes // len(chosen)
     return [SampledFile(one.file, one.head, tuple(_rows(one, dialect, share))) for one in chosen]
 
 
