@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from daskflow.core.seeds import digest
 from daskflow.sources.http_client import Client
@@ -56,6 +57,7 @@ class Engine:
         self._jobs: deque[tuple[Future[Any], Reach, Job]] = deque()
         self._running: dict[str, Future[Any]] = {}
         self._thread: threading.Thread | None = None
+        self._threads: WeakSet[threading.Thread] = WeakSet()  # those that close their connections, too
         self._wake: Callable[[], object] | None = None
 
     def start(self, key: str, reach: Reach, job: Job) -> Future[Any]:
@@ -70,17 +72,17 @@ class Engine:
             self._jobs.append((future, reach, job))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="daskflow-http", daemon=True)
+                self._threads.add(self._thread)
                 self._thread.start()
             elif self._wake is not None:
                 self._wake()
         return future
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no job runs; return whether that came within the time."""
-        thread = self._thread
-        if thread is not None:
+        """Wait until no job runs and no thread is left; return whether that came, of each within the time."""
+        for thread in list(self._threads):
             thread.join(timeout)
-        return thread is None or not thread.is_alive()
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _forget(self, key: str, future: Future[Any]) -> None:
         with self._lock:
