@@ -13,6 +13,9 @@ import click
 from daskflow.cli import main as command_line
 from daskflow.core.settings import Settings
 from daskflow.data.splits import Split
+from daskflow.preprocess.functions import Function
+from daskflow.preprocess.interactions import Interaction
+from daskflow.preprocess.select import Select
 from daskflow.preprocess.settings import Preprocessing
 from daskflow.sources.join import Join
 from daskflow.workflow.workflow import Cache
@@ -30,6 +33,9 @@ TABLES: dict[str, tuple[type[Settings], str]] = {
     "data.joins": (Join, "Small tables looked up by key; a list: `[[data.joins]]`. In Python `flow.sources.Join`."),
     "split": (Split, "How rows are divided."),
     "preprocess": (Preprocessing, "Lists of steps by column type, or by column."),
+    "preprocess.functions": (Function, "New columns by functions of your own; a list: `[[preprocess.functions]]`."),
+    "preprocess.interactions": (Interaction, "New columns of others; a list of lists of names, or of such tables."),
+    "preprocess.select": (Select, "Which columns stay."),
     "cache": (Cache, "Where blocks are kept."),
 }
 
