@@ -202,7 +202,7 @@ def test_a_column_of_too_many_levels_is_hashed_when_nothing_was_said_of_it(monke
     monkeypatch.setattr("daskflow.data.statistics.MOST_LEVELS", 100)
     found = fit(ids)
     assert [step.kind for step in found.columns[0].steps] == ["hash"]
-    assert found.warnings == ("Column 'id' has more than 1,000,000 levels; it is hashed.",)
+    assert found.warnings == ("Column 'id' has more than 262,144 levels; it is hashed.",)
     assert found.matrix(ids).shape == (1_000, len(found.feature_names))
 
 

@@ -202,7 +202,7 @@ def test_the_plan_prints_chains_selectors_new_columns_and_what_happens_by_itself
         "select: the 5 columns of the largest mutual information with the target",
         "'noise_*' and '*_1' both match 'noise_1'; 'noise_*' counts, for it is written first",
         "constant and duplicate columns of the training rows are left out",
-        "categorical columns of more than 1,000,000 levels are hashed",
+        "categorical columns of more than 262,144 levels are hashed",
     ):
         assert line in said
 

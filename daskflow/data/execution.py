@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from daskflow.core.errors import ClusterError
@@ -269,7 +269,51 @@ def run_all(executor: Any, units: Sequence[Unit], *, on_done: Any = None, window
     Exception
         The first error of a unit, after the others were dropped.
     """
-    waiting, answers = deque(units), {}
+    answers = {}
+    for outcome in _outcomes(executor, units, window):
+        answers[outcome.key] = outcome.value
+        if on_done is not None:
+            on_done(outcome)
+    return answers
+
+
+def reduce_all(executor: Any, units: Sequence[Unit], merge: Callable[[Any, Any], Any], *, on_done: Any = None) -> Any:
+    """Run independent units and merge their answers in the order of the units, each as soon as it can be.
+
+    Parameters
+    ----------
+    executor : Executor
+        With nothing pending.
+    units : sequence of Unit
+        At least one.
+    merge : callable
+        Takes what was merged so far and the next answer.
+    on_done : callable, optional
+        Called with each Outcome as it comes.
+
+    Raises
+    ------
+    Exception
+        As `run_all`.
+    """
+    places = {unit.key: place for place, unit in enumerate(units)}
+    early: dict[int, Any] = {}
+    merged: Any = None
+    reached = 0
+    for outcome in _outcomes(executor, units, None):
+        early[places[outcome.key]] = outcome.value
+        while reached in early:
+            value = early.pop(reached)
+            merged = merge(merged, value) if reached else value
+            reached += 1
+        if on_done is not None:
+            on_done(outcome)
+    return merged
+
+
+def _outcomes(executor: Any, units: Sequence[Unit], window: int | None) -> Iterator[Outcome]:
+    """Run units, and hand on what becomes of them as it comes; raise the first error after dropping the others."""
+    waiting = deque(units)
     try:
         while waiting or executor.pending:
             while waiting and executor.pending < (window or 2 * executor.slots + 2):
@@ -281,10 +325,7 @@ def run_all(executor: Any, units: Sequence[Unit], *, on_done: Any = None, window
                 raise outcome.exception
             if outcome.error is not None:
                 raise ClusterError(f"{outcome.key}: {outcome.error}")
-            answers[outcome.key] = outcome.value
-            if on_done is not None:
-                on_done(outcome)
+            yield outcome
     except BaseException:
         executor.cancel()
         raise
-    return answers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 
 import pyarrow as pa
 
@@ -11,7 +10,7 @@ from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.data.blocks import groups_of, presented_table
 from daskflow.data.distribution import resolution_for
-from daskflow.data.execution import run_all
+from daskflow.data.execution import reduce_all
 from daskflow.data.ranges import RangeReader
 from daskflow.data.statistics import Needs, Statistics
 
@@ -62,10 +61,9 @@ def collect(
         tell(listener, "progress", stage="statistics", done=done, total=len(units))
 
     tell(listener, "stage", stage="statistics", state="started", total=len(units))
-    answers = run_all(executor, units, on_done=hear)
+    total: Statistics = reduce_all(executor, units, Statistics.merge, on_done=hear)
     tell(listener, "stage", stage="statistics", state="finished", total=len(units))
-    parts: list[Statistics] = [answers[unit.key] for unit in units]
-    return reduce(lambda left, right: left.merge(right), parts)
+    return total
 
 
 def _of_group(

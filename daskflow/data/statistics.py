@@ -42,7 +42,7 @@ from daskflow.data.tallies import Rows, Segments, Tally, parts_of
 Needs = Mapping[str, frozenset[str | Tally]]
 """What is asked of each column: ``moments``, ``quantiles``, ``levels``, and tallies of a step's own."""
 
-MOST_LEVELS = 1_000_000
+MOST_LEVELS = 1 << 18
 """Distinct levels up to which they are counted; beyond that a column is known to have too many."""
 
 DAY = 86_400
@@ -67,7 +67,7 @@ class ColumnStatistics:
     levels : mapping of level to count, or None
         None when they were not asked for, or are too many.
     has_too_many_levels : bool
-        Whether there are more than a million.
+        Whether there are more than 262,144.
     tallies : mapping of Tally to its state
         What steps counted for themselves.
     sums : Sums or None

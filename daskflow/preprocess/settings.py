@@ -48,7 +48,7 @@ class Preprocessing(Settings):
     ----------
     numeric, categorical, datetime : list of steps
         For columns of that kind; default impute the mean and scale; group levels of fewer than 0.1 % of the rows and
-        one-hot encode; take dates apart. Under the default a categorical column of more than a million levels is
+        one-hot encode; take dates apart. Under the default a categorical column of more than 262,144 levels is
         hashed. An empty list is ``"passthrough"``.
     boolean : list of steps, optional
         Default: as `numeric`.
