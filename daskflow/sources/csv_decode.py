@@ -171,7 +171,7 @@ def _may_repeat_header(rows: pa.Table, head: Head, cells: Cells) -> bool:
 @lru_cache(maxsize=16)
 def _header_values(names: tuple[str, ...], header: tuple[str, ...], cells: Cells) -> dict[str, Any] | None:
     """What the header's words would be as values of their columns; None where they cannot be."""
-    if len(header) < 2:
+    if len(header) < 2 or len(header) != len(names):
         return None
     written = dict(zip(names, header, strict=True))
     found = {}

@@ -138,21 +138,7 @@ def renamed(found: Sequence[FoundText], rename: Mapping[str, str]) -> list[Found
 
 
 def named(found: Sequence[FoundText], names: Sequence[str]) -> list[FoundText]:
-    """Return the files with names in place of those of their headers.
-
-    Raises
-    ------
-    DataError
-        For headers that have more or fewer columns, by file.
-    """
-    problems = [
-        f"{one.file.name}, line {one.head.line}: the header has {len(one.head.names)} columns "
-        f"({listed(one.head.names)}), and names gives {len(names)}. Name all columns of the file."
-        for one in found
-        if one.head.header and len(one.head.names) != len(names)
-    ]
-    if problems:
-        raise DataError("\n".join([*problems[:SHOWN_FILES], *more(len(problems))]))
+    """Return the files with names in place of those of their headers."""
     return _with_names(found, {one.head.names: tuple(names) for one in found})
 
 

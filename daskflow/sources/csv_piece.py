@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -169,7 +169,8 @@ class CsvPiece:
         return Decoded(with_constants(rows.table, self.constants, recipe.beside), rows.rejects, content_hash)
 
     def _boundary(self, text: PlainText | StreamText, place: int) -> Boundary:
-        return boundary(text, place, self.head.skip, self.recipe.dialect)
+        found = boundary(text, place, self.head.skip, self.recipe.dialect)
+        return replace(found, place=min(found.place, text.end(found.place)))  # a planned part may lie behind the end
 
     def _last(self, text: PlainText | StreamText, span: Span) -> Boundary:
         """Where the part ends."""

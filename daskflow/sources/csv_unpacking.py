@@ -78,7 +78,9 @@ def check_beginning(file: FoundFile, data: bytes, packing: Packing) -> None:
     found = next((word for mark, word in FOREIGN.items() if first.startswith(mark)), None)
     if found is not None:
         raise DataError(f"{file.name} is {found}.")
-    inner = next((word for mark, word in BEGINNINGS.items() if first.startswith(mark) and not data.isascii()), None)
+    inner = next((word for mark, word in BEGINNINGS.items() if first.startswith(mark)), None)
+    if inner == "bz2" and not first[4:].startswith(b"1AY&SY"):
+        inner = None  # a name that begins so
     if inner is not None:
         twice = " once more" if packing == inner else ""
         remedy = "Unpack it once" if packing != "none" else f"Set compression = '{inner}', or give it its suffix"
