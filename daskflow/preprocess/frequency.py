@@ -84,8 +84,8 @@ class Frequency(Step):
     """Replace levels by how often they occur in the training rows; a level never seen is 0.
 
     A missing value is a level of its own. Levels of the same frequency become the same number. For a linear model put
-    'scale' behind it. A level costs 9 to 12 bytes. There may be any number: above 32 MiB (2.8 million levels) they are
-    hashed into 2**21 buckets, which a warning says.
+    'scale' behind it. A level costs 9 to 12 bytes. There may be any number: more than 2**20 levels are hashed into
+    2**20 buckets, which a warning says.
 
     Attributes
     ----------

@@ -7,10 +7,11 @@ A level is kept as 61 bits of its hash, never as itself: two of a million levels
 * 1 to 4 bytes and 24 for the sum of the target, or 48 with the sum of its squares (a regression),
 * 1 to 4 bytes (without a target, where there are no inner parts).
 
-Neither a state nor the encodings made of it exceed 32 MiB: a binary target can have 420,000 levels that occur in every
-inner part, and 1.4 million that occur in one. Of a column that needs more, all levels are put into buckets by the
-leading bits of their hash (262,144 for a binary target). Whether that happens depends on what all rows together hold,
-not on the order or the pieces they came in: a state only grows, and what a bucket counts is the sum over its levels.
+A state has at most 2**20 levels (2**17 for a regression), and neither it nor the encodings made of it exceed 32 MiB:
+for a binary target that is 420,000 levels if all occur in every inner part, for a regression 110,000. Of a column that
+has more, all levels are put into buckets by the leading bits of their hash (262,144 for a binary target, 32,768 or
+65,536 for a regression). Whether that happens depends on what all rows together hold, not on the order or the pieces
+they came in: a state only grows, and what a bucket counts is the sum over its levels.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from daskflow.data.hashing import Hashes, canonical, mix, salt_of
 from daskflow.data.tallies import INNER_PARTS, Rows
 from daskflow.preprocess.group_sums import GroupSums
 
-MOST_BYTES = 1 << 25
+MOST_BYTES, MOST_LEVELS = 1 << 25, 1 << 20
 
 LEVEL_BITS, PART_BITS = 61, 3
 SALT = salt_of("level")
@@ -57,6 +58,11 @@ class LevelTally:
 
     of_target: bool = False
     squares: bool = False
+
+    @property
+    def by_part(self) -> bool:
+        """Counts of the target are kept apart by inner part."""
+        return self.of_target
 
     def nothing(self) -> LevelCounts:
         """Return the state of no rows."""
@@ -107,12 +113,11 @@ class LevelTally:
         bits = min(left.bits, right.bits)
         left, right = left.in_buckets(bits), right.in_buckets(bits)
         order, starts, keys = _together(np.concatenate([left.keys, right.keys]))
-        counts = np.concatenate([wide(left.counts), wide(right.counts)])[order]
+        both = np.concatenate([left.counts, right.counts])
         sums = None
         if left.sums is not None and right.sums is not None:
             sums = tuple(a.joined(b, order, starts) for a, b in zip(left.sums, right.sums, strict=True))
-        counts = narrowest(np.add.reduceat(counts, starts, axis=0))
-        return LevelCounts(keys, counts, sums, bits, left.classes)._capped(self)
+        return LevelCounts(keys, _added(both, order, starts), sums, bits, left.classes)._capped(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,16 +185,17 @@ class LevelCounts:
     def _with_keys(self, keys: Hashes, bits: int) -> LevelCounts:
         """The same with other keys; entries of equal ones are added up."""
         order, starts, keys = _together(keys)
-        counts = np.add.reduceat(wide(self.counts)[order], starts, axis=0) if len(starts) else self.counts
         sums = None if self.sums is None else tuple(part.regrouped(order, starts) for part in self.sums)
-        return LevelCounts(keys, narrowest(counts), sums, bits, self.classes)
+        return LevelCounts(keys, _added(self.counts, order, starts), sums, bits, self.classes)
 
     def _capped(self, tally: LevelTally) -> LevelCounts:
         """Put levels into buckets when they, or their encodings, take too many bytes."""
         if self.is_hashed:
             return self
         n_classes, n_sums = self.counts.shape[1], len(self.sums or ())
-        most = MOST_BYTES // _encoded_bytes(n_classes, by_part=tally.of_target)
+        most = min(
+            MOST_LEVELS >> (3 if n_sums else 0), MOST_BYTES // _encoded_bytes(n_classes, by_part=tally.of_target)
+        )
         if self.nbytes <= MOST_BYTES and (len(self.keys) <= most or len(self.ids) <= most):
             return self
         return self.in_buckets(bucket_bits(n_classes, n_sums, by_part=tally.of_target))
@@ -204,7 +210,8 @@ def bucket_bits(n_classes: int, n_sums: int, *, by_part: bool) -> int:
     18
     """
     counted = (8 + 4 * n_classes + 24 * n_sums) * (INNER_PARTS if by_part else 1)
-    return (MOST_BYTES // max(counted, _encoded_bytes(n_classes, by_part=by_part))).bit_length() - 1
+    most = MOST_BYTES // max(counted, _encoded_bytes(n_classes, by_part=by_part))
+    return min(most // (2 if n_sums else 1), MOST_LEVELS).bit_length() - 1
 
 
 def _encoded_bytes(n_classes: int, *, by_part: bool) -> int:
@@ -298,6 +305,14 @@ def _ids(hashes: Hashes) -> Hashes:
 def _shortened(ids: Hashes, dropped: int) -> Hashes:
     """Leave the last bits of ids off, but for a missing value's."""
     return np.asarray(np.where(ids == MISSING, MISSING, ids >> np.uint64(dropped))) if dropped else ids
+
+
+def _added(counts: NDArray[Any], order: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[Any]:
+    """Add those that stand together after sorting, in no wider a type than their total needs."""
+    if not len(starts):
+        return counts
+    dtype = np.min_scalar_type(int(counts.sum(axis=0, dtype=np.int64).max()))
+    return narrowest(np.add.reduceat(counts[order], starts, axis=0, dtype=dtype))
 
 
 def _entries(codes: NDArray[np.int64], ids: Hashes, parts: NDArray[np.uint8]) -> tuple[Hashes, NDArray[np.int64]]:

@@ -108,8 +108,9 @@ class TargetMean(Step):
 
     A level costs 10 to 16 bytes for each of the five inner parts that it occurs in (binary; more classes 4 bytes each;
     regression 36, or 60 with ``smooth = "auto"``), and 32 bytes in the fitted step. Neither exceeds 32 MiB: a column
-    of more levels (420,000 to 1.4 million for a binary target) is hashed into 2**18 buckets, which a warning says. Sums
-    of a regression's target lose less than 2**-64 of its largest size for each row, whatever the order of adding.
+    of more levels (420,000 to a million for a binary target, 110,000 to 130,000 for a regression) is hashed into 2**18
+    buckets (a regression 2**15 or 2**16), which a warning says. Sums of a regression's target lose less than 2**-64 of
+    its largest size for each row, whatever the order of adding.
 
     Attributes
     ----------
