@@ -27,7 +27,6 @@ from daskflow.data.blocks import storing_in
 from daskflow.data.execution import run_all
 from daskflow.data.ranges import RangeReader, range_groups
 from daskflow.data.splits import TEST
-from daskflow.data.tallies import parts_of
 from daskflow.data.targets import target_codes
 
 FORMAT = 1
@@ -419,7 +418,7 @@ def _write(
                 needed = np.isin(rows.segments, [segment for job in mine for segment in job.wanted.segments])
                 if not needed.any():
                     continue
-                parts = parts_of(rows.units[needed]) if is_training else None
+                parts = rows.parts[needed] if is_training else None
                 X = transformer.matrix(table if needed.all() else table.filter(pa.array(needed)), parts)
                 for job in mine:
                     inside = np.isin(rows.segments, job.wanted.segments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import pyarrow as pa
 
@@ -11,8 +12,9 @@ from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.data.blocks import groups_of, presented_table
 from daskflow.data.distribution import resolution_for
 from daskflow.data.execution import reduce_all
-from daskflow.data.ranges import RangeReader
+from daskflow.data.ranges import RangeReader, range_groups
 from daskflow.data.statistics import Needs, Statistics
+from daskflow.data.tallies import Rows, Tally
 
 GROUP_ROWS, MOST_GROUPS = 1 << 18, 256
 """A unit adds up at least so many rows, and there are no more units than this."""
@@ -30,6 +32,8 @@ def collect(
     """Return the statistics of all rows, kept apart by segment; reads each block file once, in place.
 
     Everything that is added up merges without rounding, so that files may be visited in any order and cut in any way.
+    Tallies by inner part are counted range by range in a second pass, for copies of a row are numbered there; where a
+    group or key makes the parts they are counted with the rest.
     Rows of the test are in it under their own segment; ``only`` leaves them out.
 
     Parameters
@@ -49,21 +53,56 @@ def collect(
     """
     groups = groups_of(reader.blocks.files, rows=GROUP_ROWS, most=MOST_GROUPS)
     names = list(needs if columns is None else columns)
+    by_part = {} if reader.has_own_units else _by_part(needs)
+    rest = {name: asked - by_part.get(name, frozenset()) for name, asked in needs.items()}
     units = [
-        Unit(f"statistics-{number}", _of_group, (reader, group, needs, prepare, names))
+        Unit(f"statistics-{number}", _of_group, (reader, group, rest, prepare, names))
         for number, group in enumerate(groups)
     ]
-    done = 0
+    part_units = [
+        Unit(f"statistics-parts-{number}", _of_ranges, (reader, list(group), by_part, prepare, names))
+        for number, group in enumerate(range_groups(reader.n_ranges) if by_part else [])
+    ]
+    done, n_units = 0, len(units) + len(part_units)
 
     def hear(outcome: Outcome) -> None:
         nonlocal done
         done += 1
-        tell(listener, "progress", stage="statistics", done=done, total=len(units))
+        tell(listener, "progress", stage="statistics", done=done, total=n_units)
 
-    tell(listener, "stage", stage="statistics", state="started", total=len(units))
+    tell(listener, "stage", stage="statistics", state="started", total=n_units)
     total: Statistics = reduce_all(executor, units, Statistics.merge, on_done=hear)
-    tell(listener, "stage", stage="statistics", state="finished", total=len(units))
+    if part_units:
+        total = total.with_tallies(reduce_all(executor, part_units, Statistics.merge, on_done=hear))
+    tell(listener, "stage", stage="statistics", state="finished", total=n_units)
     return total
+
+
+def _by_part(needs: Needs) -> dict[str, frozenset[str | Tally]]:
+    """The tallies by inner part, of the columns that have some."""
+    found = {
+        name: frozenset(need for need in asked if not isinstance(need, str) and need.by_part)
+        for name, asked in needs.items()
+    }
+    return {name: tallies for name, tallies in found.items() if tallies}
+
+
+def _of_ranges(
+    reader: RangeReader,
+    ranges: Sequence[int],
+    needs: Needs,
+    prepare: Callable[[pa.Table], pa.Table] | None,
+    columns: Sequence[str],
+) -> Statistics:
+    """Add up the tallies of some ranges, and nothing else."""
+    parts = []
+    target = [reader.target.name] if reader.target.name else []
+    for i in ranges:
+        rows = reader.read(i, list(dict.fromkeys([*(columns if prepare else needs), *target])))
+        table = rows.table if prepare is None else prepare(rows.table)
+        beside = Rows(rows.content, rows.parts, reader.target_rows(rows.table.column(target[0]) if target else None))
+        parts.append(Statistics.of_tallies(table, rows.segments, needs, beside))
+    return reduce(Statistics.merge, parts)
 
 
 def _of_group(

@@ -42,14 +42,18 @@ class RangeRows:
         Each row's segment, 255 for test.
     order : ndarray of uint64, shape (n_rows,)
         Ascending.
-    units : ndarray of uint64, shape (n_rows,)
-        Hash of what must not be split.
+    content : ndarray of uint64, shape (n_rows,)
+        Hash of each source row.
+    parts : ndarray of uint8, shape (n_rows,)
+        Inner part 0 to 4 of each row: by its group or key, else by its content; copies of a row stand in parts of their
+        own, for what few different rows there are would else be told apart by what the other parts lack.
     """
 
     table: pa.Table
     segments: NDArray[np.uint8]
     order: Hashes
-    units: Hashes
+    content: Hashes
+    parts: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ class RangeReader:
             rows.table.slice(begin, end - begin),
             rows.segments[begin:end],
             rows.order[begin:end],
-            rows.units[begin:end],
+            rows.content[begin:end],
+            rows.parts[begin:end],
         )
 
     def read_file(self, place: int, columns: Sequence[str]) -> FileRows:
@@ -156,12 +161,9 @@ class RangeReader:
         """
         block = open_block(self.blocks.files[place])
         units = hashes_of(block, UNIT)
-        codes = time = target = None
-        if self.target.name:
-            values = target_codes(block.column(self.target.name), self.target)
-            is_coded = self.target.task.is_classification
-            codes = values if is_coded else None
-            target = TargetRows(values.astype(np.float64), codes, tuple(self.target.classes))
+        time = None
+        target = self.target_rows(block.column(self.target.name) if self.target.name else None)
+        codes = target.codes if target else None
         if self.plan.kind == "time":
             time = block.column(str(self.blocks.roles.time))
         segments = self.plan.segments(units, codes if self.plan.kind == "stratified" else None, time)
@@ -186,7 +188,21 @@ class RangeReader:
         sequence = _in_order(order, content[rows])
         rows, order = rows[sequence], order[sequence]
         table = pa.table({name: self._column(slices, name, rows) for name in names})
-        return RangeRows(table, self._segments(slices, rows), order, _hashes(slices, UNIT)[rows])
+        units = _hashes(slices, UNIT)[rows] if self.has_own_units else _copies_apart(order)
+        return RangeRows(table, self._segments(slices, rows), order, content[rows], parts_of(units))
+
+    @property
+    def has_own_units(self) -> bool:
+        """Whether a group or a key says what must not be split, instead of the whole row."""
+        return self.blocks.roles.group is not None or bool(self.blocks.roles.key)
+
+    def target_rows(self, column: pa.ChunkedArray | pa.Array | None) -> TargetRows | None:
+        """Return the target of some rows from its column; None where there is none."""
+        if column is None:
+            return None
+        values = target_codes(column, self.target)
+        codes = values if self.target.task.is_classification else None
+        return TargetRows(values.astype(np.float64), codes, tuple(self.target.classes))
 
     def _light(self, low: int, high: int, heavy_orders: Hashes) -> list[_Slice]:
         """The slices of all files in the range, around the rows that stand elsewhere."""
@@ -262,6 +278,14 @@ def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
     [range(0, 16), range(16, 32), range(32, 40)]
     """
     return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
+
+
+def _copies_apart(order: Hashes) -> Hashes:
+    """Return a hash of each row in order that differs between rows of equal order: equal rows are numbered."""
+    begins = np.concatenate([[True], order[1:] != order[:-1]]) if len(order) else np.empty(0, dtype=bool)
+    starts = np.flatnonzero(begins)
+    number = np.arange(len(order)) - starts[np.cumsum(begins) - 1] if len(order) else np.empty(0, dtype=np.int64)
+    return order ^ mix(number.astype(np.uint64))
 
 
 def _in_order(order: Hashes, content: Hashes) -> NDArray[np.int64]:

@@ -307,6 +307,31 @@ class Statistics:
                 parts[int(segment)][name] = state
         return cls(dict(needs), parts, resolution)
 
+    @classmethod
+    def of_tallies(cls, table: pa.Table, segments: NDArray[np.uint8], needs: Needs, rows: Rows) -> Statistics:
+        """Count tallies and nothing else: what is built in is that of no rows; see `with_tallies`."""
+        order = np.argsort(segments, kind="stable")
+        present, starts = np.unique(segments[order], return_index=True)
+        beside = Segments(rows, order, [*starts.tolist(), len(segments)])
+        parts: dict[int, dict[str, ColumnStatistics]] = {int(segment): {} for segment in present}
+        for name, asked in needs.items():
+            array = arrays.whole(table.column(name))
+            states = {tally: beside.tallied(tally, array) for tally in asked if not isinstance(tally, str)}
+            for place, segment in enumerate(present):
+                tallies = {tally: of_segments[place] for tally, of_segments in states.items()}
+                parts[int(segment)][name] = ColumnStatistics(tallies=tallies)
+        return cls(dict(needs), parts)
+
+    def with_tallies(self, other: Statistics) -> Statistics:
+        """Return the same with the tallies that another count of the same rows has; for any of its columns."""
+        parts = {segment: dict(columns) for segment, columns in self.parts.items()}
+        for segment, columns in other.parts.items():
+            for name, state in columns.items():
+                mine = parts[segment][name]
+                parts[segment][name] = replace(mine, tallies={**mine.tallies, **state.tallies})
+        needs = {name: asked | other.needs.get(name, frozenset()) for name, asked in self.needs.items()}
+        return Statistics(needs, parts, self.resolution)
+
     def merge(self, other: Statistics) -> Statistics:
         """Add the statistics of other rows; both were asked the same."""
         parts = {segment: dict(columns) for segment, columns in self.parts.items()}

@@ -73,6 +73,10 @@ class Tally(Hashable, Protocol):
     never depend on how the rows were cut.
     """
 
+    @property
+    def by_part(self) -> bool:
+        """Whether it looks at the rows' inner parts."""
+
     def nothing(self) -> Any:
         """Return the state of no rows."""
 

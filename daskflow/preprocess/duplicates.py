@@ -27,6 +27,11 @@ class ValueSum:
     alike: 5 and 5.0, -0.0 and 0.0, all missing values.
     """
 
+    @property
+    def by_part(self) -> bool:
+        """It does not look at inner parts."""
+        return False
+
     def nothing(self) -> int:
         """Return the state of no rows."""
         return 0

@@ -81,6 +81,11 @@ class JointCounts:
     the limit stay, for a bit joins two keys at most.
     """
 
+    @property
+    def by_part(self) -> bool:
+        """It does not look at inner parts."""
+        return False
+
     def nothing(self) -> Joint:
         """Return the state of no rows."""
         return Joint()

@@ -29,6 +29,11 @@ class WithoutSentinels:
 
     sentinels: tuple[float, ...]
 
+    @property
+    def by_part(self) -> bool:
+        """It does not look at inner parts."""
+        return False
+
     def nothing(self) -> ColumnStatistics:
         """Return the statistics of no rows."""
         return ColumnStatistics.nothing(NEEDS)

@@ -81,6 +81,11 @@ class TermTally:
 
     analysis: Analysis
 
+    @property
+    def by_part(self) -> bool:
+        """It does not look at inner parts."""
+        return False
+
     def nothing(self) -> TermCounts:
         """Return the state of no rows."""
         empty = np.empty(0, dtype=np.uint8)
