@@ -2,8 +2,8 @@
 
 The encoding is that of scikit-learn's ``TargetEncoder``: a level's mean, drawn towards the mean of all rows. A training
 row is encoded from the rows of the four other inner parts of the training rows, the mean of all rows included; so no
-row's own target, nor that of a row that must not be split from it (equal rows, its group), is in its encoding. Rows
-that are new are encoded from all training rows.
+row's own target, nor that of another row of its group or key, is in its encoding. Rows that are new are encoded from
+all training rows.
 
 Source: Daniele Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in classification and
 prediction problems", SIGKDD Explorations 3 (2001), equations 3 to 7.
