@@ -18,6 +18,9 @@ from daskflow.data.table import Table
 from daskflow.workflow.cache import Room, block_folder
 from daskflow.workflow.workflow import Workflow
 
+WORKER_BYTES = 300 * 2**20
+"""What a worker holds before it has a row: Python and the libraries."""
+
 PARTITION_COPIES = 4
 """A worker that decodes holds the decoded partition, its canonical form, its sorted copy and what is being written."""
 
@@ -143,7 +146,7 @@ def plan(workflow: Workflow) -> Plan:
         partitions=len(table.partitions),
         files=len({partition.fingerprint.name.partition("#")[0] for partition in table.partitions}),
         data_bytes=total,
-        worker_memory_bytes=200 * 2**20
+        worker_memory_bytes=WORKER_BYTES
         + max(PARTITION_COPIES * max(sizes), whole)
         + sum(join.n_bytes for join in table.joins),
         blocks_bytes=blocks,

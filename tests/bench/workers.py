@@ -82,6 +82,7 @@ def once(folder: Path, workers: int, memory: str, stages: list[str]) -> dict[str
     from daskflow.data.scan import scan, target_of
     from daskflow.data.splits import Split, plan_split
     from daskflow.preprocess.settings import Preprocessing
+    from daskflow.workflow.plan import PARTITION_COPIES, WORKER_BYTES
 
     preprocessing = Preprocessing(numeric=[{"kind": "impute", "strategy": "median"}, "scale"])
     place = Path(tempfile.mkdtemp(prefix="bench-workers-"))
@@ -104,7 +105,10 @@ def once(folder: Path, workers: int, memory: str, stages: list[str]) -> dict[str
                 source = flow.sources.Parquet(
                     path=str(where / "*.parquet"), target="target", task="binary", drop=[*HIGH, "const"]
                 )
-                blocks = scan(source.table(Path()), own / "store", executor)
+                table = source.table(Path())
+                sizes = [partition.n_bytes for partition in table.partitions]
+                found["forecast"] = WORKER_BYTES + PARTITION_COPIES * max(sizes)
+                blocks = scan(table, own / "store", executor)
                 lap("scan")
                 target = target_of(blocks, "binary", None)
                 plan = plan_split(Split(test=0.2, validation=0.1), blocks, target, executor)
@@ -145,12 +149,15 @@ def main() -> None:
             runs[workers].append(once(folder, workers, options.memory, options.stages))
             print(workers, runs[workers][-1], flush=True)
     print(f"\n{options.rows:,} rows, memory {options.memory} a worker, median of {options.repeats} interleaved runs")
-    print("| workers | stage | wall s | CPU-s | peak GB, all processes | peak GB, largest |\n|---|---|---|---|---|---|")
+    print("| workers | stage | wall s | CPU-s | peak GB, all processes | peak GB, largest | forecast GB |")
+    print("|---|---|---|---|---|---|---|")
     for workers, each in runs.items():
         for stage in options.stages:
             wall, used = (statistics.median(run[stage][place] for run in each) for place in (0, 1))
             peaks = [statistics.median(run["peaks"][which] for run in each) / 1e9 for which in ("all", "one")]
-            print(f"| {workers} | {stage} | {wall:.1f} | {used:.1f} | {peaks[0]:.2f} | {peaks[1]:.2f} |")
+            forecast = each[0]["forecast"] / 1e9
+            memory = f"{peaks[0]:.2f} | {peaks[1]:.2f} | {forecast:.2f}"
+            print(f"| {workers} | {stage} | {wall:.1f} | {used:.1f} | {memory} |")
 
 
 if __name__ == "__main__":
