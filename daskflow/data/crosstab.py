@@ -79,11 +79,14 @@ class Crosstab:
         return cls(form, limit, np.empty(0, dtype=np.int64), np.zeros((0, n_groups), dtype=np.int64))
 
     @classmethod
-    def of(cls, form: Form, limit: Limit, keys: Keys, counts: Counts) -> Crosstab:
-        """Take distinct keys in any order, each with its counts; rows of zeros are left out."""
-        order = np.argsort(keys, kind="stable")
-        order = order[np.any(counts, axis=1)[order]]
-        return cls(form, limit, keys[order], counts[order])._bounded()
+    def of(cls, form: Form, limit: Limit, keys: Keys, counts: Counts, *, is_exact: bool = True) -> Crosstab:
+        """Take distinct keys in any order, each with its counts; rows of zeros are left out.
+
+        Keys that are bins already, or that were given up, are not exact.
+        """
+        used = np.flatnonzero(counts[:, 0] if counts.shape[1] == 1 else np.any(counts, axis=1))
+        used = used[np.argsort(keys[used])]
+        return cls(form, limit, keys[used], counts[used], is_exact)._bounded()
 
     def merge(self, other: Crosstab) -> Crosstab:
         """Add two crosstabs of one column; associative and commutative to the last bit."""
@@ -117,9 +120,13 @@ class Crosstab:
             return self
         if not self.form.has_bins:
             return replace(Crosstab.nothing(self.form, self.limit, self.counts.shape[1]), is_exact=False)
-        bins = ordered(numbers_of(self.keys, self.form)) >> self.limit.dropped
-        keys, counts = _added(bins, self.counts)
+        keys, counts = _added(bins_of(self.keys, self.form, self.limit), self.counts)
         return replace(self, keys=keys, counts=counts, is_exact=False)
+
+
+def bins_of(keys: Keys, form: Form, limit: Limit) -> Keys:
+    """Return the bins that the keys of numbers fall into."""
+    return ordered(numbers_of(keys, form)) >> limit.dropped
 
 
 def numbers_of(keys: Keys, form: Form) -> Numbers:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -113,7 +114,8 @@ class Dates:
         per_day = DAY_SECONDS * arrays.UNITS[clock.type.unit]
         ticks = clock.cast(pa.int64()).to_numpy(zero_copy_only=False)
         days, rest = ticks // per_day, ticks % per_day
-        uniques, counts = np.unique(days, return_counts=True)
+        places, uniques = pd.factorize(days)
+        counts = np.bincount(places, minlength=len(uniques))
         return cls(
             Crosstab.of(Form.INSTANT, Limit(MOST_DAYS), uniques, counts.astype(np.int64)[:, None]),
             np.bincount(rest // (per_day // HOURS), minlength=HOURS).astype(np.int64),

@@ -30,7 +30,7 @@ from daskflow.data.schema import Column
 
 State = TypeVar("State")
 
-GROUP_ROWS, UNITS_PER_SLOT, LEAST_UNITS = 1 << 16, 4, 16
+GROUP_ROWS, UNITS_PER_SLOT, LEAST_UNITS = 1 << 16, 4, 4
 """A unit counts at least so many rows; and there are at most so many units, whose states wait to be merged."""
 
 FAN_IN = 8

@@ -34,11 +34,13 @@ from daskflow.data.table_profile import (
 MOST_STRIPES = 64
 """Into how many stripes the partitions are put for what is missing where."""
 
-MOST_VALUES, LEAST_VALUES, BUDGET = 65_536, 1_024, 1 << 21
-"""Distinct values counted exactly per column, and how many in all columns of a state together."""
-
 FINE_ROWS = 1_000_000
-"""Rows up to which numbers beyond that are kept to 12 bits of the mantissa; of larger tables to 10."""
+FINE, COARSE = (65_536, 12), (16_384, 10)
+"""Distinct values counted exactly per column, and bits of the mantissa kept of more numbers, in tables of up to so many
+rows and in larger ones: states travel, and those of large tables must be small."""
+
+LEAST_VALUES, BUDGET = 1_024, 1 << 21
+"""In tables of many columns fewer values are counted of each: so many in all columns together."""
 
 
 MOST_TOLD = 1_000
@@ -92,7 +94,8 @@ def profile_blocks(
     if blocks.roles.target is not None:
         learned = blocks.schema[blocks.roles.target]
         target = ProfiledTarget.of(learned, blocks.profile[learned.name], task)
-    limit = Limit(max(LEAST_VALUES, min(MOST_VALUES, BUDGET // len(chosen))), 12 if blocks.n_rows <= FINE_ROWS else 10)
+    most, bits = FINE if blocks.n_rows <= FINE_ROWS else COARSE
+    limit = Limit(max(LEAST_VALUES, min(most, BUDGET // len(chosen))), bits)
     asked = Asked(chosen, limit, _paired(chosen, blocks), target, below)
     counts = count(pieces, asked, executor, listener)
     n_rows = sum(counts.rows.values())

@@ -25,6 +25,9 @@ MOST_CLASSES = 50
 MOST_CELLS = 1 << 18
 """Cells of a column's crosstab with the target: with many classes fewer values are kept apart."""
 
+MOST_VALUES = 32_768
+"""Values of a column that are kept apart with few classes."""
+
 STEPS = 26
 """A regression's target is added up in steps of 2**-26 of its range."""
 
@@ -38,10 +41,11 @@ class TargetRows:
 
     def joint(self, column: Encoded) -> tuple[Crosstab, Counts]:
         """Count a column's values with the target; also those rows that have no value."""
+        form = Form.INTEGER if column.form is Form.INSTANT else column.form  # instants have neighbours, too
+        places, keys, is_exact = column.within(self.target.limit, form)
         known = self.codes >= 0
-        places, codes = column.codes[known], self.codes[known]
-        n_groups = self.target.n_groups
-        n_keys = len(column.keys) + 1
+        places, codes = places[known], self.codes[known]
+        n_groups, n_keys = self.target.n_groups, len(keys) + 1
         if self.target.task is Task.REGRESSION:
             counts = np.stack(
                 [np.bincount(places + 1, minlength=n_keys), np.bincount(places + 1, codes, n_keys)], axis=1
@@ -49,12 +53,8 @@ class TargetRows:
         else:
             flat = np.bincount((places + 1) * n_groups + codes, minlength=n_keys * n_groups)
             counts = flat.reshape(n_keys, n_groups).astype(np.int64)
-        infinite = known & ~column.is_missing & (column.codes < 0)
-        gaps = counts[0]
-        if infinite.any():  # counted nowhere, as in the moments
-            gaps = gaps - TargetRows(self.target, self.codes[infinite]).alone()
-        form = Form.INTEGER if column.form is Form.INSTANT else column.form  # instants have neighbours, too
-        return Crosstab.of(form, self.target.limit, column.keys, counts[1:]), gaps
+        gaps = TargetRows(self.target, self.codes[column.is_missing]).alone()
+        return Crosstab.of(form, self.target.limit, keys, counts[1:], is_exact=is_exact), gaps
 
     def alone(self) -> Counts:
         """Count the target by itself."""
@@ -126,7 +126,7 @@ class ProfiledTarget:
     @property
     def limit(self) -> Limit:
         """Up to how many values of a column are kept apart."""
-        return Limit(min(65_536, max(1024, MOST_CELLS // self.n_groups)), 10 if self.n_groups <= 8 else 7)
+        return Limit(min(MOST_VALUES, max(1024, MOST_CELLS // self.n_groups)), 10 if self.n_groups <= 8 else 7)
 
     def rows(self, values: pa.Array) -> TargetRows:
         """Return the target of some rows from its stored column."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskflow.data import arrays, cardinality, frequent
-from daskflow.data.crosstab import SIGN, Counts, Crosstab, Form, Keys, Limit, ordered
+from daskflow.data.crosstab import SIGN, Counts, Crosstab, Form, Keys, Limit, bins_of, ordered
 from daskflow.data.hashing import canonical
 from daskflow.data.schema import Column, ColumnKind
 
@@ -49,6 +49,18 @@ class Encoded:
     texts: pa.Array | None
     n_infinite: int
     is_missing: NDArray[np.bool_]
+
+    def within(self, limit: Limit, form: Form) -> tuple[NDArray[np.int64], Keys, bool]:
+        """Return codes and keys that a crosstab of this form can hold, and whether they are the values themselves.
+
+        Too many keys are put into bins before anything is sorted; those that have no bins are given up: no keys.
+        """
+        if len(self.keys) <= limit.most or np.count_nonzero(np.bincount(self.codes + 1)[1:]) <= limit.most:
+            return self.codes, self.keys, True
+        if not form.has_bins:
+            return np.full(len(self.codes), arrays.MISSING), np.empty(0, dtype=np.int64), False
+        places, bins = pd.factorize(bins_of(self.keys, form, limit))
+        return np.append(places, arrays.MISSING)[self.codes], np.asarray(bins, dtype=np.int64), False
 
 
 def form_of(column: Column) -> Form:
@@ -129,16 +141,20 @@ class Values:
     @classmethod
     def of(cls, column: Encoded, limit: Limit, group: int, n_groups: int) -> Values:
         """Count rows that all stand in one group of partitions."""
-        n_keys = len(column.keys)
-        counts = np.zeros((n_keys, n_groups), dtype=np.int64)
-        counts[:, group] = np.bincount(column.codes + 1, minlength=n_keys + 1)[1:]
-        used = np.flatnonzero(counts[:, group])
-        keys, rows = column.keys[used], counts[used, group]
+        codes, keys, is_exact = column.within(limit, column.form)
+        rows = np.bincount(codes + 1, minlength=len(keys) + 1)[1:]
+        used = np.flatnonzero(rows)
+        counts = np.zeros((len(used), n_groups), dtype=np.int64)
+        counts[:, group] = rows[used]
+        tab = Crosstab.of(column.form, limit, keys[used], counts, is_exact=is_exact)
+        if not is_exact:
+            each = np.bincount(column.codes + 1, minlength=len(column.keys) + 1)[1:].astype(np.int64)
+            used = np.flatnonzero(each)
+            return cls(tab, None)._estimated(column.keys[used], each[used])
         texts = column.texts
-        tab = Crosstab.of(column.form, limit, keys, counts[used])
         if texts is not None:
-            texts = texts.take(pa.array(used[np.argsort(keys, kind="stable")]))
-        return cls(tab, texts)._kept(keys, rows)
+            texts = texts.take(pa.array(used[np.argsort(keys[used])]))
+        return cls(tab, texts)._kept(tab.keys, rows[used])
 
     def merge(self, other: Values) -> Values:
         """Add the values of other rows."""
@@ -161,18 +177,20 @@ class Values:
         tab = self.tab
         if is_long and tab.is_exact:
             tab = replace(Crosstab.nothing(tab.form, tab.limit, tab.counts.shape[1]), is_exact=False)
-        registers = cardinality.registers_of(keys.view(np.uint64))
         uniques, places = np.unique(keys, return_inverse=True)
-        often = frequent.candidates(uniques, np.bincount(places, counts, len(uniques)).astype(np.int64))
-        return Values(tab, None, registers, often)
+        rows = np.bincount(places, counts, len(uniques)).astype(np.int64)
+        return Values(tab, None)._estimated(uniques, rows)
+
+    def _estimated(self, keys: Keys, counts: Counts) -> Values:
+        """The same with estimates from distinct keys."""
+        registers = cardinality.registers_of(keys.view(np.uint64))
+        return replace(self, texts=None, registers=registers, often=frequent.candidates(keys, counts))
 
     def _reduced(self) -> Values:
         """The same with estimates in place of what was exact."""
         if self.registers is not None:
             return self
-        keys = self.tab.keys
-        often = frequent.candidates(keys, self.tab.total)
-        return replace(self, texts=None, registers=cardinality.registers_of(keys.view(np.uint64)), often=often)
+        return self._estimated(self.tab.keys, self.tab.total)
 
     def _with(self, other: Values) -> Values:
         """Add the estimates of another state."""

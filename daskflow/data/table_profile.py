@@ -17,6 +17,10 @@ FORMAT = 1
 """Version of what `TableProfile.dump` gives; raised when a word changes its meaning."""
 
 
+DUMPED_PAIRS = 1_000
+"""The strongest correlations are dumped, so many at most."""
+
+
 class Severity(StrEnum):
     """How much a finding matters: it makes results wrong, it may, or it is good to know."""
 
@@ -366,7 +370,9 @@ class TableProfile:
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON values; docs/profile.md says what the words mean."""
-        found = asdict(self)
+        matrix = ("correlated", "correlations", "rows_by_pair")
+        found = {word: value for word, value in asdict(self).items() if word not in matrix}
+        found["correlations"] = [asdict(pair) for pair in self.pairs(DUMPED_PAIRS)]
         for column, summary in zip(found["columns"], self.columns, strict=True):
             column["missing_share"] = summary.missing_share
             column["quantiles"] = {f"{q:g}": value for q, value in summary.quantiles.items()}

@@ -65,7 +65,7 @@ def render(profile: TableProfile) -> str:
         .get_template("profile.html")
         .render(
             profile=profile,
-            name=words.without_credentials(profile.name),
+            name=profile.name,
             answer=_answer(profile),
             tiles=_tiles(profile),
             severities=[str(severity) for severity in Severity],

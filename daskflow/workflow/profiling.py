@@ -26,7 +26,7 @@ from daskflow.data.schema import Task
 from daskflow.data.store import BlockStore
 from daskflow.data.table import Table
 from daskflow.data.table_profile import ColumnSummary, Finding, Sample, TableProfile, TargetSummary
-from daskflow.reports import profile_page
+from daskflow.reports import profile_page, words
 from daskflow.workflow.cache import Cache, open_store
 from daskflow.workflow.reading import read
 from daskflow.workflow.workflow import Workflow
@@ -225,8 +225,8 @@ def _workflow(source: Any, options: Mapping[str, Any], kind: str | None) -> Work
     if not isinstance(source, Workflow):
         return None
     if options or kind:
-        words = ", ".join([*options, *(["kind"] if kind else [])])
-        raise SettingsError(f"A workflow says by itself how its files are read: leave out {words}.")
+        given = ", ".join([*options, *(["kind"] if kind else [])])
+        raise SettingsError(f"A workflow says by itself how its files are read: leave out {given}.")
     return source
 
 
@@ -253,7 +253,7 @@ def _called(source: Any) -> str:
         return "table"
     paths = [source] if isinstance(source, str | os.PathLike) else list(source)
     texts = [os.fspath(path) for path in paths]
-    return texts[0] if len(texts) == 1 else f"{texts[0]} and {len(texts) - 1} more"
+    return words.without_credentials(texts[0] if len(texts) == 1 else f"{texts[0]} and {len(texts) - 1} more")
 
 
 def file_name(name: str) -> str:
