@@ -146,6 +146,7 @@ def test_flow_profile_takes_frames_tables_and_paths(run: Run) -> None:
     assert table.target is not None
     assert flow.profile("data", target="late", **options).to_frame().equals(table.to_frame())
     assert found.write("a.html") == Path("a.html")
+    assert not [item for item in Path().iterdir() if item.name.startswith(".") or item.name == "runs"]
     with pytest.raises(AttributeError):
         found.table = None  # type: ignore[misc]  # frozen
 

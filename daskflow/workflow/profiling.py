@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor
 from daskflow.core.settings import parse
-from daskflow.data.blocks import Blocks
+from daskflow.data.blocks import Blocks, storing_in
 from daskflow.data.profile_table import profile_blocks
 from daskflow.data.scan import scan
 from daskflow.data.schema import Task
@@ -186,7 +188,7 @@ def profile(
     chosen = _cluster(cluster, table)
     kept = cache if isinstance(cache, Cache) else parse(Cache, _table_of(cache), "cache")
     called = name or (flow.name if flow is not None else _called(source))
-    with chosen.open() as connection, open_store(kept, Path("runs")) as store:
+    with chosen.open() as connection, _folder(kept) as folder, open_store(kept, folder) as store:
         tell(listener, "note", text=f"Cluster {connection.description}")
         check_folder(connection.executor, store.folder, option="cache.folder")
         blocks, share, taken = _scanned(table, sample, store, connection.executor, listener)
@@ -236,6 +238,18 @@ def _cluster(cluster: Cluster | Mapping[str, Any] | str | None, table: Table) ->
         is_small = sum(partition.n_bytes for partition in table.partitions) <= INLINE_BYTES
         cluster = "inline" if is_small else "local"
     return daskflow.clusters.REGISTRY.parse(cluster, where="cluster")
+
+
+@contextmanager
+def _folder(cache: Cache) -> Iterator[Path]:
+    """The folder that a store of its own stands in: one that goes away, in the current folder, which workers see."""
+    if cache.kind != "none" or cache.folder is not None:
+        yield Path()
+        return
+    with storing_in(Path(), option="cache.folder"):
+        made = tempfile.TemporaryDirectory(prefix=".daskflow-", dir=".")
+    with made as folder:
+        yield Path(folder)
 
 
 def _table_of(value: Any) -> Mapping[str, Any]:
