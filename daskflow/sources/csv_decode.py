@@ -220,9 +220,11 @@ def _is_plain(utf8: bytes, dialect: Dialect) -> bool:
     """Whether Arrow's parser reads what the careful way does."""
     if b"\0" in utf8:
         return False
+    if dialect.escape is not None and dialect.quote is not None and (dialect.quote + dialect.escape).encode() in utf8:
+        return False  # behind a closing quote Arrow takes it for an escape, Python's reader for a letter
     if dialect.skip_initial_space and dialect.quote is not None:
-        quoted_behind_blank = re.escape(dialect.separator).encode() + b" +" + re.escape(dialect.quote).encode()
-        if re.search(quoted_behind_blank, utf8):
+        edge, quote = re.escape(dialect.separator), re.escape(dialect.quote)
+        if f" {dialect.quote}".encode() in utf8 and re.search(rf"(?:\A|[{edge}\r\n]) +{quote}".encode(), utf8):
             return False
     return not is_open(utf8, dialect)  # an open quote swallows what follows, and Arrow does not say so
 

@@ -103,13 +103,10 @@ class StreamText:
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the text from start to stop; fewer at the end. What was let go cannot be read again."""
-        while not self._is_over and self.start + len(self._kept) < stop:
-            if start - LOOK_BACK > self.start + 2 * READ_BYTES:
-                self.let_go(start - LOOK_BACK)
-            self._kept += self._more()
+        self.end(stop)
         if start < self.start:
             raise IndexError(f"text from {start} is asked for, from {self.start} on is there")
-        return bytes(self._kept[start - self.start : max(0, stop - self.start)])
+        return bytes(memoryview(self._kept)[start - self.start : max(0, stop - self.start)])
 
     def end(self, limit: int) -> int:
         """Return where the text that was read ends, which is a limit or behind it unless the text is over."""
@@ -131,6 +128,12 @@ class StreamText:
             return self._decoder.decode(data, final=self._is_over).encode()
         except UnicodeError as error:
             raise undecodable(self._file.name, self._coding, at + getattr(error, "start", 0), error) from error
+
+    def skip_to(self, place: int) -> None:
+        """Read on to a place, and forget the text before it."""
+        while not self._is_over and self.start + len(self._kept) < place:
+            self._kept += self._more()
+            self.let_go(place)
 
     def let_go(self, place: int) -> None:
         """Forget the text before a place."""
@@ -228,6 +231,7 @@ def opened_text(
     key = (file, coding, packing)
     stream = _streams.take(key, max(0, start - LOOK_BACK)) or StreamText(file, coding, packing)
     try:
+        stream.skip_to(start - LOOK_BACK)
         yield stream
     except BaseException:
         stream.close()
