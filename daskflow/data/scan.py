@@ -95,13 +95,17 @@ class _Recipe:
         joins = tuple(StoredJoin.of(join, store) for join in table.joins)
         return cls(table.source_schema, table.schema, stored, joins, dict(table.derive), unit, str(store))
 
-    def key(self, partition: Partition, settings: Mapping[str, Any], copy: int, pieces: int) -> str:
-        """Name of a partition's block: what it is made from, of how many pieces of its file, and how."""
+    def token(self, settings: Mapping[str, Any]) -> str:
+        """Hash of how every partition becomes a block."""
         decoding = {name: value for name, value in settings.items() if name not in ROLE_SETTINGS}
-        seen = partition.fingerprint
-        parts = [FORMAT, seen.name, seen.size_bytes, partition.n_bytes, copy, pieces, decoding, sorted(self.unit)]
-        parts += [join.token for join in self.joins]
+        parts = [FORMAT, decoding, sorted(self.unit), *(join.token for join in self.joins)]
         return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
+
+
+def _key(token: str, partition: Partition, copy: int, pieces: int) -> str:
+    """Name of a partition's block: how it is made, and what from, of how many pieces of its file."""
+    seen = partition.fingerprint
+    return digest([token, seen.name, seen.size_bytes, partition.n_bytes, copy, pieces], 24)
 
 
 def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: Listener = nobody) -> Blocks:
@@ -141,10 +145,11 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     recipe = _Recipe.of(table, store.folder)
     pieces = Counter(_file_of(partition) for partition in table.partitions)
     copies: Counter[Fingerprint] = Counter()
+    token = recipe.token(table.settings)
     keys: list[str] = []
     for partition in table.partitions:
         seen = partition.fingerprint
-        keys.append(recipe.key(partition, table.settings, copies[seen], pieces[_file_of(partition)]))
+        keys.append(_key(token, partition, copies[seen], pieces[_file_of(partition)]))
         copies[seen] += 1
     groups = _grouped(table.partitions, keys)
     store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
@@ -261,16 +266,18 @@ def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
 def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
     """Decode a group's partitions and write their block; return its record, which is also the sidecar."""
     store = Path(recipe.store)
-    tables: list[pa.Table] = []
+    decoded_tables: list[pa.Table] = []
     rejects: list[Reject] = []
     hashes: list[str] = []
     n_filtered = 0
-    for partition, decoded in zip(group.partitions, _decoded(group.partitions, frame), strict=True):
-        tables.append(conform(decoded.rows, recipe.source, partition.fingerprint.name, texts=TEXT))
+    for decoded in _decoded(group.partitions, frame):
+        decoded_tables.append(decoded.rows)
         rejects += decoded.rejects
         n_filtered += decoded.n_filtered
         hashes.append(decoded.content_hash)
+    tables = _alike(decoded_tables, group.partitions, recipe.source)
     rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    rows = conform(rows, recipe.source, group.partitions[0].fingerprint.name, texts=TEXT)
     content = row_hashes(rows, recipe.source.names)
     members: list[list[Any]] = []
     start = 0
@@ -291,6 +298,14 @@ def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
     record |= {"members": members}
     _write_record(store / f"{group.key}.json", record)
     return record
+
+
+def _alike(tables: list[pa.Table], partitions: Sequence[Partition], source: Schema) -> list[pa.Table]:
+    """Tables of one schema as they are, to be brought into form together; of several each by itself, under its name."""
+    if all(table.schema.equals(tables[0].schema) for table in tables[1:]):
+        return tables
+    named = zip(tables, partitions, strict=True)
+    return [conform(table, source, partition.fingerprint.name, texts=TEXT) for table, partition in named]
 
 
 def _decoded(partitions: Sequence[Partition], frame: Any) -> Iterator[Decoded]:
