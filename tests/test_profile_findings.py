@@ -181,7 +181,7 @@ def test_drift_is_found_in_numbers_levels_and_gaps_and_not_in_samples_of_one_pop
     # when
     found = profiled(frame, tmp_path, parts=8)
     # then
-    told = said(found, None, "3 columns differ between the first and the last quarter")
+    told = said(found, None, "3 columns differ between the first and the last partitions")
     assert told.severity is Severity.WARNING
     assert found["same"].drift.psi < 0.02
     assert all(found[name].drift.psi > 0.25 for name in ("number", "level", "gaps"))

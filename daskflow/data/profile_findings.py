@@ -106,9 +106,8 @@ def _of_drift(profile: TableProfile) -> Iterator[Finding]:
     yield Finding(
         Severity.WARNING if found[0][0] >= STRONG else Severity.NOTE,
         found[0][1].name if len(found) == 1 else None,
-        f"{plural(len(found), 'column differs', 'columns differ')} between the first and the last quarter of the rows, "
-        f"as the files stand; population stability index of {shown}"
-        f"{', ...' if len(found) > SHOWN else ''}.",
+        f"{plural(len(found), 'column differs', 'columns differ')} between the first and the last partitions; "
+        f"population stability index of {shown}{', ...' if len(found) > SHOWN else ''}.",
         "The files are sorted, or the world has changed. Learn and test in the order of time if there is one "
         "(split.kind = 'time'); don't trust what was learned from the first files alone.",
     )

@@ -242,7 +242,8 @@ def _levels(column: ColumnSummary) -> tuple[Level, ...]:
 
 
 def _level(value: Any, count: int, column: ColumnSummary) -> Level:
-    text = value if isinstance(value, str) else number(value) if not isinstance(value, bool) else str(value).lower()
+    is_short = isinstance(value, int) and abs(value) < 10_000  # a code, a year: no commas
+    text = value if isinstance(value, str) else str(value) if is_short else number(value)
     text = text if text.strip() else "(blank)"
     return Level(text if len(text) <= CUT else f"{text[: CUT - 1]}…", _rows(count, column), 100 * count / column.rows)
 

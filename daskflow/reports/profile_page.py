@@ -41,8 +41,8 @@ def render(profile: TableProfile) -> str:
         "target": _of_target(profile),
         "drift": _picture(
             "drift",
-            "The first against the last quarter of the rows",
-            "Population stability index between the first and the last quarter of the rows, less what chance gives; "
+            "The first partitions against the last",
+            "Population stability index of about the first and the last quarter of the rows, less what chance gives; "
             "the dashed lines are 0.1 and 0.25.",
             figures.drift(profile.columns),
         ),
