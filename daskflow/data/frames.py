@@ -10,9 +10,9 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 
+from daskflow.data.conforming import conform
 from daskflow.data.derive import derive
 from daskflow.data.joins import Join, join_all
-from daskflow.data.scan import conform
 from daskflow.data.schema import Schema
 from daskflow.data.table import Partition, Table
 

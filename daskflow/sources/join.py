@@ -15,8 +15,8 @@ from pydantic import Field, SerializeAsAny, field_serializer, field_validator, m
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.settings import Settings, nearest
 from daskflow.data import joins
+from daskflow.data.conforming import conform
 from daskflow.data.derive import derive
-from daskflow.data.scan import conform
 from daskflow.data.schema import Schema
 from daskflow.data.table import Table
 from daskflow.sources import REGISTRY, Source
