@@ -156,6 +156,13 @@ def test_types_are_never_guessed_so_that_a_value_changes(
     assert read(table)[0][column].to_pylist() == found
 
 
+def test_the_types_that_were_found_are_said_before_anything_is_read(tmp_path: Path) -> None:
+    table = opened(
+        tmp_path, "zip,n,at\n02139,1,2020-01-01\n", "zip,n,at\n10115,2,2020-01-02\n", dtypes={"n": "float64"}
+    )
+    assert any("types found in 2 rows of 2 files: zip string, at timestamp[us];" in note for note in table.notes)
+
+
 def test_a_date_that_can_be_read_in_two_ways_is_text_with_a_note_that_asks_for_the_format(tmp_path: Path) -> None:
     table = opened(tmp_path, "date,b\n01/02/2020,x\n")
     assert any("'%d/%m/%Y' or '%m/%d/%Y', which cannot be told apart" in note for note in table.notes)
@@ -174,7 +181,7 @@ def test_a_last_line_that_may_be_cut_is_told_and_one_with_too_few_cells_is_a_bad
     table = opened(tmp_path, "a,b\n1,999000\n", "a,b\n2,9990")
     assert any("the last line of 'a.1.csv' has no end" in note and "a.0.csv" not in note for note in table.notes)
     refused(("a.1.csv, line 2: 1 cells where there are 2",), lambda: read(opened(tmp_path, "a,b\n1,2\n", "a,b\n2")))
-    assert opened(tmp_path, "a,b\n1,2\n", "a,b\n2,3\r\n").notes == ()
+    assert not any("has no end" in note for note in opened(tmp_path, "a,b\n1,2\n", "a,b\n2,3\r\n").notes)
 
 
 @pytest.mark.parametrize(

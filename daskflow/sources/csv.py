@@ -17,7 +17,7 @@ from daskflow.data.table import Table
 from daskflow.sources.csv_cuts import pieces_of
 from daskflow.sources.csv_dialect import Dialect
 from daskflow.sources.csv_heads import FIRST_BYTES, FoundText, check_headers, heads_of, named, note_on_ends, renamed
-from daskflow.sources.csv_hints import hints, refuse_quotes_behind_blanks
+from daskflow.sources.csv_hints import hints, note_on_types, refuse_quotes_behind_blanks
 from daskflow.sources.csv_piece import Recipe
 from daskflow.sources.csv_records import by_record
 from daskflow.sources.csv_sample import SampledFile, evidence, first_rows, sample_of, types_of
@@ -245,7 +245,8 @@ class Csv(FileSource):
             for piece in pieces_of(one, recipe, beside.of(one.file), memory_per_byte, self.partition_bytes)
         ]
         shown = with_constants(rows, beside.of(files[0]), beside.types)
-        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found), *hints(sample, cells, self.dtypes)]
+        read = [*note_on_types(sample, cells, self.dtypes), *hints(sample, cells, self.dtypes)]
+        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found), *read]
         return open_table(self, schema, pieces, shown, (), notes, base)
 
     def _with_names(self, found: list[FoundText], dialect: Dialect) -> list[FoundText]:

@@ -49,7 +49,20 @@ LIKE_A_DATE = r"^[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ][0-9]{2,4}( [0-9:]+)?$"
 
 BLANK_AND_QUOTE = re.compile(' +"')
 
-SHOWN_HINTS = 5
+SHOWN_HINTS, SHOWN_TYPES = 5, 40
+
+
+def note_on_types(sample: Sequence[SampledFile], cells: Cells, said: Mapping[str, object]) -> list[str]:
+    """Say which types were found, and in how much of the files."""
+    found = [f"{name} {kind}" for name, kind in cells.types.items() if name not in said]
+    if not found:
+        return []
+    n_rows, n_files = sum(len(one.rows) for one in sample), len(sample)
+    more = f" and {len(found) - SHOWN_TYPES} more" if len(found) > SHOWN_TYPES else ""
+    return [
+        f"types found in {n_rows} rows of {n_files} file{'s' if n_files > 1 else ''}: {', '.join(found[:SHOWN_TYPES])}"
+        f"{more}; a value that does not fit is a bad row, and dtypes says another type"
+    ]
 
 
 def hints(sample: Sequence[SampledFile], cells: Cells, said: Mapping[str, object]) -> list[str]:
