@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 import re
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -54,6 +57,19 @@ def described(cls: type[Any]) -> dict[str, str]:
     return found
 
 
+def plain(annotation: Any) -> Any:
+    """Return a type without what only its check knows."""
+    if get_origin(annotation) is Annotated:
+        return plain(get_args(annotation)[0])
+    inner = get_args(annotation)
+    if not inner or get_origin(annotation) is Literal:
+        return annotation
+    parts = tuple(plain(part) if part is not Ellipsis else part for part in inner)
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(operator.or_, parts)
+    return get_origin(annotation)[parts if len(parts) > 1 else parts[0]]
+
+
 def options(cls: type[Settings]) -> list[str]:
     """Return a table of a settings class's options."""
     words = described(cls)
@@ -61,8 +77,11 @@ def options(cls: type[Settings]) -> list[str]:
     for name, field in cls.model_fields.items():
         if name == "kind" and len(getattr(field.annotation, "__args__", ())) <= 1:
             continue
-        kind = field.annotation.__name__ if inspect.isclass(field.annotation) else str(field.annotation)
-        kind = re.sub(r"typing\.|collections\.abc\.|<class '(\w+)'>", r"\1", kind).replace("|", "\\|")
+        shown = plain(field.annotation)
+        kind = shown.__name__ if inspect.isclass(shown) else str(shown)
+        kind = re.sub(r"typing\.|collections\.abc\.|daskflow\.[\w.]*\.|<class '(\w+)'>", r"\1", kind).replace(
+            "|", "\\|"
+        )
         if field.is_required():
             default = "required"
         else:

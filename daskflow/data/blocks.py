@@ -95,6 +95,8 @@ class Blocks:
         Rows of all files.
     source_bytes : int
         Size of the files they were decoded from.
+    n_partitions : int
+        Partitions of the table; several small ones share a block file.
     partition_reads : int
         Partitions that were decoded by this scan; the others were there.
     rejects : tuple of Reject
@@ -118,6 +120,7 @@ class Blocks:
     roles: Roles
     n_rows: int
     source_bytes: int = 0
+    n_partitions: int = 0
     partition_reads: int = 0
     rejects: tuple[Reject, ...] = ()
     profile: Mapping[str, ColumnProfile] = field(default_factory=dict)

@@ -51,6 +51,8 @@ def collect(
     columns : sequence of str, optional
         Columns to read; default those of `needs`.
     """
+    if not needs:
+        return Statistics({}, {})
     groups = groups_of(reader.blocks.files, rows=GROUP_ROWS, most=MOST_GROUPS)
     names = list(needs if columns is None else columns)
     by_part = {} if reader.has_own_units else _by_part(needs)

@@ -371,6 +371,7 @@ def _assemble(
         roles=table.roles,
         n_rows=n_rows,
         source_bytes=sum({_file_of(part): part.fingerprint.size_bytes for part in table.partitions}.values()),
+        n_partitions=sum(len(record["members"]) for record in records),
         partition_reads=reads,
         rejects=rejects,
         profile=profile,

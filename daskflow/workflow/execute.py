@@ -413,7 +413,7 @@ class _Execution:
         write_json(
             self.folder.data,
             {
-                "partitions": len(blocks.files),
+                "partitions": blocks.n_partitions,
                 "files": len({block.name.partition("#")[0] for block in blocks.files}),
                 "bytes": blocks.source_bytes,
                 "rows": blocks.n_rows,
