@@ -79,9 +79,8 @@ def options(cls: type[Settings]) -> list[str]:
             continue
         shown = plain(field.annotation)
         kind = shown.__name__ if inspect.isclass(shown) else str(shown)
-        kind = re.sub(r"typing\.|collections\.abc\.|daskflow\.[\w.]*\.|<class '(\w+)'>", r"\1", kind).replace(
-            "|", "\\|"
-        )
+        prefixes = r"typing\.|collections\.abc\.|daskflow\.[\w.]*\."
+        kind = re.sub(rf"{prefixes}|<class '(\w+)'>", r"\1", kind).replace("|", "\\|")
         if field.is_required():
             default = "required"
         else:

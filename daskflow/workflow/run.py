@@ -234,10 +234,6 @@ class Run:
 def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
     """Open a run's folder, or ``runs/NAME`` for its latest run.
 
-    Raises
-    ------
-    StorageError
-        When there is no run.
     Parameters
     ----------
     path : path
@@ -245,6 +241,10 @@ def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
     trusted : sequence of str
         Functions and types in its model that may be imported, such as ``"package.module:name"``; see `load_model`.
 
+    Raises
+    ------
+    StorageError
+        When there is no run.
     """
     return Run(find_run(path), trusted)
 
