@@ -127,6 +127,7 @@ def test_after_a_sigkill_the_next_start_sweeps_and_ends_as_if_nothing_was(
 ) -> None:
     # given a run that is killed while its blocks are there
     folder = tmp_path / "store"
+    folder.mkdir()
     code = (
         "import os, signal; from daskflow.workflow import Workflow; from tests.test_workflow_cache import settings;"
         "from pathlib import Path; kill = lambda e: e.name == 'stage' and e.fields['stage'] == 'statistics'"

@@ -149,6 +149,10 @@ class RangeReader:
             rows.parts[begin:end],
         )
 
+    def read_span(self, first: int, stop: int, columns: Sequence[str]) -> RangeRows:
+        """Return the rows of the ranges from `first` to before `stop` together, in training order."""
+        return self._gather(self._edge(first), self._edge(stop), tuple(columns))
+
     def read_file(self, place: int, columns: Sequence[str]) -> FileRows:
         """Return the rows of one block file as they stand there, memory-mapped.
 
