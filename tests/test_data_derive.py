@@ -134,3 +134,52 @@ def test_a_partition_of_gaps_alone_has_the_same_types() -> None:
 
     assert made.schema.field("late").type == pa.bool_()
     assert made["late"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("small + small", [240, None]),
+        ("small * 2", [240, None]),
+        ("unsigned - 2", [-1, None]),
+        ("-unsigned", [-1, None]),
+        ("middle + 1", [2**31, None]),
+        ("middle ** 2", [(2**31 - 1) ** 2, None]),
+    ],
+)
+def test_narrow_integers_are_widened_before_they_are_added(expression: str, expected: list[Any]) -> None:
+    rows = pa.table(
+        {
+            "small": pa.array([120, None], pa.int8()),
+            "unsigned": pa.array([1, None], pa.uint8()),
+            "middle": pa.array([2**31 - 1, None], pa.int32()),
+        }
+    )
+    assert derive(rows, {"new": expression})["new"].to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("a + 1", "a \\+ 1"),
+        ("a * b // b", "a \\* b"),
+        ("b - a - a", "b - a - a"),
+        ("a.fillna(0) * 2 > 0", "a.fillna\\(0\\) \\* 2"),
+        ("b ** 80", "b \\*\\* 80"),
+        ("u - 5", "u - 5"),
+        ("-u", "-u"),
+    ],
+)
+def test_whole_numbers_that_leave_64_bits_are_refused_and_never_wrapped_round(expression: str, said: str) -> None:
+    rows = pa.table({"a": [None, 2**63 - 1], "b": [-2, 2], "u": pa.array([3, 4], pa.uint64())})
+    with pytest.raises(DataError, match=f"{said} does not fit the 64 bits .*astype"):
+        derive(rows, {"new": expression})
+    # and the remedy works
+    assert derive(rows, {"new": "a.astype('Float64') + 1"})["new"].to_pylist() == [None, 2.0**63]
+
+
+def test_large_whole_numbers_stay_exact_where_they_fit() -> None:
+    rows = pa.table({"a": [2**62, -(2**62), None], "b": [2**62 - 1, 5, 7]})
+    assert derive(rows, {"new": "a + b"})["new"].to_pylist() == [2**63 - 1, 5 - 2**62, None]
+    assert derive(rows, {"new": "a % 10 * 2"})["new"].to_pylist() == [2**62 % 10 * 2, -(2**62) % 10 * 2, None]
+    assert derive(rows, {"new": "a - b"})["new"].to_pylist() == [1, -(2**62) - 5, None]

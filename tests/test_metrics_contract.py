@@ -249,3 +249,15 @@ def test_r2_of_a_constant_target_is_scikit_learns(shift: float) -> None:
     y = np.full(10, 0.1)
 
     assert metrics.parse("r2").score(y, y + shift) == reference.r2_score(y, y + shift)
+
+
+@pytest.mark.parametrize("kind", ["rmse", "mae", "r2"])
+@pytest.mark.parametrize("places", [[-2.0, -1.0, 1.0, 2.0], [0.0, 0.0, 3.0, -3.0], [-5.0, -4.0, -3.0, -1.0]])
+def test_negative_and_zero_targets_score_as_scikit_learn_scores_them(kind: str, places: list[float]) -> None:
+    y = np.array(places)
+    p = y * 1.05 + 0.05
+    weight = np.array([1.0, 0.0, 2.5, 0.1])
+    metric, expected = metrics.parse(kind), REFERENCES[kind]
+
+    assert metric.score(y, p) == pytest.approx(expected(metric, y, p, None), rel=1e-12)
+    assert metric.score(y, p, weight) == pytest.approx(expected(metric, y, p, weight), rel=1e-12)

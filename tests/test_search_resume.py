@@ -93,6 +93,9 @@ def check_killed(kind: str, folder: Path, matrices: Matrices, *, kills: int, see
     result = killed_search.search(kind, folder / "killed", matrices)
     assert len(audit(folder / "killed")) == before
     assert gist(result) == gist(whole)
+    # and no candidate was drawn a second time in place of another
+    if kind == "random":
+        assert len({repr(sorted(trial.params.items())) for trial in result.trials}) == len(result.trials) == 30
     # and each unit is on record once; what ran twice was in flight at a kill, one at a time
     records = finished(folder / "killed")
     assert sorted(records) == sorted(finished(folder / "whole"))

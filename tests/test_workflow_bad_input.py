@@ -146,6 +146,19 @@ def test_rows_refused_are_written_with_file_and_line_and_counted(tmp_path: Path)
     assert set(refusals["file"]) == {"a.csv"}
 
 
+def test_refused_rows_hold_no_formula_for_whoever_opens_them_in_a_spreadsheet(tmp_path: Path) -> None:
+    # given a file with a hostile name, and bad rows that begin like formulas
+    bad = ["=cmd|' /C calc'!A0", "@SUM(1;1)", "+1+1", "-2+3"]
+    lines = [f"{x},{c},{y}" for x, c, y in FRAME.itertuples(index=False)] + bad
+    _bytes(tmp_path / "in", "=1+1.csv", ("x,colour,y\n" + "\n".join(lines) + "\n").encode())
+    # when
+    run = workflow(tmp_path / "in", kind="csv", data={"on_bad_rows": "reject"}).run(tmp_path / "runs")
+    # then
+    refusals = pd.read_csv(run.path / "rejects" / "rows.csv")
+    assert [text.strip() for text in refusals["text"]] == [f"'{text}" for text in bad]
+    assert set(refusals["file"]) == {"'=1+1.csv"}
+
+
 def test_a_run_folder_that_cannot_be_written_is_named_before_anything_is_read(tmp_path: Path) -> None:
     # given a file where the folder of runs should be
     parquet(tmp_path / "in", "a.parquet", FRAME)

@@ -145,3 +145,24 @@ def test_a_file_that_is_no_toml_says_the_line(tmp_path: Path) -> None:
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="daskflow init"):
         Workflow.from_toml(tmp_path / "nothing.toml")
+
+
+def test_a_workflow_file_means_what_it_says_and_says_nothing_twice(tmp_path: Path) -> None:
+    # given words that YAML 1.1 takes for false, seconds, an octal number, a text and a float
+    text = """
+        [data]
+        kind = "csv"
+        path = "a.csv"
+        na_values = ["NO", "12:30:45", "010", "1.10"]
+        [model]
+        kind = "sgd"
+        alpha = 1e-3
+    """
+    # when
+    tables = toml.load(written(tmp_path, text), {}, {})
+    # then
+    assert tables["data"]["na_values"] == ["NO", "12:30:45", "010", "1.10"]
+    assert tables["model"]["alpha"] == 0.001
+    # and a word that stands twice is an error, not the last one
+    with pytest.raises(SettingsError, match=r"line \d+"):
+        Workflow.from_toml(written(tmp_path, text + "    alpha = 1e-4\n"))

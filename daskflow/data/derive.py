@@ -17,6 +17,7 @@ import pyarrow as pa
 from daskflow.core.errors import DataError
 from daskflow.data import kernels
 from daskflow.data.hashing import buffers_of
+from daskflow.data.overflow import overflow
 from daskflow.data.schema import Column, Schema, kind_of
 
 SAMPLE_ROWS = 256
@@ -118,11 +119,17 @@ def _evaluate(table: pa.Table, text: str, names: Mapping[str, str], name: str, e
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             found = frame.eval(text, engine="python", local_dict={}, global_dict={})
+            wrapped = overflow(frame, text)
     except Exception as error:
         raise DataError(
             f"derive.{name} = {expression!r} cannot be evaluated: {type(error).__name__}: {error}. "
             f"Columns there are: {', '.join(table.column_names)}"
         ) from error
+    if wrapped is not None:
+        raise DataError(
+            f"derive.{name} = {expression!r}: {wrapped} does not fit the 64 bits of its type in every row. "
+            f"Make a float of a column first, such as a.astype('Float64')."
+        )
     if not isinstance(found, pd.Series) or len(found) != table.num_rows:
         raise DataError(
             f"derive.{name} = {expression!r} gives {_form(found)}, not one value per row. "
@@ -161,7 +168,7 @@ def canonical_floats(values: Any) -> Any:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """A pandas frame whose comparisons keep missing values missing."""
+    """A pandas frame whose comparisons keep missing values missing, and whose integers have room to grow."""
     for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) or pa.types.is_large_string(field.type) or pa.types.is_null(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
@@ -169,6 +176,8 @@ def _frame(table: pa.Table) -> pd.DataFrame:
             table = table.set_column(place, field.name, table.column(place).cast(pa.timestamp("ms")))
         elif pa.types.is_decimal(field.type) or pa.types.is_float16(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pa.float64()))
+        elif pa.types.is_integer(field.type) and field.type != pa.uint64():
+            table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
     frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: NULLABLE.get(kind, pd.ArrowDtype(kind)))
     return frame
 

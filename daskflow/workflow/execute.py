@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 import time
 import warnings
@@ -55,6 +53,7 @@ from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Meter, Recorder, versions
+from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.workflow import Workflow
@@ -313,12 +312,8 @@ class _Execution:
 
     def write_rejects(self, blocks: Blocks) -> None:
         """Write the refused rows with file, line and reason."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(["file", "line", "reason", "text"])
-        writer.writerows((r.file, r.line, r.reason, r.text) for r in blocks.rejects)
         self.folder.rejects.mkdir(exist_ok=True)
-        write_atomically(self.folder.rejects / "rows.csv", text.getvalue().encode())
+        write_atomically(self.folder.rejects / "rows.csv", rejects_csv(blocks.rejects).encode())
         self.warn(f"{len(blocks.rejects):,} rows were refused; rejects/rows.csv says which and why.")
 
     def metrics(self, target: Target) -> tuple[list[Metric], Metric]:
