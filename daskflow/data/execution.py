@@ -18,6 +18,9 @@ from daskflow.core.protocols import Kept, Outcome, Unit
 LOST = ("scheduler-connection-lost", "client closed", "connection lost")
 """What distributed says of futures whose scheduler is gone."""
 
+DEATH = "KilledWorker:"
+"""How the sentence begins that says that a unit's workers died."""
+
 
 def peak_memory_bytes() -> int:
     """Return the largest resident size of this process so far."""
@@ -117,8 +120,10 @@ class InlineExecutor:
 class ClientExecutor:
     """Runs units on the workers of a ``distributed.Client``.
 
-    A worker that dies gives its units to another one, at most ``allowed-failures`` times (Dask's own setting);
-    then the unit's outcome is that sentence. The death of the scheduler raises ClusterError.
+    A worker that dies gives its units to another one, at most ``allowed-failures`` times (Dask's own setting). Dask
+    counts the death for every unit that waited there; so one that others may have killed runs once more, with nothing
+    beside it, and only a death then is its own: the outcome is that sentence. The death of the scheduler raises
+    ClusterError.
 
     Parameters
     ----------
@@ -131,6 +136,13 @@ class ClientExecutor:
         self._client = client
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._running: dict[str, Any] = {}
+        self._units: dict[str, Unit] = {}
+        self._suspects: deque[Unit] = deque()
+        """Units that died beside others; each runs once more by itself when nothing else does."""
+        self._held: deque[Unit] = deque()
+        """Units that wait until a suspect has ended."""
+        self._suspect: str | None = None
+        self._alone: str | None = None
         self._kept: dict[str, Any] = {}
         self._run = f"{os.getpid():x}-{time.time_ns():x}"
 
@@ -142,20 +154,28 @@ class ClientExecutor:
     @property
     def pending(self) -> int:
         """Units submitted and not yet returned."""
-        return len(self._running)
+        return len(self._running) + len(self._suspects) + len(self._held)
 
     def submit(self, unit: Unit) -> None:
-        """Send a unit to the cluster."""
+        """Send a unit to the cluster, or hold it as long as a suspect runs."""
+        if self._suspect is None:
+            self._send(unit, self._run)
+        else:
+            self._held.append(unit)
+
+    def _send(self, unit: Unit, run: str) -> None:
+        self._alone = None if self._running else unit.key
+        self._units[unit.key] = unit
         pair = self._client.submit(
             perform,
             Unit(unit.key, unit.function, (), unit.keeps),
             [self._resolve(argument) for argument in unit.arguments],
-            key=f"{unit.key}-{self._run}",
+            key=f"{unit.key}-{run}",
             pure=False,
             priority=unit.priority,
         )
         answer = self._client.submit(
-            _second, pair, key=f"answer-{unit.key}-{self._run}", pure=False, priority=unit.priority + 1
+            _second, pair, key=f"answer-{unit.key}-{run}", pure=False, priority=unit.priority + 1
         )
         if unit.keeps:
             self._kept[unit.key] = pair
@@ -173,15 +193,28 @@ class ClientExecutor:
 
     def next(self, timeout: float | None = None) -> Outcome | None:
         """Wait for the next finished unit."""
-        while self._running:
+        while self.pending:
+            if not self._running:
+                suspect = self._suspects.popleft()
+                self._send(suspect, f"{self._run}-alone")
+                self._suspect = suspect.key
             try:
                 key, future = self._done.get(timeout=timeout)
             except queue.Empty:
                 return None
             if self._running.get(key) is not future:
                 continue
+            was_alone = key == self._alone
             del self._running[key]
-            return self._outcome(key, future)
+            unit = self._units.pop(key)
+            if key == self._suspect:
+                self._suspect = None
+                while self._held:
+                    self._send(self._held.popleft(), self._run)
+            outcome = self._outcome(key, future)
+            if not outcome.error or was_alone or not outcome.error.startswith(DEATH):
+                return outcome
+            self._suspects.append(unit)
         return None
 
     def _outcome(self, key: str, future: Any) -> Outcome:
@@ -211,7 +244,9 @@ class ClientExecutor:
     def cancel(self) -> None:
         """Drop what has not finished, and what was kept."""
         running = list(self._running.values())
-        self._running.clear()
+        for forgotten in (self._running, self._units, self._suspects, self._held):
+            forgotten.clear()
+        self._suspect = self._alone = None
         if running and self._client.status == "running":
             self._client.cancel(running)
         self._kept.clear()
@@ -234,7 +269,7 @@ def _in_words(error: Exception) -> str:
     """A sentence for errors of the cluster that say little by themselves."""
     if type(error).__name__ == "KilledWorker":
         return (
-            "KilledWorker: the workers that ran it died, one after the other (out of memory, a crash in native "
+            f"{DEATH} the workers that ran it died, one after the other (out of memory, a crash in native "
             "code, or killed from outside). Give workers more memory, or make partitions and blocks smaller."
         )
     return f"{type(error).__name__}: {error}"
