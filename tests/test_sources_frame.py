@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -210,3 +211,22 @@ def test_widths_that_differ_from_the_meta_are_cast_without_loss() -> None:
 def test_a_workflow_file_cannot_name_a_frame_and_says_why(value: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"^data.*(in a file, name files of another kind|pandas or dask DataFrame)"):
         daskflow.sources.REGISTRY.parse(value, where="data")
+
+
+def test_files_that_dask_fuses_for_few_columns_are_partitions_whose_rows_stay_whole(tmp_path: Path) -> None:
+    # given a folder of which Dask reads few columns in fewer partitions than many
+    for part in range(4):
+        numbers = np.arange(part * 100, part * 100 + 100)
+        pd.DataFrame({f"c{n}": numbers + n * 1_000 for n in range(12)}).to_parquet(tmp_path / f"part{part}.parquet")
+    raw = dd.read_parquet(tmp_path)
+    few = raw[["c0", "c1"]] + 0
+    assert few.optimize().npartitions < few.npartitions == raw.optimize().npartitions == 4
+    # when both are tables, each partition read twice
+    tables = [Frame(frame=lazy, target="c0").table() for lazy in (raw, few)]
+    # then a partition has the same rows each time, and the rows of a table are those of the folder, in pairs
+    for table in tables:
+        once, again = ([part.read().rows for part in table.partitions] for _ in range(2))
+        assert once == again
+        found = rows(table)
+        assert found["c0"].to_pylist() == list(range(400))
+        assert found["c1"].to_pylist() == list(range(1_000, 1_400))
