@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import sys
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+from daskflow.core.processes import die_with_parent
 
 
 def dask_setup(worker: Any) -> None:
@@ -23,8 +20,4 @@ def dask_setup(worker: Any) -> None:
         The worker of this process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the kernel knew
-            os._exit(1)
+    die_with_parent()

@@ -25,6 +25,7 @@ import xxhash
 
 from daskflow.core.errors import LostBlockError, StorageError
 from daskflow.data.hashing import Hashes
+from daskflow.data.maps import map_file
 from daskflow.data.profiles import ColumnProfile
 from daskflow.data.schema import Column, Roles, Schema
 from daskflow.data.table import Reject
@@ -239,9 +240,8 @@ AGAIN = "Run the same command again: the block is made anew from its source."
 def _open(path: str, n_rows: int, inode: int, modified_ns: int) -> pa.Table:
     """Keep the maps of recently used blocks; one that was made anew is another file of the same name."""
     try:
-        with pa.memory_map(path) as source:
-            table = pa.ipc.open_file(source).read_all()
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(map_file(path)))).read_all()
+    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
         raise LostBlockError(f"Block {path} is damaged ({error}). {AGAIN}") from error
     if table.num_rows != n_rows:
         raise LostBlockError(f"Block {path} has {table.num_rows} rows; {n_rows} were written. {AGAIN}")

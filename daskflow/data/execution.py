@@ -14,6 +14,7 @@ from typing import Any
 
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
+from daskflow.data.maps import rest
 
 LOST = ("scheduler-connection-lost", "client closed", "connection lost")
 """What distributed says of futures whose scheduler is gone."""
@@ -39,6 +40,7 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
         kept, value = result if unit.keeps else (None, result)
     except Exception as caught:
         error = caught
+    rest()
     return kept, Outcome(
         key=unit.key,
         value=value,

@@ -24,6 +24,7 @@ from daskflow.core.seeds import digest
 from daskflow.data.blocks import AGAIN, write_block
 from daskflow.data.derive import canonical_floats
 from daskflow.data.hashing import row_hashes
+from daskflow.data.maps import map_file
 from daskflow.data.schema import Column, ColumnKind, Schema, kind_of
 
 META = b"daskflow.join"
@@ -181,8 +182,7 @@ def store_join(join: Join, folder: Path) -> None:
 def _opened(path: str, token: str) -> Join:
     """Keep what is in use; the token says whether it is whole."""
     try:
-        with pa.memory_map(path) as source:
-            join = Join.of_table(pa.ipc.open_file(source).read_all())
+        join = Join.of_table(pa.ipc.open_file(pa.BufferReader(pa.py_buffer(map_file(path)))).read_all())
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise LostBlockError(f"The joined table {path} is gone or damaged ({error}). {AGAIN}") from error
     if join.token != token:

@@ -25,6 +25,7 @@ from daskflow.core.protocols import Executor, Outcome, Transformer, Unit
 from daskflow.core.seeds import digest
 from daskflow.data.blocks import storing_in
 from daskflow.data.execution import run_all
+from daskflow.data.maps import watch
 from daskflow.data.ranges import RangeReader, range_groups
 from daskflow.data.splits import TEST
 from daskflow.data.targets import target_codes
@@ -111,7 +112,9 @@ class MatrixPart:
 def _mapped(path: str) -> NDArray[Any]:
     """A file's array, memory-mapped; folders are named by what they hold, so maps never go stale."""
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
+        array = np.load(path, mmap_mode="r")
+        watch(array._mmap)
+        return np.asarray(array)
     except FileNotFoundError as error:
         raise StorageError(
             f"Matrix {path} is gone, or this worker does not see the folder. Run the same command again."
