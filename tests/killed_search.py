@@ -18,9 +18,9 @@ from daskflow.data.execution import InlineExecutor
 from daskflow.data.matrices import Matrices
 from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record
-from daskflow.search.engine import Answer
 from daskflow.search.fits import MatrixWork, fit
 from daskflow.search.hyperband import Hyperband
+from daskflow.search.jobs import Answer
 from daskflow.search.policies import Candidate
 from daskflow.search.random import Random
 

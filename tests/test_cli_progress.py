@@ -130,13 +130,14 @@ def test_the_best_is_told_again_when_its_own_score_changes() -> None:
     from daskflow.core.protocols import Unit
     from daskflow.data.execution import InlineExecutor
     from daskflow.search import engine
+    from daskflow.search.jobs import unit_key
     from daskflow.search.policies import Adaptive, Candidate
 
     class Work:
         n_folds, metric, greater_is_better = 1, "accuracy", True
 
         def unit(self, candidate: Candidate, fold: int, start: int, resource: int) -> Unit:
-            return Unit(engine.unit_key(candidate.trial, fold, resource), answered, (candidate.trial, resource))
+            return Unit(unit_key(candidate.trial, fold, resource), answered, (candidate.trial, resource))
 
     def rule(info: dict[int, list[dict[str, Any]]]) -> dict[int, int]:
         return {number: 1 if history[-1]["partial_fit_calls"] < 2 else 0 for number, history in info.items()}
@@ -151,6 +152,6 @@ def test_the_best_is_told_again_when_its_own_score_changes() -> None:
 
 
 def answered(trial: str, resource: int) -> Any:
-    from daskflow.search.engine import Answer
+    from daskflow.search.jobs import Answer
 
     return Answer({"accuracy": {("0", 1): 0.6, ("0", 2): 0.8}.get((trial, resource), 0.7)})

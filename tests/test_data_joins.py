@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from daskflow.core.errors import DataError, LostBlockError
 from daskflow.data.blocks import CONTENT, open_block
+from daskflow.data.client_executor import ClientExecutor
 from daskflow.data.derive import extend
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.joins import Join, JoinCount, StoredJoin, forget_joins, in_words, join_all, store_join
 from daskflow.data.scan import scan
 from daskflow.data.store import SharedStore

@@ -19,7 +19,8 @@ from daskflow.core.errors import StorageError
 from daskflow.core.events import Event
 from daskflow.core.protocols import Outcome, Unit
 from daskflow.data import matrices
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.matrices import Matrices, build, estimate_bytes
 from daskflow.data.splits import TEST, Split
 from tests.small_tables import Prepared, cut, people, prepared, ranges_of, table_of

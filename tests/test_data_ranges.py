@@ -14,7 +14,8 @@ import pytest
 from daskflow.data import passes
 from daskflow.data import ranges as ranges_room
 from daskflow.data.blocks import TEXT
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.ranges import GROUP
 from daskflow.data.splits import Split
 from tests.small_tables import Prepared, cut, people, prepared, ranges_of, table_of

@@ -17,7 +17,8 @@ from daskflow.core.errors import DataError, StorageError
 from daskflow.core.events import Event
 from daskflow.data import blocks as blocks_room
 from daskflow.data.blocks import CONTENT, ORDER, open_block
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.narrowing import narrow
 from daskflow.data.scan import scan, target_of
 from daskflow.data.schema import Schema, Task

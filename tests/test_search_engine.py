@@ -13,10 +13,12 @@ from daskflow.core.errors import SearchError, StorageError
 from daskflow.core.events import Event
 from daskflow.core.protocols import Unit
 from daskflow.core.results import SearchResult, Trial, TrialState
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.search.candidates import named
-from daskflow.search.engine import Answer, Memory, run, unit_key
+from daskflow.search.engine import Memory, run
 from daskflow.search.hyperband import Hyperband
+from daskflow.search.jobs import Answer, unit_key
 from daskflow.search.policies import AllAtOnce, Candidate
 
 

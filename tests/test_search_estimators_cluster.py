@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import daskflow.search as daskflow_search
-from daskflow.data.execution import ClientExecutor
+from daskflow.data.client_executor import ClientExecutor
 from daskflow.search import GridSearchCV, HyperbandSearchCV, IncrementalSearchCV, array_work
 
 SPACE = {"alpha": np.logspace(-5, 0, 100), "penalty": ["l2", "l1"], "average": [True, False]}

@@ -22,13 +22,15 @@ import daskflow.metrics
 from daskflow import models
 from daskflow.core.results import Trial, TrialState
 from daskflow.core.seeds import seed_of
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.predictions import predict
 from daskflow.search import Search, engine, fits, snapshots
 from daskflow.search.engine import Memory
 from daskflow.search.fits import MatrixWork, fit, refit
 from daskflow.search.grid import Grid
 from daskflow.search.hyperband import Hyperband
+from daskflow.search.jobs import Answer
 from daskflow.search.none import NoSearch
 from daskflow.search.policies import Candidate
 from daskflow.search.training import Way
@@ -75,10 +77,10 @@ def work_of(
     )
 
 
-def step(work: MatrixWork, candidate: Candidate, start: int, stop: int, fold: int = 0) -> engine.Answer:
+def step(work: MatrixWork, candidate: Candidate, start: int, stop: int, fold: int = 0) -> Answer:
     """Run one unit as the engine would, and put it on record."""
     unit = work.unit(candidate, fold, start, stop)
-    answer: engine.Answer = unit.function(*unit.arguments)
+    answer: Answer = unit.function(*unit.arguments)
     work.recorded(candidate.trial, fold, stop, answer.details)
     return answer
 

@@ -18,7 +18,8 @@ import pytest
 
 import daskflow as flow
 from daskflow.core.errors import BadRowsError, ChangedDataError, DataError, SettingsError
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.scan import scan
 from daskflow.data.table import Table
 from daskflow.sources import REGISTRY

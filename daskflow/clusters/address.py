@@ -22,7 +22,8 @@ from pydantic import Field, field_validator, model_validator
 from daskflow.clusters import Cluster
 from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.protocols import Connection, Executor, Unit
-from daskflow.data.execution import ClientExecutor, run_all
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import run_all
 
 LIBRARIES = ("daskflow", "dask", "distributed", "scikit-learn", "dask-ml", "numpy", "scipy", "pandas", "pyarrow")
 """What decides the numbers, or is pickled from here to there: the versions must be equal on both sides."""

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from daskflow.clusters import Cluster
 from daskflow.clusters.loopback import dashboard_of, in_processes
 from daskflow.core.protocols import Connection
-from daskflow.data.execution import ClientExecutor
+from daskflow.data.client_executor import ClientExecutor
 
 
 class Local(Cluster):

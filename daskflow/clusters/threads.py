@@ -12,7 +12,7 @@ from pydantic import Field
 from daskflow.clusters import Cluster
 from daskflow.clusters.loopback import dashboard_of, in_process
 from daskflow.core.protocols import Connection
-from daskflow.data.execution import ClientExecutor
+from daskflow.data.client_executor import ClientExecutor
 
 
 class Threads(Cluster):

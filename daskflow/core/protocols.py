@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol, Self
 
 
@@ -13,6 +14,54 @@ class Kept:
     """Stands, among a unit's arguments, for what the unit of that key kept on its worker."""
 
     key: str
+
+
+class Death(StrEnum):
+    """How a call ended its process, or why its process was ended."""
+
+    CRASH = "crash"
+    MEMORY = "memory"
+    DEADLINE = "deadline"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each call of a unit may take; more ends its process.
+
+    Attributes
+    ----------
+    seconds : float or None
+        None derives it: 30 times what the median call took per step, and at least two minutes; an hour as long as
+        nothing is known.
+    seconds_per_step : float
+        What is known of that when the unit is handed in; 0 for nothing.
+    memory_bytes : int or None
+        None is the worker's limit, in equal shares for its threads, less what the worker holds itself.
+    """
+
+    seconds: float | None = None
+    seconds_per_step: float = 0.0
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of several calls that a unit makes, with an outcome of its own.
+
+    Attributes
+    ----------
+    key : str
+        Unique within the run.
+    arguments : tuple
+        Follow those of the unit.
+    steps : int
+        How much work it is, in the measure that time limits are derived in.
+    """
+
+    key: str
+    arguments: tuple[Any, ...] = ()
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +81,10 @@ class Unit:
         Whether the function returns such a pair.
     priority : int
         Higher runs first.
+    calls : tuple of Call
+        When there are some the function is called for each of them, and the outcome has `parts`.
+    limits : Limits or None
+        Calls run in a process of their own beside the worker, which is ended when one takes more.
     """
 
     key: str
@@ -39,6 +92,8 @@ class Unit:
     arguments: tuple[Any, ...] = ()
     keeps: bool = False
     priority: int = 0
+    calls: tuple[Call, ...] = ()
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +118,12 @@ class Outcome:
         Wall time, and processor time of the thread that ran it.
     peak_memory_bytes : int
         Largest resident size of that process so far.
+    parts : tuple of Outcome
+        Of a unit's calls, in their order.
+    death : Death or None
+        When the call's process ended with it.
+    log : str
+        The end of what a failed call wrote to its output.
     """
 
     key: str
@@ -74,6 +135,9 @@ class Outcome:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    parts: tuple[Outcome, ...] = ()
+    death: Death | None = None
+    log: str = ""
 
 
 class Executor(Protocol):
@@ -98,6 +162,15 @@ class Executor(Protocol):
 
     def release(self, keys: Sequence[str]) -> None:
         """Forget what these units kept."""
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Give up units that have not finished: they have no outcome any more."""
+
+    def troubles(self) -> Sequence[str]:
+        """Say, in sentences, which workers are silent; ClusterError when none can go on."""
+
+    def vacate(self) -> None:
+        """End the processes that ran units with limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +258,21 @@ class ModelSettings(Protocol):
 
     def is_incremental(self, task: str) -> bool:
         """Whether the estimator learns by ``partial_fit``."""
+
+    def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
+        """Whether `partial_fit_many` trains candidates of these parameters together."""
+
+    def partial_fit_many(
+        self,
+        estimators: Sequence[Any],
+        X: Any,
+        y: Any,
+        *,
+        n_classes: int,
+        sample_weight: Any = None,
+        order_seed: int = 0,
+    ) -> None:
+        """Bring estimators that `fuses` over one block of rows, in one order for all, each as if by itself."""
 
 
 @dataclass(frozen=True, slots=True)

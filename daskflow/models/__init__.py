@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, field_serializer
@@ -116,6 +116,23 @@ class Model(Settings):
             getattr(estimator, "early_stopping", False) is True
         )
         return hasattr(estimator, "partial_fit") and not forbidden
+
+    def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
+        """Return whether `partial_fit_many` trains candidates of these parameters together."""
+        return False
+
+    def partial_fit_many(
+        self,
+        estimators: Sequence[Any],
+        X: Any,
+        y: Any,
+        *,
+        n_classes: int,
+        sample_weight: Any = None,
+        order_seed: int = 0,
+    ) -> None:
+        """Bring estimators that `fuses` over one block of rows, in one order for all, each as if by itself."""
+        raise NotImplementedError
 
     def takes_sparse(self, task: str) -> bool:
         """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""

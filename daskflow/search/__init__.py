@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dask.utils import parse_bytes, parse_timedelta
+from pydantic import field_validator
+
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
 
@@ -23,11 +26,47 @@ class Search(Settings):
         What ranks candidates; None for the task's default.
     space : mapping or None
         Parameters as lists or distributions; None for the model family's own.
+    isolate : bool
+        Whether fits run in processes of their own beside the workers, so that one that crashes, takes too much memory
+        or never returns costs its candidate and nothing else. ``cluster.kind = "inline"`` and ``"threads"`` do not.
+    fit_timeout : str or None
+        How long one fit of one fold may take from one score to the next, such as ``"10 min"``. Default: 30 times the
+        median of those before it, at least two minutes; an hour for the first ones.
+    fit_memory : str or None
+        What a fit may hold, such as ``"2 GiB"``. Default: the worker's limit in equal shares for its threads, less
+        what the worker holds itself.
     """
 
     kind: str
     metric: str | None = None
     space: Mapping[str, Any] | None = None
+    isolate: bool = True
+    fit_timeout: str | None = None
+    fit_memory: str | None = None
+
+    @field_validator("fit_timeout", "fit_memory")
+    @classmethod
+    def _can_be_read(cls, value: str | None, info: Any) -> str | None:
+        """Refuse what is no time, or no size."""
+        if value is not None:
+            is_time = info.field_name == "fit_timeout"
+            try:
+                amount = parse_timedelta(value) if is_time else parse_bytes(value)
+            except (ValueError, KeyError):
+                amount = 0
+            if not amount > 0:
+                raise ValueError(f"should be a {'time such as 10 min' if is_time else 'size such as 2 GiB'}")
+        return value
+
+    @property
+    def fit_seconds(self) -> float | None:
+        """`fit_timeout` in seconds."""
+        return None if self.fit_timeout is None else float(parse_timedelta(self.fit_timeout))
+
+    @property
+    def fit_bytes(self) -> int | None:
+        """`fit_memory` in bytes."""
+        return None if self.fit_memory is None else int(parse_bytes(self.fit_memory))
 
     @property
     def stops_early(self) -> bool:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from daskflow.core.protocols import Kept, Unit
 from daskflow.search.array_blocks import Blocks, Broken, n_rows
-from daskflow.search.engine import Answer, unit_key
+from daskflow.search.jobs import Answer, unit_key
 from daskflow.search.policies import Candidate
 from daskflow.search.training import native_threads
 

@@ -1,72 +1,32 @@
-"""The engine: runs what a policy asks for, fold by fold, and records each finished fit at once."""
+"""The engine: runs what a policy asks for, fold by fold, in batches, and records each finished fit at once."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from daskflow.core.errors import ClusterError, SearchError, StorageError
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.core.protocols import Executor, Outcome, Unit
+from daskflow.core.protocols import Death, Executor, Outcome, Unit
 from daskflow.core.results import Point, SearchResult, Trial, TrialState
+from daskflow.search.jobs import Answer, Batching, Failure, Job, Keeping, Logging, Work, unit_key
 from daskflow.search.policies import Candidate, Policy, Request
 
+BATCH_SECONDS, MOST_JOBS, MOST_TOGETHER = 0.3, 256, 64
+"""A batch takes about so long, and holds no more jobs; no more candidates visit a block together."""
 
-class Work(Protocol):
-    """What one fit is: the engine orders it, the work does it."""
+KNOWN_JOBS, RECENT_JOBS = 3, 64
+"""Jobs after which their cost per step is known; jobs that it is the median of."""
 
-    @property
-    def n_folds(self) -> int:
-        """Models per candidate."""
+TRIES = 2
+"""How often a job is tried that ends its process for no known reason."""
 
-    @property
-    def metric(self) -> str:
-        """Name of the metric that ranks."""
-
-    @property
-    def greater_is_better(self) -> bool:
-        """Its direction."""
-
-    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit | Sequence[Unit]:
-        """The unit that brings a model from `start` to `stop` resource and scores it; its answer is an Answer.
-
-        Its key is ``unit_key(candidate.trial, fold, stop)``; what it keeps is forgotten once the next rung is done.
-        Of several units the last is that one; those before it prepare what it takes over by ``Kept``. They never
-        raise (they hand a failure on), and whoever made them releases what they keep.
-        """
-
-
-@runtime_checkable
-class Keeping(Protocol):
-    """Work that leaves files behind: it hears of each unit once its record is written."""
-
-    def recorded(self, trial: str, fold: int, resource: int, details: Mapping[str, Any]) -> None:
-        """A unit, of this invocation or an earlier one, is on record with the details of its answer."""
-
-
-def unit_key(trial: str, fold: int, resource: int) -> str:
-    """Return the key of a unit: what a later rung names in ``Kept`` to take its model over."""
-    return f"fit-{trial}-{fold}-{resource}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a unit found: metrics on the fold's validation rows, each in its own direction.
-
-    Attributes
-    ----------
-    metrics : mapping
-        Values by metric name; the work's metric is among them.
-    details : mapping
-        Plain values for the journal, such as the snapshot's name and hash.
-    """
-
-    metrics: Mapping[str, float]
-    details: Mapping[str, Any] = field(default_factory=dict)
+GLANCE_SECONDS = 1.0
+"""How long the engine waits for an answer before it looks whether the cluster is well."""
 
 
 class Recorder(Protocol):
@@ -145,7 +105,21 @@ def run(
     except BaseException:
         executor.cancel()
         raise
+    finally:
+        executor.vacate()
     return search.result()
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """The jobs of a unit on its way, in the groups it does together."""
+
+    groups: Sequence[Sequence[Job]]
+    is_batch: bool
+
+
+_Place = tuple[str, int, int]
+"""Trial, fold and resource: what a unit's record is found by."""
 
 
 class _Search:
@@ -154,30 +128,50 @@ class _Search:
     def __init__(self, policy: Policy, work: Work, executor: Executor, recorder: Recorder, listener: Listener) -> None:
         self.policy, self.work, self.executor = policy, work, executor
         self.recorder, self.listener = recorder, listener
-        self.candidates = {candidate.trial: candidate for candidate in policy.candidates}
-        if not self.candidates:
-            raise SearchError("The search space is empty: there is no candidate to try.")
-        self.trials = {name: Trial(name, dict(c.params)) for name, c in self.candidates.items()}
+        self.candidates: dict[str, Candidate] = {}
+        self.trials: dict[str, Trial] = {}
+        self.register()
         self.rungs: dict[str, _Rung] = {}
-        self.waiting: deque[tuple[str, int]] = deque()
-        self.flying: dict[str, tuple[str, int]] = {}
-        self.known: dict[tuple[str, int, int], dict[str, Any]] = {}
-        self.begun: set[tuple[str, int, int]] = set()
+        self.waiting: deque[Job] = deque()
+        self.flying: dict[str, _Flight] = {}
+        self.in_flight: Counter[str] = Counter()
+        self.alone: set[_Place] = set()
+        self.tries: Counter[_Place] = Counter()
+        self.known: dict[_Place, dict[str, Any]] = {}
+        self.begun: set[_Place] = set()
+        self.recent: deque[float] = deque(maxlen=RECENT_JOBS)
+        self.said: set[str] = set()
+        self.units = 0
         self.repeated = 0
         self.done = 0
         self.best: tuple[str, float] | None = None
 
+    def register(self) -> None:
+        """Take over the candidates drawn since the last time."""
+        drawn = self.policy.candidates
+        for candidate in drawn[len(self.candidates) :]:
+            self.candidates[candidate.trial] = candidate
+            self.trials[candidate.trial] = Trial(candidate.trial, dict(candidate.params))
+
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
-        """Take over what earlier invocations finished."""
+        """Take over what earlier invocations finished, in the order they did, so that a policy is told alike."""
         for record in earlier:
             if record.get("record") not in ("start", "unit"):
                 continue
-            key = (str(record["trial"]), int(record["fold"]), int(record["resource"]))
+            place = (str(record["trial"]), int(record["fold"]), int(record["resource"]))
             if record["record"] == "start":
-                self.begun.add(key)
+                self.begun.add(place)
             else:
-                self.known[key] = dict(record)
+                self.known[place] = dict(record)
                 self.keep(record)
+        for trial, fold, resource in list(self.known):
+            self.take(self.policy.ask(), at_once=False)
+            rung = self.rungs.get(trial)
+            if rung is not None and rung.request.resource == resource:
+                self.adopt(rung, fold)
+                self.settle(trial)
+        for rung in list(self.rungs.values()):
+            self.start(rung)
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Tell the work that a unit is on record."""
@@ -189,90 +183,239 @@ class _Search:
         """Ask, submit, wait, tell; until nothing is left."""
         while True:
             self.take(self.policy.ask())
+            self.drop()
             self.submit()
             if self.executor.pending:
-                outcome = self.executor.next()
+                outcome = self.executor.next(GLANCE_SECONDS)
                 if outcome is not None:
                     self.finish(outcome)
+                else:
+                    self.look()
             elif not self.waiting and not self.rungs:
                 requests = self.policy.ask()
                 if not requests:
-                    return
+                    break
                 self.take(requests)
+        if not self.candidates:
+            raise SearchError("The search space is empty: there is no candidate to try.")
 
-    def take(self, requests: Iterable[Request]) -> None:
-        """Make a rung of each request and queue the folds that are not known yet; a failed trial stays failed."""
+    def look(self) -> None:
+        """Say once what is wrong with the cluster while no answer comes."""
+        for text in self.executor.troubles():
+            about = text.split(" has ")[0]
+            if about not in self.said:
+                self.said.add(about)
+                tell(self.listener, "warning", text=text)
+
+    def take(self, requests: Iterable[Request], *, at_once: bool = True) -> None:
+        """Make a rung of each request, and start it `at_once`; a failed trial stays failed."""
+        self.register()
         for request in requests:
             if self.trials[request.trial].state is TrialState.FAILED:
                 self.policy.tell(request, math.nan)
                 continue
-            rung = _Rung(request, self.trials[request.trial].resource)
-            self.rungs[request.trial] = rung
-            for fold in range(self.work.n_folds):
-                record = self.known.get((request.trial, fold, request.resource))
-                if record is not None:
-                    rung.folds[fold] = record
-                    self.done += 1
-                else:
-                    self.waiting.append((request.trial, fold))
-            self.settle(request.trial)
+            rung = self.rungs[request.trial] = _Rung(request, self.trials[request.trial].resource)
+            if at_once:
+                self.start(rung)
+
+    def start(self, rung: _Rung) -> None:
+        """Queue the folds that are not known yet."""
+        trial, resource = rung.request.trial, rung.request.resource
+        for fold in range(self.work.n_folds):
+            if fold not in rung.folds and not self.adopt(rung, fold):
+                self.waiting.append(Job(self.candidates[trial], fold, rung.start, resource))
+        self.settle(trial)
+
+    def adopt(self, rung: _Rung, fold: int) -> bool:
+        """Give a rung what an earlier invocation found."""
+        record = self.known.get((rung.request.trial, fold, rung.request.resource))
+        if record is None:
+            return False
+        rung.folds[fold] = record
+        self.done += 1
+        return True
+
+    def drop(self) -> None:
+        """Give up what the policy wants no more of: what waits, and units of nothing else."""
+        dropped: Collection[str] = self.policy.dropped() if hasattr(self.policy, "dropped") else ()
+        gone = {trial for trial in dropped if trial in self.rungs}
+        if not gone:
+            return
+        for trial in gone:
+            del self.rungs[trial]
+        self.waiting = deque(job for job in self.waiting if job.candidate.trial not in gone)
+        for key, flight in list(self.flying.items()):
+            if all(job.candidate.trial in gone for group in flight.groups for job in group):
+                self.executor.drop([key])
+                self.landed(self.flying.pop(key))
 
     def submit(self) -> None:
         """Keep the workers busy, with little in stock so that a decision takes effect soon."""
-        while self.waiting and self.executor.pending < 2 * self.executor.slots:
-            trial, fold = self.waiting.popleft()
-            rung = self.rungs.get(trial)
-            if rung is None or fold >= rung.needed(self.work.n_folds):
+        slots = self.executor.slots
+        while self.waiting and self.executor.pending < 2 * slots:
+            groups = self.next_groups(slots)
+            if not groups:
                 continue
-            key = (trial, fold, rung.request.resource)
-            if key in self.begun:
-                self.repeated += 1
-            self.recorder.append(
-                {"record": "start", "trial": trial, "fold": fold, "resource": rung.request.resource},
-                durable=False,
-            )
-            made = self.work.unit(self.candidates[trial], fold, rung.start, rung.request.resource)
-            units = [made] if isinstance(made, Unit) else list(made)
-            self.flying[units[-1].key] = (trial, fold)
+            for job in (job for group in groups for job in group):
+                place = (job.candidate.trial, job.fold, job.stop)
+                self.repeated += place in self.begun
+                record = {"record": "start", "trial": place[0], "fold": place[1], "resource": place[2]}
+                self.recorder.append(record, durable=False)
+                self.in_flight[job.candidate.trial] += 1
+                if self.trials[job.candidate.trial].state is TrialState.WAITING:
+                    self.change(job.candidate.trial, state=TrialState.RUNNING)
+            if isinstance(self.work, Batching):
+                self.units += 1
+                units = [self.work.batch(f"fits-{self.units}", groups, self.seconds_per_step())]
+            else:
+                made = self.work.unit(*groups[0][0])
+                units = [made] if isinstance(made, Unit) else list(made)
+            self.flying[units[-1].key] = _Flight(groups, isinstance(self.work, Batching))
             for unit in units:
                 self.executor.submit(unit)
-            if self.trials[trial].state is TrialState.WAITING:
-                self.change(trial, state=TrialState.RUNNING)
+
+    def next_groups(self, slots: int) -> list[list[Job]]:
+        """Take the jobs of the next unit from those that wait: the first, and what can go with it."""
+        share = -(-len(self.waiting) // slots)
+        groups: list[list[Job]] = []
+        seconds, n_jobs, pace = 0.0, 0, self.seconds_per_step()
+        while self.waiting:
+            job = self.waiting.popleft()
+            rung = self.rungs.get(job.candidate.trial)
+            if rung is None or job.fold >= rung.needed(self.work.n_folds):
+                continue
+            if not isinstance(self.work, Batching) or (job.candidate.trial, job.fold, job.stop) in self.alone:
+                if groups:
+                    self.waiting.appendleft(job)
+                    return groups
+                return [[job]]
+            group = [job, *self.companions(job, min(MOST_TOGETHER, share) - 1)]
+            groups.append(group)
+            n_jobs += len(group)
+            seconds += pace * sum(each.steps for each in group)
+            if not pace or seconds >= BATCH_SECONDS or n_jobs >= min(MOST_JOBS, share):
+                break
+        return groups
+
+    def companions(self, job: Job, most: int) -> list[Job]:
+        """Take the jobs that can be done in one visit with `job`, at most so many."""
+        assert isinstance(self.work, Batching)
+        what = self.work.together(job)
+        if what is None or most <= 0:
+            return []
+        found: list[Job] = []
+        others: deque[Job] = deque()
+        for other in self.waiting:
+            place = (other.candidate.trial, other.fold, other.stop)
+            fits = len(found) < most and place not in self.alone and self.work.together(other) == what
+            (found if fits else others).append(other)
+        self.waiting = others
+        return [each for each in found if each.fold < self.rungs[each.candidate.trial].needed(self.work.n_folds)]
+
+    def seconds_per_step(self) -> float:
+        """What a step of a job takes; 0 while it is not known."""
+        return statistics.median(self.recent) if len(self.recent) >= KNOWN_JOBS else 0.0
+
+    def landed(self, flight: _Flight) -> None:
+        """Count a unit's jobs as no longer on their way."""
+        self.in_flight.subtract(job.candidate.trial for group in flight.groups for job in group)
 
     def finish(self, outcome: Outcome) -> None:
         """Record a unit's outcome; those of units that only prepared another are not recorded."""
-        if outcome.key not in self.flying:
+        flight = self.flying.pop(outcome.key, None)
+        if flight is None:
             return
-        trial, fold = self.flying.pop(outcome.key)
-        rung = self.rungs[trial]
+        self.landed(flight)
+        parts = outcome.parts or (outcome,) * len(flight.groups)
+        records = [
+            found
+            for group, part in zip(flight.groups, parts, strict=True)
+            for found in self.judge(group, part, flight.is_batch)
+        ]
+        for number, (_, record) in enumerate(records, 1):
+            self.recorder.append(record, durable=number == len(records))
+        for job, record in records:
+            self.accept(job, record)
+
+    def judge(self, group: Sequence[Job], part: Outcome, is_batch: bool) -> list[tuple[Job, dict[str, Any]]]:
+        """Make the records of jobs that were done together; what shall be tried again waits once more."""
+        if isinstance(part.exception, StorageError | ClusterError):
+            raise part.exception
+        if part.death is Death.DROPPED:
+            return []
+        if part.error is None:
+            answers: Sequence[Answer | Failure] = part.value if is_batch else [part.value]
+            return [
+                (job, self.record(job, part, len(group), answer)) for job, answer in zip(group, answers, strict=True)
+            ]
+        if len(group) > 1:  # whose fault it was shows when each is done by itself
+            for job in reversed(group):
+                self.again(job)
+            return []
+        (job,) = group
+        place = (job.candidate.trial, job.fold, job.stop)
+        self.tries[place] += 1
+        if part.death is Death.CRASH and self.tries[place] < TRIES:
+            self.again(job)
+            return []
+        return [(job, self.record(job, part, 1, Failure(part.error, traceback=part.traceback)))]
+
+    def again(self, job: Job) -> None:
+        """Let a job wait for a unit of its own."""
+        self.alone.add((job.candidate.trial, job.fold, job.stop))
+        self.waiting.appendleft(job)
+
+    def record(self, job: Job, part: Outcome, n_jobs: int, answer: Answer | Failure) -> dict[str, Any]:
+        """Return the record of a job; those that were done together share the cost."""
+        trial = job.candidate.trial
         record: dict[str, Any] = {
             "record": "unit",
             "trial": trial,
-            "fold": fold,
-            "resource": rung.request.resource,
-            "seconds": outcome.seconds,
-            "cpu_seconds": outcome.cpu_seconds,
-            "peak_memory_bytes": outcome.peak_memory_bytes,
-            "worker": outcome.worker,
+            "fold": job.fold,
+            "resource": job.stop,
+            "seconds": part.seconds / n_jobs,
+            "cpu_seconds": part.cpu_seconds / n_jobs,
+            "peak_memory_bytes": part.peak_memory_bytes,
+            "worker": part.worker,
         }
-        if outcome.error is None:
-            answer: Answer = outcome.value
-            metrics = {name: _number(value) for name, value in answer.metrics.items()}
-            record |= {"metrics": metrics, "details": dict(answer.details)}
-            if math.isnan(metrics[self.work.metric]):
-                record["error"] = f"{self.work.metric} is not a finite number ({answer.metrics[self.work.metric]})"
-        elif isinstance(outcome.exception, StorageError | ClusterError):
-            raise outcome.exception
-        else:
-            record["error"] = outcome.error
-        self.recorder.append(record)
+        if isinstance(answer, Failure):
+            if isinstance(answer.exception, StorageError | ClusterError):
+                raise answer.exception
+            record["error"] = answer.error
+            text = "\n".join(filter(None, [part.log.rstrip(), answer.traceback.rstrip()]))
+            if text and isinstance(self.work, Logging):
+                record["log"] = self.work.log(trial, job.fold, job.stop, text)
+            return record
+        self.recent.append(part.seconds / n_jobs / job.steps)
+        metrics = {name: _number(value) for name, value in answer.metrics.items()}
+        record |= {"metrics": metrics, "details": dict(answer.details)}
+        if math.isnan(metrics[self.work.metric]):
+            record["error"] = f"{self.work.metric} is not a finite number ({answer.metrics[self.work.metric]})"
+        return record
+
+    def accept(self, job: Job, record: dict[str, Any]) -> None:
+        """Take a job's record into its rung."""
+        trial = job.candidate.trial
         self.keep(record)
-        rung.folds[fold] = record
         self.done += 1
+        tell(
+            self.listener,
+            "unit",
+            trial=trial,
+            fold=job.fold,
+            start=job.start,
+            resource=job.stop,
+            seconds=record["seconds"],
+            cpu_seconds=record["cpu_seconds"],
+            done=self.done,
+        )
         tell(self.listener, "progress", stage="search", done=self.done)
-        if rung.start:
-            self.executor.release([unit_key(trial, fold, rung.start)])
-        self.settle(trial)
+        if job.start:
+            self.executor.release([unit_key(trial, job.fold, job.start)])
+        rung = self.rungs.get(trial)
+        if rung is not None and rung.request.resource == job.stop:
+            rung.folds[job.fold] = record
+            self.settle(trial)
 
     def settle(self, trial: str) -> None:
         """Close a trial's rung once the folds that decide are in and none of its folds runs.
@@ -281,7 +424,7 @@ class _Search:
         is the same whatever the order in which folds end.
         """
         rung = self.rungs.get(trial)
-        if rung is None or any(trial == flying for flying, _ in self.flying.values()):
+        if rung is None or self.in_flight[trial]:
             return
         if all(fold in rung.folds for fold in range(rung.needed(self.work.n_folds))):
             self.close(rung)
@@ -332,14 +475,22 @@ class _Search:
             error=new.error,
             trials=len(self.trials),
         )
+        if not math.isnan(new.score):
+            self.rank(new)
+
+    def rank(self, new: Trial) -> None:
+        """Name a new best, if a trial's new score makes one; of equal scores the first drawn is the best."""
         sign = 1.0 if self.work.greater_is_better else -1.0
-        scored = [item for item in self.trials.items() if not math.isnan(item[1].score)]
-        if not scored:
+        if self.best is not None and self.best[0] == new.id and sign * new.score < sign * self.best[1]:
+            scored = [trial for trial in self.trials.values() if not math.isnan(trial.score)]
+            best = max(scored, key=lambda trial: sign * trial.score)
+        elif self.best is None or sign * new.score > sign * self.best[1] or self.best[0] == new.id:
+            best = new
+        else:
             return
-        name, best = max(scored, key=lambda item: sign * item[1].score)
-        if (name, best.score) != self.best:
-            self.best = name, best.score
-            tell(self.listener, "best", trial=name, metric=self.work.metric, score=best.score)
+        if (best.id, best.score) != self.best:
+            self.best = best.id, best.score
+            tell(self.listener, "best", trial=best.id, metric=self.work.metric, score=best.score)
 
     def result(self) -> SearchResult:
         """Name the states at the end, and the best."""

@@ -29,7 +29,8 @@ from daskflow.core.protocols import Outcome
 from daskflow.search.array_blocks import split_blocks
 from daskflow.search.array_work import ArrayWork, BlockOrder
 from daskflow.search.cv_results import incremental_results
-from daskflow.search.engine import run, unit_key
+from daskflow.search.engine import run
+from daskflow.search.jobs import unit_key
 from daskflow.search.places import Place, Watched, client_for, place_for
 from daskflow.search.policies import Adaptive, Candidate, SideBySide
 from daskflow.search.races import Ledger, Race, logger

@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import math
 import pickle
+import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from daskflow.core.errors import DataError
+from daskflow.core.errors import ClusterError, DataError, StorageError
 from daskflow.core.journal import write_atomically
-from daskflow.core.protocols import MetricSettings, ModelSettings, Unit
+from daskflow.core.protocols import Call, Limits, MetricSettings, ModelSettings, Unit
 from daskflow.core.results import Trial
 from daskflow.data.matrices import Batch, Matrices, MatrixPart
 from daskflow.data.predictions import Predictions, predict
 from daskflow.search import Search, snapshots
-from daskflow.search.engine import Answer, unit_key
+from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate
-from daskflow.search.training import Training, native_threads, takes_weight, way_of
+from daskflow.search.training import Training, Way, native_threads, takes_weight, way_of
 
 SCORE_ROWS = 50_000
 """Rows predicted at once: blocks are small, and each call of predict costs a millisecond whatever it is given."""
@@ -127,8 +128,37 @@ class MatrixWork:
 
     def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
         """The unit that brings a model from `start` to `stop` and scores it."""
-        sha256 = self._hashes.get((candidate.trial, fold), {}).get(start)
-        return Unit(unit_key(candidate.trial, fold, stop), fit, (self._fit, candidate, fold, start, stop, sha256))
+        return Unit(unit_key(candidate.trial, fold, stop), fit, (self._fit, *self._step(candidate, fold, start, stop)))
+
+    def _step(self, candidate: Candidate, fold: int, start: int, stop: int) -> Step:
+        return Step(candidate, fold, start, stop, self._hashes.get((candidate.trial, fold), {}).get(start))
+
+    def together(self, job: Job) -> Hashable:
+        """Candidates whose family trains many at once can share their visits to the blocks of a fold."""
+        if self.training.way is not Way.BLOCKS or not self.training.fuses(job.candidate.params):
+            return None
+        return job.fold, job.start, job.stop
+
+    def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
+        """One call for each group of jobs, in a process of its own where the search says so."""
+        calls = tuple(
+            Call(
+                unit_key(group[0].candidate.trial, group[0].fold, group[0].stop),
+                ([self._step(*job) for job in group],),
+                steps=sum(job.steps for job in group),
+            )
+            for group in groups
+        )
+        limits = Limits(self.search.fit_seconds, seconds_per_step, self.search.fit_bytes)
+        return Unit(key, fit_together, (self._fit,), calls=calls, limits=limits if self.search.isolate else None)
+
+    def log(self, trial: str, fold: int, resource: int, text: str) -> str:
+        """Keep what a failed fit wrote, beside the snapshots' folder."""
+        folder = self.snapshots.parent / "logs"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{trial}-{fold}-{resource}.txt"
+        path.write_text(text, encoding="utf-8")
+        return f"logs/{path.name}"
 
     def recorded(self, trial: str, fold: int, resource: int, details: Mapping[str, Any]) -> None:
         """Remember the snapshot's hash, and remove the snapshots it supersedes."""
@@ -146,6 +176,66 @@ class MatrixWork:
             path.unlink(missing_ok=True)
 
 
+class Step(NamedTuple):
+    """What a unit does for one job; `sha256` is that of the model's snapshot at `start`, None when there is none."""
+
+    candidate: Candidate
+    fold: int
+    start: int
+    stop: int
+    sha256: str | None
+
+
+def fit_together(work: Fit, steps: Sequence[Step]) -> list[Answer | Failure]:
+    """Do the steps of one group: alone, or in common visits to the blocks; a failure costs its own candidate.
+
+    All of them are of one fold, from one resource to another.
+    """
+    if len(steps) == 1:
+        try:
+            return [fit(work, *steps[0])]
+        except Exception as error:
+            return [_failure(error)]
+    found: dict[int, Answer | Failure] = {}
+    models: dict[int, Any] = {}
+    training, fold, start, stop = work.training, steps[0].fold, steps[0].start, steps[0].stop
+    parts = work.matrices.fold(fold)
+    begun: dict[int, list[int]] = {}
+    for place, step in enumerate(steps):
+        try:
+            model = _loaded(work, step)
+            begun.setdefault(0 if model is None else start, []).append(place)
+            models[place] = training.begin(step.candidate.trial, step.candidate.params) if model is None else model
+        except Exception as error:
+            found[place] = _failure(error)
+    for beginning, places in begun.items():
+        try:
+            training.train_many([models[place] for place in places], parts.train, beginning, stop)
+        except Exception:  # whose fault it was shows when each is trained by itself
+            return [answer for step in steps for answer in fit_together(work, [step])]
+    for place, step in enumerate(steps):
+        if place in models:
+            try:
+                origin = next(beginning for beginning, places in begun.items() if place in places)
+                found[place] = _scored(work, step, models[place], origin)
+            except Exception as error:
+                found[place] = _failure(error)
+    return [found[place] for place in range(len(steps))]
+
+
+def _failure(error: Exception) -> Failure:
+    ends_run = isinstance(error, StorageError | ClusterError)
+    text = "".join(traceback.format_exception(error))
+    return Failure(f"{type(error).__name__}: {error}", error if ends_run else None, text)
+
+
+def _loaded(work: Fit, step: Step) -> Any:
+    """The model of a step's beginning; None to begin anew."""
+    if step.start and step.sha256 is not None and work.training.way.continues:
+        return snapshots.load(work.snapshot(step.candidate.trial, step.fold, step.start), step.sha256)
+    return None
+
+
 def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha256: str | None) -> Answer:
     """Bring a candidate's model of a fold from `start` to `stop` resource, keep it, and score it.
 
@@ -161,17 +251,22 @@ def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha25
     Answer
         All metrics on the validation rows; ``details`` names the snapshot and its hash, and where training began.
     """
-    training, parts = work.training, work.matrices.fold(fold)
-    model = None
-    if start and sha256 is not None and training.way.continues:
-        model = snapshots.load(work.snapshot(candidate.trial, fold, start), sha256)
+    step = Step(candidate, fold, start, stop, sha256)
+    model = _loaded(work, step)
     begun = 0 if model is None else start
-    estimator = training.train(candidate.trial, candidate.params, parts.train, stop, model=model, start=start)
+    train = work.matrices.fold(fold).train
+    estimator = work.training.train(candidate.trial, candidate.params, train, stop, model=model, start=start)
+    return _scored(work, step, estimator, begun)
+
+
+def _scored(work: Fit, step: Step, estimator: Any, begun: int) -> Answer:
+    """Score a trained model, and write its snapshot when it may go on."""
+    training = work.training
     details: dict[str, Any] = {"from": begun}
     with native_threads(estimator):
-        values = _scores(estimator, parts.validation, work, training.n_classes)
-    if training.way.continues and stop < training.budget:
-        path = work.snapshot(candidate.trial, fold, stop)
+        values = _scores(estimator, work.matrices.fold(step.fold).validation, work, training.n_classes)
+    if training.way.continues and step.stop < training.budget:
+        path = work.snapshot(step.candidate.trial, step.fold, step.stop)
         details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}
     return Answer(values, details)
 

@@ -18,8 +18,8 @@ from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.core.seeds import digest
 from daskflow.search.array_blocks import Broken
 from daskflow.search.array_work import Recipe
-from daskflow.search.engine import Answer, unit_key
 from daskflow.search.fold_data import Fold, Folds, Rows, cut, cut_and_keep
+from daskflow.search.jobs import Answer, unit_key
 from daskflow.search.policies import Candidate
 from daskflow.search.training import native_threads
 

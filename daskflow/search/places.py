@@ -11,7 +11,8 @@ from distributed import Client, default_client, wait
 
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Outcome, Unit
-from daskflow.data.execution import ClientExecutor, InlineExecutor
+from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.execution import InlineExecutor
 
 SERIAL = ("sync", "synchronous", "single-threaded")
 """Names Dask has for running everything in the calling thread."""
@@ -177,3 +178,16 @@ class Watched:
     def release(self, keys: Sequence[str]) -> None:
         """Pass it on."""
         self._executor.release(keys)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Pass it on."""
+        self._executor.drop(keys)
+
+    def troubles(self) -> Sequence[str]:
+        """Pass it on."""
+        found: Sequence[str] = self._executor.troubles()
+        return found
+
+    def vacate(self) -> None:
+        """Pass it on."""
+        self._executor.vacate()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from daskflow.search.engine import unit_key
+from daskflow.search.jobs import unit_key
 from daskflow.search.policies import Candidate
 
 logger = logging.getLogger("dask_ml.model_selection")

@@ -67,6 +67,19 @@ class Meter:
         """Hand on."""
         self.inner.release(keys)
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Hand on."""
+        self.inner.drop(keys)
+
+    def troubles(self) -> Sequence[str]:
+        """Hand on."""
+        found: Sequence[str] = self.inner.troubles()
+        return found
+
+    def vacate(self) -> None:
+        """Hand on."""
+        self.inner.vacate()
+
 
 @dataclass
 class Recorder:

@@ -1,0 +1,106 @@
+"""The process behind a seat: makes the calls it is sent, one after the other, and answers each as it ends.
+
+Started by ``daskflow.data.seats``: ``python -m daskflow.data.seat_process N``, with the number of an open socket.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import pickle
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from typing import Any
+
+from daskflow.core.processes import die_with_parent
+from daskflow.core.protocols import Outcome
+from daskflow.data.maps import rest
+
+HEAD = struct.Struct(">Q")
+"""The length of the message that follows."""
+
+
+def send(channel: socket.socket, content: bytes) -> None:
+    """Write one message."""
+    channel.sendall(HEAD.pack(len(content)) + content)
+
+
+def receive(channel: socket.socket) -> bytes | None:
+    """Read one message; None when the other side is gone."""
+    head = _exactly(channel, HEAD.size)
+    return None if head is None else _exactly(channel, HEAD.unpack(head)[0])
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes | None:
+    parts, missing = [], length
+    while missing:
+        part = channel.recv(min(missing, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def attempt(key: str, function: Any, arguments: tuple[Any, ...]) -> Outcome:
+    """Make one call; a raise is an answer."""
+    started, cpu = time.perf_counter(), time.process_time()
+    value: Any = None
+    error: Exception | None = None
+    try:
+        value = function(*arguments)
+    except Exception as caught:
+        error = caught
+    return Outcome(
+        key=key,
+        value=value,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+        exception=error,
+        traceback="" if error is None else "".join(traceback.format_exception(error)),
+        seconds=time.perf_counter() - started,
+        cpu_seconds=time.process_time() - cpu,
+    )
+
+
+def packed(outcome: Outcome) -> bytes:
+    """Pickle an outcome; an exception that cannot be is left out, an answer that cannot be is an error."""
+    try:
+        content = pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+        if outcome.exception is not None:
+            pickle.loads(content)  # noqa: S301  our own, a line above
+    except Exception as error:
+        text = outcome.error or f"{type(error).__name__}: the answer cannot be sent: {error}"
+        bare = Outcome(key=outcome.key, error=text, traceback=outcome.traceback, seconds=outcome.seconds)
+        return pickle.dumps(bare, protocol=pickle.HIGHEST_PROTOCOL)
+    return content
+
+
+def loaded(content: bytes) -> tuple[Any, tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]]:
+    """Return function, shared arguments and calls; the paths to import from are set before they are unpickled."""
+    sys.path[:], inner = pickle.loads(content)  # noqa: S301  sent by the process that started this one
+    found: tuple[Any, tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]] = pickle.loads(inner)  # noqa: S301  as above
+    return found
+
+
+def main(number: int) -> None:
+    """Serve until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    faulthandler.enable()
+    channel = socket.socket(fileno=number)
+    while (content := receive(channel)) is not None:
+        outcome = attempt("", loaded, (content,))
+        if outcome.error is not None:
+            send(channel, packed(outcome))
+            continue
+        function, shared, calls = outcome.value
+        for key, arguments in calls:
+            send(channel, packed(attempt(key, function, (*shared, *arguments))))
+        rest()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,280 @@
+"""Seats: processes beside a worker that run fits, and are ended when one crashes, takes too much or never returns.
+
+A fit in a seat can cost its candidate and nothing else: the worker, its other threads and what it holds go on, and the
+next fit gets a new process. A seat lasts until the search is over, so that libraries are imported once.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import cloudpickle
+import psutil
+
+from daskflow.core.protocols import Call, Death, Limits, Outcome
+from daskflow.data.seat_process import HEAD, send
+
+GLANCE_SECONDS = 0.05
+"""How often memory and time are looked at while a call runs."""
+
+LOG_BYTES = 4096
+"""The end of what a failed call wrote is kept."""
+
+PATIENCE, LEAST_SECONDS, FIRST_SECONDS, FEW = 30, 120.0, 3600.0, 3
+"""A call may take so many times what the median of at least FEW took, at least two minutes; before, an hour."""
+
+MEMORY_SHARE, LEAST_MEMORY = 0.9, 256 * 2**20
+"""Of a worker's limit; what is left for a fit at least, however much the worker holds."""
+
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+"""Threads of native code that wait shall not burn a processor that others need."""
+
+SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What a user set for one process shall not count for many; a fit's own threads are held by ``n_jobs``."""
+
+
+class Seat:
+    """One process, started at once; its calls run one after the other."""
+
+    def __init__(self) -> None:
+        """Start the process."""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the seat
+        self.running: str | None = None
+        self._ending: tuple[Death, str] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        started = threading.Event()
+
+        def keep() -> None:
+            # The process dies with the thread that started it, so this thread lasts as long as the process.
+            environment = {name: value for name, value in os.environ.items() if name not in SINGLE}
+            with theirs:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno())],
+                    env={**environment, **QUIET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log,
+                    stderr=self._log,
+                )
+            started.set()
+            self.process.wait()
+
+        threading.Thread(target=keep, name="daskflow-seat", daemon=True).start()
+        started.wait()
+        self._channel = ours
+
+    def run(self, function: Any, arguments: Sequence[Any], calls: Sequence[Call], limits: Limits) -> list[Outcome]:
+        """Make the calls and return an outcome for each; one that ends the process costs no other its turn."""
+        done: list[Outcome] = []
+        while len(done) < len(calls):
+            done += self._run(function, arguments, calls[len(done) :], limits)
+        return done
+
+    def _run(self, function: Any, arguments: Sequence[Any], calls: Sequence[Call], limits: Limits) -> list[Outcome]:
+        """Make calls up to the first that ends the process."""
+        if self.process.poll() is not None:
+            self._start()
+        inner = cloudpickle.dumps((function, tuple(arguments), [(call.key, call.arguments) for call in calls]))
+        message = pickle.dumps((sys.path, inner))
+        self._log.seek(0)
+        self._log.truncate()
+        # A message larger than the socket's buffer waits until the process has started.
+        sender = threading.Thread(target=_send, args=(self._channel, message), daemon=True)
+        sender.start()
+        done: list[Outcome] = []
+        for call in calls:
+            begun, self._ending, self.running = time.monotonic(), None, call.key
+            content = self._await(begun, call, limits)
+            self.running = None
+            outcome = self._lost(call, begun) if content is None else pickle.loads(content)  # noqa: S301  our own
+            if not outcome.key:  # the message itself could not be read over there
+                done = [replace(outcome, key=each.key, log=outcome.traceback) for each in calls]
+                break
+            done.append(outcome if outcome.error is None or outcome.death else replace(outcome, log=self._said()))
+            if outcome.death is not None:
+                break
+            PACE.add(outcome.seconds / call.steps)
+        sender.join()
+        return done
+
+    def _await(self, begun: float, call: Call, limits: Limits) -> bytes | None:
+        """Return the answer; None when the process is gone, or was ended."""
+        head = self._exactly(HEAD.size, begun, call, limits)
+        return None if head is None else self._exactly(HEAD.unpack(head)[0], begun, call, limits)
+
+    def _exactly(self, length: int, begun: float, call: Call, limits: Limits) -> bytes | None:
+        self._channel.settimeout(GLANCE_SECONDS)
+        parts, missing = [], length
+        while missing:
+            try:
+                part = self._channel.recv(min(missing, 1 << 20))
+            except TimeoutError:
+                self._glance(begun, call, limits)
+                continue
+            except OSError:
+                return None
+            if not part:
+                return None
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _glance(self, begun: float, call: Call, limits: Limits) -> None:
+        """End the process when the running call has taken too long or too much."""
+        lasted = time.monotonic() - begun
+        most = limits.seconds or max(PACE.allowed(limits.seconds_per_step) * call.steps, LEAST_SECONDS)
+        if lasted > most:
+            self.end(Death.DEADLINE, f"a fit may take {most:.0f} s here, and it took {lasted:.0f} s")
+        if limits.memory_bytes:
+            used = own_bytes(self.process.pid)
+            if used > limits.memory_bytes:
+                may, took = (f"{amount / 2**20:,.0f} MiB" for amount in (limits.memory_bytes, used))
+                self.end(Death.MEMORY, f"a fit may hold {may} here, and it held {took}")
+
+    def end(self, death: Death, reason: str) -> None:
+        """Kill the process; the running call's outcome says why."""
+        self._ending = self._ending or (death, reason)
+        self.process.kill()
+
+    def _lost(self, call: Call, begun: float) -> Outcome:
+        """What became of a call whose process is gone."""
+        code = self.process.wait()
+        self._channel.close()
+        if self._ending is None:
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            self._ending = Death.CRASH, f"its process died of {how}"
+        death, reason = self._ending
+        words = {Death.CRASH: "Crashed", Death.MEMORY: "Out of memory", Death.DEADLINE: "Too slow"}
+        return Outcome(
+            key=call.key,
+            error=f"{words.get(death, 'Dropped')}: {reason}",
+            death=death,
+            log=self._said(),
+            seconds=time.monotonic() - begun,
+        )
+
+    def _said(self) -> str:
+        """The end of what the process wrote."""
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, end - LOG_BYTES))
+        return self._log.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        self._channel.close()
+        self._log.close()
+
+
+def _send(channel: socket.socket, message: bytes) -> None:
+    try:
+        channel.settimeout(None)
+        send(channel, message)
+    except OSError:
+        return  # the process is gone, which the reader notices
+
+
+def own_bytes(pid: int) -> int:
+    """Return the memory that is a process's own: files it maps are shared, and can be dropped."""
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+class Pace:
+    """What calls took per step on this worker."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._recent: deque[float] = deque(maxlen=64)
+
+    def add(self, seconds_per_step: float) -> None:
+        """Learn from a call that came to its end."""
+        self._recent.append(seconds_per_step)
+
+    def allowed(self, elsewhere: float) -> float:
+        """Return what a step may take, knowing also what it took elsewhere (0 for nothing)."""
+        here = median(self._recent) if len(self._recent) >= FEW else 0.0
+        known = max(here, elsewhere)
+        return PATIENCE * known if known else FIRST_SECONDS
+
+
+PACE = Pace()
+
+
+class Seats:
+    """The seats of a worker process: one for each thread that runs units with limits."""
+
+    def __init__(self) -> None:
+        """Have none yet."""
+        self._free: list[Seat] = []
+        self._busy: list[Seat] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[Seat]:
+        """A seat for the time of a unit."""
+        with self._lock:
+            seat = self._free.pop() if self._free else None
+        seat = seat or Seat()
+        with self._lock:
+            self._busy.append(seat)
+        try:
+            yield seat
+        finally:
+            with self._lock:
+                self._busy.remove(seat)
+                self._free.append(seat)
+
+    def drop(self, keys: Collection[str]) -> None:
+        """End the calls that run under these keys."""
+        with self._lock:
+            for seat in self._busy:
+                if seat.running in keys:
+                    seat.end(Death.DROPPED, "it is not needed any more")
+
+    def vacate(self) -> None:
+        """End the processes that run nothing."""
+        with self._lock:
+            free, self._free = self._free, []
+        for seat in free:
+            seat.close()
+
+
+SEATS = Seats()
+"""This process's."""
+
+
+def run_in_seat(function: Any, arguments: Sequence[Any], calls: Sequence[Call], limits: Limits) -> list[Outcome]:
+    """Make calls in a process of their own, under limits."""
+    with SEATS.taken() as seat:
+        return seat.run(function, arguments, calls, limits)
+
+
+def share_of_worker(worker: Any) -> int | None:
+    """Return what a fit may hold on a Dask worker: an equal share of its limit; None without a limit."""
+    limit = worker.memory_manager.memory_limit
+    if not limit:
+        return None
+    left = MEMORY_SHARE * limit - own_bytes(os.getpid())
+    return max(LEAST_MEMORY, int(left / worker.state.nthreads))
