@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 from daskflow.core.processes import die_with_parent
@@ -93,12 +94,12 @@ def main(number: int) -> None:
     channel = socket.socket(fileno=number)
     while (content := receive(channel)) is not None:
         outcome = attempt("", loaded, (content,))
-        if outcome.error is not None:
-            send(channel, packed(outcome))
-            continue
-        function, shared, calls = outcome.value
+        function, shared, calls = outcome.value or (None, (), [])
+        send(channel, packed(replace(outcome, value=None)))
         for key, arguments in calls:
-            send(channel, packed(attempt(key, function, (*shared, *arguments))))
+            done = attempt(key, function, (*shared, *arguments))
+            sys.stdout.flush()
+            send(channel, packed(done))
         rest()
 
 

@@ -37,6 +37,9 @@ LOG_BYTES = 4096
 PATIENCE, LEAST_SECONDS, FIRST_SECONDS, FEW = 30, 120.0, 3600.0, 3
 """A call may take so many times what the median of at least FEW took, at least two minutes; before, an hour."""
 
+LOADING_SECONDS = 600.0
+"""A process may take so long to start and import what it needs."""
+
 MEMORY_SHARE, LEAST_MEMORY = 0.9, 256 * 2**20
 """Of a worker's limit; what is left for a fit at least, however much the worker holds."""
 
@@ -47,12 +50,16 @@ SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What a user set for one process shall not count for many; a fit's own threads are held by ``n_jobs``."""
 
 
+_LOADING = Limits(seconds=LOADING_SECONDS)
+
+
 class Seat:
     """One process, started at once; its calls run one after the other."""
 
     def __init__(self) -> None:
         """Start the process."""
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the seat
+        # Appended to: what is written by the process does not depend on where it is read here.
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the seat
         self.running: str | None = None
         self._ending: tuple[Death, str] | None = None
         self._start()
@@ -93,26 +100,36 @@ class Seat:
             self._start()
         inner = cloudpickle.dumps((function, tuple(arguments), [(call.key, call.arguments) for call in calls]))
         message = pickle.dumps((sys.path, inner))
-        self._log.seek(0)
-        self._log.truncate()
+        self._log.truncate(0)
         # A message larger than the socket's buffer waits until the process has started.
         sender = threading.Thread(target=_send, args=(self._channel, message), daemon=True)
         sender.start()
         done: list[Outcome] = []
-        for call in calls:
-            begun, self._ending, self.running = time.monotonic(), None, call.key
-            content = self._await(begun, call, limits)
-            self.running = None
-            outcome = self._lost(call, begun) if content is None else pickle.loads(content)  # noqa: S301  our own
-            if not outcome.key:  # the message itself could not be read over there
-                done = [replace(outcome, key=each.key, log=outcome.traceback) for each in calls]
-                break
-            done.append(outcome if outcome.error is None or outcome.death else replace(outcome, log=self._said()))
-            if outcome.death is not None:
-                break
-            PACE.add(outcome.seconds / call.steps)
-        sender.join()
+        try:
+            loaded = self._outcome(calls[0], _LOADING)
+            if loaded.death is not None:
+                return [loaded]
+            if loaded.error is not None:
+                return [replace(loaded, key=call.key, log=loaded.traceback) for call in calls]
+            for call in calls:
+                done.append(self._outcome(call, limits))
+                if done[-1].death is not None:
+                    break
+                PACE.add(done[-1].seconds / call.steps)
+        finally:
+            sender.join()
         return done
+
+    def _outcome(self, call: Call, limits: Limits) -> Outcome:
+        """Wait for a call's outcome, or end it."""
+        begun, self._ending, self.running = time.monotonic(), None, call.key
+        written = self._log.seek(0, os.SEEK_END)
+        content = self._await(begun, call, limits)
+        self.running = None
+        if content is None:
+            return self._lost(call, begun, written)
+        outcome: Outcome = pickle.loads(content)  # noqa: S301  of our own process
+        return replace(outcome, log=self._said(written))
 
     def _await(self, begun: float, call: Call, limits: Limits) -> bytes | None:
         """Return the answer; None when the process is gone, or was ended."""
@@ -153,7 +170,7 @@ class Seat:
         self._ending = self._ending or (death, reason)
         self.process.kill()
 
-    def _lost(self, call: Call, begun: float) -> Outcome:
+    def _lost(self, call: Call, begun: float, written: int) -> Outcome:
         """What became of a call whose process is gone."""
         code = self.process.wait()
         self._channel.close()
@@ -166,14 +183,16 @@ class Seat:
             key=call.key,
             error=f"{words.get(death, 'Dropped')}: {reason}",
             death=death,
-            log=self._said(),
+            log=self._said(written),
             seconds=time.monotonic() - begun,
         )
 
-    def _said(self) -> str:
-        """The end of what the process wrote."""
+    def _said(self, written: int) -> str:
+        """The end of what the process wrote since the log was so long."""
         end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - LOG_BYTES))
+        if end == written:
+            return ""
+        self._log.seek(max(written, end - LOG_BYTES))
         return self._log.read().decode(errors="replace")
 
     def close(self) -> None:
