@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,14 @@ class Predictions:
     Attributes
     ----------
     labels : ndarray of shape (n_rows,)
-        Class codes (int64), or numbers (float64) for regression.
+        Class codes (int64), or numbers (float64) for regression; None when they were not asked for.
     probabilities : ndarray or None
         Binary: (n_rows,), of class 1. Multiclass: (n_rows, n_classes). None where the estimator has none.
     scores : ndarray or None
         As `probabilities` where there are, else decision values of the same shape; None for regression.
     """
 
-    labels: NDArray[Any]
+    labels: NDArray[Any] | None = None
     probabilities: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
 
@@ -49,7 +50,10 @@ class Predictions:
         return found
 
 
-def predict(estimator: Any, X: Any, n_classes: int) -> Predictions:
+ALL = frozenset({"labels", "predictions", "scores", "probabilities"})
+
+
+def predict(estimator: Any, X: Any, n_classes: int, needs: Collection[str] = ALL) -> Predictions:
     """Predict rows with an estimator that was fitted on class codes 0..n_classes-1, or on numbers.
 
     Parameters
@@ -60,18 +64,23 @@ def predict(estimator: Any, X: Any, n_classes: int) -> Predictions:
         As the estimator saw it.
     n_classes : int
         0 for regression.
+    needs : collection of str
+        What will be asked for: each is another pass over the rows.
     """
     if n_classes == 0:
         return Predictions(np.asarray(estimator.predict(X), dtype=np.float64).reshape(len_of(X)))
+    labels = None
+    if {"labels", "predictions"} & set(needs):
+        labels = np.asarray(estimator.predict(X), dtype=np.int64)
+    if not {"scores", "probabilities"} & set(needs):
+        return Predictions(labels)
     codes = np.asarray(estimator.classes_, dtype=np.int64)
     if hasattr(estimator, "predict_proba"):
         given = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         whole = np.zeros((len(given), n_classes))
         whole[:, codes] = given
         probabilities = whole[:, 1] if n_classes == 2 else whole
-        labels = np.asarray(estimator.predict(X), dtype=np.int64)
         return Predictions(labels, probabilities, probabilities)
-    labels = np.asarray(estimator.predict(X), dtype=np.int64)
     if not hasattr(estimator, "decision_function"):
         return Predictions(labels)
     decisions = np.asarray(estimator.decision_function(X), dtype=np.float64)

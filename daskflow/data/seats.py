@@ -43,6 +43,9 @@ LOADING_SECONDS = 600.0
 MEMORY_SHARE, LEAST_MEMORY = 0.9, 256 * 2**20
 """Of a worker's limit; what is left for a fit at least, however much the worker holds."""
 
+SEAT = "DASKFLOW_SEAT"
+"""Set in a seat's environment: there is one fit at a time."""
+
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """Threads of native code that wait shall not burn a processor that others need."""
 
@@ -74,7 +77,7 @@ class Seat:
             with theirs:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno())],
-                    env={**environment, **QUIET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    env={**environment, **QUIET, SEAT: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=self._log,

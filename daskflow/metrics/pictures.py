@@ -29,7 +29,7 @@ def draw(
         return {}
     weights = np.ones(len(y)) if weight is None else weight
     if task == "regression":
-        return residuals(y, predictions.labels, seed)
+        return residuals(y, predictions.of("labels"), seed)
     counts = confusion(y, predictions.labels, n_classes=len(classes)).astype(int).tolist()
     details: dict[str, Any] = {"confusion": {"classes": [str(label) for label in classes], "counts": counts}}
     if weight is not None:

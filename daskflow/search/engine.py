@@ -32,8 +32,8 @@ GLANCE_SECONDS = 1.0
 class Recorder(Protocol):
     """Where units are recorded; a journal, or memory."""
 
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Add a record."""
+    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+        """Add records."""
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Memory:
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Keep it."""
-        self.records.append(dict(record))
+    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+        """Keep them."""
+        self.records.extend(dict(record) for record in records)
 
 
 @dataclass
@@ -128,6 +128,10 @@ class _Search:
     def __init__(self, policy: Policy, work: Work, executor: Executor, recorder: Recorder, listener: Listener) -> None:
         self.policy, self.work, self.executor = policy, work, executor
         self.recorder, self.listener = recorder, listener
+        # Asked once: looking for a protocol's methods takes as long as recording a fit.
+        self.batching = work if isinstance(work, Batching) else None
+        self.keeping = work if isinstance(work, Keeping) else None
+        self.logging = work if isinstance(work, Logging) else None
         self.candidates: dict[str, Candidate] = {}
         self.trials: dict[str, Trial] = {}
         self.register()
@@ -175,9 +179,9 @@ class _Search:
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Tell the work that a unit is on record."""
-        if "error" not in record and isinstance(self.work, Keeping):
+        if "error" not in record and self.keeping is not None:
             place = str(record["trial"]), int(record["fold"]), int(record["resource"])
-            self.work.recorded(*place, record["details"])
+            self.keeping.recorded(*place, record["details"])
 
     def loop(self) -> None:
         """Ask, submit, wait, tell; until nothing is left."""
@@ -256,21 +260,22 @@ class _Search:
             groups = self.next_groups(slots)
             if not groups:
                 continue
+            begun = []
             for job in (job for group in groups for job in group):
                 place = (job.candidate.trial, job.fold, job.stop)
                 self.repeated += place in self.begun
-                record = {"record": "start", "trial": place[0], "fold": place[1], "resource": place[2]}
-                self.recorder.append(record, durable=False)
+                begun.append({"record": "start", "trial": place[0], "fold": place[1], "resource": place[2]})
                 self.in_flight[job.candidate.trial] += 1
                 if self.trials[job.candidate.trial].state is TrialState.WAITING:
                     self.change(job.candidate.trial, state=TrialState.RUNNING)
-            if isinstance(self.work, Batching):
+            self.recorder.extend(begun, durable=False)
+            if self.batching is not None:
                 self.units += 1
-                units = [self.work.batch(f"fits-{self.units}", groups, self.seconds_per_step())]
+                units = [self.batching.batch(f"fits-{self.units}", groups, self.seconds_per_step())]
             else:
                 made = self.work.unit(*groups[0][0])
                 units = [made] if isinstance(made, Unit) else list(made)
-            self.flying[units[-1].key] = _Flight(groups, isinstance(self.work, Batching))
+            self.flying[units[-1].key] = _Flight(groups, self.batching is not None)
             for unit in units:
                 self.executor.submit(unit)
 
@@ -284,7 +289,7 @@ class _Search:
             rung = self.rungs.get(job.candidate.trial)
             if rung is None or job.fold >= rung.needed(self.work.n_folds):
                 continue
-            if not isinstance(self.work, Batching) or (job.candidate.trial, job.fold, job.stop) in self.alone:
+            if self.batching is None or (job.candidate.trial, job.fold, job.stop) in self.alone:
                 if groups:
                     self.waiting.appendleft(job)
                     return groups
@@ -299,15 +304,14 @@ class _Search:
 
     def companions(self, job: Job, most: int) -> list[Job]:
         """Take the jobs that can be done in one visit with `job`, at most so many."""
-        assert isinstance(self.work, Batching)
-        what = self.work.together(job)
-        if what is None or most <= 0:
+        what = self.batching.together(job) if self.batching is not None and most > 0 else None
+        if self.batching is None or what is None:
             return []
         found: list[Job] = []
         others: deque[Job] = deque()
         for other in self.waiting:
             place = (other.candidate.trial, other.fold, other.stop)
-            fits = len(found) < most and place not in self.alone and self.work.together(other) == what
+            fits = len(found) < most and place not in self.alone and self.batching.together(other) == what
             (found if fits else others).append(other)
         self.waiting = others
         return [each for each in found if each.fold < self.rungs[each.candidate.trial].needed(self.work.n_folds)]
@@ -332,8 +336,8 @@ class _Search:
             for group, part in zip(flight.groups, parts, strict=True)
             for found in self.judge(group, part, flight.is_batch)
         ]
-        for number, (_, record) in enumerate(records, 1):
-            self.recorder.append(record, durable=number == len(records))
+        if records:
+            self.recorder.extend([record for _, record in records])
         for job, record in records:
             self.accept(job, record)
 
@@ -383,8 +387,8 @@ class _Search:
                 raise answer.exception
             record["error"] = answer.error
             text = "\n".join(filter(None, [part.log.rstrip(), answer.traceback.rstrip()]))
-            if text and isinstance(self.work, Logging):
-                record["log"] = self.work.log(trial, job.fold, job.stop, text)
+            if text and self.logging is not None:
+                record["log"] = self.logging.log(trial, job.fold, job.stop, text)
             return record
         self.recent.append(part.seconds / n_jobs / job.steps)
         metrics = {name: _number(value) for name, value in answer.metrics.items()}

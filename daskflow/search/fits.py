@@ -273,11 +273,12 @@ def _scored(work: Fit, step: Step, estimator: Any, begun: int) -> Answer:
 
 def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict[str, float]:
     """Return every metric on a part; nan for those, but the one that ranks, that the predictions cannot give."""
+    needs = {metric.needs for metric in work.metrics}
     said: list[Predictions] = []
     truths: list[Any] = []
     weights: list[Any] = []
     for batch in _pieces(part):
-        said.append(predict(estimator, batch.X, n_classes))
+        said.append(predict(estimator, batch.X, n_classes, needs))
         truths.append(batch.y)
         weights.append(batch.weight)
     y = np.concatenate(truths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,9 @@ class Ledger:
 
     finished: list[dict[str, Any]] = field(default_factory=list)
 
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Keep a finished unit's record."""
-        if record["record"] == "unit":
-            self.finished.append(dict(record))
+    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+        """Keep the records of finished units."""
+        self.finished += [dict(record) for record in records if record["record"] == "unit"]
 
     def take(self, trials: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Remove and return the records of these trials."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import os
 import sys
 import threading
 import warnings
@@ -20,6 +22,7 @@ from threadpoolctl import ThreadpoolController
 from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
 from daskflow.data.matrices import Batch, MatrixPart
+from daskflow.data.seats import SEAT
 
 BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 """Estimators whose resource is rounds: without early stopping their ``warm_start`` gives, bit by bit, what fitting
@@ -73,7 +76,21 @@ class Training:
 
     def begin(self, trial: str, params: Mapping[str, Any]) -> Any:
         """Return the candidate's unfitted estimator."""
-        return self.model.estimator(self.task, params, seed_of(self.seed, "trial", trial))
+        seed = seed_of(self.seed, "trial", trial)
+        key = (id(self.model), self.task, frozenset(params))
+        known = _prototypes.get(key)
+        if known is None or known[0] is not self.model:
+            made = self.model.estimator(self.task, params, seed)
+            if len(_prototypes) >= MOST_PROTOTYPES:
+                _prototypes.clear()
+            _prototypes[key] = self.model, copy.copy(made), _is_plain(made, params), _own_seed(made, params, seed)
+            return made
+        _, prototype, is_plain, is_seeded = known
+        if not is_plain or not all(type(value) in NUMBERS for value in params.values()):
+            return self.model.estimator(self.task, params, seed)
+        made = copy.copy(prototype)
+        made.__dict__.update(params, **({"random_state": seed} if is_seeded else {}))
+        return made
 
     def train(
         self,
@@ -188,6 +205,29 @@ class Training:
         _call(estimator.fit, X, y, _weights(estimator.fit, weight))
 
 
+NUMBERS = (int, float, bool)
+MOST_PROTOTYPES = 64
+
+_prototypes: dict[Any, tuple[Any, Any, bool, bool]] = {}
+"""An estimator, checked and built, for each set of parameters: building one takes as long as a small fit."""
+
+
+def _is_plain(made: Any, params: Mapping[str, Any]) -> bool:
+    """Whether a copy with other numbers in its parameters is what would be built: nothing in it is nested or shared."""
+    own = made.get_params(deep=False)
+    values = vars(made)
+    return (
+        set(values) == set(own)
+        and all(name in own for name in params)
+        and all(value is None or type(value) in (*NUMBERS, str) for value in own.values())
+    )
+
+
+def _own_seed(made: Any, params: Mapping[str, Any], seed: int) -> bool:
+    """Whether the seed is the candidate's, and not one that the parameters set."""
+    return "random_state" not in params and getattr(made, "random_state", None) == seed
+
+
 def way_of(model: ModelSettings, task: str, *, stops_early: bool) -> Way:
     """Return what resource means for a model under a search."""
     if not stops_early:
@@ -220,18 +260,26 @@ def _call(method: Callable[..., Any], X: Any, y: Any, extra: Mapping[str, Any]) 
 
 _pools: tuple[int, ThreadpoolController] | None = None
 _pools_lock = threading.Lock()
+_held: tuple[int, int] | None = None
+"""In a process that runs one fit at a time: modules when the pools were last held, and to how many threads."""
 
 
 def native_threads(estimator: Any) -> AbstractContextManager[Any]:
     """Hold BLAS and OpenMP to the estimator's ``n_jobs``, else to one thread."""
-    global _pools
+    global _pools, _held
     jobs = getattr(estimator, "n_jobs", None)
     if isinstance(jobs, int) and jobs < 0:
+        return nullcontext()
+    wanted = max(1, jobs or 1)
+    if os.environ.get(SEAT) and _held == (len(sys.modules), wanted):
         return nullcontext()
     with _pools_lock:
         # Looking for the pools takes 4 to 15 ms, using them 0.1 ms; only an import can bring a new one.
         if _pools is None or _pools[0] != len(sys.modules):
             _pools = len(sys.modules), ThreadpoolController()
         found = _pools[1]
-    limited: AbstractContextManager[Any] = found.limit(limits=max(1, jobs or 1))
+    limited: AbstractContextManager[Any] = found.limit(limits=wanted)
+    if os.environ.get(SEAT):  # it stays, for the next fit mostly wants the same
+        _held = len(sys.modules), wanted
+        return nullcontext()
     return limited

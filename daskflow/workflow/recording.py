@@ -90,3 +90,8 @@ class Recorder:
     def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write a record with the time it was written."""
         self.journal.append({**record, "at": time.time()}, durable=durable)
+
+    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+        """Write records with the time they were written."""
+        now = time.time()
+        self.journal.extend([{**record, "at": now} for record in records], durable=durable)
