@@ -5,9 +5,11 @@ from __future__ import annotations
 import bz2
 import datetime
 import gzip
+import io
 import json
 import lzma
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ def rows(table: Table) -> list[dict[str, Any]]:
 
 def types(table: Table) -> dict[str, str]:
     return {column.name: column.type for column in table.schema.columns}
+
+
+def zipped(data: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.ndjson", data)
+    return packed.getvalue()
 
 
 def test_large_integers_with_gaps_stay_exact(tmp_path: Path) -> None:
@@ -168,7 +177,14 @@ def test_the_remedies_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "pack"),
-    [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", None)],
+    [
+        ("", bytes),
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".xz", lzma.compress),
+        (".zst", None),
+        (".zip", zipped),
+    ],
 )
 def test_packed_files_are_read_and_cut_ones_refused(
     suffix: str, pack: Callable[[bytes], bytes] | None, tmp_path: Path
@@ -180,10 +196,24 @@ def test_packed_files_are_read_and_cut_ones_refused(
     path.write_bytes(packed)
     # when, then
     assert [row["a"] for row in rows(Json(path=str(tmp_path)).table())] == list(range(5000))
+    assert guess(str(path))[0] == "json"
     if suffix:
         path.write_bytes(packed[: len(packed) * 2 // 3])
         with pytest.raises(DataError, match=r"a\.ndjson.*cannot be decompressed"):
             rows(Json(path=str(tmp_path)).table())
+
+
+def test_a_packed_file_of_too_much_text_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a partition that may have 1000 bytes of text, instead of a gigabyte
+    monkeypatch.setattr("daskflow.sources.csv_unpacking.MAX_TEXT_BYTES", 1000)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 200))
+    (tmp_path / "b.jsonl").write_bytes(b'{"a": 1}\n' * 200)
+    # when, then
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz.*Unpack it"):
+        rows(Json(path=str(tmp_path / "a.jsonl.gz")).table())
+    assert len(rows(Json(path=str(tmp_path / "b.jsonl")).table())) == 200
 
 
 @settings(max_examples=40, deadline=None)

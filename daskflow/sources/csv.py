@@ -54,7 +54,8 @@ class Csv(FileSource):
     ----------
     path : str or list of str
         Files, globs, or folders of CSV files; also addresses that fsspec knows, such as ``s3://bucket/folder``, and
-        ``env:NAME`` for the value of an environment variable.
+        ``env:NAME`` for the value of an environment variable. A folder also stands for the files below its subfolders
+        named ``key=value``.
     storage_options : mapping
         What the store of the addresses takes, as in pandas and Dask. Texts in it are never printed or written; say
         ``env:NAME`` for what is to be looked up in the environment.

@@ -14,7 +14,7 @@ from daskflow.core.errors import DataError
 from daskflow.sources.reading import FoundFile, reason
 from daskflow.sources.storage import Storage, looked_up, size_of, version_of, without_secrets
 
-PACKED = (".gz", ".bz2", ".zst")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 """Suffixes of compressed text files; they come after the suffix of the kind."""
 
 TEXT = (".csv", ".tsv", ".psv", ".ssv", ".tab", ".txt")
@@ -22,8 +22,8 @@ LINES = (".jsonl", ".ndjson", ".jsonlines")
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq", ".parq"),
-    "csv": tuple(f"{plain}{packed}" for plain in TEXT for packed in ("", *PACKED, ".xz", ".zip")),
-    "json": tuple(f"{plain}{packed}" for plain in LINES for packed in ("", *PACKED, ".xz")),
+    "csv": tuple(f"{plain}{packed}" for plain in TEXT for packed in ("", *PACKED)),
+    "json": tuple(f"{plain}{packed}" for plain in LINES for packed in ("", *PACKED)),
     "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
 }
 """What the files of a kind are called; a folder stands for its files with one of these suffixes."""
@@ -169,8 +169,8 @@ def _in_store(
     where = without_secrets(item)
     if item.startswith(("http://", "https://")):
         raise DataError(
-            f"path = '{where}' is a web address; {kind} does not check redirects, lengths and login pages. Download it "
-            "first (daskflow fetch), and name the files."
+            f"path = '{where}' is a web address. Read it with kind = 'http' and url = '{where}', or download it first "
+            "(daskflow fetch) and name the files."
         )
     storage = Storage.of(item, options)
     found = storage.expand(item, lambda name: name.lower().endswith(SUFFIXES[kind]), deep=hive)

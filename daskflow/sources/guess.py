@@ -49,7 +49,7 @@ def guess(
     given = [path] if isinstance(path, str) else list(path)
 
     def files_of(kind: str, items: Sequence[str]) -> tuple[FoundFile, ...]:
-        return resolve(items, kind, base, storage_options=storage_options, hive=kind != "csv")
+        return resolve(items, kind, base, storage_options=storage_options, hive=True)
 
     kind = _kind_of(given[:1], files_of)
     files = files_of(kind, given)
