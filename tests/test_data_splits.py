@@ -237,19 +237,32 @@ def test_keys_make_rows_one(tmp_path: Path) -> None:
     assert frame.groupby("house").segment.nunique().max() == 2
 
 
-def test_stratified_groups_count_by_their_majority(tmp_path: Path) -> None:
-    house = np.repeat(np.arange(300), 10)
+@pytest.mark.parametrize(("n_groups", "uneven"), [(40, True), (300, False), (3_000, True)])
+def test_stratified_groups_are_as_even_as_scikit_learns(n_groups: int, uneven: bool, tmp_path: Path) -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    # given groups of uneven sizes, each with a mix of classes of its own
     draw = np.random.default_rng(1)
-    labels = (draw.random(3_000) < np.where(house % 10 == 0, 0.9, 0.1)).astype(int)
-    rows = pa.table({"x": np.arange(3_000), "house": house, "y": labels})
+    sizes = draw.integers(1, 30, n_groups) if uneven else np.full(n_groups, 10)
+    house = np.repeat(np.arange(n_groups), sizes)
+    rates = draw.dirichlet([0.5, 0.3, 0.05], n_groups)[house]
+    labels = (draw.random((len(house), 1)) > rates.cumsum(axis=1)[:, :2]).sum(axis=1)
+    rows = pa.table({"x": np.arange(len(house)), "house": house, "y": labels})
 
-    ready = prepared(table_of(cut(rows, 4), target="y", group="house"), tmp_path, Split(kind="stratified", folds=3))
+    # when both make five folds of all rows
+    split = Split(kind="stratified", folds=5, test=0)
+    ready = prepared(table_of(cut(rows, 4), target="y", group="house"), tmp_path, split)
+    theirs = np.array(
+        [np.bincount(labels[test], minlength=3) for _, test in StratifiedGroupKFold(5).split(house, labels, house)]
+    )
 
+    # then no group is cut, and each class is spread about as evenly
     frame = ranges_of(ready).to_pandas()
     assert frame.groupby("house").segment.nunique().max() == 1
-    most = (frame.groupby("house").y.mean() > 0.5).to_frame("most").join(frame.groupby("house").segment.first())
-    in_test = most[most.segment == TEST].most
-    assert (in_test.sum(), len(in_test)) == (6, 60)
+    assert ready.plan.class_rows is not None
+    ours = ready.plan.class_rows[:5]
+    even = np.bincount(labels) / 5
+    assert np.abs(ours - even).max() <= max(1.5 * np.abs(theirs - even).max(), 0.02 * len(labels) / 5)
 
 
 def test_one_heavy_group_keeps_the_asked_shares(tmp_path: Path) -> None:
@@ -395,7 +408,8 @@ def test_a_class_too_small_for_the_split_is_a_warning(tmp_path: Path) -> None:
 
     plan = prepared(table_of([rows], target="y"), tmp_path, Split(kind="stratified", folds=3)).plan
 
-    assert any("Class 'rare' of 'y' has 2 rows, fewer than the 4 parts" in text for text in plan.warnings)
+    (said,) = plan.warnings
+    assert said.startswith("Class 'rare' of 'y' has 2 rows, and none of them is in what fold")
 
 
 def test_a_missed_share_is_a_warning(tmp_path: Path) -> None:

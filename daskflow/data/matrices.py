@@ -195,7 +195,7 @@ def build(
     transformers : sequence of Transformer
         One per fold, fitted on its training segments.
     final : Transformer or None
-        Fitted on all rows but test; without it there is neither ``final`` nor ``test``.
+        Fitted on the rows of the refit; without it there is neither ``final`` nor ``test``.
     folder : Path
         Made when it is not there; every worker sees it under this path.
     executor : Executor
@@ -220,7 +220,7 @@ def build(
     for k, fold in enumerate(plan.folds):
         groups += [(k, fold.train, True), (k, fold.validation, False)]
     if final is not None:
-        groups.append((len(kinds) - 1, tuple(range(plan.n_segments)), True))
+        groups.append((len(kinds) - 1, plan.final, True))
         groups += [(len(kinds) - 1, (TEST,), False)] if plan.sizes["test"] else []
     wanted = [
         _Wanted(_token(reader, tokens[number], parts, out_of_fold), number, parts, out_of_fold)

@@ -77,12 +77,65 @@ def place(
         lacking[part] -= count
         _settle(lacking, part)
     wanted = _light_rows(np.asarray(shares), lacking, light_rows, has_heavy=bool(heavy))
+    return _cut(wanted, edges, light, parts, rows)
+
+
+def place_by_classes(
+    shares: Sequence[float],
+    heavy: Sequence[tuple[int, int, Counts]],
+    edges: Sequence[Hashes],
+    light: Sequence[Counts],
+) -> list[Placed]:
+    """Place units with rows of several classes so that every part has its share of each class.
+
+    Heavy units go one by one, largest first, where they least disturb the shares of all classes together, as
+    scikit-learn's StratifiedGroupKFold places groups; the light units of each class fill up what is lacking of it.
+
+    Parameters
+    ----------
+    shares : sequence of float
+        Asked share of each part, summing to 1; the first part is the test.
+    heavy : sequence of (unit, place, rows by class)
+        In any order.
+    edges : sequence of ndarray
+        For each class the ascending places of the light units that mostly have it.
+    light : sequence of ndarray
+        Their rows.
+
+    Returns
+    -------
+    list of Placed
+        One per class; the first has the heavy units.
+    """
+    asked_shares = np.asarray(shares)
+    n_classes = len(edges)
+    totals = np.array([int(counts.sum()) for counts in light], dtype=np.float64)
+    totals += np.sum([rows for _, _, rows in heavy], axis=0) if heavy else 0.0
+    asked = asked_shares[:, None] * totals
+    scale = np.where(totals > 0, totals, 1.0) ** 2
+    got, parts = np.zeros((len(shares), n_classes)), {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for unit, _, rows in sorted(heavy, key=lambda item: (-int(item[2].sum()), item[1])):
+            grows = (rows * (2 * (got - asked) + rows) / scale).sum(axis=1) / asked_shares
+            part = int(np.argmin(np.where(asked_shares > 0, grows, np.inf)))
+            parts[unit] = part
+            got[part] += rows
+    placed = []
+    for code in range(n_classes):
+        lacking = np.maximum(asked[:, code] - got[:, code], 0.0)
+        wanted = _light_rows(asked_shares, lacking, int(light[code].sum()), has_heavy=bool(heavy))
+        mine, alone = ({}, np.zeros(len(shares), dtype=np.int64)) if code else (parts, got.sum(axis=1).astype(np.int64))
+        placed.append(_cut(wanted, edges[code], light[code], mine, alone))
+    return placed
+
+
+def _cut(wanted: Rows, edges: Sequence[int] | Hashes, light: Counts, parts: dict[int, int], rows: Counts) -> Placed:
+    """Cut the light units where the wanted rows of each part are reached; `rows` are those of the heavy ones."""
     reached = np.concatenate([[0], np.cumsum(light)])
     chosen = nearest_cuts(reached, np.cumsum(wanted)[:-1])
-    ends = [*(int(reached[cut]) for cut in chosen), light_rows]
-    rows += np.diff([0, *ends])
+    ends = [*(int(reached[cut]) for cut in chosen), int(reached[-1])]
     cuts = tuple(0 if cut == 0 else int(edges[cut]) if cut < len(light) else TOP for cut in chosen)
-    return Placed(cuts, parts, tuple(rows.tolist()))
+    return Placed(cuts, parts, tuple((rows + np.diff([0, *ends])).tolist()))
 
 
 def _settle(lacking: Rows, part: int) -> None:

@@ -195,7 +195,7 @@ def _roles(blocks: Blocks) -> dict[str, str]:
     """The part that each column plays, where it plays one."""
     roles = blocks.roles
     named = dict.fromkeys(roles.key, "key")
-    for role in ("time", "group", "weight", "target"):
+    for role in ("time", "group", "weight", "fold", "target"):
         column = getattr(roles, role)
         if column is not None:
             named[column] = role

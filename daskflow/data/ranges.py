@@ -165,12 +165,10 @@ class RangeReader:
         """
         block = open_block(self.blocks.files[place])
         units = hashes_of(block, UNIT)
-        time = None
         target = self.target_rows(block.column(self.target.name) if self.target.name else None)
-        codes = target.codes if target else None
-        if self.plan.kind == "time":
-            time = block.column(str(self.blocks.roles.time))
-        segments = self.plan.segments(units, codes if self.plan.kind == "stratified" else None, time)
+        codes = target.codes if target and self.plan.reads_target else None
+        column = block.column(self.plan.column) if self.plan.column else None
+        segments = self.plan.segments(units, codes, column)
         return FileRows(block.select(list(columns)), segments, Rows(hashes_of(block, CONTENT), parts_of(units), target))
 
     def _edge(self, i: int) -> int:
@@ -265,12 +263,12 @@ class RangeReader:
 
     def _segments(self, slices: Sequence[_Slice], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The segment of every row."""
-        codes = time = None
-        if self.plan.kind == "stratified":
+        codes = column = None
+        if self.plan.reads_target:
             codes = target_codes(self._column(slices, self.target.name, rows), self.target)
-        if self.plan.kind == "time":
-            time = self._column(slices, str(self.blocks.roles.time), rows)
-        return self.plan.segments(_hashes(slices, UNIT)[rows], codes, time)
+        if self.plan.column:
+            column = self._column(slices, self.plan.column, rows)
+        return self.plan.segments(_hashes(slices, UNIT)[rows], codes, column)
 
 
 def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:

@@ -117,6 +117,8 @@ class Roles:
         Orders the rows of a time split.
     weight : str or None
         Sample weight, in fitting and scoring; not a feature.
+    fold : str or None
+        Says where each row of a predefined split belongs; not a feature.
     key : tuple of str
         Columns that say what a row is; rows of equal key are one row to the split.
     drop : tuple of str
@@ -127,12 +129,13 @@ class Roles:
     group: str | None = None
     time: str | None = None
     weight: str | None = None
+    fold: str | None = None
     key: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
     def check(self, schema: Schema) -> None:
         """Raise DataError for a role whose column does not exist."""
-        for role in ("target", "group", "time", "weight"):
+        for role in ("target", "group", "time", "weight", "fold"):
             name = getattr(self, role)
             if name is not None and name not in schema:
                 raise DataError(f"{role} = '{name}': there is no such column{nearest(name, schema.names)}")
@@ -142,11 +145,11 @@ class Roles:
                     raise DataError(f"{role} names '{name}': there is no such column{nearest(name, schema.names)}")
 
     def features(self, schema: Schema) -> Schema:
-        """The columns a model sees: all but target, weight, group and dropped ones; time and key columns stay.
+        """The columns a model sees: all but target, weight, group, fold and dropped ones; time and key columns stay.
 
         The group is left out because the groups of the test part are never seen in training.
         """
-        gone = {name for name in (self.target, self.weight, self.group, *self.drop) if name}
+        gone = {name for name in (self.target, self.weight, self.group, self.fold, *self.drop) if name}
         return schema.without(gone)
 
 

@@ -34,8 +34,9 @@ class Source(Settings):
         Small tables whose columns are looked up by key for every row, before ``derive``; see ``Join``.
     derive : mapping
         New columns as pandas expressions over the columns so far, row by row.
-    group, time, weight : str or None
-        Columns of these roles.
+    group, time, weight, fold : str or None
+        Columns of these roles: rows of one group stand on one side of a split; the order in time; sample weights; the
+        part or fold of a predefined split. The model does not see group, weight and fold.
     key, drop : list of str
         Columns that identify a row; columns that no model sees.
     """
@@ -49,6 +50,7 @@ class Source(Settings):
     group: str | None = None
     time: str | None = None
     weight: str | None = None
+    fold: str | None = None
     key: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 

@@ -26,7 +26,7 @@ from daskflow.sources.opening import listed
 MOST_BYTES = 256 << 20
 """Every worker process maps a joined table, and a wider net than this is no lookup any more."""
 
-ROLES = ("target", "task", "positive", "group", "time", "weight", "key", "joins")
+ROLES = ("target", "task", "positive", "group", "time", "weight", "fold", "key", "joins")
 """Words of a source that mean nothing for a small table."""
 
 

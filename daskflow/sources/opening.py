@@ -63,7 +63,7 @@ def open_table(
         rows, _, _ = join_all(rows, [join.lenient() for join in joins], "the sample")
     whole = extend(joined, source.derive, rows)
     drop = tuple(name for name in source.drop if name not in unread)
-    roles = Roles(source.target, source.group, source.time, source.weight, source.key, drop)
+    roles = Roles(source.target, source.group, source.time, source.weight, source.fold, source.key, drop)
     roles.check(whole)
     return Table(
         partitions=tuple(partitions),

@@ -355,7 +355,7 @@ class _Execution:
                 columns=flow.preprocess.reads(blocks.features),
             )
         sparse: Any = "auto" if flow.model.takes_sparse(task) else False
-        trained = [fold.train for fold in plan.folds] + [tuple(range(plan.n_segments))]
+        trained = [fold.train for fold in plan.folds] + [plan.final]
         fitted = [flow.preprocess.fit(blocks.features, statistics.only(part), sparse=sparse) for part in trained]
         for text in fitted[-1].warnings:
             self.warn(text)
