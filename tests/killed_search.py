@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -18,10 +20,9 @@ from daskflow.data.execution import InlineExecutor
 from daskflow.data.matrices import Matrices
 from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record
-from daskflow.search.fits import MatrixWork, fit
+from daskflow.search.fits import Fit, MatrixWork, Step, fit_together
 from daskflow.search.hyperband import Hyperband
-from daskflow.search.jobs import Answer
-from daskflow.search.policies import Candidate
+from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.random import Random
 
 SEARCHES = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9)}
@@ -30,24 +31,29 @@ SEARCHES = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9)}
 SPACE = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
 
 
+BATCH = 3
+"""Jobs that go together at most, and that a kill may cost."""
+
+
 class Audited(MatrixWork):
     """Work whose units note that they began."""
 
-    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
-        unit = super().unit(candidate, fold, start, stop)
-        return Unit(unit.key, audited, (str(self.snapshots.parent / "audit"), unit.key, *unit.arguments))
+    def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
+        unit = super().batch(key, groups, seconds_per_step)
+        return replace(unit, function=audited, arguments=(str(self.snapshots.parent / "audit"), *unit.arguments))
 
 
-def audited(audit: str, key: str, *arguments: Any) -> Answer:
-    """Note the start of a unit, and run it."""
+def audited(audit: str, work: Fit, steps: Sequence[Step]) -> list[Answer | Failure]:
+    """Note the start of each job, and do them."""
+    keys = [unit_key(step.candidate.trial, step.fold, step.stop) for step in steps]
     file = os.open(audit, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(file, f"{key}\n".encode())
+    os.write(file, "".join(f"{key}\n" for key in keys).encode())
     os.close(file)
-    return fit(*arguments)
+    return fit_together(work, steps)
 
 
 def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
-    """Run or continue the search whose journal, snapshots and audit are in a folder."""
+    """Run or continue the search whose journal, snapshots and audit are in a folder; in small batches."""
     (folder / "snapshots").mkdir(exist_ok=True)
     work = Audited(
         model=models.parse({"kind": "sgd"}),
@@ -67,4 +73,5 @@ def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
             check_record(records[0]["candidates"], policy)
         else:
             journal.append({"record": "candidates", "candidates": candidates_record(policy)})
-        return engine.run(policy, work, InlineExecutor(), recorder=journal, earlier=records)
+        with mock.patch.object(engine, "MOST_JOBS", BATCH):
+            return engine.run(policy, work, InlineExecutor(), recorder=journal, earlier=records)

@@ -186,4 +186,3 @@ def test_frozen_workers_are_told_within_thirty_seconds(tmp_path: Path) -> None:
     assert "has been silent for" in warning.fields["text"]
     assert warned - begun < 30
     assert all(trial.state is TrialState.FINISHED for trial in result.trials)
-

@@ -40,7 +40,8 @@ SHUFFLES: dict[str, Callable[[dd.DataFrame], dd.DataFrame]] = {
 
 def sides(lazy: dd.DataFrame, store: Path, scheduler: str) -> pd.DataFrame:
     """Every row with its segment, from a scan of its own."""
-    with dask.config.set(scheduler=scheduler):
+    # Another test's client would make shuffles those of a cluster, which these schedulers are not.
+    with dask.config.set({"scheduler": scheduler, "dataframe.shuffle.method": "tasks"}):
         found = prepared(flow.sources.Frame(frame=lazy, target="y").table(), store, Split(test=0.2, folds=2))
     return ranges_of(found).to_pandas()
 

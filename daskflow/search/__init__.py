@@ -74,6 +74,11 @@ class Search(Settings):
         return False
 
     @property
+    def draws_first(self) -> bool:
+        """Whether every candidate is known before the first fit."""
+        return True
+
+    @property
     def resource(self) -> int:
         """The most that one candidate can get: ``max_iter``, or 1 where a fit is whole."""
         return 1

@@ -11,6 +11,25 @@ from daskflow.core.journal import plain
 from daskflow.core.space import Distribution
 from daskflow.search.policies import Candidate, Policy
 
+PREPROCESS = "preprocess."
+"""Parameters that begin so are the preprocessing's, and not the model's."""
+
+
+def model_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are the model's.
+
+    Examples
+    --------
+    >>> model_params({"alpha": 1, "preprocess.numeric.scale.method": "robust"})
+    {'alpha': 1}
+    """
+    return {name: value for name, value in params.items() if not name.startswith(PREPROCESS)}
+
+
+def preprocess_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are the preprocessing's, under their whole names."""
+    return {name: value for name, value in params.items() if name.startswith(PREPROCESS)}
+
 
 def named(drawn: Iterable[Mapping[str, Any]], bracket: int | None = None) -> list[Candidate]:
     """Name candidates by the order they were drawn in, behind their bracket where there is one.

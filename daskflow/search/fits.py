@@ -22,9 +22,10 @@ from daskflow.core.results import Trial
 from daskflow.data.matrices import Batch, Matrices, MatrixPart
 from daskflow.data.predictions import Predictions, predict
 from daskflow.search import Search, snapshots
+from daskflow.search.candidates import model_params, preprocess_params
 from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate
-from daskflow.search.training import Training, Way, native_threads, takes_weight, way_of
+from daskflow.search.training import Training, native_threads, takes_weight, way_of
 
 SCORE_ROWS = 50_000
 """Rows predicted at once: blocks are small, and each call of predict costs a millisecond whatever it is given."""
@@ -40,6 +41,8 @@ class Fit:
         How.
     matrices : Matrices
         Of every fold.
+    variants : sequence of (mapping, Matrices)
+        Those of other preprocessings, by the parameters of candidates that have them.
     metrics : sequence of MetricSettings
         All that are computed.
     metric : str
@@ -53,6 +56,14 @@ class Fit:
     metrics: Sequence[MetricSettings]
     metric: str
     folder: Path
+    variants: Sequence[tuple[Mapping[str, Any], Matrices]] = ()
+
+    def matrices_of(self, params: Mapping[str, Any]) -> Matrices:
+        """Return the matrices of a candidate's preprocessing."""
+        if not self.variants:
+            return self.matrices
+        own = preprocess_params(params)
+        return next(matrices for given, matrices in self.variants if given == own)
 
     def snapshot(self, trial: str, fold: int, resource: int) -> Path:
         """Where the model of a trial's fold is kept at a resource."""
@@ -73,6 +84,8 @@ class MatrixWork:
         0 for regression.
     matrices : Matrices
         Of every fold; on a folder that all workers see.
+    variants : sequence of (mapping, Matrices)
+        Where the preprocessing is searched: the matrices of candidates with these parameters ``preprocess.PATH``.
     metrics : sequence of MetricSettings
         Computed for each fit on the fold's validation rows.
     metric : str
@@ -99,6 +112,7 @@ class MatrixWork:
     seed: int
     snapshots: Path
     search: Search
+    variants: Sequence[tuple[Mapping[str, Any], Matrices]] = ()
     _hashes: dict[tuple[str, int], dict[int, str]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +121,7 @@ class MatrixWork:
         self.training = Training(self.model, self.task, self.n_classes, self.seed, way, self.search.resource)
         settled = [metric.for_task(self.task, self.n_classes) for metric in self.metrics]
         self._ranking = next(metric for metric in settled if metric.name == self.metric)
-        self._fit = Fit(self.training, self.matrices, settled, self.metric, self.snapshots)
+        self._fit = Fit(self.training, self.matrices, settled, self.metric, self.snapshots, self.variants)
         estimator = self.model.estimator(self.task, {}, None)
         if self.matrices.fold(0).train.is_weighted and not takes_weight(estimator, way):
             warnings.warn(
@@ -135,9 +149,10 @@ class MatrixWork:
 
     def together(self, job: Job) -> Hashable:
         """Candidates whose family trains many at once can share their visits to the blocks of a fold."""
-        if self.training.way is not Way.BLOCKS or not self.training.fuses(job.candidate.params):
+        params = job.candidate.params
+        if not self.training.fuses(model_params(params)):
             return None
-        return job.fold, job.start, job.stop
+        return job.fold, job.start, job.stop, *sorted(map(repr, preprocess_params(params).items()))
 
     def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
         """One call for each group of jobs, in a process of its own where the search says so."""
@@ -199,13 +214,15 @@ def fit_together(work: Fit, steps: Sequence[Step]) -> list[Answer | Failure]:
     found: dict[int, Answer | Failure] = {}
     models: dict[int, Any] = {}
     training, fold, start, stop = work.training, steps[0].fold, steps[0].start, steps[0].stop
-    parts = work.matrices.fold(fold)
+    parts = work.matrices_of(steps[0].candidate.params).fold(fold)
     begun: dict[int, list[int]] = {}
     for place, step in enumerate(steps):
         try:
             model = _loaded(work, step)
             begun.setdefault(0 if model is None else start, []).append(place)
-            models[place] = training.begin(step.candidate.trial, step.candidate.params) if model is None else model
+            models[place] = (
+                training.begin(step.candidate.trial, model_params(step.candidate.params)) if model is None else model
+            )
         except Exception as error:
             found[place] = _failure(error)
     for beginning, places in begun.items():
@@ -254,8 +271,10 @@ def fit(work: Fit, candidate: Candidate, fold: int, start: int, stop: int, sha25
     step = Step(candidate, fold, start, stop, sha256)
     model = _loaded(work, step)
     begun = 0 if model is None else start
-    train = work.matrices.fold(fold).train
-    estimator = work.training.train(candidate.trial, candidate.params, train, stop, model=model, start=start)
+    train = work.matrices_of(candidate.params).fold(fold).train
+    estimator = work.training.train(
+        candidate.trial, model_params(candidate.params), train, stop, model=model, start=start
+    )
     return _scored(work, step, estimator, begun)
 
 
@@ -264,7 +283,9 @@ def _scored(work: Fit, step: Step, estimator: Any, begun: int) -> Answer:
     training = work.training
     details: dict[str, Any] = {"from": begun}
     with native_threads(estimator):
-        values = _scores(estimator, work.matrices.fold(step.fold).validation, work, training.n_classes)
+        values = _scores(
+            estimator, work.matrices_of(step.candidate.params).fold(step.fold).validation, work, training.n_classes
+        )
     if training.way.continues and step.stop < training.budget:
         path = work.snapshot(step.candidate.trial, step.fold, step.stop)
         details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}
@@ -342,7 +363,7 @@ def refit(work: MatrixWork, best: Trial, part: MatrixPart, path: Path) -> str:
     str
         SHA-256 of the file.
     """
-    estimator = work.training.train(best.id, best.params, part, max(best.resource, 1))
+    estimator = work.training.train(best.id, model_params(best.params), part, max(best.resource, 1))
     content = pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL)
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()

@@ -30,7 +30,6 @@ from daskflow.core.journal import Journal, plain, write_atomically
 from daskflow.core.protocols import Connection, Score
 from daskflow.core.results import SearchResult
 from daskflow.core.seeds import digest
-from daskflow.core.space import parameter
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
 from daskflow.data.blocks import AGAIN, Blocks
@@ -46,8 +45,9 @@ from daskflow.data.targets import target_of
 from daskflow.metrics import Metric
 from daskflow.preprocess.fitted import FittedPreprocessor
 from daskflow.search import engine
-from daskflow.search.candidates import candidates_record, check_record
+from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
+from daskflow.search.policies import Policy
 from daskflow.workflow import toml
 from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
@@ -56,6 +56,7 @@ from daskflow.workflow.recording import Meter, Recorder, versions
 from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.variants import Variant, variants_of
 from daskflow.workflow.workflow import Workflow
 
 
@@ -186,8 +187,12 @@ class _Execution:
                 ready = self.prepared(table, store)
         if self.workflow.cache.kind != "disk":
             forget(self.executor)
-        blocks, target, metrics, metric, work, transformers, plan, matrices = ready
-        result = self.search(work, target, metric)
+        blocks, target, metrics, metric, work, prepared, plan, policy = ready
+        result = self.search(policy, work, target, metric)
+        chosen = next(each for each in prepared if each.variant.params == preprocess_params(result.best.params))
+        if len(prepared) > 1:
+            self.describe(blocks, target, plan, chosen.fitted[-1])
+        transformers, matrices = chosen.fitted, chosen.matrices
         estimator = self.refit(result, work, matrices)
         evaluation = None
         if matrices.test is not None:
@@ -335,46 +340,67 @@ class _Execution:
 
     def prepare(
         self, blocks: Blocks, target: Target, metrics: list[Metric], metric: Metric
-    ) -> tuple[MatrixWork, list[FittedPreprocessor], SplitPlan, matrices_of.Matrices]:
-        """Split, collect statistics, fit the preprocessing of each fold, and write the matrices."""
+    ) -> tuple[MatrixWork, list[Prepared], SplitPlan, Policy]:
+        """Draw the candidates, split, collect statistics, fit each preprocessing for each fold, write the matrices."""
         flow, task = self.workflow, str(target.task)
+        policy, variants = self.draw(task)
         with self.stage("split"):
             plan = plan_split(flow.split.resolve(blocks.n_rows, flow.search.stops_early), blocks, target, self.executor)
         for text in plan.warnings:
             self.warn(text)
         reader = RangeReader(blocks, plan, target, flow.cache.block_rows)
+        made = flow.preprocess.preparation(blocks.features)
         with self.stage("statistics"):
-            flow.preprocess.check(blocks.features, blocks.schema.names)
-            made = flow.preprocess.preparation(blocks.features)
+            needs: dict[str, set[Any]] = {}
+            for variant in variants:
+                variant.preprocess.check(blocks.features, blocks.schema.names)
+                for name, asked in variant.preprocess.needs(blocks.features, blocks.profile).items():
+                    needs.setdefault(name, set()).update(asked)
+            reads = [variant.preprocess.reads(blocks.features) for variant in variants]
             statistics = passes.collect(
                 reader,
-                flow.preprocess.needs(blocks.features, blocks.profile),
+                {name: frozenset(asked) for name, asked in needs.items()},
                 self.executor,
                 self.listener,
                 prepare=made.checked,
-                columns=flow.preprocess.reads(blocks.features),
+                columns=list(dict.fromkeys(name for names in reads for name in names)),
             )
-        sparse: Any = "auto" if flow.model.takes_sparse(task) else False
         trained = [fold.train for fold in plan.folds] + [plan.final]
-        fitted = [flow.preprocess.fit(blocks.features, statistics.only(part), sparse=sparse) for part in trained]
-        for text in fitted[-1].warnings:
-            self.warn(text)
-        self.describe(blocks, target, plan, fitted[-1])
+        sparse: Any = "auto" if flow.model.takes_sparse(task) else False
+        prepared: list[Prepared] = []
         with self.stage("matrices"):
-            matrices = matrices_of.build(
-                reader,
-                fitted[:-1],
-                fitted[-1],
-                self.folder.matrices,
-                self.executor,
-                self.listener,
-                prepare=made.apply,
-            )
+            for number, variant in enumerate(variants):
+                fitted = [
+                    variant.preprocess.fit(blocks.features, statistics.only(part), sparse=sparse) for part in trained
+                ]
+                for text in fitted[-1].warnings:
+                    self.warn(text)
+                if number == 0:
+                    self.describe(blocks, target, plan, fitted[-1])
+                matrices = matrices_of.build(
+                    reader,
+                    fitted[:-1],
+                    fitted[-1],
+                    self.folder.matrices if len(variants) == 1 else self.folder.matrices / f"variant-{number}",
+                    self.executor,
+                    self.listener,
+                    prepare=made.apply,
+                )
+                prepared.append(Prepared(variant, fitted, matrices))
         with self.heeding():
-            work = self.work(matrices, metrics, metric, target)
-        return work, fitted, plan, matrices
+            work = self.work(prepared, metrics, metric, target)
+        return work, prepared, plan, policy
 
-    def work(self, matrices: matrices_of.Matrices, metrics: list[Metric], metric: Metric, target: Target) -> MatrixWork:
+    def draw(self, task: str) -> tuple[Policy, list[Variant]]:
+        """Draw the candidates, and list the preprocessings they have."""
+        flow = self.workflow
+        space = flow.space(task)
+        with self.heeding():
+            policy = flow.search.policy(space, seed=flow.seed)
+        drawn = [candidate.params for candidate in policy.candidates] if flow.search.draws_first else None
+        return policy, variants_of(flow.preprocess, space, drawn)
+
+    def work(self, prepared: list[Prepared], metrics: list[Metric], metric: Metric, target: Target) -> MatrixWork:
         """What one fit is."""
         flow = self.workflow
         self.folder.snapshots.mkdir(exist_ok=True)
@@ -382,7 +408,8 @@ class _Execution:
             model=flow.model,
             task=str(target.task),
             n_classes=len(target.classes),
-            matrices=matrices,
+            matrices=prepared[0].matrices,
+            variants=[(each.variant.params, each.matrices) for each in prepared] if len(prepared) > 1 else (),
             metrics=metrics,
             metric=metric.name,
             seed=flow.seed,
@@ -433,13 +460,9 @@ class _Execution:
             {**versions(), "platform": platform(), "data": blocks.fingerprint, "command": Path(sys.argv[0]).name},
         )
 
-    def search(self, work: MatrixWork, target: Target, metric: Metric) -> SearchResult:
-        """Draw the candidates, or take over the drawn ones, and run what is not finished."""
+    def search(self, policy: Policy, work: MatrixWork, target: Target, metric: Metric) -> SearchResult:
+        """Run the fits that are not finished; candidates must be those that an earlier invocation recorded."""
         flow, task = self.workflow, str(target.task)
-        given = flow.search.space if flow.search.space is not None else flow.model.space(task)
-        space = {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
-        with self.heeding():
-            policy = flow.search.policy(space, seed=flow.seed)
         records = list(self.recorder.journal.records)
         earlier = next((record for record in records if record["record"] == "candidates"), None)
         if earlier is None:
@@ -447,7 +470,7 @@ class _Execution:
             self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **head})
         else:
             check_record(earlier["candidates"], policy)
-        total = flow.search.fits(space, seed=flow.seed)["units"] * work.n_folds
+        total = flow.search.fits(flow.space(task), seed=flow.seed)["units"] * work.n_folds
         with self.stage("search"):
             tell(self.listener, "stage", stage="search", state="started", total=total)
             result = engine.run(
@@ -483,6 +506,15 @@ class _Execution:
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
         self.folder.discard(self.folder.matrices, self.folder.snapshots, self.folder.path / "fitted.pkl")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A preprocessing fitted on each fold's training rows and on all but the test's, and the matrices it makes."""
+
+    variant: Variant
+    fitted: list[FittedPreprocessor]
+    matrices: matrices_of.Matrices
 
 
 def _values(metrics: Mapping[str, Score]) -> dict[str, dict[str, float]]:

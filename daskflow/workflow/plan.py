@@ -9,7 +9,6 @@ from typing import Any
 
 import daskflow.metrics
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.space import parameter
 from daskflow.data.forecasts import block_bytes, rows_of
 from daskflow.data.matrices import estimate_bytes
 from daskflow.data.schema import Schema
@@ -216,9 +215,7 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
 
 
 def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
-    given = workflow.search.space if workflow.search.space is not None else workflow.model.space(task)
-    space = {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
-    cost = workflow.search.fits(space, seed=workflow.seed)
+    cost = workflow.search.fits(workflow.space(task), seed=workflow.seed)
     return {
         "candidates": cost["candidates"],
         "units": cost["units"] * folds,

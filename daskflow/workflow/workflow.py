@@ -23,9 +23,11 @@ from daskflow.metrics import Metric
 from daskflow.models import Model
 from daskflow.preprocess.settings import Preprocessing
 from daskflow.search import Search
+from daskflow.search.candidates import model_params
 from daskflow.sources import Source
 from daskflow.workflow import toml
 from daskflow.workflow.cache import Cache, check_cluster
+from daskflow.workflow.variants import space_problems
 
 if TYPE_CHECKING:
     from daskflow.data.table import Table
@@ -161,18 +163,20 @@ class Workflow:
     def _parameter_problems(self) -> list[Problem]:
         """Parameters that the estimator does not have, and spaces that cannot be drawn from."""
         problems: list[Problem] = []
-        space = self.search.space or {}
-        for name, value in space.items():
+        space = dict(self.search.space or {})
+        for name, value in dict(space).items():
             try:
-                parameter(value, f"search.space.{name}")
+                space[name] = parameter(value, f"search.space.{name}")
             except SettingsError as error:
                 problems += error.problems
-        if self.search.space is not None and not space and self.search.kind != "none":
+                del space[name]
+        if self.search.space is not None and not self.search.space and self.search.kind != "none":
             problems.append(
                 Problem("search.space", "is empty: there is nothing to search. Name parameters, or leave it out")
             )
         tasks = [self.task_word] if self.task_word else list(self.model.tasks)
-        return problems + min((self.model.check(task, space) for task in tasks), key=len)
+        problems += space_problems(self.preprocess, space)
+        return problems + min((self.model.check(task, model_params(space)) for task in tasks), key=len)
 
     @classmethod
     def from_toml(cls, path: Path | str, overrides: Mapping[str, Any] | None = None, on: str | None = None) -> Workflow:
@@ -258,8 +262,16 @@ class Workflow:
         tables["preprocess"] = self.preprocess.identity()
         for word in ("name", "cluster"):
             tables.pop(word)
+        tables["search"].pop("isolate")
         tables["cache"] = {"block_rows": self.cache.block_rows}
         return digest(tables, 10)
+
+    def space(self, task: str) -> dict[str, Any]:
+        """Return what is searched: the space given, or the family's own; with that, what is said of ``preprocess``."""
+        given = dict(self.search.space or {})
+        if not model_params(given) and (self.search.space is None or given):
+            given = {**self.model.space(task), **given}
+        return {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
 
     def table(self) -> Table:
         """Open the source: names, footers, headers and a sample are looked at; nothing is computed."""
