@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,12 +21,14 @@ from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Executor, Outcome, Transformer, Unit
 from daskflow.core.seeds import digest
+from daskflow.data.balance import Balancing, PartBalance
 from daskflow.data.blocks import storing_in
 from daskflow.data.execution import run_all
 from daskflow.data.maps import watch
+from daskflow.data.matrix_files import Job, Wanted, flush, reserve_array, write_ranges
+from daskflow.data.range_counts import count_classes, count_rows
 from daskflow.data.ranges import RangeReader, range_groups
-from daskflow.data.splits import TEST
-from daskflow.data.targets import target_codes
+from daskflow.data.split_plan import TEST
 
 FORMAT = 1
 MARKER = "part.json"
@@ -154,25 +154,6 @@ class Matrices:
         return self.folds[k]
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A part to make: its token, its transformer, its segments, and whether its rows are transformed out of fold."""
-
-    token: str
-    transformer: int
-    segments: tuple[int, ...]
-    is_training: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A part in the making, as units see it: rows begin at ``starts[range]``."""
-
-    wanted: _Wanted
-    folder: str
-    starts: dict[int, int]
-
-
 def build(
     reader: RangeReader,
     transformers: Sequence[Transformer],
@@ -182,6 +163,7 @@ def build(
     listener: Listener = nobody,
     *,
     prepare: Callable[[pa.Table], pa.Table] | None = None,
+    balancing: Balancing | None = None,
 ) -> Matrices:
     """Write the matrices of all folds, of the refit and of the test; finished ones are used as they are.
 
@@ -204,6 +186,8 @@ def build(
         Hears ``stage`` and ``progress`` events of the stage ``matrices``.
     prepare : callable, optional
         Adds row-wise new columns to a table, once for all transformers; picklable.
+    balancing : Balancing, optional
+        Weighs the classes of training rows, or leaves some rows of the largest out.
 
     Raises
     ------
@@ -216,20 +200,22 @@ def build(
     plan = reader.plan
     kinds = [*transformers, final] if final is not None else list(transformers)
     tokens = [token_of(transformer) for transformer in kinds]
-    groups: list[tuple[int, tuple[int, ...], bool]] = []
+    groups: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
     for k, fold in enumerate(plan.folds):
-        groups += [(k, fold.train, True), (k, fold.validation, False)]
+        groups += [(k, fold.train, fold.train), (k, fold.validation, fold.train)]
     if final is not None:
-        groups.append((len(kinds) - 1, plan.final, True))
-        groups += [(len(kinds) - 1, (TEST,), False)] if plan.sizes["test"] else []
-    wanted = [
-        _Wanted(_token(reader, tokens[number], parts, out_of_fold), number, parts, out_of_fold)
-        for number, parts, is_training in groups
-        for out_of_fold in [is_training and kinds[number].is_out_of_fold]
-    ]
+        groups.append((len(kinds) - 1, plan.final, plan.final))
+        groups += [(len(kinds) - 1, (TEST,), plan.final)] if plan.sizes["test"] else []
+    wanted = []
+    for number, parts, learned in groups:
+        is_training = parts == learned
+        out_of_fold = is_training and kinds[number].is_out_of_fold
+        balanced = learned if balancing is not None and (is_training or balancing.in_scores) else None
+        token = _token(reader, tokens[number], parts, out_of_fold, (balancing, balanced) if balanced else None)
+        wanted.append(Wanted(token, number, parts, out_of_fold, balanced))
     missing = {part.token: part for part in wanted if _finished(folder / part.token) is None}
     if missing:
-        _make(reader, kinds, list(missing.values()), folder, executor, listener, prepare)
+        _make(reader, kinds, list(missing.values()), folder, executor, listener, prepare, balancing)
     made = [_part(folder / part.token) for part in wanted]
     folds = tuple(FoldMatrices(made[2 * k], made[2 * k + 1]) for k in range(len(plan.folds)))
     rest = made[2 * len(folds) :]
@@ -267,13 +253,15 @@ def token_of(transformer: Transformer) -> str:
     return hashlib.sha256(pickle.dumps(transformer)).hexdigest()[:24]
 
 
-def _token(reader: RangeReader, transformer: str, segments: tuple[int, ...], is_training: bool) -> str:
+def _token(
+    reader: RangeReader, transformer: str, segments: tuple[int, ...], is_out_of_fold: bool, balanced: Any
+) -> str:
     """Name of a part: everything that decides its content."""
     blocks, target = reader.blocks, reader.target
     files = sorted(Path(file.path).name for file in blocks.files)  # they say what was decoded and derived, and how
     rows = [files, blocks.schema.dump(), blocks.roles.weight, reader.n_ranges, reader.plan.token]
     learned = [target.name, str(target.task), list(target.classes)]
-    return digest([FORMAT, transformer, rows, learned, segments, is_training], 24)
+    return digest([FORMAT, transformer, rows, learned, segments, is_out_of_fold, balanced], 24)
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -296,21 +284,29 @@ def _part(folder: Path) -> MatrixPart:
 def _make(
     reader: RangeReader,
     kinds: Sequence[Transformer],
-    missing: Sequence[_Wanted],
+    missing: Sequence[Wanted],
     folder: Path,
     executor: Executor,
     listener: Listener,
     prepare: Callable[[pa.Table], pa.Table] | None,
+    balancing: Balancing | None,
 ) -> None:
     """Count, reserve, write, mark."""
-    is_weighted = reader.blocks.roles.weight is not None
-    counts = _count(reader, executor)
+    classes = count_classes(reader, balancing, executor) if balancing is not None else None
+    counts = count_rows(reader, executor) if classes is None else classes.rows.sum(axis=2)
     jobs, parts = [], []
     for part in missing:
-        rows = counts[:, [segment if segment != TEST else -1 for segment in part.segments]].sum(axis=1)
+        places = [segment if segment != TEST else -1 for segment in part.segments]
+        rows, balance = counts[:, places].sum(axis=1), None
+        is_training = part.learned == part.segments
+        if classes is not None and balancing is not None and part.learned is not None:
+            balance = balancing.of(classes, part.learned)
+            if is_training:
+                rows = np.where(balance.is_cut, classes.kept[:, places], classes.rows[:, places]).sum(axis=(1, 2))
         ranges = np.flatnonzero(rows)
         offsets = [0, *np.cumsum(rows[ranges]).tolist()]
-        jobs.append(_Job(part, str(folder / part.token), dict(zip(ranges.tolist(), offsets[:-1], strict=True))))
+        starts = dict(zip(ranges.tolist(), offsets[:-1], strict=True))
+        jobs.append(_job(part, str(folder / part.token), starts, balancing, balance, is_training=is_training))
         transformer = kinds[part.transformer]
         parts.append(
             MatrixPart(
@@ -320,14 +316,14 @@ def _make(
                 offsets=tuple(offsets),
                 ranges=tuple(ranges.tolist()),
                 is_sparse=transformer.is_sparse,
-                is_weighted=is_weighted,
+                is_weighted=reader.blocks.roles.weight is not None or jobs[-1].factors is not None,
             )
         )
         _reserve(parts[-1], reader.target.task.is_classification)
     groups = range_groups(reader.n_ranges, max(UNIT_RANGES, reader.n_together))
     used = {part.transformer: kinds[part.transformer] for part in missing}
     units = [
-        Unit(f"matrices-{number}", _write, (reader, list(group), used, jobs, prepare))
+        Unit(f"matrices-{number}", write_ranges, (reader, list(group), used, jobs, prepare))
         for number, group in enumerate(groups)
     ]
     done = 0
@@ -340,33 +336,27 @@ def _make(
     tell(listener, "stage", stage="matrices", state="started", total=len(units))
     run_all(executor, units, on_done=hear)
     for made in parts:
-        _flush(Path(made.folder))
+        flush(Path(made.folder))
         marker = {name: value for name, value in asdict(made).items() if name != "folder"}
         write_atomically(Path(made.folder) / MARKER, json.dumps(marker).encode())
     tell(listener, "stage", stage="matrices", state="finished", total=len(units))
 
 
-def _flush(folder: Path) -> None:
-    """Bring a part's files to the disk, so that a marker never stands beside rows that a power cut lost."""
-    for path in folder.glob("*.npy"):
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-def _count(reader: RangeReader, executor: Executor) -> NDArray[np.int64]:
-    """Rows of every range by segment; the last column is the test's."""
-    groups = range_groups(reader.n_ranges)
-    units = [Unit(f"matrices-count-{number}", _count_group, (reader, list(g))) for number, g in enumerate(groups)]
-    answers = run_all(executor, units)
-    return np.concatenate([answers[unit.key] for unit in units])
-
-
-def _count_group(reader: RangeReader, ranges: Sequence[int]) -> NDArray[np.int64]:
-    n_segments = reader.plan.n_segments
-    counts = np.zeros((len(ranges), n_segments + 1), dtype=np.int64)
-    for row, i in enumerate(ranges):
-        counts[row] = np.bincount(np.minimum(reader.read(i, ()).segments, n_segments), minlength=n_segments + 1)
-    return counts
+def _job(
+    part: Wanted,
+    folder: str,
+    starts: dict[int, int],
+    balancing: Balancing | None,
+    balance: PartBalance | None,
+    *,
+    is_training: bool,
+) -> Job:
+    """A part in the making; training rows have the balance of their own, others at most its factors."""
+    if balance is None:
+        return Job(part, folder, starts)
+    if is_training:
+        return Job(part, folder, starts, balancing, balance.is_cut, balance.factors)
+    return Job(part, folder, starts, factors=balance.score_factors)
 
 
 def _reserve(part: MatrixPart, is_classification: bool) -> None:
@@ -374,80 +364,8 @@ def _reserve(part: MatrixPart, is_classification: bool) -> None:
     folder = Path(part.folder)
     with storing_in(folder.parent, option="--runs"):
         folder.mkdir(exist_ok=True)
-        _reserve_array(folder / "y.npy", (part.n_rows,), np.dtype(np.int64 if is_classification else np.float64))
+        reserve_array(folder / "y.npy", (part.n_rows,), np.dtype(np.int64 if is_classification else np.float64))
         if part.is_weighted:
-            _reserve_array(folder / "weight.npy", (part.n_rows,), np.dtype(np.float64))
+            reserve_array(folder / "weight.npy", (part.n_rows,), np.dtype(np.float64))
         if not part.is_sparse:
-            _reserve_array(folder / "X.npy", (part.n_rows, part.n_features), np.dtype(np.float32))
-
-
-def _reserve_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Write an array's header and reserve the room of its values."""
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        size = file.tell() + int(np.prod(shape)) * dtype.itemsize
-        file.truncate(size)
-        file.flush()
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot reserve
-                raise
-
-
-def _write(
-    reader: RangeReader,
-    ranges: Sequence[int],
-    kinds: dict[int, Transformer],
-    jobs: Sequence[_Job],
-    prepare: Callable[[pa.Table], pa.Table] | None,
-) -> None:
-    """Transform some ranges and write their rows into every part that has them."""
-    weight = reader.blocks.roles.weight
-    columns = [*reader.blocks.features.names, reader.target.name, *([weight] if weight else [])]
-    for i in ranges:
-        rows = reader.read(i, list(dict.fromkeys(columns)))
-        y = target_codes(rows.table.column(reader.target.name), reader.target)
-        table = rows.table if prepare is None else prepare(rows.table)
-        w = None if weight is None else np.asarray(rows.table.column(weight).cast(pa.float64()))
-        for number, transformer in kinds.items():
-            for is_training in (True, False):
-                mine = [
-                    job
-                    for job in jobs
-                    if (job.wanted.transformer, job.wanted.is_training) == (number, is_training) and i in job.starts
-                ]
-                needed = np.isin(rows.segments, [segment for job in mine for segment in job.wanted.segments])
-                if not needed.any():
-                    continue
-                parts = rows.parts[needed] if is_training else None
-                X = transformer.matrix(table if needed.all() else table.filter(pa.array(needed)), parts)
-                for job in mine:
-                    inside = np.isin(rows.segments, job.wanted.segments)
-                    _write_part(job, i, X[inside[needed]], y[inside], None if w is None else w[inside])
-
-
-def _write_part(job: _Job, i: int, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None) -> None:
-    """Write one range's rows of one part."""
-    folder, start = Path(job.folder), job.starts[i]
-    with storing_in(folder.parent, option="--runs"):
-        if sparse.issparse(X):
-            for name in ("data", "indices", "indptr"):
-                np.save(folder / f"{i:06d}.{name}.npy", getattr(X, name))
-        else:
-            _write_rows(folder / "X.npy", start, np.asarray(X, dtype=np.float32))
-        _write_rows(folder / "y.npy", start, y)
-        if weight is not None:
-            _write_rows(folder / "weight.npy", start, weight)
-
-
-def _write_rows(path: Path, start: int, rows: NDArray[Any]) -> None:
-    """Write rows into their place by ``write``: through a memory map a full disk would kill the process."""
-    with open(path, "r+b") as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise StorageError(f"Matrix {path} is damaged: not an array of version 1.0. Delete its folder.")
-        np.lib.format.read_array_header_1_0(file)
-        file.seek(file.tell() + start * rows[:1].nbytes)
-        file.write(np.ascontiguousarray(rows).data)
+            reserve_array(folder / "X.npy", (part.n_rows, part.n_features), np.dtype(np.float32))

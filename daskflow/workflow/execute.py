@@ -344,6 +344,7 @@ class _Execution:
         """Draw the candidates, split, collect statistics, fit each preprocessing for each fold, write the matrices."""
         flow, task = self.workflow, str(target.task)
         policy, variants = self.draw(task)
+        balancing = flow.balance.settled(target)
         with self.stage("split"):
             plan = plan_split(flow.split.resolve(blocks.n_rows, flow.search.stops_early), blocks, target, self.executor)
         for text in plan.warnings:
@@ -385,6 +386,7 @@ class _Execution:
                     self.executor,
                     self.listener,
                     prepare=made.apply,
+                    balancing=balancing,
                 )
                 prepared.append(Prepared(variant, fitted, matrices))
         with self.heeding():
@@ -449,6 +451,8 @@ class _Execution:
                     "kind": plan.kind,
                     "folds": len(plan.folds),
                     "rejected": len(blocks.rejects),
+                    "unused": blocks.n_rows - sum(plan.sizes.values()),
+                    "balance": self.workflow.balance.in_words() if self.workflow.balance.is_active else "",
                     "asked": plan.asked,
                     "obtained": plan.obtained,
                     **plan.sizes,

@@ -12,8 +12,10 @@ from daskflow.core.errors import Problem, SettingsError
 from daskflow.data.forecasts import block_bytes, rows_of
 from daskflow.data.matrices import estimate_bytes
 from daskflow.data.schema import Schema
+from daskflow.data.splits import Split
 from daskflow.data.store import size
 from daskflow.data.table import Table
+from daskflow.search.training import takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
 from daskflow.workflow.workflow import Workflow
 
@@ -58,8 +60,8 @@ class Plan:
         Features by kind.
     steps : mapping
         Preprocessing by kind or column, in words.
-    split : str
-        In words.
+    split, balance : str
+        In words; the balance is empty where none is asked.
     fits : mapping
         ``candidates``, ``folds``, ``units``, and ``resource`` in all.
     stages : tuple of str
@@ -86,6 +88,7 @@ class Plan:
     fits: Mapping[str, int]
     stages: tuple[str, ...] = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
     notes: tuple[str, ...] = field(default=())
+    balance: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return plain values."""
@@ -102,6 +105,7 @@ class Plan:
             f"  features    {kinds}",
             *(f"  steps       {what}: {steps}" for what, steps in self.steps.items()),
             f"  split       {self.split}",
+            *([f"  balance     {self.balance}"] if self.balance else []),
             "  search      {candidates} candidates x {folds} folds = {units} fits".format(**self.fits)
             + (f", {self.fits['resource']} training blocks or rounds in all" if self.fits["resource"] else "")
             + "; then one refit on all rows but the test part",
@@ -130,7 +134,7 @@ def plan(workflow: Workflow) -> Plan:
     total = sum(sizes)
     rows = rows_of(table)
     split = workflow.split.resolve(rows, workflow.search.stops_early)
-    folds = split.folds or 1
+    folds = split.n_fits
     runs = Path("runs").absolute()
     blocks, matrices = block_bytes(table), matrices_bytes(workflow, table, n_features=width)
     room = Room(block_folder(workflow.cache, runs), runs, blocks, matrices, workflow.cache)
@@ -155,7 +159,8 @@ def plan(workflow: Workflow) -> Plan:
         cache=CACHE_WORDS[workflow.cache.kind].format(folder=room.blocks),
         features=kinds,
         steps=workflow.preprocess.describe(features),
-        split=_split_words(split),
+        split=_split_words(split, table),
+        balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
         notes=tuple(said),
     )
@@ -168,9 +173,9 @@ def matrices_bytes(workflow: Workflow, table: Table, *, n_features: int) -> int:
     return estimate_bytes(
         n_rows=n_rows,
         n_features=n_features,
-        n_folds=split.folds or 1,
+        n_folds=split.n_fits,
         test=split.test,
-        is_weighted=table.roles.weight is not None,
+        is_weighted=table.roles.weight is not None or workflow.balance.weighs,
     )
 
 
@@ -190,8 +195,7 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
         problems += error.problems
     if workflow.split.kind == "group" and table.roles.group is None:
         problems.append(Problem("split.kind", "'group' needs a group column: set data.group"))
-    if workflow.split.kind == "time" and table.roles.time is None:
-        problems.append(Problem("split.kind", "'time' needs a time column: set data.time"))
+    problems += _split_problems(workflow.split, table) + _balance_problems(workflow, table)
     if not features.columns:
         problems.append(Problem("data", "no feature is left after target, weight, group and drop"))
     if table.task is not None:
@@ -223,6 +227,46 @@ def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
     }
 
 
-def _split_words(split: Any) -> str:
-    part = f"{split.folds} folds" if split.folds else f"validation {split.validation:.0%}"
-    return f"{split.kind}, test {split.test:.0%}, {part} of the rest"
+def _split_words(split: Split, table: Table) -> str:
+    part = f"{split.folds} folds of the rest" if split.folds else f"validation {split.validation:.0%}"
+    part += f", drawn {split.repeats} times" if split.repeats > 1 else ""
+    if split.kind == "predefined":
+        return f"as column '{table.roles.fold}' says; {part} where it names train and test alone"
+    words = f"{split.kind}, test {split.test:.0%}, {part}"
+    if split.window is not None:
+        amount = f"{split.window} pieces" if isinstance(split.window, int) else split.window
+        words += f", each trained on the {amount} before"
+    if split.gap is not None:
+        words += f", with a gap of {split.gap} before what is validated or tested"
+    return words
+
+
+def _split_problems(split: Split, table: Table) -> list[Problem]:
+    """Columns that a split needs, and lengths that do not fit the time column."""
+    if split.kind == "predefined" and table.roles.fold is None:
+        return [Problem("split.kind", "'predefined' needs the column that names parts or folds: set data.fold")]
+    if split.kind != "time":
+        return []
+    if table.roles.time is None:
+        return [Problem("split.kind", "'time' needs a time column: set data.time")]
+    arrow_type = table.schema[table.roles.time].arrow_type
+    spans = {"window": split.window_span, "gap": split.gap_span}
+    found = {word: span.problem(arrow_type) for word, span in spans.items() if span is not None}
+    return [Problem(f"split.{word}", problem) for word, problem in found.items() if problem]
+
+
+def _balance_problems(workflow: Workflow, table: Table) -> list[Problem]:
+    """A balance that the task or the model cannot have."""
+    if not workflow.balance.is_active:
+        return []
+    if str(table.task) == "regression":
+        return [Problem("balance", "needs classes, and the task is a regression")]
+    task = workflow.task_word or "binary"
+    if not workflow.balance.weighs:
+        return []
+    way = way_of(workflow.model, task, stops_early=workflow.search.stops_early)
+    estimator = workflow.model.estimator(task, {}, None)
+    if takes_weight(estimator, way):
+        return []
+    name = type(estimator).__name__
+    return [Problem("balance", f"{name} takes no weights: use undersample without correct, or another model")]

@@ -18,6 +18,7 @@ from daskflow.core.events import Listener, nobody
 from daskflow.core.seeds import digest
 from daskflow.core.settings import nearest, parse
 from daskflow.core.space import describe, parameter
+from daskflow.data.balance import Balance
 from daskflow.data.splits import Split
 from daskflow.metrics import Metric
 from daskflow.models import Model
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from daskflow.workflow.run import Run
 
 
-WORDS = ("name", "seed", "metrics", "data", "split", "preprocess", "model", "search", "cluster", "cache")
+WORDS = ("name", "seed", "metrics", "data", "split", "balance", "preprocess", "model", "search", "cluster", "cache")
 
 
 class Workflow:
@@ -51,6 +52,8 @@ class Workflow:
         Names the folder under ``runs``: letters, digits, points, dashes and underscores.
     split : Split or mapping, optional
         Default: random, a test part of 0.2, and folds or a validation part by the search and the size.
+    balance : Balance or mapping, optional
+        Class weights, or fewer rows of the largest class, in training; default neither.
     preprocess : Preprocessing or mapping, optional
         Steps by column type; default impute and scale, one-hot with rare levels grouped, parts of dates.
     search : Search, mapping or str, optional
@@ -88,6 +91,7 @@ class Workflow:
         model: Any,
         name: str = "workflow",
         split: Any = None,
+        balance: Any = None,
         preprocess: Any = None,
         search: Any = None,
         metrics: Sequence[Any] = (),
@@ -117,6 +121,7 @@ class Workflow:
         self.data: Source = attempt(daskflow.sources.REGISTRY.parse, data, where="data")
         self.model: Model = attempt(daskflow.models.parse, model, where="model")
         self.split: Split = attempt(_settings, Split, split, "split")
+        self.balance: Balance = attempt(_settings, Balance, balance, "balance")
         self.preprocess: Preprocessing = attempt(_settings, Preprocessing, preprocess, "preprocess")
         cache = {"kind": cache} if isinstance(cache, str) else cache
         self.cache: Cache = attempt(_settings, Cache, cache, "cache")
@@ -131,6 +136,8 @@ class Workflow:
         if self.cache is not None and self.cluster is not None:
             problems += check_cluster(self.cache, self.cluster)
         problems += self._data_problems() if self.data is not None else []
+        if self.balance is not None and self.balance.class_weight is not None:
+            problems += self._double_weights()
         problems += self._search_problems() if self.search is not None else []
         problems += self._parameter_problems() if self.search is not None and self.model is not None else []
         if problems:
@@ -150,6 +157,16 @@ class Workflow:
         if self.data.target is None:
             return [Problem("data.target", "is required: the column that is learned")]
         return []
+
+    def _double_weights(self) -> list[Problem]:
+        """Class weights that the model is given too."""
+        given = {"model.params": getattr(self.model, "params", {}), "search.space": getattr(self.search, "space", {})}
+        return [
+            Problem(f"{where}.{name}", "is set beside balance.class_weight, and classes would be weighed twice")
+            for where, names in given.items()
+            for name in names or {}
+            if name.rpartition("__")[2] in ("class_weight", "scale_pos_weight", "is_unbalance", "auto_class_weights")
+        ]
 
     def _search_problems(self) -> list[Problem]:
         """A metric that does not exist."""
@@ -247,6 +264,7 @@ class Workflow:
             "metrics": [metric.dump() for metric in self.metrics],
             "data": self.data.dump(),
             "split": self.split.dump(),
+            "balance": self.balance.dump(),
             "preprocess": self.preprocess.dump(),
             "model": self.model.dump(),
             "search": search,
