@@ -122,3 +122,19 @@ def test_options_are_set_in_the_chain_that_is_searched_too() -> None:
     with pytest.raises(SettingsError):
         varied(Preprocessing(), {"preprocess.numeric.scale.method": "robust", "preprocess.numeric": ["impute"]})
     assert made.dump()["numeric"][-1]["method"] == "robust"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("preprocess.categorical.onehot.drop", "first"),
+        ("preprocess.categorical.rare.max_levels", 5),
+        ("preprocess.boolean", ("impute",)),
+        ("preprocess.select", {"method": "variance"}),
+    ],
+)
+def test_options_that_are_none_by_default_are_searched_too(path: str, value: Any) -> None:
+    made = varied(Preprocessing(), {path: value})
+
+    assert made != Preprocessing()
+    assert space_problems(Preprocessing(), {path: [value]}) == []

@@ -2,7 +2,7 @@
 
 A path is a table's word (``preprocess.drop_constant``), all steps of a kind of columns (``preprocess.numeric``), or an
 option of one of its steps by the step's name (``preprocess.numeric.scale.method``,
-``preprocess.columns.city.onehot.min_frequency``).
+``preprocess.columns.city.rare.min_frequency``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.settings import nearest, parse
 from daskflow.core.space import Distribution
+from daskflow.preprocess import REGISTRY
 from daskflow.preprocess.settings import Preprocessing
 from daskflow.search.candidates import PREPROCESS, preprocess_params
 
@@ -114,8 +115,9 @@ def varied(preprocess: Preprocessing, params: Mapping[str, Any]) -> Preprocessin
 
 def _put(tables: dict[str, Any], name: str, path: str, value: Any) -> None:
     word, _, rest = path.partition(".")
-    if word not in tables:
-        raise SettingsError([Problem(name, f"no such option of the preprocessing{nearest(word, tables)}")])
+    if word not in Preprocessing.model_fields:  # what is None stands in no table
+        known = nearest(word, Preprocessing.model_fields)
+        raise SettingsError([Problem(name, f"no such option of the preprocessing{known}")])
     if not rest:
         tables[word] = value
         return
@@ -131,9 +133,9 @@ def _put(tables: dict[str, Any], name: str, path: str, value: Any) -> None:
             return
         _put_option(tables[word][column], name, rest, value)
     elif word in GROUPS:
-        _put_option(tables[word], name, rest, value)
+        _put_option(tables.get(word), name, rest, value)
     else:
-        inner = tables[word]
+        inner = tables.get(word)
         if not isinstance(inner, dict) or rest not in inner:
             raise SettingsError([Problem(name, f"preprocess.{word} has no such option")])
         inner[rest] = value
@@ -147,6 +149,7 @@ def _put_option(chain: Any, name: str, path: str, value: Any) -> None:
     if step is None:
         kinds = [str(each["kind"]) for each in steps]
         raise SettingsError([Problem(name, f"there is no step '{kind}' in those steps{nearest(kind, kinds)}")])
-    if option not in step:
-        raise SettingsError([Problem(name, f"the step '{kind}' has no option '{option}'{nearest(option, step)}")])
+    options = REGISTRY.get(kind).model_fields
+    if option not in options:
+        raise SettingsError([Problem(name, f"the step '{kind}' has no option '{option}'{nearest(option, options)}")])
     step[option] = value
