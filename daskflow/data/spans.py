@@ -85,7 +85,7 @@ class Span:
         if word in VAGUE:
             raise ValueError(f"a {word} has no fixed length: say it in days")
         if word not in NANOSECONDS and word not in COUNTED:
-            raise ValueError(f"no such unit{nearest(written, [*NANOSECONDS, *COUNTED])}")
+            raise ValueError(f"no such unit{nearest(word, [*NANOSECONDS, *COUNTED])}")
         if amount == 0:
             raise ValueError("a length is above 0")
         if word in ("row", "piece") and amount.denominator != 1:

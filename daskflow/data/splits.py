@@ -140,8 +140,8 @@ def _refuse_empty(plan: SplitPlan, split: Split, blocks: Blocks) -> None:
     if not empty:
         return
     if split.kind == "time":
-        asked = f"gap = {split.gap!r}, window = {split.window!r}" if split.gap or split.window else "equal times"
-        way = f"Use fewer folds, other shares, or a shorter gap ({asked}); equal times are never cut."
+        gap = "" if split.gap is None else f", or a gap shorter than {split.gap}"
+        way = f"Use fewer folds or other shares{gap}; equal times are never cut."
     else:
         way = "Use fewer folds or other shares; equal rows, keys and groups are never cut."
     shown = ", ".join(empty[:NAMED_FOLDS]) + (f" and {len(empty) - NAMED_FOLDS} more" * (len(empty) > NAMED_FOLDS))
