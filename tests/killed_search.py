@@ -13,22 +13,24 @@ import numpy as np
 
 import daskflow.metrics
 from daskflow import models
+from daskflow.clusters.local import Local
 from daskflow.core.journal import Journal
 from daskflow.core.protocols import Unit
 from daskflow.core.results import SearchResult
 from daskflow.data.execution import InlineExecutor
 from daskflow.data.matrices import Matrices
-from daskflow.search import engine
+from daskflow.search import Search, engine
 from daskflow.search.candidates import candidates_record, check_record
 from daskflow.search.fits import Fit, MatrixWork, Step, fit_together
+from daskflow.search.grid import Grid
 from daskflow.search.hyperband import Hyperband
 from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.random import Random
 
-SEARCHES = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9)}
+SEARCHES: dict[str, Search] = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9), "grid": Grid()}
 """Each is 60 units over two folds."""
 
-SPACE = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
+SPACE: dict[str, Any] = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
 
 
 BATCH = 3
@@ -52,7 +54,15 @@ def audited(audit: str, work: Fit, steps: Sequence[Step]) -> list[Answer | Failu
     return fit_together(work, steps)
 
 
-def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
+def search(kind: str, folder: Path, matrices: Matrices, workers: int = 0) -> SearchResult:
+    """Run or continue a search, here or on so many worker processes."""
+    if not workers:
+        return search_on(InlineExecutor(), kind, folder, matrices)
+    with Local(workers=workers, memory="1 GiB").open() as connection:
+        return search_on(connection.executor, kind, folder, matrices)
+
+
+def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> SearchResult:
     """Run or continue the search whose journal, snapshots and audit are in a folder; in small batches."""
     (folder / "snapshots").mkdir(exist_ok=True)
     work = Audited(
@@ -66,7 +76,8 @@ def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
         snapshots=folder / "snapshots",
         search=SEARCHES[kind],
     )
-    policy = SEARCHES[kind].policy(SPACE, seed=7)
+    space = {"alpha": SPACE["alpha"][::2]} if kind == "grid" else SPACE
+    policy = SEARCHES[kind].policy(space, seed=7)
     with Journal(folder / "journal.jsonl") as journal:
         records: list[Mapping[str, Any]] = list(journal.records)
         if records:
@@ -74,4 +85,4 @@ def search(kind: str, folder: Path, matrices: Matrices) -> SearchResult:
         else:
             journal.append({"record": "candidates", "candidates": candidates_record(policy)})
         with mock.patch.object(engine, "MOST_JOBS", BATCH):
-            return engine.run(policy, work, InlineExecutor(), recorder=journal, earlier=records)
+            return engine.run(policy, work, executor, recorder=journal, earlier=records)

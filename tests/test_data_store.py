@@ -110,6 +110,7 @@ def test_a_block_in_use_is_never_evicted_and_goes_when_the_run_ends(tmp_path: Pa
     assert list(tmp_path.glob("[!.]*")) == []
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_on_the_same_and_on_other_data_are_both_right(tmp_path: Path) -> None:
     # given two runs over one table and one over another, all alive, in a store too small for any of them
     with (

@@ -126,7 +126,7 @@ def error_case(seed: int) -> tuple[str, Any, Any, float]:
     return "rmse", y, np.zeros(300), 2.0
 
 
-@pytest.mark.parametrize("case", [accuracy_case, area_case, error_case])
+@pytest.mark.parametrize("case", [accuracy_case, pytest.param(area_case, marks=pytest.mark.slow), error_case])
 def test_the_interval_covers_the_true_value_95_times_of_100(case: Callable[[int], tuple[str, Any, Any, float]]) -> None:
     # given 400 tables drawn from a known law, whose true value lies below and above the intervals
     covered = []

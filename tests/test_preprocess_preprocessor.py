@@ -58,7 +58,7 @@ def frame() -> pd.DataFrame:
     ).set_index(pd.Index(np.arange(n) * 3 + 7, name="row"))
 
 
-@pytest.mark.parametrize("npartitions", [1, 5])
+@pytest.mark.parametrize("npartitions", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_dask_and_pandas_give_the_same_numbers(frame: pd.DataFrame, npartitions: int) -> None:
     # given the same rows in one and in many pieces, one of them empty
     lazy = dd.from_pandas(frame, npartitions=npartitions)
@@ -199,6 +199,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [Preprocessor(drop_constant=False, drop_duplicates=False, interactions=[{"columns": ["x0"], "degree": 2}])],
     expected_failed_checks=lambda _: EXPECTED_FAILURES,
@@ -207,7 +208,7 @@ def test_scikit_learns_own_checks_pass_with_options(estimator: Any, check: Any) 
     check(estimator)
 
 
-@pytest.mark.parametrize("npartitions", [1, 5])
+@pytest.mark.parametrize("npartitions", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_all_of_it_gives_the_same_numbers_on_pandas_and_dask(frame: pd.DataFrame, npartitions: int) -> None:
     # given a target, and the same rows in one and in many pieces, one of them empty
     whole = frame.assign(y=(frame["float"].fillna(0) + (frame["word"] == "a") > 1.5).astype("int64"))
@@ -229,6 +230,7 @@ def test_all_of_it_gives_the_same_numbers_on_pandas_and_dask(frame: pd.DataFrame
     assert {"gap", "small:gap", "category", "float"} <= {column.column.name for column in of_pandas.fitted_.columns}
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(cuts=st.lists(st.integers(0, 120), max_size=5), seed=st.integers(0, 99))
 def test_nothing_depends_on_how_rows_are_cut_or_ordered(frame: pd.DataFrame, cuts: list[int], seed: int) -> None:

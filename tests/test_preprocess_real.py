@@ -70,8 +70,8 @@ def from_pieces(table: pa.Table, settings: Preprocessing, n_pieces: int) -> Fitt
     return settings.fit(schema, merged.only(range(4)), sparse=False)
 
 
-@pytest.mark.parametrize("load", [credit, flights, intrusion])
-@pytest.mark.parametrize("n_pieces", [1, 7])
+@pytest.mark.parametrize("load", [credit, pytest.param(flights, marks=pytest.mark.slow), intrusion])
+@pytest.mark.parametrize("n_pieces", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_the_matrix_equals_that_of_scikit_learn(load: Any, n_pieces: int, shared_data: Path) -> None:
     # given a real table, and scikit-learn's imputer, scaler and encoder
     frame = load(shared_data)

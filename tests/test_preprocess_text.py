@@ -44,8 +44,12 @@ def difference(left: Any, right: Any) -> float:
     [
         {},
         {"max_df": 0.05, "min_df": 5, "sublinear_tf": True, "binary": True},
-        {"analyzer": "char_wb", "ngram_range": [2, 3], "min_df": 0.01, "norm": "l1"},
-        {"analyzer": "char", "ngram_range": [1, 2], "lowercase": False, "use_idf": False},
+        pytest.param(
+            {"analyzer": "char_wb", "ngram_range": [2, 3], "min_df": 0.01, "norm": "l1"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"analyzer": "char", "ngram_range": [1, 2], "lowercase": False, "use_idf": False}, marks=pytest.mark.slow
+        ),
         {"ngram_range": [1, 2], "stop_words": ["of", "set"], "strip_accents": "unicode", "smooth_idf": False},
         {"stop_words": "english", "token_pattern": r"[a-z]{4,}", "norm": "none"},
     ],

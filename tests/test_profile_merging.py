@@ -39,7 +39,7 @@ def comparable(profile: TableProfile) -> Any:
     return repr((columns, pairs, profile.rows_by_pair, target, profile.equal_columns, rows))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, parts=st.integers(1, 6), seed=st.integers(0, 2**16))
 def test_any_cut_and_order_of_the_rows_gives_the_same_profile(rows: list[Any], parts: int, seed: int) -> None:
     whole = table(rows)

@@ -175,6 +175,7 @@ def test_figures_have_words_for_those_who_do_not_see_them(page: Page) -> None:
     assert "ROC: ROC curve, area 0.7312; the dashed line is guessing." in labels
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_library")
 def test_no_figure_is_drawn_with_a_mistake(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="bokeh"):

@@ -123,7 +123,7 @@ def test_the_result_does_not_depend_on_how_the_table_was_cut(
     assert outcome(other) == outcome(plain)
 
 
-@pytest.mark.parametrize("kind", ["random", "hyperband"])
+@pytest.mark.parametrize("kind", [pytest.param("random", marks=pytest.mark.slow), "hyperband"])
 def test_the_result_does_not_depend_on_the_cluster(frame: pd.DataFrame, tmp_path: Path, client: Any, kind: str) -> None:
     # given
     folder = cut(frame, tmp_path / "in", 3)
