@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from dask import delayed, is_dask_collection
 from dask.delayed import Delayed
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import _safe_indexing, indexable
 
 from daskflow.core.errors import DataError
@@ -103,9 +103,20 @@ def make_rows(X: Any, y: Any, groups: Any, fit_params: Mapping[str, Any]) -> Row
 
 
 def draw_splits(rows: Rows, cv: Any, classifier: bool) -> list[tuple[Any, Any]]:
-    """Return (train, test) row numbers of each fold."""
+    """Return (train, test) row numbers of each fold; DataError for those of another table."""
     splitter = check_cv(cv, rows.y, classifier=classifier)
-    return [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(rows.X, rows.y, rows.groups)]
+    total = n_rows(rows.X)
+    if isinstance(splitter, PredefinedSplit) and len(splitter.test_fold) != total:
+        raise DataError(
+            f"cv is a PredefinedSplit of {len(splitter.test_fold)} rows, and there are {total}: it must say the fold "
+            "of every row, in their order."
+        )
+    splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(rows.X, rows.y, rows.groups)]
+    for number, parts in enumerate(splits):
+        highest = max((int(part.max()) for part in parts if part.dtype != bool and len(part)), default=-1)
+        if highest >= total:
+            raise DataError(f"cv names row {highest} in fold {number}, and there are {total} rows, counted from 0.")
+    return splits
 
 
 def cut(rows: Rows, splits: Sequence[tuple[Any, Any]], number: int, pairwise: bool) -> Fold:
