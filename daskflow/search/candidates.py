@@ -77,10 +77,12 @@ def candidates_record(policy: Policy) -> list[dict[str, Any]]:
     >>> candidates_record(AllAtOnce(named([{"C": 0.5}])))
     [{'trial': '0', 'params': {'C': 0.5}, 'bracket': None}]
     """
-    return [
-        {"trial": candidate.trial, "params": _written(dict(candidate.params)), "bracket": candidate.bracket}
-        for candidate in policy.candidates
-    ]
+    return [written(candidate) for candidate in policy.candidates]
+
+
+def written(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate as plain JSON values."""
+    return {"trial": candidate.trial, "params": _written(dict(candidate.params)), "bracket": candidate.bracket}
 
 
 def check_record(recorded: Sequence[Mapping[str, Any]], policy: Policy) -> None:
@@ -99,7 +101,12 @@ def check_record(recorded: Sequence[Mapping[str, Any]], policy: Policy) -> None:
         what = f"{len(recorded)} candidates then, {len(drawn)} now"
     else:
         what = f"candidate {drawn[first]['trial']} was {recorded[first]['params']}, and is {drawn[first]['params']}"
-    raise JournalError(
+    raise other_candidates(what)
+
+
+def other_candidates(what: str) -> JournalError:
+    """Return the error for candidates that are not those an earlier invocation drew."""
+    return JournalError(
         f"The candidates drawn now are not those in the journal ({what}): the space was changed, or the sampler of "
         "another version drew them. Restore them, or start anew with --fresh."
     )

@@ -13,6 +13,7 @@ from daskflow.core.errors import ClusterError, SearchError, StorageError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Death, Executor, Outcome, Unit
 from daskflow.core.results import Point, SearchResult, Trial, TrialState
+from daskflow.search.candidates import other_candidates, written
 from daskflow.search.jobs import Answer, Batching, Failure, Job, Keeping, Logging, Work, unit_key
 from daskflow.search.policies import Candidate, Policy, Request
 
@@ -134,7 +135,8 @@ class _Search:
         self.logging = work if isinstance(work, Logging) else None
         self.candidates: dict[str, Candidate] = {}
         self.trials: dict[str, Trial] = {}
-        self.register()
+        self.recorded: dict[str, Any] = {}
+        self.register(policy.candidates)
         self.rungs: dict[str, _Rung] = {}
         self.waiting: deque[Job] = deque()
         self.flying: dict[str, _Flight] = {}
@@ -150,16 +152,35 @@ class _Search:
         self.done = 0
         self.best: tuple[str, float] | None = None
 
-    def register(self) -> None:
-        """Take over the candidates drawn since the last time."""
-        drawn = self.policy.candidates
-        for candidate in drawn[len(self.candidates) :]:
+    def register(self, candidates: Iterable[Candidate]) -> None:
+        """Take candidates over."""
+        for candidate in candidates:
             self.candidates[candidate.trial] = candidate
             self.trials[candidate.trial] = Trial(candidate.trial, dict(candidate.params))
+
+    def grow(self) -> None:
+        """Take over and record the candidates that the policy has proposed since the last time.
+
+        Those that an earlier invocation recorded must be proposed again alike.
+        """
+        new = self.policy.candidates[len(self.candidates) :]
+        if not new:
+            return
+        self.register(new)
+        lines = [written(candidate) for candidate in new]
+        for line in lines:
+            known = self.recorded.get(line["trial"], line)
+            if known != line:
+                raise other_candidates(f"candidate {line['trial']} was {known['params']}, and is {line['params']}")
+        unknown = [line for line in lines if line["trial"] not in self.recorded]
+        if unknown:
+            self.recorder.extend([{"record": "candidates", "candidates": unknown}], durable=False)
 
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
         """Take over what earlier invocations finished, in the order they did, so that a policy is told alike."""
         for record in earlier:
+            if record.get("record") == "candidates":
+                self.recorded.update({item["trial"]: item for item in record["candidates"]})
             if record.get("record") not in ("start", "unit"):
                 continue
             place = (str(record["trial"]), int(record["fold"]), int(record["resource"]))
@@ -213,7 +234,7 @@ class _Search:
 
     def take(self, requests: Iterable[Request], *, at_once: bool = True) -> None:
         """Make a rung of each request, and start it `at_once`; a failed trial stays failed."""
-        self.register()
+        self.grow()
         for request in requests:
             if self.trials[request.trial].state is TrialState.FAILED:
                 self.policy.tell(request, math.nan)

@@ -284,15 +284,15 @@ def search_of(records: Sequence[Record]) -> SearchResult | None:
             units.setdefault(record["trial"], {}).setdefault(record["resource"], {})[record["fold"]] = record
     is_over = any(r["record"] == "stage" and r["stage"] == "search" and not r.get("failed") for r in records)
     n_folds, metric = head["n_folds"], head["metric"]
-    trials = [
-        _trial(item["trial"], item["params"], units.get(item["trial"], {}), n_folds, metric)
-        for item in head["candidates"]
-    ]
-    brackets = {item["trial"]: item.get("bracket") for item in head["candidates"]}
+    drawn = [item for record in records if record["record"] == "candidates" for item in record["candidates"]]
+    trials = [_trial(item["trial"], item["params"], units.get(item["trial"], {}), n_folds, metric) for item in drawn]
+    brackets = {item["trial"]: item.get("bracket") for item in drawn}
     most: dict[Any, int] = {}
     for trial in trials:
         most[brackets[trial.id]] = max(most.get(brackets[trial.id], 0), trial.resource)
     trials = [_with_state(trial, most[brackets[trial.id]], is_over) for trial in trials]
+    if not trials:
+        return None
     result = SearchResult(tuple(trials), trials[0], metric, head["greater_is_better"], n_folds)
     best = result.ranked()[0]
     if math.isnan(best.score):
