@@ -94,8 +94,8 @@ def split(record: RunRecord) -> Table:
     asked = dict(record.split.get("asked") or {})
     obtained = dict(record.split.get("obtained") or {})
     counts = {part: int(record.split.get(part) or 0) for part in ("train", "validation", "test")}
-    total = sum(counts.values())
-    if asked:
+    total = sum(counts.values()) + int(record.split.get("unused") or 0)
+    if asked and not record.split.get("unused"):
         asked["train"] = 1.0 - sum(asked.get(part, 0.0) for part in ("validation", "test"))
     rows = [
         (part, f"{count:,}", _share(asked.get(part)), _share(obtained.get(part, count / total if total else None)))
@@ -104,6 +104,8 @@ def split(record: RunRecord) -> Table:
     ]
     if "fold" in asked:
         rows.append(("each fold, on average", "", _share(asked["fold"]), _share(obtained.get("fold"))))
+    if record.split.get("unused"):
+        rows.append(("rows in no part: of a gap, or before a window", f"{record.split['unused']:,}", "", ""))
     if record.split.get("rejected"):
         rows.append(("rejected", f"{record.split['rejected']:,}", "", ""))
     return Table(("part", "rows", "asked", "obtained"), tuple(rows), frozenset({1, 2, 3}))
