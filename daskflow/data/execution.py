@@ -18,6 +18,10 @@ from daskflow.data.maps import rest
 from daskflow.data.seats import run_in_seat, share_of_worker
 
 
+GLANCE_SECONDS = 5.0
+"""How long a stage waits for an answer before it looks whether the cluster can go on."""
+
+
 def peak_memory_bytes() -> int:
     """Return the largest resident size of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -235,8 +239,9 @@ def _outcomes(executor: Any, units: Sequence[Unit], window: int | None) -> Itera
         while waiting or executor.pending:
             while waiting and executor.pending < (window or 2 * executor.slots + 2):
                 executor.submit(waiting.popleft())
-            outcome = executor.next()
+            outcome = executor.next(GLANCE_SECONDS)
             if outcome is None:
+                executor.troubles()  # raises when nothing can go on
                 continue
             if outcome.exception is not None:
                 raise outcome.exception
