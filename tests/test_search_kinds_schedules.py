@@ -97,7 +97,7 @@ def test_every_kind_that_searches_refuses_an_empty_space(kind: str) -> None:
 def test_settings_come_back_from_plain_values(kind: str) -> None:
     search: Search = REGISTRY.parse(kind)
     assert REGISTRY.parse(json.loads(json.dumps(search.dump()))) == search
-    assert search.stops_early is (kind == "hyperband")
+    assert search.stops_early is (kind in ("asha", "hyperband", "tpe-hyperband"))
 
 
 # none, grid, random

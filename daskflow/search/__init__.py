@@ -10,6 +10,7 @@ from pydantic import field_validator
 
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
+from daskflow.search.budgets import Budget, Budgeted
 
 if TYPE_CHECKING:
     from daskflow.search.policies import Policy
@@ -35,6 +36,9 @@ class Search(Settings):
     fit_memory : str or None
         What a fit may hold, such as ``"2 GiB"``. Default: the worker's limit in equal shares for its threads, less
         what the worker holds itself.
+    budget : Budget or None
+        When the search ends before it has nothing more to try: ``trials``, ``wall_time``, ``cpu_hours``, or
+        ``patience`` and ``tolerance``, and what then happens to ``running`` fits.
     """
 
     kind: str
@@ -43,6 +47,7 @@ class Search(Settings):
     isolate: bool = True
     fit_timeout: str | None = None
     fit_memory: str | None = None
+    budget: Budget | None = None
 
     @field_validator("fit_timeout", "fit_memory")
     @classmethod
@@ -84,12 +89,25 @@ class Search(Settings):
         return 1
 
     def policy(self, space: Mapping[str, Any], *, seed: int) -> Policy:
-        """Draw the candidates from a space of lists and distributions."""
+        """Draw the candidates from a space of lists and distributions, and hold the search to its budget."""
+        policy = self.unlimited(space, seed=seed)
+        return policy if self.budget is None else Budgeted(policy, self.budget)
+
+    def unlimited(self, space: Mapping[str, Any], *, seed: int) -> Policy:
+        """Draw the candidates without a look at the budget: what a kind implements."""
         raise NotImplementedError
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
-        """What it will cost: ``candidates``, ``units`` per fold, and ``resource`` summed over candidates per fold."""
+        """What it will cost: ``candidates``, ``units`` per fold, and ``resource`` summed over candidates per fold.
+
+        Of the budget only the trials count: when the others are met cannot be known.
+        """
         raise NotImplementedError
+
+    def capped(self, n_candidates: int) -> int:
+        """How many of so many candidates the budget leaves."""
+        most = None if self.budget is None else self.budget.trials
+        return n_candidates if most is None else min(n_candidates, most)
 
 
 REGISTRY: Registry[Search] = Registry(__name__, Search, "search")
@@ -101,6 +119,11 @@ ESTIMATORS = {
     "InverseDecaySearchCV": "incremental_search",
     "SuccessiveHalvingSearchCV": "incremental_search",
     "HyperbandSearchCV": "incremental_search",
+    "ASHASearchCV": "adaptive_search",
+    "TPEHyperbandSearchCV": "adaptive_search",
+    "TPESearchCV": "tpe_search",
+    "nested_cross_validate": "nested",
+    "NestedScores": "nested",
 }
 
 

@@ -34,7 +34,7 @@ class Grid(Search):
     kind: Literal["grid"] = "grid"
     max_candidates: int = Field(default=10_000, ge=1)
 
-    def policy(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
+    def unlimited(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
         """List the combinations.
 
         Raises
@@ -47,7 +47,7 @@ class Grid(Search):
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """One fit per combination and fold."""
-        size = self._size(space)
+        size = self.capped(self._size(space))
         return {"candidates": size, "units": size, "resource": size}
 
     def _size(self, space: Mapping[str, Any]) -> int:

@@ -95,7 +95,7 @@ class Hyperband(Search):
         """``max_iter``."""
         return self.max_iter
 
-    def policy(self, space: Mapping[str, Any], *, seed: int) -> SideBySide:
+    def unlimited(self, space: Mapping[str, Any], *, seed: int) -> SideBySide:
         """Draw each bracket's candidates, and let dask-ml's rule decide after each rung.
 
         Raises
@@ -133,7 +133,8 @@ class Hyperband(Search):
         """Play the schedule with scores that always rise: the most it can cost."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            policy = self.policy(space, seed=seed)
+            policy = self.unlimited(space, seed=seed)
+            policy.limit(self.capped(len(policy.candidates)))
         units, seen = 0, dict.fromkeys((candidate.trial for candidate in policy.candidates), 0)
         while requests := policy.ask():
             for request in requests:

@@ -29,7 +29,7 @@ class NoSearch(Search):
                 [Problem("space", "'none' searches nothing: move fixed values to model.params, or choose another kind")]
             )
 
-    def policy(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
+    def unlimited(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
         """Take no parameter; the model family's own space is left alone."""
         return AllAtOnce(named([{}]))
 

@@ -42,17 +42,32 @@ class Request:
 
 
 class Policy(Protocol):
-    """Decides what runs next; deterministic in what it was told, whatever the order it was told in."""
+    """Decides what runs next; deterministic in its settings, its seed, and the answers in their order.
+
+    It is asked after every answer. A policy may have these methods too; who uses it looks whether it has them.
+
+    ``wants(number: int) -> None``
+        So many requests may be without an answer at a time; said before the first ask, and again when workers join or
+        leave. Policies that decide late (ASHA) hold back what is more; others give all they have.
+    ``dropped() -> Collection[str]``
+        Trials that get nothing more: what runs of them is given up.
+    ``limit(trials: int) -> bool``
+        Take no more candidates than so many, and say whether that leaves some out; said before the first ask.
+    ``remember(records: Iterable[Mapping]) -> None``
+        A journal's records of earlier invocations; said before the first answer. The answers themselves are told again.
+    ``ended() -> str``
+        Why it ended before it had nothing more to ask; empty when it did not.
+    """
 
     @property
     def candidates(self) -> Sequence[Candidate]:
-        """Every candidate, drawn before the first fit."""
+        """Every candidate drawn so far; more come at the end, and none ever leaves."""
 
     def ask(self) -> Sequence[Request]:
         """Requests that may start now; each is given once. Empty while answers are awaited, and at the end."""
 
-    def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
-        """Answer a request; greater is better, nan for a failure."""
+    def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
+        """Answer a request; greater is better, nan for a failure; costs are summed over folds."""
 
 
 @dataclass
@@ -70,8 +85,13 @@ class AllAtOnce:
         self._asked = True
         return [Request(candidate.trial, self.resource) for candidate in self.candidates]
 
-    def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
+    def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Nothing depends on a score."""
+
+    def limit(self, trials: int) -> bool:
+        """Leave out all but the first."""
+        n_drawn, self.candidates = len(self.candidates), self.candidates[:trials]
+        return trials < n_drawn
 
 
 AdditionalCalls = Callable[[dict[int, list[dict[str, Any]]]], Mapping[int, int]]
@@ -130,7 +150,18 @@ class Adaptive:
         history = self._info[number]
         return int(history[-1]["partial_fit_calls"]) if history else 0
 
-    def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
+    def limit(self, trials: int) -> bool:
+        """Leave out all but the first; of those as many go on at each rung as of all."""
+        n_drawn, self.candidates = len(self.candidates), self.candidates[:trials]
+        self.__post_init__()
+        return trials < n_drawn
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be asked."""
+        return self._ended
+
+    def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Collect an answer; the rule sees a failure as minus infinity."""
         number = self._numbers[request.trial]
         self._awaited.discard(number)
@@ -166,6 +197,20 @@ class SideBySide:
         """Whatever any part asks."""
         return [request for part in self.parts for request in part.ask()]
 
-    def tell(self, request: Request, score: float, seconds: float = 0.0) -> None:
+    def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Tell the part the trial belongs to."""
-        self._owners[request.trial].tell(request, score, seconds)
+        self._owners[request.trial].tell(request, score, seconds, cpu_seconds)
+
+    def limit(self, trials: int) -> bool:
+        """Leave out all but the first candidates, and parts that have none left."""
+        kept: list[Policy] = []
+        n_drawn, most = len(self.candidates), trials
+        for part in self.parts:
+            n_candidates = min(trials, len(part.candidates))
+            if n_candidates:
+                part.limit(n_candidates)  # type: ignore[attr-defined]  # parts of another package may lack it
+                kept.append(part)
+            trials -= n_candidates
+        self.parts = kept
+        self.__post_init__()
+        return most < n_drawn

@@ -38,7 +38,7 @@ class Random(Search):
     kind: Literal["random"] = "random"
     trials: int = Field(default=20, ge=1)
 
-    def policy(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
+    def unlimited(self, space: Mapping[str, Any], *, seed: int) -> AllAtOnce:
         """Draw the candidates.
 
         Raises
@@ -53,7 +53,7 @@ class Random(Search):
         """One fit per candidate and fold."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            number = len(self.policy(space, seed=seed).candidates)
+            number = self.capped(len(self.unlimited(space, seed=seed).candidates))
         return {"candidates": number, "units": number, "resource": number}
 
 

@@ -1,0 +1,215 @@
+"""Budgets: a search ends after so many trials, so much time, or so long without an improvement, and says why."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from dask.utils import parse_timedelta
+from pydantic import Field, field_validator
+
+from daskflow.core.settings import Settings
+
+if TYPE_CHECKING:
+    from daskflow.search.policies import Candidate, Policy, Request
+
+STOCK = 8
+"""Requests without an answer, as long as nobody says how many there may be."""
+
+
+class Budget(Settings):
+    """When a search ends before it has nothing more to try; several limits can be set, and the first one met counts.
+
+    Attributes
+    ----------
+    trials : int or None
+        No more candidates than so many: the first that the search draws. Those go on as the search's schedule says.
+    wall_time : str or None
+        From the first fit, such as ``"2 h"``; summed over the invocations of a run that is continued.
+    cpu_hours : float or None
+        Processor time of all fits that have ended, in hours; summed over invocations.
+    patience : int or None
+        So many candidates in a row, in the order in which their first scores came, without an improvement of the best
+        score.
+    tolerance : float
+        What is less than this above the best score is no improvement.
+    running : str
+        What happens to fits that run when a limit is met: ``finish``, they count; ``drop``, they are given up.
+    """
+
+    trials: int | None = Field(default=None, ge=1)
+    wall_time: str | None = None
+    cpu_hours: float | None = Field(default=None, gt=0)
+    patience: int | None = Field(default=None, ge=1)
+    tolerance: float = Field(default=0.0, ge=0)
+    running: Literal["finish", "drop"] = "finish"
+
+    @field_validator("wall_time")
+    @classmethod
+    def _can_be_read(cls, value: str | None) -> str | None:
+        """Refuse what is no time."""
+        if value is not None:
+            try:
+                amount = parse_timedelta(value)
+            except (ValueError, KeyError):
+                amount = 0
+            if not amount > 0:
+                raise ValueError("should be a time such as 2 h")
+        return value
+
+    @property
+    def wall_seconds(self) -> float:
+        """`wall_time` in seconds; infinite without it."""
+        return math.inf if self.wall_time is None else float(parse_timedelta(self.wall_time))
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it can end a search between two requests."""
+        return self.wall_time is not None or self.cpu_hours is not None or self.patience is not None
+
+
+def earlier_seconds(records: Iterable[Mapping[str, Any]]) -> float:
+    """Return how long earlier invocations searched, by a journal's records: from their first fit to their last word.
+
+    Examples
+    --------
+    >>> earlier_seconds([
+    ...     {"record": "invocation", "at": 0.0}, {"record": "start", "at": 5.0}, {"record": "unit", "at": 7.0},
+    ...     {"record": "invocation", "at": 90.0}, {"record": "start", "at": 91.0}, {"record": "unit", "at": 94.0},
+    ... ])
+    5.0
+    """
+    total = 0.0
+    begun = last = None
+    for record in records:
+        if record.get("record") == "invocation":
+            total += last - begun if begun is not None and last is not None else 0.0
+            begun = last = None
+        elif record.get("record") in ("start", "unit") and "at" in record:
+            begun = record["at"] if begun is None else begun
+            last = record["at"]
+    return total + (last - begun if begun is not None and last is not None else 0.0)
+
+
+@dataclass
+class Budgeted:
+    """A policy held to a budget: once a limit is met it gives no further request.
+
+    Parameters
+    ----------
+    policy : Policy
+        Decides within the budget. For a budget with `trials` it has ``limit``.
+    budget : Budget
+        The limits.
+    clock : callable
+        Seconds, for the wall time.
+    stock : int
+        Requests without an answer at a time: what is given cannot be taken back.
+
+    Examples
+    --------
+    >>> from daskflow.search.candidates import named
+    >>> from daskflow.search.policies import AllAtOnce
+    >>> policy = Budgeted(AllAtOnce(named([{"C": 1}, {"C": 2}, {"C": 3}])), Budget(cpu_hours=1), stock=1)
+    >>> first = policy.ask()[0]
+    >>> policy.tell(first, 0.5, seconds=4000, cpu_seconds=3700)
+    >>> list(policy.ask()), policy.ended()
+    ([], 'the budget of 1 CPU-hour was spent')
+    """
+
+    policy: Policy
+    budget: Budget
+    clock: Callable[[], float] = time.monotonic
+    stock: int = STOCK
+    _is_cut: bool = False
+    _why: str = ""
+    _started: float | None = None
+    _earlier_seconds: float = 0.0
+    _cpu_seconds: float = 0.0
+    _best: float = -math.inf
+    _without: int = 0
+    _judged: set[str] = field(default_factory=set)
+    _waiting: deque[Request] = field(default_factory=deque)
+    _awaited: dict[str, int] = field(default_factory=dict)
+    _begun_before: set[tuple[str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Cut the candidates."""
+        if self.budget.trials is not None:
+            self._is_cut = self.policy.limit(self.budget.trials)  # type: ignore[attr-defined]  # see Policy
+
+    @property
+    def candidates(self) -> Sequence[Candidate]:
+        """Those of the policy, as many as the budget has."""
+        return self.policy.candidates
+
+    def wants(self, number: int) -> None:
+        """Let so many requests be without an answer at a time."""
+        self.stock = max(1, number)
+        if hasattr(self.policy, "wants"):
+            self.policy.wants(number)
+
+    def remember(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Count the time of earlier invocations, and go on with what they had begun even if nothing new may begin."""
+        known = list(records)
+        self._earlier_seconds = earlier_seconds(known)
+        kinds = ("start", "unit") if self.budget.running == "finish" else ("unit",)
+        self._begun_before = {(r["trial"], r["resource"]) for r in known if r.get("record") in kinds}
+
+    def ask(self) -> Sequence[Request]:
+        """What the policy asks for, until a limit is met; then what an earlier invocation had begun."""
+        self._started = self.clock() if self._started is None else self._started
+        self._why = self._why or self._met()
+        self._waiting.extend(self.policy.ask())
+        given: list[Request] = []
+        if self._why:
+            given = [each for each in self._waiting if (each.trial, each.resource) in self._begun_before]
+            self._waiting.clear()
+        while self._waiting and (not self.budget.holds_back or len(self._awaited) + len(given) < self.stock):
+            given.append(self._waiting.popleft())
+        self._awaited |= {request.trial: request.resource for request in given}
+        return given
+
+    def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
+        """Count the cost, and pass the answer on; processor time that nobody tells is taken to be the wall time."""
+        self._awaited.pop(request.trial, None)
+        self._cpu_seconds += seconds if cpu_seconds is None else cpu_seconds
+        if score > self._best and score - self._best >= self.budget.tolerance:
+            self._best, self._without = score, 0
+        elif request.trial not in self._judged:
+            self._without += 1
+        self._judged.add(request.trial)
+        self.policy.tell(request, score, seconds, cpu_seconds)
+
+    def dropped(self) -> Collection[str]:
+        """What runs, when a limit was met and it shall not be finished; and what the policy drops itself."""
+        self._why = self._why or (self._met() if self._started is not None else "")
+        own = set(self._awaited) if self._why and self.budget.running == "drop" else set()
+        return own | set(self.policy.dropped() if hasattr(self.policy, "dropped") else ())
+
+    def ended(self) -> str:
+        """Which limit ended the search; empty when it came to its own end."""
+        if self._why:
+            return self._why
+        return f"the budget of {_count(self.budget.trials or 0, 'trial')} was spent" if self._is_cut else ""
+
+    def _met(self) -> str:
+        """Name the first limit that is met."""
+        budget = self.budget
+        wall = self._earlier_seconds + self.clock() - (self._started or 0.0)
+        if wall >= budget.wall_seconds:
+            return f"the wall time of {budget.wall_time} was spent"
+        if budget.cpu_hours is not None and self._cpu_seconds >= 3600 * budget.cpu_hours:
+            return f"the budget of {_count(budget.cpu_hours, 'CPU-hour')} was spent"
+        if budget.patience is not None and self._without >= budget.patience:
+            least = f" by {budget.tolerance:g} or more" if budget.tolerance else ""
+            return f"{_count(budget.patience, 'trial')} in a row did not improve the best score{least}"
+        return ""
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
