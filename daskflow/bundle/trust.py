@@ -23,6 +23,8 @@ CHECKED = (TREE, BOOSTED_TREE)
 """Types that are let in and then checked by `check_trees`."""
 
 PLAIN = (
+    "daskflow.models.parts.estimators.PartitionEnsembleClassifier",
+    "daskflow.models.parts.estimators.PartitionEnsembleRegressor",
     "functools.partial",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -32,8 +34,8 @@ PLAIN = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils.validation.check_array",
 )
-"""What scikit-learn's own estimators hold besides: it holds numbers and other checked objects, and runs nothing when
-built. A ``partial`` is of a function that stands on a list itself."""
+"""Our own ensembles, and what scikit-learn's estimators hold besides: it holds numbers and other checked objects, and
+runs nothing when built. A ``partial`` is of a function that stands on a list itself."""
 
 CHECKED_OWNERS = ("sklearn.ensemble._forest", "sklearn.ensemble._hist_gradient_boosting", "sklearn.tree")
 """Modules of the estimators that use a tree only after the number of columns was checked."""

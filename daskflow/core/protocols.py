@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +273,23 @@ class ModelSettings(Protocol):
         order_seed: int = 0,
     ) -> None:
         """Bring estimators that `fuses` over one block of rows, in one order for all, each as if by itself."""
+
+
+@runtime_checkable
+class PartitionedEstimator(Protocol):
+    """An estimator of members that are fitted apart, each on rows of its own; lives in the room `models`."""
+
+    def bounds(self, n_rows: int) -> Sequence[tuple[int, int]]:
+        """First row of each member, and the one behind its last."""
+
+    def probe(self, bounds: Sequence[tuple[int, int]]) -> Any:
+        """Numbers of the rows that every member is asked for, ascending; empty when they are not needed."""
+
+    def fit_member(self, number: int, X: Any, y: Any, sample_weight: Any = None, probe_X: Any = None) -> Any:
+        """Return a member fitted on its rows, with what it says of the probed ones; picklable."""
+
+    def assemble(self, members: Sequence[Any], probe: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Become fitted: put the members together by what they said of the probed rows, whose truth is given."""
 
 
 @dataclass(frozen=True, slots=True)

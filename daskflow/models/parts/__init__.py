@@ -1,0 +1,1 @@
+"""Ensembles of one model per part of the rows."""
