@@ -44,7 +44,7 @@ def play(policy: Policy, score: Callable[[str, int], float]) -> dict[str, list[i
     while requests := list(policy.ask()):
         rng.shuffle(requests)  # type: ignore[arg-type]  a list of requests is shuffled as it is
         for request in requests:
-            seen[request.trial].append(request.resource)
+            seen.setdefault(request.trial, []).append(request.resource)
             policy.tell(request, score(request.trial, request.resource))
     return seen
 

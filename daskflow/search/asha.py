@@ -40,7 +40,7 @@ def rungs(min_resource: int, max_iter: int, aggressiveness: int) -> tuple[int, .
 
 @dataclass
 class AsynchronousHalving:
-    """The rule of ASHA: after each answer a trial goes on if it is in the top ``1 / aggressiveness`` of its rung so far.
+    """The rule of ASHA: a trial goes on as soon as it is in the top ``1 / aggressiveness`` of its rung so far.
 
     That is the paper's ``get_job``, called once after every answer: a rung of n answers has ``n // aggressiveness``
     places at the top, and who stands on one goes on, once. Nobody waits for stragglers, so a trial may go on that would

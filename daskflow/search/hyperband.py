@@ -104,22 +104,13 @@ class Hyperband(Search):
             For a space without parameters.
         """
         check_space(space, self.kind)
-        search = HyperbandSearchCV(
-            SGDClassifier(),  # never fitted: dask-ml's searches want one
-            dict(space),
-            max_iter=self.max_iter,
-            aggressiveness=self.aggressiveness,
-            patience=self.patience,
-            tol=self.tol,
-            random_state=seed_of(seed, "candidates"),
-        )
-        sizes = _get_hyperband_params(self.max_iter, eta=self.aggressiveness)
-        parts = []
-        for number, bracket in sorted(search._get_SHAs(sizes).items(), reverse=True):
+        parts, wanted = [], 0
+        for number, size, rule in self.rules(space, seed_of(seed, "candidates")):
+            wanted = max(wanted, size)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The total space of parameters", UserWarning)  # said below, once
-                parts.append(Adaptive(named(bracket._get_params(), number), _Capped(bracket, self.max_iter)))
-        combinations, wanted = len(parts[0].candidates), sizes[max(sizes)][0]
+                parts.append(Adaptive(named(rule.bracket._get_params(), number), rule))
+        combinations = len(parts[0].candidates)
         if combinations < wanted:
             warnings.warn(
                 f"search.space has {combinations} combinations, fewer than the {wanted} candidates of Hyperband's "
@@ -128,6 +119,21 @@ class Hyperband(Search):
                 stacklevel=2,
             )
         return SideBySide(parts)
+
+    def rules(self, space: Mapping[str, Any] | None = None, random_state: int = 0) -> list[tuple[int, int, _Capped]]:
+        """Return number, size and rule of dask-ml's brackets, most adaptive first; `space` is what their draws use."""
+        search = HyperbandSearchCV(
+            SGDClassifier(),  # never fitted: dask-ml's searches want one
+            dict(space or {}),
+            max_iter=self.max_iter,
+            aggressiveness=self.aggressiveness,
+            patience=self.patience,
+            tol=self.tol,
+            random_state=random_state,
+        )
+        sizes = _get_hyperband_params(self.max_iter, eta=self.aggressiveness)
+        brackets = sorted(search._get_SHAs(sizes).items(), reverse=True)
+        return [(number, sizes[number][0], _Capped(bracket, self.max_iter)) for number, bracket in brackets]
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """Play the schedule with scores that always rise: the most it can cost."""
