@@ -13,6 +13,7 @@ NAMES = {
     "Table": "daskflow.data.table",
     "Preprocessor": "daskflow.preprocess",
     "Split": "daskflow.data.splits",
+    "Balance": "daskflow.data.balance",
     "read": "daskflow.workflow",
     "profile": "daskflow.workflow",
     "Profile": "daskflow.workflow",

@@ -15,6 +15,7 @@ import click
 
 from daskflow.cli import main as command_line
 from daskflow.core.settings import Settings
+from daskflow.data.balance import Balance
 from daskflow.data.splits import Split
 from daskflow.preprocess.functions import Function
 from daskflow.preprocess.interactions import Interaction
@@ -35,6 +36,7 @@ ROOMS = {
 TABLES: dict[str, tuple[type[Settings], str]] = {
     "data.joins": (Join, "Small tables looked up by key; a list: `[[data.joins]]`. In Python `flow.sources.Join`."),
     "split": (Split, "How rows are divided."),
+    "balance": (Balance, "What is done in training about classes of unequal size."),
     "preprocess": (Preprocessing, "Lists of steps by column type, or by column."),
     "preprocess.functions": (Function, "New columns by functions of your own; a list: `[[preprocess.functions]]`."),
     "preprocess.interactions": (Interaction, "New columns of others; a list of lists of names, or of such tables."),

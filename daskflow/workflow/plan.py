@@ -235,7 +235,7 @@ def _split_words(split: Split, table: Table) -> str:
     words = f"{split.kind}, test {split.test:.0%}, {part}"
     if split.window is not None:
         amount = f"{split.window} pieces" if isinstance(split.window, int) else split.window
-        words += f", each trained on the {amount} before"
+        words += f", each trained on the {amount} before, and so the refit"
     if split.gap is not None:
         words += f", with a gap of {split.gap} before what is validated or tested"
     return words

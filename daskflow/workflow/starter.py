@@ -219,6 +219,7 @@ def _data(
     lines += [
         "# group = COLUMN                # rows of one group never stand on both sides of a split",
         "# time = COLUMN                 # with split.kind = 'time': learn on the past, test on what came last",
+        "# fold = COLUMN                 # with split.kind = 'predefined': names the part, or the fold",
         "# weight = COLUMN",
         '# derive = { ratio = "a / b" }  # new columns as pandas expressions, row by row',
         "#",
@@ -278,7 +279,7 @@ def _split(task: Task) -> str:
     kind = "stratified" if task.is_classification else "random"
     return (
         "[split]\n"
-        + _pair("kind", kind, "random | stratified | group | time\n")
+        + _pair("kind", kind, "random | stratified | group | time | predefined\n")
         + "test = 0.2                      # scored once, at the end; nothing is chosen by it\n"
         "# folds = 3                     # or validation = 0.1; default: by the search and the number of rows\n"
     )
