@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, Self
+from numbers import Integral
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from dask import is_dask_collection
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, column_or_1d, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,6 +36,16 @@ class PartitionEnsemble(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc
     """What the classifier and the regressor have in common; see there."""
 
     _is_classification = True
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_parts": [Interval(Integral, 1, None, closed="left"), None],
+        "combine": [StrOptions(set(get_args(Combine)))],
+        "partitions": [StrOptions(set(get_args(Partitions)))],
+        "probe_rows": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -76,14 +88,14 @@ class PartitionEnsemble(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc
         DataError
             When there are fewer rows than parts, or lengths differ.
         ValueError
-            For options that do not exist.
+            For values that an option cannot have.
 
         Warns
         -----
         PartitionWarning
             When parts have a single class, lack classes, or hold other rows than the rest.
         """
-        self._check()
+        self._validate_params()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if is_dask_collection(X):
             if parts is not None:
@@ -158,16 +170,6 @@ class PartitionEnsemble(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc
 
     def _fixed_seed(self) -> int:
         return self.random_state if isinstance(self.random_state, int) else 0
-
-    def _check(self) -> None:
-        """Refuse words that do not exist."""
-        for name, words in (("combine", ("soft", "weighted", "stacked")), ("partitions", ("shuffled", "source"))):
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} should be one of {', '.join(words)} (found {getattr(self, name)!r})")
-        if self.n_parts is not None and self.n_parts < 1:
-            raise ValueError(f"n_parts should be at least 1 (found {self.n_parts!r})")
-        if self.probe_rows < 1:
-            raise ValueError(f"probe_rows should be at least 1 (found {self.probe_rows!r})")
 
     def _cut(self, n_rows: int, parts: Any, seed: int) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
         """Return the rows' order, and where the parts stand in it; a part's rows keep their order."""
@@ -330,7 +332,8 @@ class PartitionEnsembleClassifier(ClassifierMixin, PartitionEnsemble):  # type: 
         """Return the most probable class of each row; lazy for dask collections."""
         if is_dask_collection(X):
             return dask_parts.lazily(self.predict, X, self.classes_[:0])
-        return self.classes_[self._combined(X).argmax(axis=1)]
+        probabilities = self._combined(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
 
 class PartitionEnsembleRegressor(RegressorMixin, PartitionEnsemble):  # type: ignore[misc]  # as above
@@ -403,7 +406,10 @@ def _indexable(X: Any) -> Any:
     """Rows that can be cut: CSR for sparse ones, an array for lists."""
     if hasattr(X, "tocsr"):
         return X.tocsr()
-    return X if hasattr(X, "shape") else np.asarray(X)
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(f"X has {len(X.shape)} dimensions, not 2. Reshape your data: X.reshape(1, -1) is one row.")
+    return X
 
 
 def _taken(values: Any, order: NDArray[np.int64], places: NDArray[np.int64]) -> Any:

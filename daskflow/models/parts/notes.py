@@ -133,7 +133,7 @@ def _lacking(notes: Sequence[Notes]) -> str:
 
 
 def _drifting(notes: Sequence[Notes]) -> str:
-    """Compare every part's classes and means with those of all parts together."""
+    """Compare every part's means with the middle of all parts', and its classes with those of all rows."""
     said: dict[int, str] = {}
     for k, (amount, name) in _shifts(notes).items():
         said[k] = f"{name} lies {amount:.1f} standard deviations off"
@@ -156,8 +156,9 @@ def _shifts(notes: Sequence[Notes]) -> dict[int, tuple[float, str]]:
     weights = np.array([note.n_rows for note in notes], dtype=np.float64)
     weights /= weights.sum()
     means = np.array([note.means for note in notes])
-    middle = weights @ means
-    spread = np.sqrt(weights @ (np.array([note.spreads for note in notes]) ** 2 + (means - middle) ** 2))
+    middle = np.median(means, axis=0)  # one part that is off does not move it, as it would move the mean
+    within = weights @ np.array([note.spreads for note in notes]) ** 2
+    spread = np.sqrt(np.where(within > 0, within, weights @ (means - middle) ** 2))
     error = CHANCE / np.sqrt([[note.n_sampled] for note in notes])
     off = np.abs(means - middle) / np.where(spread > 0, spread, np.inf) - error
     furthest = off.argmax(axis=1)
