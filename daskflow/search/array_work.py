@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.base import clone
@@ -73,6 +73,8 @@ class ArrayWork:
         ``scorer(model, X, y)``; greater is better.
     fit_params : mapping
         For each ``partial_fit``.
+    others : mapping of str to callable
+        Scorers that decide nothing.
     """
 
     estimator: Any
@@ -80,6 +82,7 @@ class ArrayWork:
     orders: Mapping[int | None, BlockOrder]
     scorer: Any
     fit_params: Mapping[str, Any]
+    others: Mapping[str, Any] = field(default_factory=dict)
     n_folds: int = 1
     metric: str = "score"
     greater_is_better: bool = True
@@ -98,7 +101,7 @@ class ArrayWork:
                 origin = Kept(units[-1].key)
             units.append(self._step(f"{last}-part-{len(units)}", origin, part))
         final = units[-1]
-        arguments = (*final.arguments, self.blocks.test, self.scorer)
+        arguments = (*final.arguments, self.blocks.test, self.scorer, dict(self.others))
         units[-1] = Unit(last, train_and_score, arguments, keeps=True)
         return units
 
@@ -137,6 +140,7 @@ def train_and_score(
     fit_params: Mapping[str, Any],
     test: tuple[Any, Any],
     scorer: Any,
+    others: Mapping[str, Any],
 ) -> tuple[Any, Answer]:
     """Train over blocks, score on the test part, and keep the model."""
     begun = time.perf_counter()
@@ -144,12 +148,14 @@ def train_and_score(
     trained = time.perf_counter()
     X, y = test
     with native_threads(model):
-        score = float(scorer(model, X) if y is None else scorer(model, X, y))
+        rows = (X,) if y is None else (X, y)
+        score = float(scorer(model, *rows))
+        metrics = {name: float(other(model, *rows)) for name, other in others.items()}
     details = {
         "partial_fit_time": (trained - begun) / len(visits),
         "score_time": time.perf_counter() - trained,
     }
-    return model, Answer({"score": score}, details)
+    return model, Answer({**metrics, "score": score}, details)
 
 
 def _trained(

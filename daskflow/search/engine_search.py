@@ -28,11 +28,12 @@ from daskflow.core.errors import SettingsError
 from daskflow.core.protocols import Outcome
 from daskflow.search.array_blocks import split_blocks
 from daskflow.search.array_work import ArrayWork, BlockOrder
+from daskflow.search.candidates import named
 from daskflow.search.cv_results import incremental_results
 from daskflow.search.engine import run
 from daskflow.search.jobs import unit_key
 from daskflow.search.places import Place, Watched, client_for, place_for
-from daskflow.search.policies import Adaptive, Candidate, SideBySide
+from daskflow.search.policies import Adaptive, Candidate, Policy, SideBySide
 from daskflow.search.races import Ledger, Race, logger
 
 
@@ -41,6 +42,9 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
 
     In the order of resolution it stands between dask-ml's search and dask-ml's base class, whose `fit` it replaces.
     """
+
+    _ranks_by_name = False
+    """Whether there may be several metrics, of which one ranks."""
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Find the best parameters.
@@ -89,7 +93,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         self._check_settings(fit_params)
         estimator = self.estimator.result() if isinstance(self.estimator, Future) else self.estimator
         self._check_estimator(estimator)
-        scorer = check_scoring(estimator, scoring=self.scoring or None)
+        scorer, others = self._scorers(estimator)
         with self._logging():
             brackets = self._brackets()
             blocks = split_blocks(X, y, place, test_size=self.test_size, random_state=self.random_state)
@@ -97,7 +101,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
             races = {
                 bracket: Race(
                     searcher,
-                    _candidates(searcher, bracket),
+                    self._candidates(searcher, bracket),
                     ledger,
                     place.executor.release,
                     started,
@@ -116,8 +120,8 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
                 bracket: BlockOrder(len(blocks.train), check_random_state(searcher.random_state))
                 for bracket, searcher in brackets.items()
             }
-            work = ArrayWork(estimator, blocks, orders, scorer, _concrete(fit_params, place))
-            self.scorer_, self.n_splits_, self.multimetric_ = scorer, 1, False
+            work = ArrayWork(estimator, blocks, orders, scorer, _concrete(fit_params, place), others)
+            self.scorer_, self.n_splits_, self.multimetric_ = others or scorer, 1, bool(others)
             self._run(place, races, work)
         return self
 
@@ -132,7 +136,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
                 place.executor.release(parts.pop(outcome.key, []))
 
         parts: dict[str, list[str]] = {}
-        policy = SideBySide([Adaptive(race.candidates, race.additional_calls) for race in races.values()])
+        policy = self._policy(races, place.executor.slots)
         ledger = next(iter(races.values())).ledger
         try:
             run(policy, work, Watched(place.executor, forget_parts), recorder=ledger)
@@ -203,6 +207,18 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
                 stacklevel=2,
             )
 
+    def _scorers(self, estimator: Any) -> tuple[Any, dict[str, Any]]:
+        """The scorer that decides, and where there are several, all of them by name."""
+        return check_scoring(estimator, scoring=self.scoring or None), {}
+
+    def _candidates(self, searcher: Any, bracket: int | None) -> list[Candidate]:
+        """dask-ml's candidates, in its order."""
+        return named(searcher._get_params(), bracket)
+
+    def _policy(self, races: Mapping[int | None, Race], slots: int) -> Policy:
+        """dask-ml's rule of each bracket."""
+        return SideBySide([Adaptive(race.candidates, race.additional_calls) for race in races.values()])
+
     def _brackets(self) -> dict[int | None, Any]:
         """The searches whose rules decide, by bracket; None for the only one."""
         return {None: self}
@@ -212,7 +228,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
             raise ValueError(f"Received max_iter={self.max_iter}. max_iter < 1 is not supported")
         if not 0 <= self.verbose <= 1:
             raise ValueError(f"verbose={self.verbose} does not satisfy 0 <= verbose <= 1")
-        if isinstance(self.scoring, list | tuple | set | dict):
+        if isinstance(self.scoring, list | tuple | set | dict) and not self._ranks_by_name:
             raise SettingsError(
                 f"{type(self).__name__} ranks candidates by one number, but scoring={self.scoring!r} names several. "
                 "Give one, and compute the others on best_estimator_."
@@ -267,18 +283,13 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         return getattr(self.best_estimator_, method)(X)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Score of the best model by `scorer_`; dask input is brought into memory."""
+        """Score of the best model by the scorer that ranks; dask input is brought into memory."""
         self._check_is_fitted("score")
         X, y = dask.compute(X, y)
-        return float(self.scorer_(self.best_estimator_, X) if y is None else self.scorer_(self.best_estimator_, X, y))
-
-
-def _candidates(searcher: Any, bracket: int | None) -> list[Candidate]:
-    """dask-ml's candidates, in its order."""
-    prefix = "" if bracket is None else f"{bracket}-"
-    return [
-        Candidate(f"{prefix}{number}", params, bracket) for number, params in enumerate(list(searcher._get_params()))
-    ]
+        scorer: Any = self.scorer_
+        if self.multimetric_:
+            scorer = scorer[self.refit]
+        return float(scorer(self.best_estimator_, X) if y is None else scorer(self.best_estimator_, X, y))
 
 
 def _concrete(fit_params: Mapping[str, Any], place: Place) -> dict[str, Any]:

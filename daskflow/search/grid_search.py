@@ -45,7 +45,7 @@ from daskflow.search.engine import run
 from daskflow.search.fold_data import gather
 from daskflow.search.fold_work import FoldWork, place_of, refit
 from daskflow.search.places import Place, Watched, place_for
-from daskflow.search.policies import AllAtOnce, Candidate
+from daskflow.search.policies import AllAtOnce, Candidate, Policy
 from daskflow.search.races import Ledger
 
 
@@ -80,12 +80,10 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         _normalize_n_jobs(self.n_jobs)
         if not (isinstance(self.error_score, numbers.Number) or self.error_score == "raise"):
             raise ValueError(f"error_score must be the string 'raise' or a number, not {self.error_score!r}.")
-        candidates = [Candidate(str(n), params) for n, params in enumerate(self._get_param_iterator())]
-        if not candidates:
-            raise SearchError("The search space is empty: there is no candidate to try.")
         place = place_for(self.scheduler)
+        policy = self._policy(place.executor.slots)
         folds = gather(X, y, groups, fit_params, cv=self.cv, classifier=_is_classifier(self.estimator), place=place)
-        work = FoldWork(
+        work = self._work(
             estimator=self.estimator,
             folds=folds,
             scorers=scorers,
@@ -94,21 +92,33 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
             raises=self.error_score == "raise",
             pairwise=_is_pairwise(self.estimator),
             keeps_folds=bool(self.cache_cv),
-            candidates=candidates,
+            candidates=policy.candidates,
         )
         ledger = Ledger()
         try:
-            run(AllAtOnce(candidates), work, self._watched(place, work), recorder=ledger)
-            self._adopt(work, ledger, candidates)
+            run(policy, work, self._watched(place, work), recorder=ledger)
+            begun = {record["trial"] for record in ledger.finished}
+            self._adopt(work, ledger, [c for c in policy.candidates if c.trial in begun])
             if self.refit:
                 self._refit(place, work)
         except KeyboardInterrupt:
             finished = Counter(record["trial"] for record in ledger.finished)
-            self._adopt(work, ledger, [c for c in candidates if finished[c.trial] == work.n_folds])
+            self._adopt(work, ledger, [c for c in policy.candidates if finished[c.trial] == work.n_folds])
             raise
         finally:
             place.executor.cancel()
         return self
+
+    def _policy(self, slots: int) -> Policy:
+        """Every candidate at once."""
+        candidates = [Candidate(str(n), params) for n, params in enumerate(self._get_param_iterator())]
+        if not candidates:
+            raise SearchError("The search space is empty: there is no candidate to try.")
+        return AllAtOnce(candidates)
+
+    def _work(self, **settings: Any) -> FoldWork:
+        """What one fit is."""
+        return FoldWork(**settings)
 
     def _scorers(self) -> dict[str, Any]:
         """Set ``scorer_`` and ``multimetric_``; return the scorers by name."""
@@ -124,14 +134,14 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
 
     def _watched(self, place: Place, work: FoldWork) -> Watched:
         """The executor, releasing what no further fit needs, and raising a failure that ends the search."""
-        params = {candidate.trial: dict(candidate.params) for candidate in work.candidates}
 
         def watch(outcome: Outcome) -> None:
             fit = place_of(outcome)
             if fit is None:
                 return
             if outcome.exception is not None and work.raises:
-                outcome.exception.add_note(f"Raised by the candidate {params[fit[0]]} on fold {fit[1]}.")
+                params = next(dict(each.params) for each in work.candidates if each.trial == fit[0])
+                outcome.exception.add_note(f"Raised by the candidate {params} on fold {fit[1]}.")
                 raise outcome.exception
             place.executor.release(work.done(*fit))
 

@@ -71,6 +71,12 @@ class Race:
         self.survivors = set(self.numbers)
         logger.info("[CV%s] creating %d models", self.searcher.prefix, len(self.candidates))
 
+    def add(self, candidate: Candidate) -> None:
+        """Let another candidate in."""
+        self.numbers[candidate.trial] = len(self.candidates)
+        self.survivors.add(candidate.trial)
+        self.candidates.append(candidate)
+
     def additional_calls(self, info: dict[int, list[dict[str, Any]]]) -> Mapping[int, int]:
         """dask-ml's answer after a round; models it drops are forgotten."""
         self.log(self.collect())
@@ -89,7 +95,7 @@ class Race:
         return new
 
     def _entry(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        trial = record["trial"]
+        trial, others = record["trial"], {}
         candidate = self.candidates[self.numbers[trial]]
         if "error" in record:
             self.errors[trial] = str(record["error"])
@@ -97,12 +103,14 @@ class Race:
         else:
             self.resources[trial] = int(record["resource"])
             score, details = float(record["metrics"]["score"]), record["details"]
+            others = {f"test_{name}": value for name, value in record["metrics"].items() if name != "score"}
         entry = {
             "model_id": self.model_id(trial),
             "params": dict(candidate.params),
             "partial_fit_calls": self.resources.get(trial, 0),
             "partial_fit_time": details["partial_fit_time"],
             "score": score,
+            **others,
             "score_time": details["score_time"],
             "elapsed_wall_time": time.perf_counter() - self.started,
         }
