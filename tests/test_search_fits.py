@@ -91,6 +91,11 @@ def same_model(left: Any, right: Any, X: Any) -> bool:
     return bool(np.array_equal(getattr(left, say)(X), getattr(right, say)(X)))
 
 
+def rows_in_order(seen: int, n_rows: int) -> Any:
+    """The order in which all candidates see the rows of a block."""
+    return np.random.RandomState(seed_of(7, "rows", seen)).permutation(n_rows)
+
+
 # what resource means
 
 
@@ -102,15 +107,14 @@ def test_a_partial_fit_model_sees_blocks_pass_after_pass_in_an_order_of_the_seed
     # when
     answer = step(work, Candidate("2-4", {"penalty": "l1"}), 0, 7)
     # then a loop by hand gives the same
-    by_hand = SGDClassifier(
-        loss="log_loss", alpha=0.01, penalty="l1", random_state=seed_of(7, "trial", "2-4"), n_jobs=1
-    )
+    by_hand = SGDClassifier(loss="log_loss", alpha=0.01, penalty="l1", shuffle=False)
     train, validation = work.matrices.fold(0).train, work.matrices.fold(0).validation
     passes = [np.random.RandomState(seed_of(7, "order", number)).permutation(4) for number in range(2)]
     assert sorted(passes[0]) == [0, 1, 2, 3]
-    for number in np.concatenate(passes)[:7]:
+    for seen, number in enumerate(np.concatenate(passes)[:7]):
         block = train.block(int(number))
-        by_hand.partial_fit(block.X, block.y, classes=[0, 1, 2])
+        rows = rows_in_order(seen, len(block.y))
+        by_hand.partial_fit(block.X[rows], block.y[rows], classes=[0, 1, 2])
     whole = validation.whole()
     assert answer.metrics["log_loss"] == pytest.approx(log_loss(whole.y, by_hand.predict_proba(whole.X)), rel=1e-6)
 
@@ -515,8 +519,10 @@ def test_the_winner_is_fitted_on_all_rows_with_the_resource_it_ended_with(tmp_pa
     seed = seed_of(7, "trial", "2-1")
     by_hand = work.model.estimator("binary", {}, seed)
     if model == "sgd":
-        for number in np.random.RandomState(seed_of(7, "order", 0)).permutation(final.n_blocks)[:3]:
-            by_hand.partial_fit(final.block(number).X, final.block(number).y, classes=[0, 1])
+        by_hand.set_params(shuffle=False)
+        for seen, number in enumerate(np.random.RandomState(seed_of(7, "order", 0)).permutation(final.n_blocks)[:3]):
+            rows = rows_in_order(seen, len(final.block(number).y))
+            by_hand.partial_fit(final.block(number).X[rows], final.block(number).y[rows], classes=[0, 1])
     elif model == "hist_gradient_boosting":
         with threadpool_limits(1):
             by_hand.set_params(max_iter=33).fit(X, y)

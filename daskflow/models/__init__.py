@@ -118,7 +118,7 @@ class Model(Settings):
         return hasattr(estimator, "partial_fit") and not forbidden
 
     def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
-        """Return whether `partial_fit_many` trains candidates of these parameters together."""
+        """Return whether `partial_fit_many` has a faster way than one after the other for these parameters."""
         return False
 
     def partial_fit_many(
@@ -131,8 +131,28 @@ class Model(Settings):
         sample_weight: Any = None,
         order_seed: int = 0,
     ) -> None:
-        """Bring estimators that `fuses` over one block of rows, in one order for all, each as if by itself."""
-        raise NotImplementedError
+        """Bring estimators over one block of rows, in place, each as if by itself.
+
+        Parameters
+        ----------
+        estimators : sequence of estimators
+            Of this family, fresh or partially fitted, with any parameters each.
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+            Rows; read only.
+        y : ndarray of shape (n_rows,)
+            Class codes from 0 to ``n_classes - 1``, or numbers.
+        n_classes : int
+            0 for regression.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Of the rows; not given to estimators that take none.
+        order_seed : int
+            Makes the one order in which all of them see the rows, where `fuses`; else each is given the rows as they
+            stand, and shuffles by its own ``random_state``.
+        """
+        from daskflow.models import construction
+
+        for estimator in estimators:
+            construction.partial_fit(estimator, X, y, n_classes=n_classes, sample_weight=sample_weight)
 
     def takes_sparse(self, task: str) -> bool:
         """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""

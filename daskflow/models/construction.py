@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
@@ -63,6 +65,17 @@ def misfit(estimator: Any, task: str) -> str:
     if task != "regression" and not is_classifier(estimator):
         return f"{name} is a regressor, and the task is {task}; name a classifier"
     return ""
+
+
+def partial_fit(estimator: Any, X: Any, y: Any, *, n_classes: int, sample_weight: Any = None) -> None:
+    """Call an estimator's ``partial_fit`` with the classes and weights that it takes."""
+    takes = inspect.signature(estimator.partial_fit).parameters
+    extra: dict[str, Any] = {}
+    if n_classes and "classes" in takes:
+        extra["classes"] = np.arange(n_classes)
+    if sample_weight is not None and "sample_weight" in takes:
+        extra["sample_weight"] = sample_weight
+    estimator.partial_fit(X, y, **extra)
 
 
 def takes_sparse(estimator: Any) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator, model_serializer
 from sklearn.base import clone
 
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.models import Model, construction
+from daskflow.models import Model, construction, fused_sgd
 from daskflow.models.plain import blank, changed_params, encode, import_path, missing_methods, resolve
 
 
@@ -84,3 +84,26 @@ class Estimator(Model):
     def default_space(self, task: str) -> Mapping[str, Any]:
         """Nothing: say what to search under ``[search.space]``."""
         return {}
+
+    def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
+        """Return whether candidates are trained together: of SGDClassifier and SGDRegressor; see `fused_sgd`."""
+        kind = resolve(self.given) if isinstance(self.given, str) else type(self.given)
+        return kind in fused_sgd.KINDS and fused_sgd.fuses(self.template(task), {**self.params, **params})
+
+    def partial_fit_many(
+        self,
+        estimators: Sequence[Any],
+        X: Any,
+        y: Any,
+        *,
+        n_classes: int,
+        sample_weight: Any = None,
+        order_seed: int = 0,
+    ) -> None:
+        """Bring estimators over one block of rows: together where they are SGD's, else one after the other."""
+        if any(type(estimator) in fused_sgd.KINDS for estimator in estimators):
+            fused_sgd.partial_fit_many(
+                estimators, X, y, n_classes=n_classes, sample_weight=sample_weight, order_seed=order_seed
+            )
+        else:
+            super().partial_fit_many(estimators, X, y, n_classes=n_classes, sample_weight=sample_weight)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from daskflow.core.space import LogUniform
-from daskflow.models import Model
+from daskflow.models import Model, fused_sgd
 
 
 class SGD(Model):
@@ -17,6 +17,8 @@ class SGD(Model):
     The classifier's default loss is ``log_loss`` instead of scikit-learn's ``hinge``, so that there are probabilities.
     The regressor's ``max_iter`` is 100 instead of 1000: its stopping rule ``tol`` is in squared units of the target, so
     that for targets in thousands it never holds, and a whole fit does every epoch it may.
+
+    Candidates that learn block by block are trained sixteen at a time (`daskflow.models.fused_sgd`).
 
     Examples
     --------
@@ -36,3 +38,22 @@ class SGD(Model):
         if task == "regression":
             return {**common, "eta0": LogUniform(1e-3, 3e-2)}
         return {**common, "learning_rate": ["optimal", "invscaling"], "eta0": LogUniform(1e-2, 1.0)}
+
+    def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
+        """Return whether candidates of these parameters are trained together; see `fused_sgd.obstacle`."""
+        return fused_sgd.fuses(self.template(task), {**self.params, **params})
+
+    def partial_fit_many(
+        self,
+        estimators: Sequence[Any],
+        X: Any,
+        y: Any,
+        *,
+        n_classes: int,
+        sample_weight: Any = None,
+        order_seed: int = 0,
+    ) -> None:
+        """Bring estimators over one block of rows together; see `fused_sgd.partial_fit_many`."""
+        fused_sgd.partial_fit_many(
+            estimators, X, y, n_classes=n_classes, sample_weight=sample_weight, order_seed=order_seed
+        )
