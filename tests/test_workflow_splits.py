@@ -54,9 +54,15 @@ def workflow(folder: Path, frame: pd.DataFrame, roles: dict[str, Any] | None = N
     ("split", "roles", "n_folds", "rows"),
     [
         ({"kind": "random", "folds": 2, "repeats": 3}, {}, 6, (720, 0, 180)),
-        ({"kind": "stratified", "validation": 0.2, "repeats": 2}, {}, 2, (720, 0, 180)),
-        ({"kind": "stratified", "folds": 3}, {"group": "house"}, 3, (720, 0, 180)),
-        ({"kind": "time", "folds": 3, "gap": "2 days"}, {"time": "when"}, 3, (700, 0, 180)),
+        pytest.param(
+            *({"kind": "stratified", "validation": 0.2, "repeats": 2}, {}, 2, (720, 0, 180)), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *({"kind": "stratified", "folds": 3}, {"group": "house"}, 3, (720, 0, 180)), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *({"kind": "time", "folds": 3, "gap": "2 days"}, {"time": "when"}, 3, (700, 0, 180)), marks=pytest.mark.slow
+        ),
         ({"kind": "time", "folds": 3, "gap": "2 days", "window": "20 days"}, {"time": "when"}, 3, (200, 0, 180)),
         ({"kind": "time", "validation": 0.2, "window": "300 rows"}, {"time": "when"}, 1, (300, 180, 180)),
         ({"kind": "predefined"}, {"fold": "part"}, 1, (560, 140, 200)),
