@@ -107,6 +107,8 @@ class SearchResult:
         Models per candidate (1 with a validation part).
     repeated_units : int
         Units started by an earlier invocation and run again by this one.
+    ended : str
+        Which limit ended the search; empty when it came to its own end.
     """
 
     trials: tuple[Trial, ...]
@@ -115,6 +117,7 @@ class SearchResult:
     greater_is_better: bool
     n_folds: int
     repeated_units: int = 0
+    ended: str = ""
 
     def ranked(self) -> list[Trial]:
         """Trials from best to worst; failed ones last."""

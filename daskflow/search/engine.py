@@ -147,6 +147,7 @@ class _Search:
         self.begun: set[_Place] = set()
         self.recent: deque[float] = deque(maxlen=RECENT_JOBS)
         self.said: set[str] = set()
+        self.wanted = 0
         self.units = 0
         self.repeated = 0
         self.done = 0
@@ -176,8 +177,19 @@ class _Search:
         if unknown:
             self.recorder.extend([{"record": "candidates", "candidates": unknown}], durable=False)
 
+    def say_wants(self) -> None:
+        """Tell a policy that decides late how many requests are worth having at a time."""
+        number = 2 * self.executor.slots * getattr(self.work, "together_at_best", 1)
+        if number != self.wanted and hasattr(self.policy, "wants"):
+            self.policy.wants(number)
+        self.wanted = number
+
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
         """Take over what earlier invocations finished, in the order they did, so that a policy is told alike."""
+        earlier = list(earlier)
+        if hasattr(self.policy, "remember"):
+            self.policy.remember(earlier)
+        self.say_wants()
         for record in earlier:
             if record.get("record") == "candidates":
                 self.recorded.update({item["trial"]: item for item in record["candidates"]})
@@ -207,6 +219,7 @@ class _Search:
     def loop(self) -> None:
         """Ask, submit, wait, tell; until nothing is left."""
         while True:
+            self.say_wants()
             self.take(self.policy.ask())
             self.drop()
             self.submit()
@@ -484,7 +497,7 @@ class _Search:
                 metrics=metrics,
             )
         sign = 1.0 if self.work.greater_is_better else -1.0
-        self.policy.tell(rung.request, sign * score, point.seconds)
+        self.policy.tell(rung.request, sign * score, point.seconds, point.cpu_seconds)
 
     def change(self, trial: str, **fields: Any) -> None:
         """Change a trial, tell the listener, and name a new best."""
@@ -536,6 +549,7 @@ class _Search:
             greater_is_better=self.work.greater_is_better,
             n_folds=self.work.n_folds,
             repeated_units=self.repeated,
+            ended=self.policy.ended() if hasattr(self.policy, "ended") else "",
         )
         best = found.ranked()[0]
         if math.isnan(best.score):

@@ -27,6 +27,9 @@ from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate
 from daskflow.search.training import Training, native_threads, takes_weight, way_of
 
+LANES = 16
+"""Candidates in one visit to a block, where they are trained together: as many as compiled loops take at a time."""
+
 SCORE_ROWS = 50_000
 """Rows predicted at once: blocks are small, and each call of predict costs a millisecond whatever it is given."""
 
@@ -134,6 +137,11 @@ class MatrixWork:
     def n_folds(self) -> int:
         """Models per candidate."""
         return len(self.matrices.folds)
+
+    @property
+    def together_at_best(self) -> int:
+        """How many candidates are worth having in one visit to a block."""
+        return LANES if self.training.fuses({}) else 1
 
     @property
     def greater_is_better(self) -> bool:

@@ -480,6 +480,8 @@ class _Execution:
             result = engine.run(
                 policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener
             )
+        if result.ended:
+            tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:
             if trial.error:
                 self.warn(f"Trial {trial.id} failed and ranks last: {trial.error}")
