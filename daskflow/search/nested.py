@@ -234,8 +234,8 @@ def _block_lengths(X: Any, y: Any) -> list[int] | None:
         raise DataError("y is a dask collection and X is not: compute y, or give X in the same blocks.")
     if "y" in lengths and lengths["X"] != lengths["y"]:
         raise DataError(
-            f"The blocks of X have {_some(lengths['X'])} rows and those of y {_some(lengths['y'])}: their rows cannot be "
-            "paired. Take both from one dask DataFrame as they are, or give y the chunks of X."
+            f"The blocks of X have {_some(lengths['X'])} rows and those of y {_some(lengths['y'])}: their rows cannot "
+            "be paired. Take both from one dask DataFrame as they are, or give y the chunks of X."
         )
     return lengths["X"]
 
