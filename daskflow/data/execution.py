@@ -17,7 +17,6 @@ from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.maps import rest
 from daskflow.data.seats import run_in_seat, share_of_worker
 
-
 GLANCE_SECONDS = 5.0
 """How long a stage waits for an answer before it looks whether the cluster can go on."""
 
