@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import parse_bytes, parse_timedelta
+from dask.utils import parse_bytes
 from pydantic import field_validator
 
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
-from daskflow.search.budgets import Budget, Budgeted
+from daskflow.search.budgets import Budget, Budgeted, seconds_of
 
 if TYPE_CHECKING:
     from daskflow.search.policies import Policy
@@ -56,8 +56,8 @@ class Search(Settings):
         if value is not None:
             is_time = info.field_name == "fit_timeout"
             try:
-                amount = parse_timedelta(value) if is_time else parse_bytes(value)
-            except (ValueError, KeyError):
+                amount = seconds_of(value) if is_time else parse_bytes(value)
+            except ValueError:
                 amount = 0
             if not amount > 0:
                 raise ValueError(f"should be a {'time such as 10 min' if is_time else 'size such as 2 GiB'}")
@@ -66,7 +66,7 @@ class Search(Settings):
     @property
     def fit_seconds(self) -> float | None:
         """`fit_timeout` in seconds."""
-        return None if self.fit_timeout is None else float(parse_timedelta(self.fit_timeout))
+        return None if self.fit_timeout is None else seconds_of(self.fit_timeout)
 
     @property
     def fit_bytes(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 
 STOCK = 8
 """Requests without an answer, as long as nobody says how many there may be."""
+
+
+def seconds_of(text: str) -> float:
+    """Return a length of time in seconds; 0 for what is none.
+
+    Examples
+    --------
+    >>> seconds_of("2 h"), seconds_of("10 min"), seconds_of("soon")
+    (7200.0, 600.0, 0.0)
+    """
+    words = re.sub(r"(?<![a-z])(min|sec|hr)s?$", lambda found: found[1][0], text.strip())  # Dask knows m, s and h
+    try:
+        return float(parse_timedelta(words))
+    except (ValueError, KeyError):
+        return 0.0
 
 
 class Budget(Settings):
@@ -52,19 +68,14 @@ class Budget(Settings):
     @classmethod
     def _can_be_read(cls, value: str | None) -> str | None:
         """Refuse what is no time."""
-        if value is not None:
-            try:
-                amount = parse_timedelta(value)
-            except (ValueError, KeyError):
-                amount = 0
-            if not amount > 0:
-                raise ValueError("should be a time such as 2 h")
+        if value is not None and not seconds_of(value) > 0:
+            raise ValueError("should be a time such as 2 h")
         return value
 
     @property
     def wall_seconds(self) -> float:
         """`wall_time` in seconds; infinite without it."""
-        return math.inf if self.wall_time is None else float(parse_timedelta(self.wall_time))
+        return math.inf if self.wall_time is None else seconds_of(self.wall_time)
 
     @property
     def holds_back(self) -> bool:
