@@ -134,7 +134,20 @@ def test_the_first_candidates_are_those_of_a_random_search() -> None:
     assert [params for _, params in found[:8]] == drawn
 
 
-def test_failures_are_told_as_failures_and_a_search_of_failures_goes_on() -> None:
+def test_proposals_keep_away_from_failures() -> None:
+    # given a search half of whose space fails
+    def score(request: Request, params: dict[str, Any]) -> float:
+        return math.nan if params["x"] < 0 else 0.5
+
+    # when
+    search = TPE(trials=40, startup=10, lag=2)
+    found = [played(search.policy(SMALL, seed=seed), score, random.Random(0)) for seed in range(4)]
+    # then few of the proposals lie there
+    failed = [params["x"] < 0 for each in found for _, params in each[15:]]
+    assert sum(failed) < 0.4 * len(failed)
+
+
+def test_a_search_of_failures_goes_on() -> None:
     found = played(
         TPE(trials=20, startup=4, lag=2).policy(SMALL, seed=3), lambda request, params: math.nan, random.Random(0)
     )

@@ -163,7 +163,8 @@ class Proposer:
         """A candidate as a trial of Optuna.
 
         One that was scored before its last resource is a pruned trial: TPE ranks those by resource, then by score,
-        behind those that came to the end.
+        behind those that came to the end. One that failed is a pruned trial that has no score, which ranks last: what
+        Optuna calls failed it forgets, and goes back to where it failed.
         """
         states = self.optuna.trial.TrialState
         axes = self.plane.free(point.branch)
@@ -175,7 +176,7 @@ class Proposer:
         if seen.score is None:
             told["state"] = states.RUNNING
         elif math.isnan(seen.score):
-            told["state"] = states.FAIL
+            told["state"] = states.PRUNED
         else:
             score = min(max(seen.score, -1e300), 1e300)
             told |= {"value": score, "state": states.COMPLETE}

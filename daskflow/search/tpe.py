@@ -58,7 +58,7 @@ class Proposing:
         return given
 
     def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
-        """Take an answer; a failure is told to the sampler as one."""
+        """Take an answer."""
         self._scores[request.trial] = score
         while self._answered < len(self.candidates) and str(self._answered) in self._scores:
             self._answered += 1
