@@ -214,7 +214,7 @@ class LightGBM:
 
         fitted = _tiny(estimator, n_features, n_classes)
         fitted._Booster = lightgbm.Booster(model_str=model.decode())
-        return fitted.set_params(**estimator.get_params(deep=False))
+        return fitted.set_params(n_estimators=estimator.n_estimators, n_jobs=estimator.n_jobs)
 
 
 def _tiny(estimator: Any, n_features: int, n_classes: int) -> Any:

@@ -87,7 +87,7 @@ def boost(
     ClusterError
         When processes were lost more than five times, or the scheduler is.
     """
-    fit = digest([asdict(recipe), Path(part.folder).name, part.n_rows, part.n_features], 24)
+    fit = identity_of(recipe, part)
     job = Boost(part, ((0, part.n_blocks),), recipe, str(folder), fit, max(1, checkpoint_every))
     glance = Progress(folder, fit, recipe.rounds, listener)
     rounds, content = checkpoints.load(folder, fit)
@@ -119,6 +119,11 @@ def boost(
             )
     tell(listener, "stage", stage="refit", state="finished", total=recipe.rounds)
     return content
+
+
+def identity_of(recipe: Recipe, part: MatrixPart) -> str:
+    """Return a hash of all that decides a fit: a part's folder is named by what it holds."""
+    return digest([asdict(recipe), Path(part.folder).name, part.n_rows, part.n_features], 24)
 
 
 class Progress:

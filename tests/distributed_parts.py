@@ -1,0 +1,56 @@
+"""Matrices on disk for tests of the last fit, and families that make given estimators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+
+from daskflow.data.matrices import MatrixPart
+
+
+@dataclass(frozen=True)
+class Family:
+    """Model settings of one estimator."""
+
+    given: Any
+
+    def estimator(self, task: str, params: Mapping[str, Any], seed: int | None) -> Any:
+        """A copy of it with these parameters."""
+        return clone(self.given).set_params(**params)
+
+
+def write_part(folder: Path, X: Any, y: Any, *, n_blocks: int = 8, weight: Any = None) -> MatrixPart:
+    """Write rows as the matrices of a run are written: dense ones as one file, sparse ones block by block."""
+    folder.mkdir(parents=True)
+    offsets = np.linspace(0, X.shape[0], n_blocks + 1).astype(int).tolist()
+    if sparse.issparse(X):
+        for number in range(n_blocks):
+            piece = X[offsets[number] : offsets[number + 1]]
+            for name in ("data", "indices", "indptr"):
+                np.save(folder / f"{number:06d}.{name}.npy", getattr(piece, name))
+    else:
+        np.save(folder / "X.npy", np.ascontiguousarray(X, dtype=np.float32))
+    np.save(folder / "y.npy", y)
+    if weight is not None:
+        np.save(folder / "weight.npy", np.asarray(weight, dtype=np.float64))
+    return MatrixPart(
+        folder=str(folder),
+        n_rows=X.shape[0],
+        n_features=X.shape[1],
+        offsets=tuple(offsets),
+        ranges=tuple(range(n_blocks)),
+        is_sparse=sparse.issparse(X),
+        is_weighted=weight is not None,
+    )
+
+
+def rounds_on_disk(folder: Path) -> int:
+    """Rounds of the checkpoint in a folder."""
+    return int(json.loads((folder / "booster.json").read_bytes())["rounds"])
