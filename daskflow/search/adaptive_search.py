@@ -30,8 +30,8 @@ from daskflow.search.races import Race
 from daskflow.search.tpe_hyperband import Bracket, ProposingBrackets
 
 
-def held_to(budget: Budget | Mapping[str, Any] | None, policy: Policy, slots: int) -> Policy:
-    """Hold a policy to a budget, if there is one, and tell it how many fits run at once.
+def held_to(budget: Budget | Mapping[str, Any] | None, policy: Policy) -> Policy:
+    """Hold a policy to a budget, if there is one.
 
     Parameters
     ----------
@@ -39,20 +39,15 @@ def held_to(budget: Budget | Mapping[str, Any] | None, policy: Policy, slots: in
         An estimator's.
     policy : Policy
         Decides.
-    slots : int
-        Fits at once.
 
     Raises
     ------
     SettingsError
         With every mistake in the budget.
     """
-    if budget is not None:
-        given = budget if isinstance(budget, Budget) else parse(Budget, budget, "budget")
-        policy = Budgeted(policy, given)
-    if hasattr(policy, "wants"):
-        policy.wants(2 * slots)  # one runs and one waits beside it, so that nobody does
-    return policy
+    if budget is None:
+        return policy
+    return Budgeted(policy, budget if isinstance(budget, Budget) else parse(Budget, budget, "budget"))
 
 
 def seed_from(random_state: Any) -> int:
@@ -93,6 +88,11 @@ class Followed:
                 race.log(new)
         self.policy.tell(request, score, seconds, cpu_seconds)
 
+    def wants(self, number: int) -> None:
+        """Let so many requests be without an answer at a time, if the policy decides late."""
+        if hasattr(self.policy, "wants"):
+            self.policy.wants(number)
+
     def dropped(self) -> Collection[str]:
         """The policy's."""
         found: Collection[str] = self.policy.dropped() if hasattr(self.policy, "dropped") else ()
@@ -130,8 +130,8 @@ class AdaptiveSearch(EngineSearch):
         finally:
             self.__dict__.pop("_followed", None)
 
-    def _follow(self, policy: Policy, races: Mapping[int | None, Race], slots: int) -> Policy:
-        self._followed = Followed(held_to(self.budget, policy, slots), races)
+    def _follow(self, policy: Policy, races: Mapping[int | None, Race]) -> Policy:
+        self._followed = Followed(held_to(self.budget, policy), races)
         return self._followed
 
 
@@ -257,11 +257,11 @@ class ASHASearchCV(AdaptiveSearch, BaseIncrementalSearchCV):  # type: ignore[mis
             return ParameterGrid(self.parameters)
         return ParameterSampler(self.parameters, self.n_initial_parameters, random_state=self.random_state)
 
-    def _policy(self, races: Mapping[int | None, Race], slots: int) -> Policy:
+    def _policy(self, races: Mapping[int | None, Race]) -> Policy:
         (race,) = races.values()
         levels = rungs(self.n_initial_iter, self.max_iter, self.aggressiveness)
         policy = AsynchronousHalving(list(race.candidates), levels, self.aggressiveness)
-        return self._follow(policy, races, slots)
+        return self._follow(policy, races)
 
 
 class TPEHyperbandSearchCV(AdaptiveSearch, HyperbandSearchCV):
@@ -345,7 +345,7 @@ class TPEHyperbandSearchCV(AdaptiveSearch, HyperbandSearchCV):
         """None before the first answer: they are proposed as the search goes on."""
         return []
 
-    def _policy(self, races: Mapping[int | None, Race], slots: int) -> Policy:
+    def _policy(self, races: Mapping[int | None, Race]) -> Policy:
         proposer = Proposer(
             self.parameters,
             seed=seed_from(self.random_state),
@@ -359,4 +359,4 @@ class TPEHyperbandSearchCV(AdaptiveSearch, HyperbandSearchCV):
             for number, race in races.items()
             if number is not None
         ]
-        return self._follow(ProposingBrackets(proposer, brackets, self.lag, self.max_iter), races, slots)
+        return self._follow(ProposingBrackets(proposer, brackets, self.lag, self.max_iter), races)

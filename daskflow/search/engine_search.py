@@ -136,7 +136,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
                 place.executor.release(parts.pop(outcome.key, []))
 
         parts: dict[str, list[str]] = {}
-        policy = self._policy(races, place.executor.slots)
+        policy = self._policy(races)
         ledger = next(iter(races.values())).ledger
         try:
             run(policy, work, Watched(place.executor, forget_parts), recorder=ledger)
@@ -215,7 +215,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         """dask-ml's candidates, in its order."""
         return named(searcher._get_params(), bracket)
 
-    def _policy(self, races: Mapping[int | None, Race], slots: int) -> Policy:
+    def _policy(self, races: Mapping[int | None, Race]) -> Policy:
         """dask-ml's rule of each bracket."""
         return SideBySide([Adaptive(race.candidates, race.additional_calls) for race in races.values()])
 

@@ -81,7 +81,7 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         if not (isinstance(self.error_score, numbers.Number) or self.error_score == "raise"):
             raise ValueError(f"error_score must be the string 'raise' or a number, not {self.error_score!r}.")
         place = place_for(self.scheduler)
-        policy = self._policy(place.executor.slots)
+        policy = self._policy()
         folds = gather(X, y, groups, fit_params, cv=self.cv, classifier=_is_classifier(self.estimator), place=place)
         work = self._work(
             estimator=self.estimator,
@@ -109,7 +109,7 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
             place.executor.cancel()
         return self
 
-    def _policy(self, slots: int) -> Policy:
+    def _policy(self) -> Policy:
         """Every candidate at once."""
         candidates = [Candidate(str(n), params) for n, params in enumerate(self._get_param_iterator())]
         if not candidates:

@@ -137,7 +137,7 @@ class TPESearchCV(RandomizedSearchCV):
             self.__dict__.pop("_held", None)
         return self
 
-    def _policy(self, slots: int) -> Policy:
+    def _policy(self) -> Policy:
         seed = seed_from(self.random_state)
         proposer = Proposer(
             self.param_distributions,
@@ -148,7 +148,7 @@ class TPESearchCV(RandomizedSearchCV):
         )
         self._searched = frozenset(name for branch in proposer.plane.branches for name in branch)
         policy = Failing(proposer, int(min(self.n_iter, proposer.n_points)), self.lag)
-        self._held = held_to(self.budget, policy, slots)
+        self._held = held_to(self.budget, policy)
         return self._held
 
     def _work(self, **settings: Any) -> FoldWork:
