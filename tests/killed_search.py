@@ -19,7 +19,7 @@ from daskflow.core.protocols import Unit
 from daskflow.core.results import SearchResult
 from daskflow.data.execution import InlineExecutor
 from daskflow.data.matrices import Matrices
-from daskflow.search import Search, engine
+from daskflow.search import Search, batches, engine
 from daskflow.search.candidates import candidates_record, check_record
 from daskflow.search.fits import Fit, MatrixWork, Step, fit_together
 from daskflow.search.grid import Grid
@@ -84,5 +84,5 @@ def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> Sea
             check_record(records[0]["candidates"], policy)
         else:
             journal.append({"record": "candidates", "candidates": candidates_record(policy)})
-        with mock.patch.object(engine, "MOST_JOBS", BATCH):
+        with mock.patch.object(batches, "MOST_JOBS", BATCH):
             return engine.run(policy, work, executor, recorder=journal, earlier=records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -13,15 +13,10 @@ from daskflow.core.errors import ClusterError, SearchError, StorageError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Death, Executor, Outcome, Unit
 from daskflow.core.results import Point, SearchResult, Trial, TrialState
+from daskflow.search.batches import JobQueue
 from daskflow.search.candidates import other_candidates, written
 from daskflow.search.jobs import Answer, Batching, Failure, Job, Keeping, Logging, Work, unit_key
 from daskflow.search.policies import Candidate, Policy, Request
-
-BATCH_SECONDS, MOST_JOBS, MOST_TOGETHER = 0.3, 256, 64
-"""A batch takes about so long, and holds no more jobs; no more candidates visit a block together."""
-
-KNOWN_JOBS, RECENT_JOBS = 3, 64
-"""Jobs after which their cost per step is known; jobs that it is the median of."""
 
 TRIES = 2
 """How often a job is tried that ends its process for no known reason."""
@@ -138,14 +133,12 @@ class _Search:
         self.recorded: dict[str, Any] = {}
         self.register(policy.candidates)
         self.rungs: dict[str, _Rung] = {}
-        self.waiting: deque[Job] = deque()
+        self.waiting = JobQueue(self.batching)
         self.flying: dict[str, _Flight] = {}
         self.in_flight: Counter[str] = Counter()
-        self.alone: set[_Place] = set()
         self.tries: Counter[_Place] = Counter()
         self.known: dict[_Place, dict[str, Any]] = {}
         self.begun: set[_Place] = set()
-        self.recent: deque[float] = deque(maxlen=RECENT_JOBS)
         self.said: set[str] = set()
         self.wanted = 0
         self.units = 0
@@ -261,7 +254,7 @@ class _Search:
         trial, resource = rung.request.trial, rung.request.resource
         for fold in range(self.work.n_folds):
             if fold not in rung.folds and not self.adopt(rung, fold):
-                self.waiting.append(Job(self.candidates[trial], fold, rung.start, resource))
+                self.waiting.add(Job(self.candidates[trial], fold, rung.start, resource))
         self.settle(trial)
 
     def adopt(self, rung: _Rung, fold: int) -> bool:
@@ -281,7 +274,7 @@ class _Search:
             return
         for trial in gone:
             del self.rungs[trial]
-        self.waiting = deque(job for job in self.waiting if job.candidate.trial not in gone)
+        self.waiting.drop(gone)
         for key, flight in list(self.flying.items()):
             if all(job.candidate.trial in gone for group in flight.groups for job in group):
                 self.executor.drop([key])
@@ -291,12 +284,12 @@ class _Search:
         """Keep the workers busy, with little in stock so that a decision takes effect soon."""
         slots = self.executor.slots
         while self.waiting and self.executor.pending < 2 * slots:
-            groups = self.next_groups(slots)
+            groups = self.waiting.next_groups(slots, self.is_wanted)
             if not groups:
                 continue
             begun = []
             for job in (job for group in groups for job in group):
-                place = (job.candidate.trial, job.fold, job.stop)
+                place = job.place
                 self.repeated += place in self.begun
                 begun.append({"record": "start", "trial": place[0], "fold": place[1], "resource": place[2]})
                 self.in_flight[job.candidate.trial] += 1
@@ -305,7 +298,7 @@ class _Search:
             self.recorder.extend(begun, durable=False)
             if self.batching is not None:
                 self.units += 1
-                units = [self.batching.batch(f"fits-{self.units}", groups, self.seconds_per_step())]
+                units = [self.batching.batch(f"fits-{self.units}", groups, self.waiting.seconds_per_step)]
             else:
                 made = self.work.unit(*groups[0][0])
                 units = [made] if isinstance(made, Unit) else list(made)
@@ -313,46 +306,10 @@ class _Search:
             for unit in units:
                 self.executor.submit(unit)
 
-    def next_groups(self, slots: int) -> list[list[Job]]:
-        """Take the jobs of the next unit from those that wait: the first, and what can go with it."""
-        share = -(-len(self.waiting) // slots)
-        groups: list[list[Job]] = []
-        seconds, n_jobs, pace = 0.0, 0, self.seconds_per_step()
-        while self.waiting:
-            job = self.waiting.popleft()
-            rung = self.rungs.get(job.candidate.trial)
-            if rung is None or job.fold >= rung.needed(self.work.n_folds):
-                continue
-            if self.batching is None or (job.candidate.trial, job.fold, job.stop) in self.alone:
-                if groups:
-                    self.waiting.appendleft(job)
-                    return groups
-                return [[job]]
-            group = [job, *self.companions(job, min(MOST_TOGETHER, share) - 1)]
-            groups.append(group)
-            n_jobs += len(group)
-            seconds += pace * sum(each.steps for each in group)
-            if not pace or seconds >= BATCH_SECONDS or n_jobs >= min(MOST_JOBS, share):
-                break
-        return groups
-
-    def companions(self, job: Job, most: int) -> list[Job]:
-        """Take the jobs that can be done in one visit with `job`, at most so many."""
-        what = self.batching.together(job) if self.batching is not None and most > 0 else None
-        if self.batching is None or what is None:
-            return []
-        found: list[Job] = []
-        others: deque[Job] = deque()
-        for other in self.waiting:
-            place = (other.candidate.trial, other.fold, other.stop)
-            fits = len(found) < most and place not in self.alone and self.batching.together(other) == what
-            (found if fits else others).append(other)
-        self.waiting = others
-        return [each for each in found if each.fold < self.rungs[each.candidate.trial].needed(self.work.n_folds)]
-
-    def seconds_per_step(self) -> float:
-        """What a step of a job takes; 0 while it is not known."""
-        return statistics.median(self.recent) if len(self.recent) >= KNOWN_JOBS else 0.0
+    def is_wanted(self, job: Job) -> bool:
+        """Whether a job that waits still decides something."""
+        rung = self.rungs.get(job.candidate.trial)
+        return rung is not None and job.fold < rung.needed(self.work.n_folds)
 
     def landed(self, flight: _Flight) -> None:
         """Count a unit's jobs as no longer on their way."""
@@ -388,20 +345,15 @@ class _Search:
             ]
         if len(group) > 1:  # whose fault it was shows when each is done by itself
             for job in reversed(group):
-                self.again(job)
+                self.waiting.again(job)
             return []
         (job,) = group
-        place = (job.candidate.trial, job.fold, job.stop)
+        place = job.place
         self.tries[place] += 1
         if part.death is Death.CRASH and self.tries[place] < TRIES:
-            self.again(job)
+            self.waiting.again(job)
             return []
         return [(job, self.record(job, part, 1, Failure(part.error, traceback=part.traceback)))]
-
-    def again(self, job: Job) -> None:
-        """Let a job wait for a unit of its own."""
-        self.alone.add((job.candidate.trial, job.fold, job.stop))
-        self.waiting.appendleft(job)
 
     def record(self, job: Job, part: Outcome, n_jobs: int, answer: Answer | Failure) -> dict[str, Any]:
         """Return the record of a job; those that were done together share the cost."""
@@ -424,7 +376,7 @@ class _Search:
             if text and self.logging is not None:
                 record["log"] = self.logging.log(trial, job.fold, job.stop, text)
             return record
-        self.recent.append(part.seconds / n_jobs / job.steps)
+        self.waiting.learn(part.seconds / n_jobs / job.steps)
         metrics = {name: _number(value) for name, value in answer.metrics.items()}
         record |= {"metrics": metrics, "details": dict(answer.details)}
         if math.isnan(metrics[self.work.metric]):

@@ -19,6 +19,11 @@ class Job(NamedTuple):
     stop: int
 
     @property
+    def place(self) -> tuple[str, int, int]:
+        """Trial, fold and resource: what its record is found by."""
+        return self.candidate.trial, self.fold, self.stop
+
+    @property
     def steps(self) -> int:
         """How much work it is."""
         return max(1, self.stop - self.start)
