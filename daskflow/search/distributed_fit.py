@@ -8,19 +8,26 @@ ended, and new ones go on from there.
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from daskflow.core.errors import SettingsError
 from daskflow.core.events import Listener, nobody
+from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Connection, ModelSettings, PartitionedEstimator
+from daskflow.core.results import Trial
 from daskflow.data.blocks import storing_in
 from daskflow.data.matrices import MatrixPart
 from daskflow.search.boosters import booster_of
 from daskflow.search.boosting import CHECKPOINT_EVERY, boost, class_counts
+from daskflow.search.candidates import model_params
+from daskflow.search.fits import MatrixWork
 from daskflow.search.member_fits import fit_members
 from daskflow.search.ranks import Spread
+from daskflow.search.training import Way
 
 
 def why_not(estimator: Any) -> str:
@@ -101,6 +108,30 @@ def distributed_fit(
         When workers were lost too often, or the scheduler is.
     """
     estimator = model.estimator(task, params, seed)
+    return fit_over_workers(
+        connection,
+        estimator,
+        part,
+        n_classes=n_classes,
+        folder=folder,
+        checkpoint_every=checkpoint_every,
+        listener=listener,
+        spread=spread,
+    )
+
+
+def fit_over_workers(
+    connection: Connection,
+    estimator: Any,
+    part: MatrixPart,
+    *,
+    n_classes: int,
+    folder: Path,
+    checkpoint_every: int = CHECKPOINT_EVERY,
+    listener: Listener = nobody,
+    spread: Spread = "machines",
+) -> Any:
+    """Fit an estimator that is there, as `distributed_fit` does; it may be changed in place."""
     booster = booster_of(estimator)
     reason = why_not(estimator)
     if reason:
@@ -115,3 +146,49 @@ def distributed_fit(
         connection, part, recipe, folder, checkpoint_every=checkpoint_every, listener=listener, spread=spread
     )
     return booster.assemble(estimator, recipe, content, part.n_features, n_classes)
+
+
+def refit_over_workers(
+    work: MatrixWork,
+    best: Trial,
+    part: MatrixPart,
+    path: Path,
+    *,
+    connection: Connection,
+    folder: Path,
+    listener: Listener = nobody,
+) -> str | None:
+    """Fit the best trial on all of a part with every worker, as `fits.refit` does with one, and write the model.
+
+    Parameters
+    ----------
+    work : MatrixWork
+        The search's.
+    best : Trial
+        The winner.
+    part : MatrixPart
+        Rows that are not test.
+    path : Path
+        Where the pickle is written.
+    connection, folder, listener
+        As of `distributed_fit`.
+
+    Returns
+    -------
+    str or None
+        SHA-256 of the file; None, and nothing done, for estimators that are fitted in one process, and for a trial
+        that won with less than the whole resource.
+
+    Raises
+    ------
+    SearchError, ClusterError
+        As `distributed_fit`.
+    """
+    training = work.training
+    estimator = training.begin(best.id, model_params(best.params))
+    if why_not(estimator) or (training.way is not Way.WHOLE and best.resource < training.budget):
+        return None
+    fitted = fit_over_workers(connection, estimator, part, n_classes=work.n_classes, folder=folder, listener=listener)
+    content = pickle.dumps(fitted, protocol=pickle.HIGHEST_PROTOCOL)
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
