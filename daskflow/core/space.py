@@ -99,6 +99,44 @@ DISTRIBUTIONS: Mapping[str, type] = {
 Parameter = Sequence[Any] | Distribution
 """A list of values, or a distribution."""
 
+FAMILY = "model"
+"""The parameter that says of which family a candidate is, where a search has several."""
+
+SHARED = "preprocess"
+"""Parameters below this name belong to all families."""
+
+
+def conditional(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the parameters of other families than the one that ``model`` names.
+
+    Candidates that differ in nothing else are equal then. Parameters without ``model`` stay as they are.
+
+    Examples
+    --------
+    >>> conditional({"model": "sgd", "sgd.alpha": 0.1, "ridge.alpha": 3.0, "preprocess.numeric.scale": "robust"})
+    {'model': 'sgd', 'sgd.alpha': 0.1, 'preprocess.numeric.scale': 'robust'}
+    """
+    if FAMILY not in params:
+        return dict(params)
+    own = (params[FAMILY], SHARED)
+    return {name: value for name, value in params.items() if "." not in name or name.partition(".")[0] in own}
+
+
+def branches(space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a space for each family that ``model`` lists, without the parameters of the others.
+
+    Examples
+    --------
+    >>> branches({"model": ["sgd", "ridge"], "sgd.alpha": [1, 2], "ridge.alpha": [3]})
+    [{'model': ['sgd'], 'sgd.alpha': [1, 2]}, {'model': ['ridge'], 'ridge.alpha': [3]}]
+    >>> branches({"alpha": [1, 2]})
+    [{'alpha': [1, 2]}]
+    """
+    kinds = space.get(FAMILY)
+    if not isinstance(kinds, list | tuple) or not any("." in name for name in space):
+        return [dict(space)]
+    return [{**conditional({**space, FAMILY: kind}), FAMILY: [kind]} for kind in kinds]
+
 
 def parameter(value: Any, where: str = "") -> Any:
     """Turn what a workflow says of one parameter into a list or a distribution.

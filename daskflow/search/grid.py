@@ -10,7 +10,7 @@ from dask_ml.model_selection._incremental import ParameterGrid
 from pydantic import Field
 
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.space import Distribution
+from daskflow.core.space import Distribution, branches
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import AllAtOnce
@@ -43,7 +43,7 @@ class Grid(Search):
             For a space without parameters, with a distribution, or with more than `max_candidates` combinations.
         """
         self._size(space)
-        return AllAtOnce(named(ParameterGrid(dict(space))))
+        return AllAtOnce(named(ParameterGrid(branches(space))))
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """One fit per combination and fold."""
@@ -63,7 +63,7 @@ class Grid(Search):
         ]
         if problems:
             raise SettingsError(problems)
-        size = math.prod(len(values) for values in space.values())
+        size = sum(math.prod(len(values) for values in own.values()) for own in branches(space))
         if size > self.max_candidates:
             lengths = " x ".join(f"{len(values)} {name}" for name, values in space.items())
             raise SettingsError(

@@ -14,6 +14,7 @@ from sklearn.linear_model import SGDClassifier
 
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.seeds import seed_of
+from daskflow.core.space import branches
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import Adaptive, SideBySide
@@ -124,7 +125,7 @@ class Hyperband(Search):
         """Return number, size and rule of dask-ml's brackets, most adaptive first; `space` is what their draws use."""
         search = HyperbandSearchCV(
             SGDClassifier(),  # never fitted: dask-ml's searches want one
-            dict(space or {}),
+            branches(space or {}),
             max_iter=self.max_iter,
             aggressiveness=self.aggressiveness,
             patience=self.patience,

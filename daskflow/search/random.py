@@ -10,7 +10,7 @@ from dask_ml.model_selection._incremental import ParameterSampler
 from pydantic import Field
 
 from daskflow.core.seeds import seed_of
-from daskflow.core.space import Distribution
+from daskflow.core.space import Distribution, branches
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import AllAtOnce
@@ -59,12 +59,13 @@ class Random(Search):
 
 def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
     """Draw candidates by the sampler that dask-ml uses; fewer, with a warning, where the space has fewer."""
-    sampler = ParameterSampler(dict(space), trials, random_state=seed_of(seed, "candidates"))
+    spaces = branches(space)
+    sampler = ParameterSampler(spaces, trials, random_state=seed_of(seed, "candidates"))
     if not any(isinstance(values, Distribution) for values in space.values()) and len(sampler) < trials:
         warnings.warn(
             f"search.space has {len(sampler)} combinations, fewer than search.trials = {trials}: each is tried once. "
             "Add values or a distribution, or choose search.kind = 'grid'.",
             stacklevel=3,
         )
-        sampler = ParameterSampler(dict(space), len(sampler), random_state=seed_of(seed, "candidates"))
+        sampler = ParameterSampler(spaces, len(sampler), random_state=seed_of(seed, "candidates"))
     return list(sampler)

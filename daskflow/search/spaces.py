@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from daskflow.core import space as core_space
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.space import LogUniform, Normal, QUniform, RandInt, Uniform
+from daskflow.core.space import FAMILY, LogUniform, Normal, QUniform, RandInt, Uniform
 from daskflow.search.candidates import check_space
 
 Space = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -17,15 +18,12 @@ Space = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 EDGE = 1e-6
 """Share of a distribution left out at each end, where its quantiles may be infinite."""
 
-FAMILY = "model"
-"""The parameter that may choose between branches of a space."""
-
 
 def branches(space: Space) -> list[dict[str, Any]]:
     """Return the mappings of which a candidate has one.
 
     A space is one mapping, or a list of them as scikit-learn's searches take it, or has a parameter ``model`` that is a
-    mapping of names to what is searched only with that name.
+    mapping of names to what is searched only with that name; or ``model`` lists names, beside ``NAME.PARAMETER``.
 
     Examples
     --------
@@ -35,7 +33,7 @@ def branches(space: Space) -> list[dict[str, Any]]:
     if not isinstance(space, Mapping):
         return [dict(branch) for branch in space]
     if not isinstance(space.get(FAMILY), Mapping):
-        return [dict(space)]
+        return core_space.branches(space)
     common = {name: values for name, values in space.items() if name != FAMILY}
     return [{**common, FAMILY: [name], **own} for name, own in space[FAMILY].items()]
 
