@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from daskflow.core.errors import ClusterError, DataError, SearchError, StorageError
-from daskflow.core.protocols import Executor, Unit
+from daskflow.core.events import Listener, nobody
+from daskflow.core.journal import write_atomically
+from daskflow.core.protocols import Connection, Executor, Unit
 from daskflow.core.results import Evaluation, Trial
+from daskflow.core.seeds import seed_of
 from daskflow.data.execution import run_all
 from daskflow.data.matrices import Matrices, MatrixPart
 from daskflow.data.predictions import Predictions, predict
 from daskflow.data.schema import Target
 from daskflow.metrics import Metric
 from daskflow.metrics.evaluation import evaluate
+from daskflow.search.candidates import model_params
+from daskflow.search.distributed_fit import distributed_fit, why_not
 from daskflow.search.fits import MatrixWork, refit
+from daskflow.search.training import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,44 @@ class Fitted:
         return pickle.loads(content)  # noqa: S301  written by this run, and its hash was just compared
 
 
-def refit_best(work: MatrixWork, best: Trial, matrices: Matrices, folder: Path, *, executor: Executor) -> Fitted:
+def refit_best(
+    work: MatrixWork,
+    best: Trial,
+    matrices: Matrices,
+    folder: Path,
+    *,
+    connection: Connection,
+    executor: Executor,
+    listener: Listener = nobody,
+) -> Fitted:
     """Fit the best trial's parameters on every row that is not test, with the resource it ended with.
+
+    Boosting of xgboost and lightgbm, and ensembles of parts, are fitted by all workers of a cluster together, from
+    their last checkpoint when one is lost; anything else by one worker.
 
     Raises
     ------
     SearchError
         When the fit fails on all rows.
     """
-    unit = Unit("refit", refit, (work, best, matrices.final, folder / "fitted.pkl"))
+    path = folder / "fitted.pkl"
+    if connection.client is not None and matrices.final is not None and _is_spread(work, best, matrices.final):
+        training = work.training
+        estimator = distributed_fit(
+            replace(connection, executor=executor),
+            matrices.final,
+            work.model,
+            model_params(best.params),
+            task=training.task,
+            n_classes=training.n_classes,
+            seed=seed_of(training.seed, "trial", best.id),
+            folder=folder / "checkpoints",
+            listener=listener,
+        )
+        content = pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL)
+        write_atomically(path, content)
+        return Fitted(path, hashlib.sha256(content).hexdigest())
+    unit = Unit("refit", refit, (work, best, matrices.final, path))
     try:
         answers = run_all(executor, [unit])
     except (StorageError, ClusterError):
@@ -63,7 +98,14 @@ def refit_best(work: MatrixWork, best: Trial, matrices: Matrices, folder: Path, 
         raise SearchError(
             f"The best trial, {best.id}, could not be fitted on all rows: {type(error).__name__}: {error}"
         ) from error
-    return Fitted(folder / "fitted.pkl", str(answers[unit.key]))
+    return Fitted(path, str(answers[unit.key]))
+
+
+def _is_spread(work: MatrixWork, best: Trial, part: MatrixPart) -> bool:
+    """Whether all workers can fit the best trial's model together, as it was fitted in the search."""
+    if work.training.way is not Way.WHOLE or part.is_sparse:
+        return False
+    return not why_not(work.training.begin(best.id, model_params(best.params)))
 
 
 def evaluate_test(

@@ -490,7 +490,15 @@ class _Execution:
     def refit(self, result: SearchResult, work: MatrixWork, matrices: matrices_of.Matrices) -> Any:
         """Fit the winner on every row that is not test."""
         with self.stage("refit"):
-            return refit_best(work, result.best, matrices, self.folder.path, executor=self.executor)
+            return refit_best(
+                work,
+                result.best,
+                matrices,
+                self.folder.path,
+                connection=self.connection,
+                executor=self.executor,
+                listener=self.listener,
+            )
 
     def card(self, result: SearchResult, blocks: Blocks, plan: SplitPlan, evaluation: Any) -> dict[str, Any]:
         """Return the model's card: where it comes from and how good it is."""
@@ -511,7 +519,8 @@ class _Execution:
         """Write the leaderboard and remove what only the search needed."""
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
-        self.folder.discard(self.folder.matrices, self.folder.snapshots, self.folder.path / "fitted.pkl")
+        path = self.folder.path
+        self.folder.discard(self.folder.matrices, self.folder.snapshots, path / "fitted.pkl", path / "checkpoints")
 
 
 @dataclass(frozen=True)
