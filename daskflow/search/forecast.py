@@ -1,0 +1,432 @@
+"""Forecasts: how long a search will go on and what it will cost, with a band, updated as fits finish."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from daskflow.core.events import Event, Listener, tell
+from daskflow.core.seeds import seed_of
+from daskflow.search.costs import Costs, Step, Wanted
+from daskflow.search.regressions import Floats
+from daskflow.search.schedules import Rung, play
+
+LEVEL = 0.8
+"""Share of forecasts whose band holds what comes."""
+
+DRAWN_LEVEL = 0.86
+"""The band's share of the drawn futures: over simulated searches with long tails that of 0.8 held 0.7 of them."""
+
+PACE_SPREAD = 0.08
+"""How far, in logarithms, the machine's pace strays from what it was: other people's work, caches, disks."""
+
+MOST_REPLICATES, LEAST_REPLICATES = 200, 50
+MOST_DRAWN = 40_000
+"""So many fits are drawn for a forecast, over all its futures; it takes about 30 ms."""
+
+MOST_FITS = 2000
+"""Of more fits to come, so many are drawn, and stand for the others."""
+
+RECENT = 512
+"""Fits that say how much longer work takes than its fits do by themselves."""
+
+WARM = 2
+"""So many fits per slot make the first ones, which also pay for imports and caches, superfluous."""
+
+EVERY_SECONDS, RECORD_SECONDS, SHARE = 1.0, 10.0, 0.03
+"""How often a forecast is told, and recorded; and the share of the time that making them may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is left, as a median with the band that holds it in `LEVEL` of all cases.
+
+    Attributes
+    ----------
+    seconds, low, high : float
+        Wall time until the search's last fit.
+    cpu_hours, cpu_low, cpu_high : float
+        Processor time of the fits to come; of those that run, all of it.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    cpu_hours: float
+    cpu_low: float
+    cpu_high: float
+
+
+class _Done(NamedTuple):
+    """A fit that this process saw finish: where it belongs, what it took, and when."""
+
+    rung: int
+    seconds: float
+    at: float
+
+
+class Forecast:
+    """What a search still takes, by what its fits took so far.
+
+    Parameters
+    ----------
+    rungs : sequence of Rung
+        What the search will do; `schedules.schedule` finds it.
+    n_folds : int
+        Fits per candidate and rung.
+    slots : int
+        Fits at once.
+    params : mapping of str to mapping
+        Parameters by trial, of those that are known beforehand.
+    brackets : mapping of str to int or None
+        By trial; needed where several brackets have equal steps.
+    continues : bool
+        Whether a fit goes on from where its candidate was; else each begins anew.
+    most_seconds : float or None
+        A budget of wall time that ends the search.
+
+    Notes
+    -----
+    The fits to come are drawn many times over (`costs.Costs`: spread of the candidates, trend with the resource, the
+    parameters where they help) and each time played on the slots, rung by rung, as the engine does. Where a policy may
+    stop candidates, the number of fits is drawn between the least and the most it can make. What the work took so far
+    beyond its fits (scheduling, journal, idle slots) is taken to go on. The median and the quantiles of the futures
+    are the estimate. It knows nothing of workers that join or leave later.
+
+    Examples
+    --------
+    >>> forecast = Forecast([Rung(None, Step(0, 1), 40, 40)], n_folds=1, slots=1)
+    >>> forecast.remaining() is None
+    True
+    >>> for number in range(20):
+    ...     forecast.add(str(number), 0, 0, 1, seconds=1.0, cpu_seconds=0.9, at=1.0 + number)
+    >>> estimate = forecast.remaining()
+    >>> 15 < estimate.low < 20 < estimate.high < 30
+    True
+    """
+
+    def __init__(
+        self,
+        rungs: Sequence[Rung],
+        *,
+        n_folds: int = 1,
+        slots: int = 1,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+        brackets: Mapping[str, int | None] | None = None,
+        continues: bool = True,
+        most_seconds: float | None = None,
+    ) -> None:
+        """Begin with nothing known of any fit."""
+        self.rungs = list(rungs)
+        self.n_folds, self.slots = n_folds, max(1, slots)
+        self.brackets = dict(brackets or {})
+        self.costs = Costs(continues, dict(params or {}))
+        self.most_seconds = most_seconds
+        self.begun = math.nan
+        self.seconds = self.cpu_seconds = 0.0
+        self.done = 0
+        self._numbers = {(rung.bracket, rung.step): number for number, rung in enumerate(self.rungs)}
+        self._counts: Counter[int] = Counter()
+        self._folds: Counter[tuple[str, Step]] = Counter()
+        self._gone: set[str] = set()
+        self._flying: dict[tuple[str, int, Step], float] = {}
+        self._reached: dict[tuple[str, int], int] = {}
+        self._early: list[tuple[str, Step, float]] = []
+        self._recent: deque[_Done] = deque(maxlen=RECENT)
+
+    def know(self, trial: str, params: Mapping[str, Any]) -> None:
+        """Learn a candidate's parameters, where they are drawn as the search goes on."""
+        self.costs.params.setdefault(trial, params)
+
+    def handed_in(self, trial: str, fold: int, resource: int, *, at: float) -> None:
+        """Hear that a fit was handed in; it runs as soon as a slot is free."""
+        step = Step(self._reached.get((trial, fold), 0), resource)
+        self._flying[trial, fold, step] = at if self._n_running() < self.slots else math.nan
+
+    def _n_running(self) -> int:
+        return sum(at == at for at in self._flying.values())
+
+    def _landed(self, place: tuple[str, int, Step], at: float) -> None:
+        """Give a finished fit's slot to the one that waits longest."""
+        self._flying.pop(place, None)
+        first = next((other for other, since in self._flying.items() if since != since), None)
+        if first is not None and self._n_running() < self.slots:
+            self._flying[first] = at
+
+    def add(
+        self,
+        trial: str,
+        fold: int,
+        start: int,
+        resource: int,
+        *,
+        seconds: float,
+        cpu_seconds: float,
+        at: float | None = None,
+    ) -> None:
+        """Take a finished fit in.
+
+        Parameters
+        ----------
+        trial, fold : str, int
+            Whose.
+        start, resource : int
+            From which resource to which.
+        seconds, cpu_seconds : float
+            What it took.
+        at : float, optional
+            When it finished; None for a fit of an earlier invocation, which says nothing of this one's pace.
+        """
+        step = Step(start, resource)
+        number = self._number(self.brackets.get(trial), step)
+        self._counts[number] += 1
+        self._folds[trial, step] += 1
+        self._reached[trial, fold] = resource
+        self.done += 1
+        self.seconds += seconds
+        self.cpu_seconds += cpu_seconds
+        if at is None or len(self._recent) >= (1 + WARM) * self.slots:
+            self.costs.add(trial, step, seconds)
+        else:
+            self._warming(trial, step, seconds)
+        if at is not None:
+            self._landed((trial, fold, step), at)
+            self._recent.append(_Done(number, seconds, at))
+
+    def _warming(self, trial: str, step: Step, seconds: float) -> None:
+        """Keep the first fits apart: they count until there are enough others."""
+        self._early.append((trial, step, seconds))
+        known = Costs(self.costs.continues, self.costs.params)
+        n_first = self.slots if len(self._early) >= (1 + WARM) * self.slots else 0
+        for trial, step, seconds in self._early[n_first:]:
+            known.add(trial, step, seconds)
+        self.costs = known
+
+    def _number(self, bracket: int | None, step: Step) -> int:
+        """A rung's number; one that nobody foresaw is added, with nothing more to come."""
+        if (bracket, step) not in self._numbers:
+            self._numbers[bracket, step] = len(self.rungs)
+            self.rungs.append(Rung(bracket, step, 0, 0))
+        return self._numbers[bracket, step]
+
+    def failed(self, trial: str) -> None:
+        """Hear that a trial failed: its other folds are not fitted."""
+        if trial in self._gone:
+            return
+        self._gone.add(trial)
+        for (other, step), count in list(self._folds.items()):
+            if other == trial and count < self.n_folds:
+                self._counts[self._number(self.brackets.get(trial), step)] += self.n_folds - count
+
+    def remaining(self, now: float | None = None) -> Estimate | None:
+        """Return what is left; None before the first fit.
+
+        Parameters
+        ----------
+        now : float, optional
+            Seconds since the epoch; default, when the last fit finished.
+        """
+        if not self.done:
+            return None
+        now = self._recent[-1].at if now is None and self._recent else now
+        least, most = self._left()
+        running = self._running(now)
+        drawn = self._drawn(most, running)
+        if not sum(most):
+            return Estimate(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        wanted = [one for _, one in running] + self._wanted(drawn, running)
+        n_replicates = int(np.clip(MOST_DRAWN // len(wanted), LEAST_REPLICATES, MOST_REPLICATES))
+        rng = np.random.default_rng(seed_of(0, "forecast", self.done))
+        seconds = self.costs.draw(wanted, n_replicates, rng)
+        edges = len(running) + np.cumsum([0, *drawn])
+        elapsed = np.array([one.elapsed for _, one in running])
+        flying = Counter(number for number, _ in running)
+        share = rng.uniform(size=n_replicates)
+        slow = np.exp(rng.normal(0.0, PACE_SPREAD, n_replicates)) * self._overhead()
+        spent = self.cpu_seconds / self.seconds if self.seconds else 1.0
+        wall, cpu = np.empty(n_replicates), np.empty(n_replicates)
+        for future in range(n_replicates):
+            rungs = []
+            for number, rung in enumerate(self.rungs):
+                row = seconds[future, edges[number] : edges[number + 1]]
+                count = round(least[number] + share[future] * (most[number] - least[number])) - flying[number]
+                row = row[: max(0, count)]
+                rungs.append((rung.bracket, rung.waits, (row * (count / max(1, len(row)))).tolist()))
+            rest = seconds[future, : len(running)] - elapsed
+            begun = [(number, float(left)) for (number, _), left in zip(running, rest, strict=True)]
+            wall[future] = play(rungs, self.slots, begun) * slow[future]
+            cpu[future] = (float(seconds[future, : len(running)].sum()) + sum(sum(row) for _, _, row in rungs)) * spent
+        if self.most_seconds is not None and now is not None and self.begun == self.begun:
+            wall = np.minimum(wall, max(0.0, self.begun + self.most_seconds - now))
+        return Estimate(*_band(wall), *_band(cpu / 3600))
+
+    def _running(self, now: float | None) -> list[tuple[int, Wanted]]:
+        """Fits that run, with their rung and how long they have been running."""
+        if now is None:
+            return []
+        return [
+            (self._number(self.brackets.get(trial), step), Wanted(trial, step, max(now - since, 1e-6)))
+            for (trial, _, step), since in self._flying.items()
+            if since == since
+        ]
+
+    def _left(self) -> tuple[list[int], list[int]]:
+        """Fits to come at each rung: the least, and the most."""
+        counts = [self._counts[number] for number in range(len(self.rungs))]
+        least = [max(0, rung.least * self.n_folds - done) for rung, done in zip(self.rungs, counts, strict=True)]
+        most = [max(0, rung.most * self.n_folds - done) for rung, done in zip(self.rungs, counts, strict=True)]
+        return least, most
+
+    def _drawn(self, most: Sequence[int], running: Sequence[tuple[int, Wanted]]) -> list[int]:
+        """How many fits of each rung are drawn, besides those that run."""
+        flying = Counter(number for number, _ in running)
+        to_begin = [max(0, count - flying[number]) for number, count in enumerate(most)]
+        whole = sum(to_begin)
+        return to_begin if whole <= MOST_FITS else [math.ceil(count * MOST_FITS / whole) for count in to_begin]
+
+    def _wanted(self, drawn: Sequence[int], running: Sequence[tuple[int, Wanted]]) -> list[Wanted]:
+        """The fits to come: by candidate at a bracket's first rung, where all of them are known."""
+        flying = Counter((one.trial, one.step) for _, one in running)
+        found: list[Wanted] = []
+        for number, (rung, count) in enumerate(zip(self.rungs, drawn, strict=True)):
+            trials = self._waiting(rung, count, flying) if rung.step.start == 0 else []
+            trials += [f"?{number}-{place // self.n_folds}" for place in range(count - len(trials))]
+            found += [Wanted(trial, rung.step) for trial in trials]
+        return found
+
+    def _waiting(self, rung: Rung, count: int, flying: Counter[tuple[str, Step]]) -> list[str]:
+        """Candidates of a bracket whose first rung is not done, once for each fold; thinned to `count`."""
+        trials = [
+            trial
+            for trial in self.costs.params
+            if trial not in self._gone and self.brackets.get(trial) == rung.bracket
+            for _ in range(self.n_folds - self._folds[trial, rung.step] - flying[trial, rung.step])
+        ]
+        if len(trials) <= count:
+            return trials
+        return [trials[place * len(trials) // count] for place in range(count)]
+
+    def _overhead(self) -> float:
+        """How much longer the work of late took than its fits, played on the slots, take by themselves."""
+        if len(self._recent) < 2 * self.slots + 2:
+            return 1.0
+        begin, end = self._recent[self.slots - 1].at, self._recent[-1].at
+        pieces = [(one.at - one.seconds, one.rung, min(one.seconds, one.at - begin)) for one in self._recent]
+        pieces = [piece for piece in pieces if piece[2] > 0]
+        pieces += [(end - one.elapsed, rung, min(one.elapsed, end - begin)) for rung, one in self._running(end)]
+        if not pieces:
+            return 1.0
+        work: dict[int, list[float]] = {}
+        for _, number, seconds in sorted(pieces):  # as they began
+            work.setdefault(number, []).append(seconds)
+        rungs = [(rung.bracket, rung.waits, work.get(number, [])) for number, rung in enumerate(self.rungs)]
+        took, played = end - begin, play(rungs, self.slots)
+        if played <= 0:
+            return 1.0
+        weight = len(pieces) / (len(pieces) + 2.0 * self.slots)
+        return math.exp(weight * math.log(min(max(took / played, 0.5), 100.0)))
+
+
+def _band(values: Floats) -> tuple[float, float, float]:
+    """Median, and the quantiles of the band; the k-th of n futures stands for k / (n + 1)."""
+    quantiles = [0.5, (1 - DRAWN_LEVEL) / 2, (1 + DRAWN_LEVEL) / 2]
+    middle, low, high = np.quantile(values, quantiles, method="weibull")
+    return float(middle), float(low), float(high)
+
+
+class Recorder(Protocol):
+    """Where forecasts are recorded: a journal."""
+
+    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Add a record."""
+
+
+@dataclass
+class Foreseeing:
+    """A listener that hands everything on, and tells the event ``forecast`` as fits finish.
+
+    Parameters
+    ----------
+    listener : callable
+        Hears everything, and ``forecast``: stage, seconds, low, high, cpu_hours, cpu_low, cpu_high, level, and
+        ``cpu_hours_spent``.
+    forecast : Forecast
+        Learns from the events ``unit`` and ``trial``.
+    recorder : Recorder, optional
+        Gets a record ``forecast`` of the same fields now and then, for whoever reads the run's folder.
+    clock : callable
+        Seconds since the epoch.
+    """
+
+    listener: Listener
+    forecast: Forecast
+    recorder: Recorder | None = None
+    clock: Callable[[], float] = time.time
+    _told: float = field(default=-math.inf)
+    _recorded: float = field(default=-math.inf)
+    _pause: float = field(default=EVERY_SECONDS)
+
+    def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
+        """Take the fits of earlier invocations from a journal's records."""
+        reached: dict[tuple[str, int], int] = {}
+        for record in earlier:
+            if record.get("record") != "unit":
+                continue
+            place, resource = (str(record["trial"]), int(record["fold"])), int(record["resource"])
+            seconds, cpu_seconds = float(record["seconds"]), float(record["cpu_seconds"])
+            self.forecast.add(*place, reached.get(place, 0), resource, seconds=seconds, cpu_seconds=cpu_seconds)
+            reached[place] = resource
+            if record.get("error"):
+                self.forecast.failed(place[0])
+
+    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Hand a record on to the recorder, and learn from it which fits were handed in."""
+        if self.recorder is not None:
+            self.recorder.append(record, durable=durable)
+        if record["record"] == "start":
+            self.forecast.handed_in(record["trial"], record["fold"], record["resource"], at=self.clock())
+
+    def __call__(self, event: Event) -> None:
+        """Hand an event on, and learn from it."""
+        self.listener(event)
+        fields = event.fields
+        if event.name == "trial":
+            self.forecast.know(fields["trial"], fields["params"])
+            if fields["state"] == "failed":
+                self.forecast.failed(fields["trial"])
+        elif event.name == "unit":
+            cost = {"seconds": fields["seconds"], "cpu_seconds": fields["cpu_seconds"]}
+            place = fields["trial"], fields["fold"], fields["start"], fields["resource"]
+            self.forecast.add(*place, **cost, at=event.at)
+            if event.at - self._told >= self._pause:
+                self.say(event.at)
+
+    def say(self, now: float) -> None:
+        """Tell what is left; the next time comes when making it has cost no more than its share."""
+        begun = time.perf_counter()
+        estimate = self.forecast.remaining(now)
+        self._told = now
+        self._pause = max(EVERY_SECONDS, (time.perf_counter() - begun) / SHARE)
+        if estimate is None:
+            return
+        fields = {
+            "stage": "search",
+            "seconds": estimate.seconds,
+            "low": estimate.low,
+            "high": estimate.high,
+            "cpu_hours": estimate.cpu_hours,
+            "cpu_low": estimate.cpu_low,
+            "cpu_high": estimate.cpu_high,
+            "cpu_hours_spent": self.forecast.cpu_seconds / 3600,
+            "level": LEVEL,
+        }
+        tell(self.listener, "forecast", **fields)
+        if self.recorder is not None and now - self._recorded >= RECORD_SECONDS:
+            self._recorded = now
+            self.recorder.append({"record": "forecast", **fields}, durable=False)
