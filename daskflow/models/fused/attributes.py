@@ -52,7 +52,8 @@ def begin(estimator: Any, X: Any, n_classes: int) -> None:
     is_fresh = vars(estimator).get("coef_") is None
     if is_fresh:
         estimator._validate_params()
-    validate_data(estimator, X, reset=is_fresh, skip_check_array=True)
+    if is_fresh or estimator.n_features_in_ != X.shape[1]:
+        validate_data(estimator, X, reset=is_fresh, skip_check_array=True)
     if n_classes:
         classes = np.arange(n_classes)
         # scikit-learn would count the labels of the block for each estimator, and use that for "balanced" alone.

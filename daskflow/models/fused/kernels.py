@@ -32,6 +32,9 @@ from daskflow.models.fused.lanes import (
 
 LARGEST_SLOPE = 1e12
 
+NO_EXPONENTIAL = -746.0
+"""Below, exp is 0 in float64."""
+
 
 @compiled
 def setting(settings: Any, which: int, width: Any) -> Any:
@@ -57,7 +60,9 @@ def slope(loss: int, threshold: Any, y: Any, p: Any) -> Any:
     """Return the derivative of the loss by the prediction; `y` is 0 or 1 for `LOG`, -1 or 1 for the margins."""
     if loss == Loss.LOG:
         is_far = p <= -37.0
-        e = exponential(where(is_far, p, -p))
+        z = where(is_far, p, -p)
+        # The library takes its time to say that it is 0; models with large steps ask for most rows.
+        e = where(z < NO_EXPONENTIAL, 0.0, exponential(where(z < NO_EXPONENTIAL, 0.0, z)))
         return where(is_far, e - y, ((1.0 - y) - y * e) / (e + 1.0))
     if loss == Loss.HINGE:
         return where(p * y <= threshold, -y, 0.0)
