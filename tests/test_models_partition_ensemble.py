@@ -326,6 +326,7 @@ def test_the_kind_reads_its_family_as_any_model_is_read() -> None:
         ({"base": "partition_ensemble"}, r"model\.base: .*another family"),
         ({"combine": "softt"}, r"model\.combine: "),
         ({"n_parts": 0}, r"model\.n_parts: "),
+        ({"partitions": "source"}, r"model\.partitions: should be 'shuffled': .* on a dask DataFrame"),
     ],
 )
 def test_mistakes_of_the_kind_are_told_with_their_place(table: dict[str, Any], text: str) -> None:

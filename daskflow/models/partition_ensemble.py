@@ -16,6 +16,8 @@ from daskflow.models.parts.estimators import (
     PartitionEnsembleRegressor,
 )
 
+__all__ = ["PartitionEnsemble", "PartitionEnsembleClassifier", "PartitionEnsembleRegressor"]
+
 NESTED = "estimator__"
 """What the base's parameters begin with among those of the ensemble."""
 
@@ -23,9 +25,7 @@ NESTED = "estimator__"
 class PartitionEnsemble(Model):
     """One estimator per part of the rows; the parts are fitted at once, none needs more memory than its rows.
 
-    Rows come to a fit in training order, which does not depend on how files are cut or sorted, so every part is a
-    sample of all rows. The estimator itself (`PartitionEnsembleClassifier`, `PartitionEnsembleRegressor`) can also take
-    parts as they come.
+    Its estimators, `PartitionEnsembleClassifier` and `PartitionEnsembleRegressor`, fit on dask collections too.
 
     Attributes
     ----------
@@ -37,6 +37,10 @@ class PartitionEnsemble(Model):
     combine : {"soft", "weighted", "stacked"}
         The mean of what the members say; a mean weighted by how good each is on rows of other parts; or a small
         logistic or ridge regression on what they say of rows of other parts.
+    partitions : {"shuffled"}
+        Every part is a sample of all rows, drawn by hash: the order of training. ``"source"``, a part for each
+        partition as it lies, is an option of the estimator on dask collections; it is refused here, for a workflow's
+        results do not depend on how files are cut.
     probe_rows : int
         About how many rows decide on those weights.
 
@@ -52,6 +56,7 @@ class PartitionEnsemble(Model):
     base: Any = "hist_gradient_boosting"
     n_parts: int | None = Field(default=None, ge=1)
     combine: Combine = "soft"
+    partitions: Literal["shuffled", "source"] = "shuffled"
     probe_rows: int = Field(default=20_000, ge=1)
 
     @field_validator("base")
@@ -65,6 +70,17 @@ class PartitionEnsemble(Model):
         if isinstance(family, PartitionEnsemble):
             raise ValueError("should be another family: an ensemble of ensembles is one of more parts")
         return family
+
+    @field_validator("partitions")
+    @classmethod
+    def _is_shuffled(cls, value: str) -> str:
+        """Say where members by partition are to be had."""
+        if value == "source":
+            raise ValueError(
+                "should be 'shuffled': rows of a workflow come in training order. For a member per file fit "
+                "PartitionEnsembleClassifier(partitions='source') on a dask DataFrame"
+            )
+        return value
 
     @field_serializer("base")
     def _plain_base(self, base: Model) -> dict[str, Any]:
