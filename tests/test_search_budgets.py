@@ -65,6 +65,7 @@ def test_every_kind_begins_exactly_as_many_trials_as_it_may(kind: str) -> None:
     assert len(policy.candidates) == 7
     assert policy.ended() == "the budget of 7 trials was spent"
     assert search.fits(space, seed=1)["candidates"] == 7
+    assert len({each.trial for each in policy.candidates}) == 7
     # and they are the first that it would have drawn
     whole = REGISTRY.parse(kind).policy(space, seed=1)
     first = list(whole.candidates[:7])
@@ -218,6 +219,15 @@ def test_a_budget_comes_back_from_plain_values() -> None:
 def test_mistakes_are_said_with_their_place(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         REGISTRY.parse({"kind": "random", "budget": wrong}, where="search")
+
+
+def test_candidates_that_a_spent_budget_left_without_a_request_are_not_shown() -> None:
+    policy = TPE(trials=30, lag=9, budget=Budget(cpu_hours=1)).policy(SPACE, seed=1)
+    policy.wants(2)
+    for request in policy.ask():
+        policy.tell(request, 0.5, cpu_seconds=3000)
+    assert policy.ask() == []
+    assert [candidate.trial for candidate in policy.candidates] == ["0", "1"]
 
 
 def test_requests_without_an_answer_follow_what_is_wanted() -> None:

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 EXPECTED = {
     "credit_default": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
     "credit_linear": ("credit_default/*.csv.gz", "roc_auc", 0.76, 0.79),
+    "credit_tpe": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
     "intrusion": ("kdd99_intrusion/*.parquet", "f1", 0.5, 0.9),
     "retail": ("online_retail/*.csv.gz", "average_precision", 0.075, 0.12),
     "used_cars": ("uk_used_cars/*.csv.gz", "r2", 0.94, 0.98),

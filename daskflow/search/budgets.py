@@ -147,16 +147,20 @@ class Budgeted:
     _waiting: deque[Request] = field(default_factory=deque)
     _awaited: dict[str, int] = field(default_factory=dict)
     _begun_before: set[tuple[str, int]] = field(default_factory=set)
+    _shown: list[Candidate] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Cut the candidates."""
         if self.budget.trials is not None:
             self._is_cut = self.policy.limit(self.budget.trials)  # type: ignore[attr-defined]  # see Policy
+        self._shown = list(self.policy.candidates)
+        self._names = {candidate.trial for candidate in self._shown}
 
     @property
     def candidates(self) -> Sequence[Candidate]:
-        """Those of the policy, as many as the budget has."""
-        return self.policy.candidates
+        """Those that were drawn before the first request, and of the others those that had one."""
+        return self._shown
 
     def wants(self, number: int) -> None:
         """Let so many requests be without an answer at a time."""
@@ -183,6 +187,9 @@ class Budgeted:
         while self._waiting and (not self.budget.holds_back or len(self._awaited) + len(given) < self.stock):
             given.append(self._waiting.popleft())
         self._awaited |= {request.trial: request.resource for request in given}
+        if begun := {request.trial for request in given} - self._names:
+            self._names |= begun
+            self._shown += [candidate for candidate in self.policy.candidates if candidate.trial in begun]
         return given
 
     def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
