@@ -136,7 +136,7 @@ def test_a_model_that_does_not_exist_is_answered_with_the_nearest_that_does(valu
         (
             {"kind": "logistic"},
             "regression",
-            "model.kind: logistic has no estimator for regression; there is: estimator, ",
+            "model.kind: logistic has no estimator for regression; there is: catboost, elastic_net, e",
         ),
         (
             {"estimator": "sklearn.linear_model:Ridge"},

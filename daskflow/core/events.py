@@ -17,6 +17,9 @@ class Event:
     name : str
         ``stage`` (fields: stage, state = started | finished, total; told again when the total becomes known),
         ``progress`` (stage, done, total, rows; for the search, done counts fits, at most the stage's total),
+        ``unit`` (trial, fold, start, resource, seconds, cpu_seconds, done: a fit that finished),
+        ``forecast`` (stage, seconds, low, high, cpu_hours, cpu_low, cpu_high, level, cpu_hours_spent: what is left of
+        the search as a median with a band that holds it in `level` of all cases),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
         ``note`` (text) or ``warning`` (text).
     fields : mapping

@@ -274,6 +274,19 @@ class ModelSettings(Protocol):
     ) -> None:
         """Bring estimators that `fuses` over one block of rows, in one order for all, each as if by itself."""
 
+    def rounds(self, task: str) -> str | None:
+        """Name of the parameter that counts boosting rounds; None for estimators that are not boosted."""
+
+    def continue_fit(self, estimator: Any, X: Any, y: Any, rounds: int, sample_weight: Any = None) -> None:
+        """Bring a boosted estimator to `rounds` rounds in total, to what fitting at once gives."""
+
+    @property
+    def members(self) -> Sequence[ModelSettings]:
+        """The families that candidates can be of."""
+
+    def family(self, params: Mapping[str, Any]) -> ModelSettings:
+        """The one that a candidate of these parameters is of."""
+
 
 @runtime_checkable
 class PartitionedEstimator(Protocol):

@@ -36,6 +36,10 @@ class Point:
         One per fold.
     seconds, cpu_seconds : float
         Summed over folds, for the step from the point before.
+    row_scores : tuple of float
+        Of one validation part: the score on groups of its rows, the same groups for every candidate.
+    low, high : float
+        95 % interval of the score; nan where it is not known.
     """
 
     resource: int
@@ -43,6 +47,9 @@ class Point:
     fold_scores: tuple[float, ...] = ()
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    row_scores: tuple[float, ...] = ()
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,10 @@ class Trial:
         Every metric at the last point, mean over folds.
     error : str
         Why it failed, else empty.
+    low, high : float
+        95 % interval of the score; nan where it is not known.
+    is_tied : bool or None
+        Whether it cannot be told apart from the best, which itself is; None where that is not known.
     """
 
     id: str
@@ -77,6 +88,9 @@ class Trial:
     curve: tuple[Point, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    low: float = math.nan
+    high: float = math.nan
+    is_tied: bool | None = None
 
     @property
     def seconds(self) -> float:
@@ -109,6 +123,8 @@ class SearchResult:
         Units started by an earlier invocation and run again by this one.
     ended : str
         Which limit ended the search; empty when it came to its own end.
+    validation_ratio : float
+        Validation rows over training rows of a fold; nan where nobody said.
     """
 
     trials: tuple[Trial, ...]
@@ -118,6 +134,7 @@ class SearchResult:
     n_folds: int
     repeated_units: int = 0
     ended: str = ""
+    validation_ratio: float = math.nan
 
     def ranked(self) -> list[Trial]:
         """Trials from best to worst; failed ones last."""

@@ -104,7 +104,12 @@ class Model(Settings):
             template = self.template(task)
         except SettingsError as error:
             return list(error.problems)
-        return construction.problems(template, self.params, names)
+        return construction.problems(template, self.params, names, self.further_names)
+
+    @property
+    def further_names(self) -> tuple[str, ...]:
+        """Parameters that the estimator takes besides those of its ``get_params``."""
+        return ()
 
     def is_incremental(self, task: str) -> bool:
         """Return whether the estimator learns block by block: has ``partial_fit``, and no setting that forbids it.
@@ -154,6 +159,63 @@ class Model(Settings):
         for estimator in estimators:
             construction.partial_fit(estimator, X, y, n_classes=n_classes, sample_weight=sample_weight)
 
+    def rounds(self, task: str) -> str | None:
+        """Return the name of the parameter that counts boosting rounds; None for estimators that are not boosted.
+
+        None, too, for an estimator of an import path whose parameter has no number, as that of ``XGBClassifier()``.
+        """
+        from daskflow.models import boosting
+
+        estimator = self.estimator(task, {}, None)
+        found = boosting.boosting_of(estimator)
+        return None if found is None else found.ROUNDS
+
+    def continue_fit(self, estimator: Any, X: Any, y: Any, rounds: int, sample_weight: Any = None) -> None:
+        """Bring a boosted estimator to `rounds` rounds in total, in place.
+
+        The result is, bit by bit, that of one call with so many rounds on an unfitted one; also when the estimator was
+        pickled in between. Where a library cannot go on like that, it is fitted from the first round on: CatBoost
+        always, xgboost when it samples rows or columns, lightgbm when it samples rows, scikit-learn when it stops early
+        by itself. Bins of xgboost and lightgbm are kept for the next call of this process on the same memory-mapped
+        rows.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Of this family, unfitted or with fewer rounds.
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+            The same rows each time.
+        y : ndarray of shape (n_rows,)
+            Class codes from 0 on, or numbers.
+        rounds : int
+            In total.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Of the rows.
+        """
+        from daskflow.models import boosting
+
+        found = boosting.boosting_of(estimator)
+        if found is None:
+            raise SettingsError([Problem("model.kind", f"{type(estimator).__name__} has no boosting rounds")])
+        found.continue_fit(estimator, X, y, rounds, sample_weight)
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The families that candidates can be of: this one alone, but for `Families`."""
+        return (self,)
+
+    def family(self, params: Mapping[str, Any]) -> Model:
+        """Return the family that a candidate of these parameters is of: this one, but for `Families`."""
+        return self
+
+    def searched(self, task: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is searched when a user gave this space: that, or the default space when it is empty."""
+        return dict(given or self.space(task))
+
+    def notes(self, task: str, n_rows: int) -> list[str]:
+        """Return what a user should know before so many rows are learned with this family."""
+        return []
+
     def takes_sparse(self, task: str) -> bool:
         """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""
         from daskflow.models import construction
@@ -171,7 +233,8 @@ def parse(value: Any, where: str = "model") -> Model:
     ----------
     value : Model, str, mapping or estimator
         Settings; a family's name; an import path ``package.module:Class``; a table with ``kind`` and its options,
-        where ``estimator = "package.module:Class"`` alone says ``kind = "estimator"``; or a scikit-learn estimator.
+        where ``estimator = "package.module:Class"`` alone says ``kind = "estimator"``; a scikit-learn estimator; or a
+        list of any of these, also as a table's ``kind``, to search across families.
     where : str
         The table's place in the workflow, for messages.
 
@@ -189,11 +252,31 @@ def parse(value: Any, where: str = "model") -> Model:
     """
     if isinstance(value, str) and (":" in value or "." in value):
         value = {"kind": "estimator", "estimator": value}
+    elif isinstance(value, list | tuple):
+        return _families({}, value, where)
+    elif isinstance(value, Mapping) and isinstance(value.get("kind"), list | tuple):
+        return _families(value, value["kind"], where)
     elif isinstance(value, Mapping):
         value = {"kind": "estimator", **value} if "estimator" in value else value
     elif hasattr(value, "fit") and not isinstance(value, Model):
         value = {"kind": "estimator", "estimator": value}
     return REGISTRY.parse(value, where=where)
+
+
+def _families(options: Mapping[str, Any], kinds: Any, where: str) -> Model:
+    """Make a model of several families; mistakes in their list stand where the user wrote it."""
+    try:
+        return REGISTRY.parse({**options, "kind": "families", "families": kinds}, where=where)
+    except SettingsError as error:
+        listed = f"{where}.families".lstrip(".")
+        raise SettingsError(
+            [
+                Problem(
+                    f"{where}.kind{p.where.removeprefix(listed)}" if p.where.startswith(listed) else p.where, p.message
+                )
+                for p in error.problems
+            ]
+        ) from None
 
 
 def __getattr__(name: str) -> Any:

@@ -41,9 +41,14 @@ def build(template: Any, params: Mapping[str, Any], seed: int | None) -> Any:
     return made.set_params(**jobs, **seeds)
 
 
-def problems(template: Any, fixed: Mapping[str, Any], names: Iterable[str]) -> list[Problem]:
-    """Return what is wrong with fixed parameters (names, then values) and with the names of a search space."""
-    known = template.get_params(deep=True)
+def problems(
+    template: Any, fixed: Mapping[str, Any], names: Iterable[str], further: Iterable[str] = ()
+) -> list[Problem]:
+    """Return what is wrong with fixed parameters (names, then values) and with the names of a search space.
+
+    `further` are names that the estimator takes besides those it tells of.
+    """
+    known = {*template.get_params(deep=True), *further}
     names = [name for name in names if name not in fixed]
     new = {*fixed, *names}
     found = [

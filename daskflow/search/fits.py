@@ -26,6 +26,7 @@ from daskflow.search.candidates import model_params, preprocess_params
 from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate
 from daskflow.search.training import Training, native_threads, takes_weight, way_of
+from daskflow.search.uncertainty import group_scores
 
 LANES = 16
 """Candidates in one visit to a block, where they are trained together: as many as compiled loops take at a time."""
@@ -290,18 +291,30 @@ def _scored(work: Fit, step: Step, estimator: Any, begun: int) -> Answer:
     """Score a trained model, and write its snapshot when it may go on."""
     training = work.training
     details: dict[str, Any] = {"from": begun}
+    matrices = work.matrices_of(step.candidate.params)
     with native_threads(estimator):
-        values = _scores(
-            estimator, work.matrices_of(step.candidate.params).fold(step.fold).validation, work, training.n_classes
+        values, groups = _scores(
+            estimator,
+            matrices.fold(step.fold).validation,
+            work,
+            training.n_classes,
+            seed=training.seed if len(matrices.folds) == 1 else None,
         )
+    if len(groups):
+        details["groups"] = [float(f"{value:.6g}") for value in groups]
     if training.way.continues and step.stop < training.budget:
         path = work.snapshot(step.candidate.trial, step.fold, step.stop)
         details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}
     return Answer(values, details)
 
 
-def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict[str, float]:
-    """Return every metric on a part; nan for those, but the one that ranks, that the predictions cannot give."""
+def _scores(
+    estimator: Any, part: MatrixPart, work: Fit, n_classes: int, *, seed: int | None
+) -> tuple[dict[str, float], Any]:
+    """Return every metric on a part; nan for those, but the one that ranks, that the predictions cannot give.
+
+    With a seed also the metric that ranks on groups of the rows, by which the score's spread is known.
+    """
     needs = {metric.needs for metric in work.metrics}
     said: list[Predictions] = []
     truths: list[Any] = []
@@ -320,7 +333,11 @@ def _scores(estimator: Any, part: MatrixPart, work: Fit, n_classes: int) -> dict
             if metric.name == work.metric:
                 raise
             values[metric.name] = math.nan
-    return values
+    if seed is None:
+        return values, ()
+    ranking = next(metric for metric in work.metrics if metric.name == work.metric)
+    predictions = _joined(said, ranking.needs)
+    return values, group_scores(ranking, y, predictions, weight, score=values[work.metric], seed=seed)
 
 
 def _pieces(part: MatrixPart) -> Iterator[Batch]:

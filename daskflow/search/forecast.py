@@ -7,13 +7,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from daskflow.core.events import Event, Listener, tell
 from daskflow.core.seeds import seed_of
+from daskflow.search.budgets import earlier_seconds
 from daskflow.search.costs import Costs, Step, Wanted
+from daskflow.search.engine import Recorder
 from daskflow.search.regressions import Floats
 from daskflow.search.schedules import Rung, play
 
@@ -88,8 +90,8 @@ class Forecast:
         By trial; needed where several brackets have equal steps.
     continues : bool
         Whether a fit goes on from where its candidate was; else each begins anew.
-    most_seconds : float or None
-        A budget of wall time that ends the search.
+    most_seconds, most_cpu_seconds : float or None
+        Budgets of wall time (from the first fit, over all invocations) and of processor time that end the search.
 
     Notes
     -----
@@ -121,14 +123,16 @@ class Forecast:
         brackets: Mapping[str, int | None] | None = None,
         continues: bool = True,
         most_seconds: float | None = None,
+        most_cpu_seconds: float | None = None,
     ) -> None:
         """Begin with nothing known of any fit."""
         self.rungs = list(rungs)
         self.n_folds, self.slots = n_folds, max(1, slots)
         self.brackets = dict(brackets or {})
         self.costs = Costs(continues, dict(params or {}))
-        self.most_seconds = most_seconds
+        self.most_seconds, self.most_cpu_seconds = most_seconds, most_cpu_seconds
         self.begun = math.nan
+        self.earlier_seconds = 0.0
         self.seconds = self.cpu_seconds = 0.0
         self.done = 0
         self._numbers = {(rung.bracket, rung.step): number for number, rung in enumerate(self.rungs)}
@@ -146,6 +150,7 @@ class Forecast:
 
     def handed_in(self, trial: str, fold: int, resource: int, *, at: float) -> None:
         """Hear that a fit was handed in; it runs as soon as a slot is free."""
+        self.begun = at if self.begun != self.begun else self.begun
         step = Step(self._reached.get((trial, fold), 0), resource)
         self._flying[trial, fold, step] = at if self._n_running() < self.slots else math.nan
 
@@ -262,8 +267,17 @@ class Forecast:
             begun = [(number, float(left)) for (number, _), left in zip(running, rest, strict=True)]
             wall[future] = play(rungs, self.slots, begun) * slow[future]
             cpu[future] = (float(seconds[future, : len(running)].sum()) + sum(sum(row) for _, _, row in rungs)) * spent
+        return self._within_budget(wall, cpu, now)
+
+    def _within_budget(self, wall: Floats, cpu: Floats, now: float | None) -> Estimate:
+        """Cut futures where a budget ends the search."""
+        if self.most_cpu_seconds is not None:
+            share = np.minimum(1.0, max(0.0, self.most_cpu_seconds - self.cpu_seconds) / np.maximum(cpu, 1e-9))
+            wall, cpu = wall * share, cpu * share
         if self.most_seconds is not None and now is not None and self.begun == self.begun:
-            wall = np.minimum(wall, max(0.0, self.begun + self.most_seconds - now))
+            left = max(0.0, self.most_seconds - self.earlier_seconds - (now - self.begun))
+            cpu = cpu * np.minimum(1.0, left / np.maximum(wall, 1e-9))
+            wall = np.minimum(wall, left)
         return Estimate(*_band(wall), *_band(cpu / 3600))
 
     def _running(self, now: float | None) -> list[tuple[int, Wanted]]:
@@ -340,13 +354,6 @@ def _band(values: Floats) -> tuple[float, float, float]:
     return float(middle), float(low), float(high)
 
 
-class Recorder(Protocol):
-    """Where forecasts are recorded: a journal."""
-
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Add a record."""
-
-
 @dataclass
 class Foreseeing:
     """A listener that hands everything on, and tells the event ``forecast`` as fits finish.
@@ -374,8 +381,10 @@ class Foreseeing:
 
     def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
         """Take the fits of earlier invocations from a journal's records."""
+        known = list(earlier)
+        self.forecast.earlier_seconds = earlier_seconds(known)
         reached: dict[tuple[str, int], int] = {}
-        for record in earlier:
+        for record in known:
             if record.get("record") != "unit":
                 continue
             place, resource = (str(record["trial"]), int(record["fold"])), int(record["resource"])
@@ -387,10 +396,15 @@ class Foreseeing:
 
     def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
         """Hand a record on to the recorder, and learn from it which fits were handed in."""
+        self.extend([record], durable=durable)
+
+    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+        """Hand records on likewise."""
         if self.recorder is not None:
-            self.recorder.append(record, durable=durable)
-        if record["record"] == "start":
-            self.forecast.handed_in(record["trial"], record["fold"], record["resource"], at=self.clock())
+            self.recorder.extend(records, durable=durable)
+        for record in records:
+            if record["record"] == "start":
+                self.forecast.handed_in(record["trial"], record["fold"], record["resource"], at=self.clock())
 
     def __call__(self, event: Event) -> None:
         """Hand an event on, and learn from it."""
@@ -429,4 +443,4 @@ class Foreseeing:
         tell(self.listener, "forecast", **fields)
         if self.recorder is not None and now - self._recorded >= RECORD_SECONDS:
             self._recorded = now
-            self.recorder.append({"record": "forecast", **fields}, durable=False)
+            self.recorder.extend([{"record": "forecast", **fields}], durable=False)

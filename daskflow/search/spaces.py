@@ -141,7 +141,7 @@ class Steps:
 
     def encode(self, value: Any) -> float:
         """The nearest step."""
-        code = round((value - self.low) / self.q)
+        code: int = round((value - self.low) / self.q)
         if not 0 <= code <= self.last or not math.isclose(self.low + self.q * code, value):
             raise ValueError(f"{value!r} is no step from {self.low} by {self.q}")
         return code

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController
 
@@ -23,10 +23,6 @@ from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
 from daskflow.data.matrices import Batch, MatrixPart
 from daskflow.data.seats import SEAT
-
-BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-"""Estimators whose resource is rounds: without early stopping their ``warm_start`` gives, bit by bit, what fitting
-at once gives."""
 
 
 class Way(StrEnum):
@@ -40,11 +36,13 @@ class Way(StrEnum):
     """The share r / max_iter of the estimator's own boosting rounds, on all rows."""
     ROWS = "rows"
     """A fit from the start on the first share r / max_iter of the rows, in training order."""
+    OWN = "own"
+    """What it means for the candidate's family, where a search has several: r / max_iter of all it can get is alike."""
 
     @property
     def continues(self) -> bool:
         """Whether a model goes on from where it was, so that it is worth a snapshot."""
-        return self in (Way.BLOCKS, Way.ROUNDS)
+        return self in (Way.BLOCKS, Way.ROUNDS, Way.OWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,12 @@ class Training:
     seed: int
     way: Way
     budget: int
+
+    def way_for(self, params: Mapping[str, Any]) -> Way:
+        """What a resource means for a candidate."""
+        if self.way is not Way.OWN:
+            return self.way
+        return Way(_remembered("way", self.model.family(params), self.task))
 
     def begin(self, trial: str, params: Mapping[str, Any]) -> Any:
         """Return the candidate's unfitted estimator."""
@@ -119,26 +123,22 @@ class Training:
         start : int
             What `model` has seen.
         """
+        way = self.way_for(params)
         fresh = self.begin(trial, params)
-        estimator = fresh if model is None else model
+        estimator = fresh if model is None or not way.continues else model
         with native_threads(estimator), warnings.catch_warnings():
             # Epochs are what the search decides on: that they were too few shows in the score.
             warnings.simplefilter("ignore", ConvergenceWarning)
             if self.fuses(params):
                 self.train_many([estimator], part, 0 if model is None else start, stop)
-            elif self.way is Way.BLOCKS:
+            elif way is Way.BLOCKS:
                 self._see_blocks(estimator, part, 0 if model is None else start, stop)
-            elif self.way is Way.ROUNDS and fresh.early_stopping is not False:
-                # A model that stopped by itself would grow one more round at every rung: it begins anew instead.
-                estimator = fresh.set_params(max_iter=self.rounds(fresh, stop))
-                self._fit(estimator, part, stop)
-            elif self.way is Way.ROUNDS:
-                begun = fresh.warm_start
-                estimator.set_params(warm_start=True, max_iter=self.rounds(fresh, stop))
-                self._fit(estimator, part, stop)
-                estimator.set_params(warm_start=begun)
+            elif way is Way.ROWS:
+                self._fit(estimator, part, self._first_rows(part.whole(), stop))
+            elif rounds := _remembered("rounds", self.model.family(params), self.task):
+                self._boost(estimator, part, params, self.rounds(fresh, rounds, stop if way is Way.ROUNDS else None))
             else:
-                self._fit(estimator, part, stop)
+                self._fit(estimator, part, part.n_rows)
         return estimator
 
     def block_order(self, n_blocks: int) -> Iterator[int]:
@@ -151,7 +151,7 @@ class Training:
 
     def fuses(self, params: Mapping[str, Any]) -> bool:
         """Whether candidates of these parameters can be trained many at a time."""
-        return self.way is Way.BLOCKS and self.model.fuses(self.task, params)
+        return self.way_for(params) is Way.BLOCKS and self.model.fuses(self.task, params)
 
     def train_many(self, estimators: Sequence[Any], part: MatrixPart, start: int, stop: int) -> None:
         """Bring candidates that `fuses` from `start` to `stop` blocks in common visits, each as if by itself."""
@@ -183,22 +183,28 @@ class Training:
                 extra["classes"] = np.arange(self.n_classes)
             _call(estimator.partial_fit, batch.X, batch.y, extra)
 
-    def rounds(self, estimator: Any, resource: int) -> int:
-        """Boosting rounds that a resource stands for, of an estimator whose ``max_iter`` is the whole."""
-        return max(1, round(resource / self.budget * int(estimator.max_iter)))
+    def rounds(self, fresh: Any, name: str, resource: int | None) -> int:
+        """Boosting rounds that a resource stands for, of an unfitted estimator that has the whole; None is all."""
+        whole = int(fresh.get_params(deep=False)[name])
+        return whole if resource is None else max(1, round(resource / self.budget * whole))
+
+    def _boost(self, estimator: Any, part: MatrixPart, params: Mapping[str, Any], rounds: int) -> None:
+        """Bring an estimator to so many boosting rounds."""
+        batch = part.whole()
+        go_on = partial(self.model.family(params).continue_fit, estimator, rounds=rounds)
+        _call(go_on, batch.X, batch.y, _weights(estimator.fit, batch.weight))
 
     def _first_rows(self, batch: Batch, resource: int) -> int:
         """How many rows a resource stands for; at least so many that two classes are among them."""
         n_rows = int(batch.X.shape[0])
-        if self.way is not Way.ROWS or resource >= self.budget:
+        if resource >= self.budget:
             return n_rows
         rows = max(1, round(resource / self.budget * n_rows))
         others = np.flatnonzero(batch.y != batch.y[0])
         return max(rows, int(others[0]) + 1) if self.n_classes and len(others) else rows
 
-    def _fit(self, estimator: Any, part: MatrixPart, resource: int) -> None:
+    def _fit(self, estimator: Any, part: MatrixPart, rows: int) -> None:
         batch = part.whole()
-        rows = self._first_rows(batch, resource)
         X, y, weight = batch.X, batch.y, batch.weight
         if rows < X.shape[0]:
             X, y, weight = X[:rows], y[:rows], None if weight is None else weight[:rows]
@@ -228,13 +234,31 @@ def _own_seed(made: Any, params: Mapping[str, Any], seed: int) -> bool:
     return "random_state" not in params and getattr(made, "random_state", None) == seed
 
 
+_answers: dict[Any, tuple[ModelSettings, str]] = {}
+"""What families answered: each answer takes a new estimator."""
+
+
+def _remembered(question: str, family: ModelSettings, task: str) -> str:
+    """Return a family's way of stopping early, or the name of its rounds, empty for none."""
+    key = question, id(family), task
+    known = _answers.get(key)
+    if known is None or known[0] is not family:
+        answer = str(way_of(family, task, stops_early=True)) if question == "way" else family.rounds(task) or ""
+        if len(_answers) >= MOST_PROTOTYPES:
+            _answers.clear()
+        known = _answers[key] = family, answer
+    return known[1]
+
+
 def way_of(model: ModelSettings, task: str, *, stops_early: bool) -> Way:
     """Return what resource means for a model under a search."""
     if not stops_early:
         return Way.WHOLE
+    if len(model.members) > 1:
+        return Way.OWN
     if model.is_incremental(task):
         return Way.BLOCKS
-    return Way.ROUNDS if isinstance(model.estimator(task, {}, None), BOOSTING) else Way.ROWS
+    return Way.ROUNDS if model.rounds(task) is not None else Way.ROWS
 
 
 def takes_weight(estimator: Any, way: Way) -> bool:

@@ -51,6 +51,7 @@ from daskflow.search.policies import Policy
 from daskflow.workflow import toml
 from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Meter, Recorder, versions
 from daskflow.workflow.rejects import rejects_csv
@@ -471,15 +472,16 @@ class _Execution:
         earlier = next((record for record in records if record["record"] == "candidates"), None)
         if earlier is None:
             head = {"metric": metric.name, "greater_is_better": metric.greater_is_better, "n_folds": work.n_folds}
+            head["validation_ratio"] = validation_ratio(work.matrices)
             self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **head})
         else:
             check_record(earlier["candidates"], policy)
         total = flow.search.fits(flow.space(task), seed=flow.seed)["units"] * work.n_folds
         with self.stage("search"):
             tell(self.listener, "stage", stage="search", state="started", total=total)
-            result = engine.run(
-                policy, work, self.executor, recorder=self.recorder, earlier=records, listener=self.listener
-            )
+            seer = foreseeing(flow, flow.space(task), policy, work, self.executor.slots, self.recorder, self.listener)
+            seer.remember(records)
+            result = engine.run(policy, work, self.executor, recorder=seer, earlier=records, listener=seer)
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:

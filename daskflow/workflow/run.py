@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,6 +18,7 @@ from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.search.uncertainty import with_intervals
 from daskflow.workflow.toml import load
 
 if TYPE_CHECKING:
@@ -113,7 +115,12 @@ class Run:
         return self._folder.report
 
     def leaderboard(self) -> pd.DataFrame:
-        """Return the trials from best to worst: rank, trial, score, spread over folds, resource, state, parameters."""
+        """Return the trials from best to worst.
+
+        Columns: rank, trial, score, its 95 % interval (low, high), whether it is ``tied`` with the best (cannot be told
+        apart from it: see `search.uncertainty.with_intervals`), spread over folds (std), resource, state, seconds,
+        parameters, error.
+        """
         if self.search is None:
             return pd.DataFrame(columns=["rank", "trial", "score"])
         rows = [
@@ -121,6 +128,9 @@ class Run:
                 "rank": rank,
                 "trial": trial.id,
                 "score": trial.score,
+                "low": trial.low,
+                "high": trial.high,
+                "tied": trial.is_tied,
                 "std": _spread(trial),
                 "resource": trial.resource,
                 "state": str(trial.state),
@@ -297,7 +307,8 @@ def search_of(records: Sequence[Record]) -> SearchResult | None:
     best = result.ranked()[0]
     if math.isnan(best.score):
         return None
-    return SearchResult(tuple(trials), best, metric, head["greater_is_better"], n_folds)
+    ratio = _number(head.get("validation_ratio"))
+    return with_intervals(replace(result, best=best, validation_ratio=ratio))
 
 
 def _trial(
@@ -318,7 +329,8 @@ def _trial(
             break
         scores = tuple(_number(unit["metrics"][metric]) for unit in done)
         metrics = {word: sum(_number(unit["metrics"][word]) for unit in done) / n_folds for word in done[0]["metrics"]}
-        curve.append(Point(resource, sum(scores) / n_folds, scores, seconds, cpu))
+        groups = tuple(done[0].get("details", {}).get("groups", ())) if n_folds == 1 else ()
+        curve.append(Point(resource, sum(scores) / n_folds, scores, seconds, cpu, groups))
     if not curve:
         return Trial(name, params, TrialState.RUNNING if rungs else TrialState.WAITING)
     return Trial(name, params, TrialState.RUNNING, curve[-1].score, curve[-1].resource, tuple(curve), metrics)

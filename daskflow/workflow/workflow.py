@@ -287,8 +287,8 @@ class Workflow:
     def space(self, task: str) -> dict[str, Any]:
         """Return what is searched: the space given, or the family's own; with that, what is said of ``preprocess``."""
         given = dict(self.search.space or {})
-        if not model_params(given) and (self.search.space is None or given):
-            given = {**self.model.space(task), **given}
+        if self.search.space is None or given:
+            given = {**self.model.searched(task, model_params(given)), **given}
         return {name: parameter(value, f"search.space.{name}") for name, value in given.items()}
 
     def table(self) -> Table:

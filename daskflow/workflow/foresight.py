@@ -1,0 +1,69 @@
+"""Foresight: the forecast of a run's search, made from the workflow and told while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from daskflow.core.events import Listener
+from daskflow.data.matrices import Matrices
+from daskflow.search.engine import Recorder
+from daskflow.search.fits import MatrixWork
+from daskflow.search.forecast import Forecast, Foreseeing
+from daskflow.search.policies import Policy
+from daskflow.search.schedules import schedule
+
+if TYPE_CHECKING:
+    from daskflow.workflow.workflow import Workflow
+
+
+def foreseeing(
+    workflow: Workflow,
+    space: Mapping[str, Any],
+    policy: Policy,
+    work: MatrixWork,
+    slots: int,
+    recorder: Recorder,
+    listener: Listener,
+) -> Foreseeing:
+    """Return what listens to a search, and tells and records what is left of it.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Its search says how many fits there will be.
+    space : mapping
+        What is searched.
+    policy : Policy
+        Its candidates so far: their parameters say what they cost.
+    work : MatrixWork
+        Folds, and whether fits go on from where they were.
+    slots : int
+        Fits at once.
+    recorder, listener : Recorder, callable
+        Get everything, and forecasts.
+    """
+    search = workflow.search
+    drawn = list(policy.candidates)
+    budget = search.budget
+    rungs = schedule(search, space, seed=workflow.seed)
+    if budget is not None and budget.patience is not None:
+        rungs = [replace(rung, least=0) for rung in rungs]  # it may end after any answer
+    forecast = Forecast(
+        rungs,
+        n_folds=work.n_folds,
+        slots=slots,
+        params={candidate.trial: candidate.params for candidate in drawn},
+        brackets={candidate.trial: candidate.bracket for candidate in drawn},
+        continues=work.training.way.continues,
+        most_seconds=None if budget is None or budget.wall_time is None else budget.wall_seconds,
+        most_cpu_seconds=None if budget is None or budget.cpu_hours is None else 3600 * budget.cpu_hours,
+    )
+    return Foreseeing(listener, forecast, recorder)
+
+
+def validation_ratio(matrices: Matrices) -> float:
+    """Return validation rows over training rows, the mean of the folds: what scores of folds have in common."""
+    ratios = [fold.validation.n_rows / fold.train.n_rows for fold in matrices.folds]
+    return sum(ratios) / len(ratios)
