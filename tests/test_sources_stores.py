@@ -129,7 +129,7 @@ def test_a_stored_file_that_changes_is_noticed_and_read_again(store: Any, tmp_pa
         ("memory://b/zero.parquet", ("zero.parquet", "0 bytes")),
         ("memory://b/bad.parquet", ("bad.parquet (4 bytes)", "no parquet")),
         ("nosuchscheme://b/x.parquet", ("nosuchscheme://b/x.parquet", "nosuchscheme")),
-        ("https://example.org/x.parquet", ("https://example.org/x.parquet", "Download")),
+        ("https://example.org/x.parquet", ("https://example.org/x.parquet", "kind = 'http'", "daskflow fetch")),
     ],
 )
 def test_addresses_that_stand_for_nothing_are_answered(path: str, words: tuple[str, ...], store: Any) -> None:
