@@ -282,7 +282,7 @@ def test_a_second_run_fetches_nothing_and_finds_its_blocks(
     server: Server, tmp_path: Path, make: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given files that are large enough for a block each
-    monkeypatch.setattr("daskflow.data.scan.GROUP_BYTES", 1)
+    monkeypatch.setattr("daskflow.data.grouping.GROUP_BYTES", 1)
     urls = csv_at(server)
     first = scan(make(url=urls).table(), tmp_path / "store", InlineExecutor())
     asked = len(server.requests)
@@ -298,7 +298,7 @@ def test_a_second_run_fetches_nothing_and_finds_its_blocks(
 def test_a_changed_file_alone_is_read_again(
     server: Server, tmp_path: Path, make: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskflow.data.scan.GROUP_BYTES", 1)
+    monkeypatch.setattr("daskflow.data.grouping.GROUP_BYTES", 1)
     urls = csv_at(server)
     scan(make(url=urls).table(), tmp_path / "store", InlineExecutor())
     server.at("/d/2.csv", file(encoded(frame(9), "csv"), etag='"9"'))

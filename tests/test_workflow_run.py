@@ -317,7 +317,7 @@ def test_costs_of_interrupted_invocations_are_counted(
             raise KeyboardInterrupt
         return inner(self, timeout)
 
-    monkeypatch.setattr("daskflow.data.scan.GROUP_FILES", 1)  # small files would be one block
+    monkeypatch.setattr("daskflow.data.grouping.GROUP_FILES", 1)  # small files would be one block
     with monkeypatch.context() as patch:
         patch.setattr(Meter, "next", stop_after_two)
         with pytest.raises(KeyboardInterrupt):

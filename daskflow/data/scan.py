@@ -33,6 +33,7 @@ from daskflow.data.conforming import conform
 from daskflow.data.derive import derive
 from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
+from daskflow.data.grouping import Group, bundled, file_of, grouped, key_of
 from daskflow.data.hashing import all_missing, order_of, row_hashes
 from daskflow.data.heavy import frequent_contents, heavy_contents
 from daskflow.data.joins import JoinCount, StoredJoin, join_all, store_join, total_counts
@@ -47,9 +48,6 @@ __all__ = ["Blocks", "scan", "target_of"]
 
 FORMAT = 3
 """Raised when blocks of an older daskflow can no longer be used."""
-
-GROUP_BYTES, GROUP_FILES = 16 << 20, 64
-"""Small partitions that follow each other are one block up to so many bytes in memory, and so many partitions."""
 
 AHEAD = 2
 """Partitions of a group that are read while another is waited for."""
@@ -102,12 +100,6 @@ class _Recipe:
         return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
 
 
-def _key(token: str, partition: Partition, copy: int, pieces: int) -> str:
-    """Name of a partition's block: how it is made, and what from, of how many pieces of its file."""
-    seen = partition.fingerprint
-    return digest([token, seen.name, seen.size_bytes, partition.n_bytes, copy, pieces], 24)
-
-
 def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: Listener = nobody) -> Blocks:
     """Decode a table's partitions into block files; what is there already is not read again.
 
@@ -143,15 +135,15 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     table.roles.check(table.schema)
     store = store if isinstance(store, BlockStore) else BlockStore(store)
     recipe = _Recipe.of(table, store.folder)
-    pieces = Counter(_file_of(partition) for partition in table.partitions)
+    pieces = Counter(file_of(partition) for partition in table.partitions)
     copies: Counter[Fingerprint] = Counter()
     token = recipe.token(table.settings)
     keys: list[str] = []
     for partition in table.partitions:
         seen = partition.fingerprint
-        keys.append(_key(token, partition, copies[seen], pieces[_file_of(partition)]))
+        keys.append(key_of(token, partition, copies[seen], pieces[file_of(partition)]))
         copies[seen] += 1
-    groups = _grouped(table.partitions, keys)
+    groups = grouped(table.partitions, keys)
     store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
     there = [_record_there(store.folder, group) for group in groups]
     known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
@@ -159,13 +151,15 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     if bad:
         tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
     records = [None if record is None or record["block"] in bad else record for record in there]
-    units: dict[str, tuple[int, Unit]] = {}
-    for place, group in enumerate(groups):
-        if records[place] is None:
-            graph = group.partitions[0].graph
-            unit = Unit(f"scan-{place}-{group.key[:8]}", _scan_group, (recipe, group, graph))
-            units[unit.key] = (place, unit)
-    missing = [partition for place, _ in units.values() for partition in groups[place].partitions]
+    units: dict[str, tuple[list[int], Unit]] = {}
+    bundles = bundled(groups, [place for place, record in enumerate(records) if record is None], executor.slots)
+    for number, places in enumerate(bundles):
+        after = bundles[number + executor.slots] if number + executor.slots < len(bundles) else []
+        own, following = [groups[place] for place in places], [groups[place] for place in after[:1]]
+        graph = own[0].partitions[0].graph
+        unit = Unit(f"scan-{places[0]}-{own[0].key[:8]}", _scan_bundle, (recipe, own, following, graph))
+        units[unit.key] = (places, unit)
+    missing = [partition for places, _ in units.values() for place in places for partition in groups[place].partitions]
     if units:
         store.make_room(block_bytes(table, missing))
         for join in table.joins:
@@ -177,54 +171,21 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
 
     def hear(outcome: Outcome) -> None:
         nonlocal done, rows
-        store.wrote(outcome.value["n_bytes"])
-        done, rows = done + len(outcome.value["members"]), rows + outcome.value["n_rows"]
+        for record in outcome.value:
+            store.wrote(record["n_bytes"])
+            done, rows = done + len(record["members"]), rows + record["n_rows"]
         tell(listener, "progress", stage="scan", done=done, total=total, rows=rows)
 
     answers = run_all(executor, [unit for _, unit in units.values()], on_done=hear)
-    for key, (place, _) in units.items():
-        records[place] = answers[key]
+    for key, (places, _) in units.items():
+        for place, record in zip(places, answers[key], strict=True):
+            records[place] = record
     blocks = _assemble(table, recipe, [record for record in records if record], len(missing), executor)
     tell(listener, "stage", stage="scan", state="finished", total=total)
     return blocks
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Partitions that become one block: one of usual size, or many small ones."""
-
-    key: str
-    partitions: tuple[Partition, ...]
-
-
-def _grouped(partitions: Sequence[Partition], keys: Sequence[str]) -> list[_Group]:
-    """Put small partitions that follow each other together; the same on every cluster, for blocks are shared."""
-    groups: list[list[int]] = []
-    held = 0
-    for place, partition in enumerate(partitions):
-        size = partition.n_bytes
-        fits = groups and size and held and held + size <= GROUP_BYTES and len(groups[-1]) < GROUP_FILES
-        if fits and partition.graph is None:
-            groups[-1].append(place)
-            held += size
-        else:
-            groups.append([place])
-            held = size if partition.graph is None else 0
-    return [
-        _Group(
-            keys[group[0]] if len(group) == 1 else digest([keys[place] for place in group], 24),
-            tuple(partitions[place] for place in group),
-        )
-        for group in groups
-    ]
-
-
-def _file_of(partition: Partition) -> str:
-    """Name of the file that a partition is, or is a piece of."""
-    return partition.fingerprint.name.partition("#")[0]
-
-
-def _record_there(store: Path, group: _Group) -> dict[str, Any] | None:
+def _record_there(store: Path, group: Group) -> dict[str, Any] | None:
     """What is known of a group's block when it is there and its origins look the same, else None."""
     record = _read_record(store / f"{group.key}.json")
     seen = [partition.fingerprint for partition in group.partitions]
@@ -263,7 +224,24 @@ def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _scan_group(recipe: _Recipe, group: _Group, frame: Any) -> dict[str, Any]:
+def _scan_bundle(
+    recipe: _Recipe, groups: Sequence[Group], following: Sequence[Group], frame: Any
+) -> list[dict[str, Any]]:
+    """Scan groups in order, and ask for what comes next before working on each.
+
+    Behind the last one `following` is asked for: what the next unit here is likely to be, where any process of the
+    machine finds the bytes.
+    """
+    after = [*groups[1:], *(group for group in following if not group.is_far)]
+    records = []
+    for place, group in enumerate(groups):
+        if place < len(after):
+            after[place].expect()
+        records.append(_scan_group(recipe, group, frame))
+    return records
+
+
+def _scan_group(recipe: _Recipe, group: Group, frame: Any) -> dict[str, Any]:
     """Decode a group's partitions and write their block; return its record, which is also the sidecar."""
     store = Path(recipe.store)
     decoded_tables: list[pa.Table] = []
@@ -371,7 +349,7 @@ def _assemble(
         features=table.features,
         roles=table.roles,
         n_rows=n_rows,
-        source_bytes=sum({_file_of(part): part.fingerprint.size_bytes for part in table.partitions}.values()),
+        source_bytes=sum({file_of(part): part.fingerprint.size_bytes for part in table.partitions}.values()),
         n_partitions=sum(len(record["members"]) for record in records),
         partition_reads=reads,
         rejects=rejects,

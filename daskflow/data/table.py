@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -96,6 +96,18 @@ class Partition(Protocol):
 
     def read(self, frame: Any = None) -> Decoded:
         """Decode; `frame` is the computed `graph`. ChangedDataError when the origin is not as planned."""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """Partitions whose bytes can be asked for before they are read, while another is worked on."""
+
+    @property
+    def is_far(self) -> bool:
+        """Whether its bytes come over a network, into the process that asks for them."""
+
+    def expect(self) -> None:
+        """Ask for the bytes; returns at once, and never raises."""
 
 
 @dataclass(frozen=True, slots=True)

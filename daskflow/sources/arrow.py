@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from daskflow.core.errors import DataError
 from daskflow.data.schema import Schema
 from daskflow.data.table import Decoded, Fingerprint, Table
+from daskflow.sources.ahead import expect
 from daskflow.sources.arrow_messages import BATCH, END, Layout, Message, layout_of, needed
 from daskflow.sources.columns import cast_rows, is_left_out, wanted
 from daskflow.sources.file_source import FileSource, note_on_size
@@ -170,6 +171,15 @@ class ArrowPiece:
     def graph(self) -> None:
         """None: files have no graph."""
         return None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is in a store."""
+        return self.file.storage is not None
+
+    def expect(self) -> None:
+        """Ask for the bytes of the record batches."""
+        expect(self.file, self.ranges)
 
     def read(self, frame: Any = None) -> Decoded:
         """Decode the record batches.

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from daskflow.core.errors import DataError
 from daskflow.data.table import Decoded, Fingerprint
+from daskflow.sources.ahead import expect
 from daskflow.sources.csv_bounds import (
     LOOK_BACK,
     RECORD,
@@ -121,6 +122,18 @@ class CsvPiece:
     def graph(self) -> None:
         """None: files have no graph."""
         return None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is in a store."""
+        return self.file.storage is not None
+
+    def expect(self) -> None:
+        """Ask for the bytes of a whole file, or of a part of a plain one of this machine."""
+        if self.span is None:
+            expect(self.file, [(0, self.file.size_bytes)])
+        elif self.packing == "none" and not self.is_far:
+            expect(self.file, [(self.span.start, min(self.span.stop, self.file.size_bytes) - self.span.start)])
 
     def read(self, frame: Any = None) -> Decoded:
         """Decode the file, or the part.

@@ -11,6 +11,7 @@ import pyarrow as pa
 from daskflow.core.errors import BadRowsError
 from daskflow.data.schema import Schema
 from daskflow.data.table import Decoded, Fingerprint, Reject
+from daskflow.sources.ahead import expect
 from daskflow.sources.csv_unpacking import packing_of, unpacked
 from daskflow.sources.json_rows import BadRow, Reader
 from daskflow.sources.path_columns import with_constants
@@ -64,6 +65,16 @@ class JsonPiece:
     def graph(self) -> None:
         """None: files have no graph."""
         return None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is in a store."""
+        return self.file.storage is not None
+
+    def expect(self) -> None:
+        """Ask for the bytes of the file, or of the piece."""
+        first, stop = (0, self.file.size_bytes) if self.place is None else (max(0, self.start - 1), self.stop)
+        expect(self.file, [(first, stop - first)])
 
     def read(self, frame: Any = None) -> Decoded:
         """Decode the lines.

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from daskflow.core.errors import DataError
 from daskflow.data.schema import Schema
 from daskflow.data.table import Decoded, Fingerprint
+from daskflow.sources.ahead import expect, soon
 from daskflow.sources.columns import cast_rows
 from daskflow.sources.filters import Filters, mask
 from daskflow.sources.parquet_footer import REWRITE, parsed
@@ -69,6 +70,22 @@ class ParquetPiece:
     def graph(self) -> None:
         """None: files have no graph."""
         return None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is in a store."""
+        return self.file.storage is not None
+
+    def expect(self) -> None:
+        """Ask for the bytes of the columns; those of a part of a file are found by its footer, in a thread."""
+        if self.is_whole:
+            expect(self.file, [(0, self.file.size_bytes)])
+        else:
+            soon(self._expect_columns)
+
+    def _expect_columns(self) -> None:
+        (tail,) = read_ranges(self.file, [(self.footer, self.file.size_bytes - self.footer)])
+        expect(self.file, _spans(parsed(tail), self.row_groups, self.names))
 
     def read(self, frame: Any = None) -> Decoded:
         """Decode the row groups; texts that the file keeps as dictionaries stay dictionaries.

@@ -15,6 +15,7 @@ import xxhash
 from daskflow.core.errors import ChangedDataError, DataError
 from daskflow.core.seeds import digest
 from daskflow.data.table import Fingerprint
+from daskflow.sources.ahead import AHEAD
 from daskflow.sources.storage import Storage, gone
 
 TRIED_FILES = 16
@@ -81,7 +82,7 @@ def read_bytes(file: FoundFile, n_bytes: int = -1) -> bytes:
     """Return the first bytes of a file, or all; DataError when it cannot be read."""
     if file.storage is not None:
         wanted = file.size_bytes if n_bytes < 0 else min(n_bytes, file.size_bytes)
-        return file.storage.read(file.path, [(0, wanted)])[0]
+        return _from_store(file, file.storage, [(0, wanted)])[0]
     with open_file(file) as opened:
         try:
             data: bytes = opened.read(n_bytes)
@@ -104,7 +105,7 @@ def read_ranges(file: FoundFile, ranges: Sequence[tuple[int, int]]) -> list[pa.B
         When it cannot be read.
     """
     if file.storage is not None:
-        parts = [pa.py_buffer(part) for part in file.storage.read(file.path, ranges)]
+        parts = [pa.py_buffer(part) for part in _from_store(file, file.storage, ranges)]
     else:
         parts = []
         with open_file(file) as opened:
@@ -123,6 +124,12 @@ def read_ranges(file: FoundFile, ranges: Sequence[tuple[int, int]]) -> list[pa.B
                 "on. Let the writer finish, then start again."
             )
     return parts
+
+
+def _from_store(file: FoundFile, storage: Storage, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Parts of a store's file: those that were expected, else fetched now."""
+    found = AHEAD.taken(file, ranges)
+    return storage.read(file.path, ranges) if found is None else found
 
 
 def for_each(look: Callable[[FoundFile], Answer], files: Sequence[FoundFile]) -> list[Answer]:
