@@ -55,7 +55,7 @@ class Meter:
         if outcome is not None:
             self.cpu_seconds += outcome.cpu_seconds
             if outcome.key.startswith("scan-") and outcome.error is None:
-                self.decoded += len(outcome.value["members"])
+                self.decoded += sum(len(record["members"]) for record in outcome.value)
             self.peak_memory_bytes = max(self.peak_memory_bytes, outcome.peak_memory_bytes)
         return outcome
 
