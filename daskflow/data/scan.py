@@ -132,38 +132,18 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     StorageError
         When the store cannot be written.
     """
-    table.roles.check(table.schema)
     store = store if isinstance(store, BlockStore) else BlockStore(store)
-    recipe = _Recipe.of(table, store.folder)
-    pieces = Counter(file_of(partition) for partition in table.partitions)
-    copies: Counter[Fingerprint] = Counter()
-    token = recipe.token(table.settings)
-    keys: list[str] = []
-    for partition in table.partitions:
-        seen = partition.fingerprint
-        keys.append(key_of(token, partition, copies[seen], pieces[file_of(partition)]))
-        copies[seen] += 1
-    groups = grouped(table.partitions, keys)
-    store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
-    there = [_record_there(store.folder, group) for group in groups]
-    known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
-    bad = damaged(store.folder, known, executor)
-    if bad:
-        tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
-    records = [None if record is None or record["block"] in bad else record for record in there]
-    units: dict[str, tuple[list[int], Unit]] = {}
+    recipe, groups, records = _looked_for(table, store, executor, listener)
     bundles = bundled(groups, [place for place, record in enumerate(records) if record is None], executor.slots)
+    units: dict[str, tuple[list[int], Unit]] = {}
     for number, places in enumerate(bundles):
         after = bundles[number + executor.slots] if number + executor.slots < len(bundles) else []
         own, following = [groups[place] for place in places], [groups[place] for place in after[:1]]
-        graph = own[0].partitions[0].graph
-        unit = Unit(f"scan-{places[0]}-{own[0].key[:8]}", _scan_bundle, (recipe, own, following, graph))
+        unit = _unit(recipe, places[0], own, following)
         units[unit.key] = (places, unit)
     missing = [partition for places, _ in units.values() for place in places for partition in groups[place].partitions]
     if units:
-        store.make_room(block_bytes(table, missing))
-        for join in table.joins:
-            store_join(join, store.folder)
+        _make_ready(table, store, missing)
 
     total = len(table.partitions)
     tell(listener, "stage", stage="scan", state="started", total=total)
@@ -183,6 +163,64 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     blocks = _assemble(table, recipe, [record for record in records if record], len(missing), executor)
     tell(listener, "stage", stage="scan", state="finished", total=total)
     return blocks
+
+
+def first_units(table: Table, store: BlockStore, most: int, executor: Executor) -> list[Unit]:
+    """Return units that scan the first partitions without a block, one block each: what they write, `scan` finds.
+
+    Parameters
+    ----------
+    table : Table
+        Lazy; the units read it.
+    store : BlockStore
+        Where blocks are; room is made for those of the units.
+    most : int
+        How many units at most.
+    executor : Executor
+        Verifies blocks that are there.
+    """
+    recipe, groups, records = _looked_for(table, store, executor, nobody)
+    places = [place for place, record in enumerate(records) if record is None][:most]
+    if places:
+        _make_ready(table, store, [each for place in places for each in groups[place].partitions])
+    return [_unit(recipe, place, [groups[place]], []) for place in places]
+
+
+def _unit(recipe: _Recipe, place: int, groups: Sequence[Group], following: Sequence[Group]) -> Unit:
+    """The unit that scans some groups."""
+    key = f"scan-{place}-{groups[0].key[:8]}"
+    return Unit(key, _scan_bundle, (recipe, groups, following, groups[0].partitions[0].graph))
+
+
+def _make_ready(table: Table, store: BlockStore, missing: Sequence[Partition]) -> None:
+    """Make room for the blocks of some partitions, and put joined tables where units find them."""
+    store.make_room(block_bytes(table, missing))
+    for join in table.joins:
+        store_join(join, store.folder)
+
+
+def _looked_for(
+    table: Table, store: BlockStore, executor: Executor, listener: Listener
+) -> tuple[_Recipe, list[Group], list[dict[str, Any] | None]]:
+    """How partitions become blocks, which go together, and the records of blocks that are there and whole."""
+    table.roles.check(table.schema)
+    recipe = _Recipe.of(table, store.folder)
+    pieces = Counter(file_of(partition) for partition in table.partitions)
+    copies: Counter[Fingerprint] = Counter()
+    token = recipe.token(table.settings)
+    keys: list[str] = []
+    for partition in table.partitions:
+        seen = partition.fingerprint
+        keys.append(key_of(token, partition, copies[seen], pieces[file_of(partition)]))
+        copies[seen] += 1
+    groups = grouped(table.partitions, keys)
+    store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
+    there = [_record_there(store.folder, group) for group in groups]
+    known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
+    bad = damaged(store.folder, known, executor)
+    if bad:
+        tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
+    return recipe, groups, [None if record is None or record["block"] in bad else record for record in there]
 
 
 def _record_there(store: Path, group: Group) -> dict[str, Any] | None:

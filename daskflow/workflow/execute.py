@@ -15,6 +15,7 @@ from typing import Any
 import daskflow
 import daskflow.metrics
 from daskflow import bundle
+from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
 from daskflow.core.errors import (
     ChangedDataError,
@@ -52,6 +53,7 @@ from daskflow.workflow import toml
 from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.foresight import foreseeing, validation_ratio
+from daskflow.workflow.layout import laid_out
 from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Meter, Recorder, versions
 from daskflow.workflow.rejects import rejects_csv
@@ -84,7 +86,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         write_atomically(folder.workflow, toml.write(workflow.dump()))
         folder.name_latest()
         try:
-            with workflow.cluster.open() as connection:
+            with _cluster(workflow, runs, recorder, listener).open() as connection:
                 _Execution(workflow, folder, runs, recorder, connection, listener).run()
         except KeyboardInterrupt as error:
             _end(recorder, folder, error, "interrupted", "interrupted")
@@ -97,6 +99,18 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
     run = open_run(folder.path, trusted=workflow.preprocess.function_names)
     run.write_report()
     return run
+
+
+def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener) -> Cluster:
+    """The cluster to open; one whose layout is to be measured is measured first, and what was found is told."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    cluster, text, reads = laid_out(workflow, runs)
+    if text:
+        tell(listener, "note", text=text)
+        record = {"record": "stage", "stage": "layout", "seconds": time.perf_counter() - begun, "found": text}
+        cost = {"cpu_seconds": time.process_time() - cpu, "peak_memory_bytes": peak_memory_bytes()}
+        recorder.append({**record, **cost, "partition_reads": reads})
+    return cluster
 
 
 def _is_done(journal: Journal, folder: RunFolder) -> bool:
