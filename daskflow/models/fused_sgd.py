@@ -1,14 +1,14 @@
-"""Many SGD candidates trained in one visit to a block of rows: scikit-learn's estimators, brought on together.
+"""Many SGD candidates trained in one visit to the rows: scikit-learn's estimators, brought on together.
 
 `partial_fit_many` does for a list of `SGDClassifier` and `SGDRegressor` what their ``partial_fit`` does for one: a pass
-over the rows. The rows are read once for sixteen candidates, whose arithmetic stands side by side in vector registers
-(`daskflow.models.fused.kernels`). `decision_many` gives the decision values of many linear models in the same way.
+over a block of rows. `fit_many` does what their ``fit`` does: passes until each has converged. The rows are read once
+for sixteen candidates, whose arithmetic stands side by side in vector registers (`daskflow.models.fused.kernels`).
+`decision_many` gives the decision values of many linear models in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,34 +16,27 @@ from scipy.sparse import issparse
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.utils import check_array, check_X_y
 
-from daskflow.models.fused import FEW, MANY, Loss, Setting, Step
-from daskflow.models.fused.attributes import Learned, begin, end, goes_on, learned
+from daskflow.models.fused.attributes import begin, end, goes_on
+from daskflow.models.fused.passes import (
+    LOSSES,
+    STEPS,
+    Lane,
+    decisions,
+    joined,
+    lanes_of,
+    rows_of,
+    train_once,
+    train_whole,
+)
+from daskflow.models.fused.whole import Fit, Shared, left_the_range, weights_of
 from daskflow.models.plain import decode
-
-LOSSES = {
-    "log_loss": Loss.LOG,
-    "hinge": Loss.HINGE,
-    "perceptron": Loss.HINGE,
-    "squared_hinge": Loss.SQUARED_HINGE,
-    "modified_huber": Loss.MODIFIED_HUBER,
-    "squared_error": Loss.SQUARED_ERROR,
-    "huber": Loss.HUBER,
-    "epsilon_insensitive": Loss.EPSILON_INSENSITIVE,
-    "squared_epsilon_insensitive": Loss.SQUARED_EPSILON_INSENSITIVE,
-}
-MARGINS = {"hinge": 1.0, "squared_hinge": 1.0, "perceptron": 0.0}
-"""What the hinges compare with; the other losses with `epsilon`."""
 
 KINDS = (SGDClassifier, SGDRegressor)
 """Classes that are trained together; not what is derived from them."""
 
-STEPS = {"pa1": Step.PA1, "pa2": Step.PA2}
 PASSIVE_AGGRESSIVE_LOSS = {SGDClassifier: "hinge", SGDRegressor: "epsilon_insensitive"}
 SCHEDULES = ("optimal", "constant", "invscaling", "adaptive", *STEPS)
 PENALTIES = ("l2", "l1", "elasticnet", "none")
-
-SMALLEST_SCALE = {"float32": 1e-6, "float64": 1e-9}
-"""Scales below are multiplied into the weights, where scikit-learn does it."""
 
 
 def obstacle(kind: type[Any], params: Mapping[str, Any]) -> str:
@@ -63,15 +56,43 @@ def obstacle(kind: type[Any], params: Mapping[str, Any]) -> str:
     >>> obstacle(SGDClassifier, SGDClassifier(early_stopping=True).get_params())
     'early_stopping=True: partial_fit has no validation rows'
     """
+    if kind in KINDS and params["early_stopping"]:
+        return "early_stopping=True: partial_fit has no validation rows"
+    if isinstance(params.get("class_weight"), str):
+        return f"class_weight={params['class_weight']!r}: a block does not know how frequent classes are"
+    return _common_obstacle(kind, params)
+
+
+def fit_obstacle(kind: type[Any], params: Mapping[str, Any]) -> str:
+    """Say why estimators of a class and these parameters cannot be fitted whole together; empty when they can.
+
+    Parameters
+    ----------
+    kind, params : type, mapping
+        As for `obstacle`.
+
+    Examples
+    --------
+    >>> fit_obstacle(SGDClassifier, SGDClassifier(class_weight="balanced").get_params())
+    ''
+    >>> fit_obstacle(SGDClassifier, SGDClassifier(early_stopping=True).get_params())
+    'early_stopping=True: each candidate would need validation rows of its own'
+    """
+    if kind in KINDS and params["early_stopping"]:
+        return "early_stopping=True: each candidate would need validation rows of its own"
+    if kind in KINDS and params["warm_start"]:
+        return "warm_start=True: a fit goes on from the one before"
+    if kind in KINDS and params["power_t"] < 0:
+        return f"power_t={params['power_t']}: scikit-learn warns of it"
+    return _common_obstacle(kind, params)
+
+
+def _common_obstacle(kind: type[Any], params: Mapping[str, Any]) -> str:
     if kind not in KINDS:
         return f"{kind.__name__} is neither SGDClassifier nor SGDRegressor itself"
     loss, rate, penalty = params["loss"], params["learning_rate"], str(params["penalty"]).lower()
-    if params["early_stopping"]:
-        return "early_stopping=True: partial_fit has no validation rows"
     if params["verbose"]:
         return f"verbose={params['verbose']}: scikit-learn reports on each pass"
-    if isinstance(params.get("class_weight"), str):
-        return f"class_weight={params['class_weight']!r}: a block does not know how frequent classes are"
     if loss not in LOSSES or loss not in kind.loss_functions:
         return f"loss={loss!r} is not one of {kind.__name__}"
     if penalty not in PENALTIES or (penalty == "elasticnet" and params["l1_ratio"] is None):
@@ -142,11 +163,12 @@ def partial_fit_many(
     X, y = check_X_y(X, y, accept_sparse="csr", dtype=kinds, order="C", y_numeric=n_classes == 0)
     if n_classes and not np.isin(y, np.arange(n_classes)).all():
         raise ValueError(f"y should hold class codes from 0 to {n_classes - 1} (found {y.min()} to {y.max()})")
-    weight = _weights(sample_weight, X)
+    weight = weights_of(sample_weight, X)
     shuffled = np.random.RandomState(order_seed).permutation(X.shape[0])
+    n_lanes = n_classes if n_classes > 2 else 1
     errors: dict[int, Exception] = {}
     before: dict[int, dict[str, Any]] = {}
-    lanes: dict[int, list[_Lane]] = {}
+    lanes: dict[int, list[Lane]] = {}
     for place, estimator in enumerate(estimators):
         try:
             why_not = obstacle(type(estimator), vars(estimator))
@@ -155,23 +177,96 @@ def partial_fit_many(
             else:
                 before[place] = dict(vars(estimator))
                 begin(estimator, X, n_classes)
-                lanes[place] = _lanes(estimator, X.shape[1])
+                order = "shuffled" if estimator.shuffle else None
+                lanes[place] = lanes_of(estimator, X.shape[1], [order] * n_lanes, watches=False)
         except Exception as error:  # its own fault: the others go on
             errors[place] = error
-    _train([lane for own in lanes.values() for lane in own], X, y, weight, shuffled, is_number=n_classes == 0)
+    if lanes:
+        rows = rows_of(X, y, weight, is_number=n_classes == 0)
+        train_once([lane for own in lanes.values() for lane in own], rows, shuffled)
     for place, own in lanes.items():
-        now = _joined(own)
+        now = joined(own)
         if np.isfinite(now.weights).all() and np.isfinite(now.intercepts).all():
             end(estimators[place], now, X.shape[0])
             continue
-        vars(estimators[place]).clear()
-        vars(estimators[place]).update(before[place])
-        errors[place] = ValueError(
-            f"coefficients of {type(estimators[place]).__name__} left the range of floating-point numbers: "
-            "scale the columns, or take smaller steps (a smaller eta0; with learning_rate='optimal' a larger alpha)"
-        )
+        errors[place] = left_the_range(estimators[place], before[place])
     if errors:
         raise errors[min(errors)]
+
+
+def fit_many(estimators: Sequence[Any], X: Any, y: Any, *, sample_weight: Any = None) -> list[Exception | None]:
+    """Fit SGD estimators to the same rows, each as its own ``fit`` would, in place.
+
+    Each becomes what its own ``fit`` makes of it: rows in the order of its ``random_state``, epoch after epoch until
+    ``max_iter`` or its rule of stopping ends it, the same attributes with the same numbers (coefficients to 1e-6 of
+    the largest where rows are float64, to 1e-3 where they are float32). They do not depend, to the last bit, on the
+    other estimators of the call. Those whose rows come in one order, by an equal ``random_state`` or without a
+    shuffle, visit the rows side by side, so that sixteen cost little more than one; of several classes each class has
+    an order of its own.
+
+    Estimators of other classes and parameters (`fit_obstacle`), and sparse rows, are given to their own ``fit``.
+
+    Parameters
+    ----------
+    estimators : sequence of estimator
+        With any parameters each; what they learned before is forgotten.
+    X : array-like or sparse matrix of shape (n_rows, n_features)
+        Rows; float32 ones are worked on as float32.
+    y : array-like of shape (n_rows,)
+        Class labels, or numbers.
+    sample_weight : array-like of shape (n_rows,), optional
+        Of the rows.
+
+    Returns
+    -------
+    list of Exception or None
+        For each estimator why it is not fitted; None for those that are. One whose coefficients left the range of
+        floating-point numbers is as it was before.
+
+    Warns
+    -----
+    ConvergenceWarning
+        For each whose epochs were too few to meet its rule of stopping.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> both = [SGDClassifier(alpha=0.1, random_state=0), SGDClassifier(loss="log_loss", random_state=0)]
+    >>> fit_many(both, X, np.array(["a", "a", "b", "b"]))
+    [None, None]
+    >>> [model.n_iter_ for model in both]
+    [6, 21]
+    """
+    errors: list[Exception | None] = [None] * len(estimators)
+    shared = _shared(X, y, sample_weight)
+    fits: list[Fit] = []
+    for place, estimator in enumerate(estimators):
+        try:
+            if shared is None or fit_obstacle(type(estimator), vars(estimator)):
+                estimator.fit(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+            else:
+                fits.append(shared.begin(place, estimator))
+        except Exception as error:  # its own fault: the others go on
+            errors[place] = error
+    for is_number in (False, True):
+        own = [fit for fit in fits if isinstance(fit.estimator, SGDRegressor) == is_number]
+        if own and shared is not None:
+            lanes = [(lane, course) for fit in own for lane, course in zip(fit.lanes, fit.courses, strict=True)]
+            train_whole(lanes, shared.rows(is_number=is_number))
+    for fit in fits:
+        try:
+            fit.end(len(y))
+        except Exception as error:
+            errors[fit.place] = error
+    return errors
+
+
+def _shared(X: Any, y: Any, sample_weight: Any) -> Shared | None:
+    """Rows that can be shared; None for those that each estimator's own ``fit`` takes, or says what is wrong with."""
+    try:
+        return Shared.of(X, y, sample_weight)
+    except (TypeError, ValueError):
+        return None
 
 
 def decision_many(estimators: Sequence[Any], X: Any) -> list[Any]:
@@ -201,42 +296,9 @@ def decision_many(estimators: Sequence[Any], X: Any) -> list[Any]:
         return []
     weights = [np.atleast_2d(model.coef_) for model in estimators]
     intercepts = [np.broadcast_to(model.intercept_, len(own)) for model, own in zip(estimators, weights, strict=True)]
-    found = _decisions(X, np.concatenate(weights), np.concatenate(intercepts))
+    found = decisions(X, np.concatenate(weights), np.concatenate(intercepts))
     parts = np.split(found, np.cumsum([len(own) for own in weights])[:-1])
     return [part[0] if len(part) == 1 else part.T for part in parts]
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One vector of weights in training: a model of two classes or of a number, or one class against the others.
-
-    Attributes
-    ----------
-    group : tuple
-        Lanes of one group stand side by side: shuffle, loss, step, whether it averages, whether L1 cuts, t.
-    settings : ndarray of shape (n settings,)
-        One number for each `Setting`.
-    weights, average : ndarray of shape (n_features,)
-        Before training, then after it.
-    """
-
-    group: tuple[bool, int, int, bool, bool, float]
-    settings: Any
-    weights: Any
-    average: Any
-
-
-def _weights(sample_weight: Any, X: Any) -> Any:
-    """Weights of the rows in the dtype of the rows."""
-    if sample_weight is None:
-        return np.ones(X.shape[0], X.dtype)
-    weight = np.ascontiguousarray(sample_weight, dtype=X.dtype)
-    if weight.shape != (X.shape[0],) or not np.isfinite(weight).all() or not weight.any():
-        raise ValueError(
-            f"sample_weight of shape {weight.shape} should have shape {(X.shape[0],)}, and finite numbers that are not "
-            "all 0"
-        )
-    return weight
 
 
 def _fit_alone(estimator: Any, X: Any, y: Any, weight: Any, order: Any, n_classes: int) -> None:
@@ -251,148 +313,3 @@ def _fit_alone(estimator: Any, X: Any, y: Any, weight: Any, order: Any, n_classe
     finally:
         if shuffles:
             estimator.shuffle = shuffles
-
-
-def _lanes(estimator: Any, n_features: int) -> list[_Lane]:
-    """The lanes of an estimator that has begun: one, or one for each of three and more classes."""
-    now = learned(estimator, n_features)
-    settings = _settings(estimator)
-    step = STEPS.get(estimator.learning_rate, Step.SCHEDULE)
-    averages, cuts = estimator.average > 0, bool(settings[Setting.CUT])
-    group = (bool(estimator.shuffle), int(LOSSES[estimator.loss]), int(step), averages, cuts, float(estimator.t_))
-    lanes = []
-    for number in range(len(now.weights)):
-        own = settings.copy()
-        own[Setting.INTERCEPT], own[Setting.AVERAGE_INTERCEPT] = now.intercepts[number], now.average_intercepts[number]
-        if isinstance(estimator, SGDClassifier):
-            class_weight, several = estimator._expanded_class_weight, len(now.weights) > 1
-            own[Setting.CLASS] = number if several else 1
-            own[Setting.POSITIVE] = class_weight[number if several else 1]
-            own[Setting.NEGATIVE] = 1.0 if several else class_weight[0]
-        lanes.append(_Lane(group, own, now.weights[number], now.average[number]))
-    return lanes
-
-
-def _joined(lanes: Iterable[_Lane]) -> Learned:
-    """What an estimator's lanes learned."""
-    lanes = list(lanes)
-    return Learned(
-        np.stack([lane.weights for lane in lanes]),
-        np.stack([lane.average for lane in lanes]),
-        [float(lane.settings[Setting.INTERCEPT]) for lane in lanes],
-        [float(lane.settings[Setting.AVERAGE_INTERCEPT]) for lane in lanes],
-    )
-
-
-def _settings(estimator: Any) -> Any:
-    """One number for each `Setting`, as far as the estimator's parameters say."""
-    from daskflow.models.fused import kernels
-
-    alpha, penalty = float(estimator.alpha), str(estimator.penalty).lower()
-    l1_ratio = {"l2": 0.0, "l1": 1.0, "none": 0.0}.get(penalty, estimator.l1_ratio)
-    threshold = float(MARGINS.get(estimator.loss, estimator.epsilon))
-    settings = np.zeros(len(Setting))
-    settings[Setting.ALPHA] = alpha
-    settings[Setting.SHRUNK] = 1.0 - l1_ratio if penalty in ("l2", "elasticnet") else 0.0
-    settings[Setting.CUT] = l1_ratio
-    settings[Setting.ETA0] = estimator.eta0
-    settings[Setting.POWER] = estimator.power_t
-    settings[Setting.THRESHOLD] = threshold
-    settings[Setting.AVERAGE_FROM] = float(estimator.average)
-    settings[Setting.HAS_INTERCEPT] = bool(estimator.fit_intercept)
-    settings[Setting.POSITIVE] = settings[Setting.NEGATIVE] = 1.0
-    settings[Setting.IS_INVERSE] = estimator.learning_rate == "invscaling"
-    if estimator.learning_rate == "optimal":
-        # Bottou's start: the first step is what a typical weight would be, over the slope of the loss there.
-        typical = float(np.sqrt(1.0 / np.sqrt(alpha)))
-        slope = kernels.slope_at(int(LOSSES[estimator.loss]), threshold, 1.0, -typical, (0,) * FEW)
-        settings[Setting.IS_OPTIMAL] = 1.0
-        settings[Setting.OPTIMAL_START] = 1.0 / (typical / max(1.0, slope) * alpha)
-    return settings
-
-
-def _read_only(X: Any) -> Any:
-    """A view of rows that cannot be written: mapped files and arrays of this process run the same compiled code."""
-    rows = X.view(np.ndarray)
-    rows.flags.writeable = False
-    return rows
-
-
-def _train(lanes: Sequence[_Lane], X: Any, y: Any, weight: Any, shuffled: Any, *, is_number: bool) -> None:
-    """Train lanes of one group sixteen at a time."""
-    groups: dict[tuple[Any, ...], list[_Lane]] = {}
-    for lane in lanes:
-        groups.setdefault(lane.group, []).append(lane)
-    if not groups:
-        return
-    rows, in_place = _read_only(X), np.arange(X.shape[0])
-    target = y.astype(X.dtype if is_number else np.float64).astype(np.float64)
-    for group, members in groups.items():
-        order = shuffled if group[0] else in_place
-        for start, width in _cut(len(members)):
-            _train_side_by_side(members[start : start + width], width, rows, order, target, weight, is_number=is_number)
-
-
-def _cut(n_lanes: int) -> Iterator[tuple[int, int]]:
-    """Where vectors of lanes begin, and how many lanes each has: many at a time, and the last few in as few."""
-    start = 0
-    while start < n_lanes:
-        width = MANY if n_lanes - start > MANY - FEW else FEW
-        yield start, width
-        start += width
-
-
-def _train_side_by_side(
-    lanes: Sequence[_Lane], width: int, X: Any, order: Any, target: Any, weight: Any, *, is_number: bool
-) -> None:
-    """Train lanes of one group, not more than are side by side; places that are over stay zero."""
-    from daskflow.models.fused import kernels
-
-    _, loss, step, averages, cuts, t = lanes[0].group
-    settings = np.zeros((len(Setting), width))
-    weights, average = np.zeros((X.shape[1], width), X.dtype), np.zeros((X.shape[1], width), X.dtype)
-    for place, lane in enumerate(lanes):
-        settings[:, place], weights[:, place], average[:, place] = lane.settings, lane.weights, lane.average
-    is_inverse = settings[Setting.IS_INVERSE] > 0.0
-    powers = np.unique(settings[Setting.POWER, is_inverse])
-    kernels.train(
-        X,
-        order,
-        target,
-        weight,
-        settings.reshape(-1),
-        loss,
-        step,
-        is_number,
-        averages,
-        cuts,
-        # The inverse of a scale of 1 is exact, and rounding to float32 hides the difference.
-        X.dtype == np.float64 and bool(settings[Setting.SHRUNK].any()),
-        bool(settings[Setting.IS_OPTIMAL].any()),
-        bool(is_inverse.any()),
-        len(powers) == 1,
-        float(powers[0]) if len(powers) else 0.0,
-        0.0 if loss == Loss.LOG else -1.0,
-        SMALLEST_SCALE[X.dtype.name],
-        t,
-        weights.reshape(-1),
-        average.reshape(-1),
-        np.zeros(weights.size if cuts else width, X.dtype),
-        (0,) * width,
-    )
-    for place, lane in enumerate(lanes):
-        lane.settings, lane.weights, lane.average = settings[:, place], weights[:, place], average[:, place]
-
-
-def _decisions(X: Any, weights: Any, intercepts: Any) -> Any:
-    """Decision values of shape (n_models, n_rows), of sixteen models at a time."""
-    from daskflow.models.fused import kernels
-
-    rows = _read_only(X)
-    decisions = np.empty((len(weights), X.shape[0]))
-    for start, width in _cut(len(weights)):
-        part = weights[start : start + width]
-        side_by_side, own = np.zeros((X.shape[1], width)), np.zeros(width)
-        side_by_side[:, : len(part)], own[: len(part)] = part.T, intercepts[start : start + width]
-        kernels.decide(rows, side_by_side.reshape(-1), own, decisions[start : start + width], (0,) * width)
-    return decisions

@@ -55,3 +55,15 @@ class Setting(IntEnum):
     HAS_INTERCEPT = 13
     INTERCEPT = 14
     AVERAGE_INTERCEPT = 15
+    SCALE = 16
+    """What the weights are to be multiplied by."""
+    DRIFT = 17
+    GROWTH = 18
+    """What the averages are still to be given of the weights, and divided by."""
+    DUE = 19
+    """What L1 has had to cut from each weight so far."""
+    SQUARED_NORM = 20
+    L1_NORM = 21
+    """Of the weights."""
+    OBJECTIVE = 22
+    """Sum of losses and penalties over the rows of the last pass, where it is asked for."""

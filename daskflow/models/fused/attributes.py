@@ -1,4 +1,4 @@
-"""Attributes of SGD estimators before and after a ``partial_fit``, as scikit-learn 1.8 and 1.9 leave them."""
+"""Attributes of SGD estimators before and after training, as scikit-learn 1.8 and 1.9 leave them."""
 
 from __future__ import annotations
 
@@ -65,8 +65,39 @@ def begin(estimator: Any, X: Any, n_classes: int) -> None:
         estimator._loss_function_ = estimator._get_loss_function(estimator.loss)
         if is_fresh:
             estimator.classes_ = classes
-    if not is_fresh:
-        return
+    if is_fresh:
+        _begin_with_zeros(estimator, X, n_classes)
+
+
+def begin_anew(estimator: Any, given: Any, X: Any, classes: Any, class_weight: Any) -> None:
+    """Give an estimator the attributes that its ``fit`` begins with, whatever it has learned before.
+
+    Parameters
+    ----------
+    given : array-like
+        The rows, maybe with names of columns.
+    X : ndarray of shape (n_rows, n_features)
+        The same.
+    classes : ndarray or None
+        None for regression.
+    class_weight : ndarray or None
+        The weight of each class; None for 1.
+
+    Raises
+    ------
+    ValueError
+        For parameters that scikit-learn refuses.
+    """
+    estimator._validate_params()
+    validate_data(estimator, given, skip_check_array=True)
+    if classes is not None:
+        estimator._expanded_class_weight = np.ones(len(classes)) if class_weight is None else class_weight.copy()
+        estimator._loss_function_ = estimator._get_loss_function(estimator.loss)
+        estimator.classes_ = classes.copy()
+    _begin_with_zeros(estimator, X, 0 if classes is None else len(classes))
+
+
+def _begin_with_zeros(estimator: Any, X: Any, n_classes: int) -> None:
     several = n_classes > 2
     shape = (n_classes, X.shape[1]) if several else (X.shape[1],)
     estimator.t_ = 1.0
@@ -91,10 +122,10 @@ def learned(estimator: Any, n_features: int) -> Learned:
     return Learned(weights, np.zeros_like(weights), estimator.intercept_, np.zeros(len(weights)))
 
 
-def end(estimator: Any, now: Learned, n_rows: int) -> None:
-    """Give an estimator what it learned from some rows, as ``partial_fit`` leaves it; in new arrays."""
-    estimator.n_iter_ = 1
-    estimator.t_ += n_rows
+def end(estimator: Any, now: Learned, n_rows: int, n_iter: int = 1) -> None:
+    """Give an estimator what it learned from some rows in so many passes, as scikit-learn leaves it; in new arrays."""
+    estimator.n_iter_ = n_iter
+    estimator.t_ += n_iter * n_rows
     is_averaged = 0 < estimator.average <= estimator.t_ - 1.0
     if isinstance(estimator, SGDRegressor):
         _end_regression(estimator, now, is_averaged)

@@ -21,9 +21,11 @@ from daskflow.models.fused.lanes import (
     exponential,
     fill,
     load,
+    logarithm_of_one_and,
     multiply_add,
     narrow,
     raised,
+    root,
     store,
     times,
     where,
@@ -35,11 +37,20 @@ LARGEST_SLOPE = 1e12
 NO_EXPONENTIAL = -746.0
 """Below, exp is 0 in float64."""
 
+FAR = -37.0
+"""Below, exp and the logistic function are alike in float64."""
+
 
 @compiled
 def setting(settings: Any, which: int, width: Any) -> Any:
     """Return one setting of all lanes."""
     return load(settings, which * len(width), width)
+
+
+@compiled
+def keep(settings: Any, which: int, lanes: Any, width: Any) -> None:
+    """Write one setting of all lanes."""
+    store(settings, which * len(width), lanes)
 
 
 @compiled
@@ -56,14 +67,20 @@ def limited(value: Any, low: Any, high: Any) -> Any:
 
 
 @compiled
-def slope(loss: int, threshold: Any, y: Any, p: Any) -> Any:
+def exponential_of(loss: int, p: Any) -> Any:
+    """Return what the logistic loss needs an exponential for: exp(p) of predictions below -37, else exp(-p)."""
+    if loss != Loss.LOG:
+        return p
+    z = where(p <= FAR, p, -p)
+    # The library takes its time to say that it is 0; models with large steps ask for most rows.
+    return where(z < NO_EXPONENTIAL, 0.0, exponential(where(z < NO_EXPONENTIAL, 0.0, z)))
+
+
+@compiled
+def slope(loss: int, threshold: Any, y: Any, p: Any, e: Any) -> Any:
     """Return the derivative of the loss by the prediction; `y` is 0 or 1 for `LOG`, -1 or 1 for the margins."""
     if loss == Loss.LOG:
-        is_far = p <= -37.0
-        z = where(is_far, p, -p)
-        # The library takes its time to say that it is 0; models with large steps ask for most rows.
-        e = where(z < NO_EXPONENTIAL, 0.0, exponential(where(z < NO_EXPONENTIAL, 0.0, z)))
-        return where(is_far, e - y, ((1.0 - y) - y * e) / (e + 1.0))
+        return where(p <= FAR, e - y, ((1.0 - y) - y * e) / (e + 1.0))
     if loss == Loss.HINGE:
         return where(p * y <= threshold, -y, 0.0)
     if loss == Loss.SQUARED_HINGE:
@@ -84,10 +101,36 @@ def slope(loss: int, threshold: Any, y: Any, p: Any) -> Any:
 
 
 @compiled
+def value(loss: int, threshold: Any, y: Any, p: Any, e: Any) -> Any:
+    """Return the loss of the prediction; its arguments are those of `slope`."""
+    if loss == Loss.LOG:
+        is_high, is_far = p > 0.0, p <= FAR
+        softplus = logarithm_of_one_and(where(is_high, e, where(is_far, e, 1.0 / e)))
+        return where(is_high, p + softplus, softplus) - y * p
+    if loss == Loss.HINGE:
+        z = p * y
+        return where(z <= threshold, threshold - z, 0.0)
+    if loss == Loss.SQUARED_HINGE:
+        gap = threshold - p * y
+        return where(gap > 0.0, gap * gap, 0.0)
+    if loss == Loss.MODIFIED_HUBER:
+        z = p * y
+        return where(z >= 1.0, 0.0, where(z >= -1.0, (1.0 - z) * (1.0 - z), z * -4.0))
+    residual = magnitude(y - p)
+    if loss == Loss.SQUARED_ERROR:
+        return residual * residual * 0.5
+    if loss == Loss.HUBER:
+        return where(residual <= threshold, residual * residual * 0.5, threshold * (residual - threshold * 0.5))
+    excess = where(residual > threshold, residual - threshold, 0.0)
+    return excess if loss == Loss.EPSILON_INSENSITIVE else excess * excess
+
+
+@compiled
 def slope_at(loss: int, threshold: float, y: float, p: float, width: Any) -> Any:
     """Return the derivative of a loss at one prediction."""
     found = np.empty(len(width))
-    store(found, 0, slope(loss, fill(threshold, width), fill(y, width), fill(p, width)))
+    given = fill(p, width)
+    store(found, 0, slope(loss, fill(threshold, width), fill(y, width), given, exponential_of(loss, given)))
     return found[0]
 
 
@@ -139,10 +182,22 @@ def first_dots(w: Any, x: Any, width: Any) -> Any:
 
 @compiled
 def move(
-    w: Any, average: Any, averages: bool, x: Any, step: Any, drift: Any, rate: Any, following: Any, width: Any
+    w: Any,
+    average: Any,
+    averages: bool,
+    watches: bool,
+    x: Any,
+    step: Any,
+    drift: Any,
+    rate: Any,
+    following: Any,
+    width: Any,
 ) -> Any:
-    """Add a row to the weights, and in another measure to the averages; return the next row's dots."""
-    total = fill(0.0, width)
+    """Add a row to the weights, and in another measure to the averages.
+
+    Returns the next row's dots, and, if `watches`, the sums of the weights' squares and sizes.
+    """
+    total, squares, sizes = fill(0.0, width), fill(0.0, width), fill(0.0, width)
     for j in range(len(x)):
         place = j * len(width)
         value = fill(x[j], width)
@@ -151,7 +206,9 @@ def move(
         total = total + times(moved, fill(following[j], width))
         if averages:
             store(average, place, narrow(wide(load(average, place, width)) + drift * wide(value) * rate, w))
-    return total
+        if watches:
+            squares, sizes = squares + times(moved, moved), sizes + magnitude(wide(moved))
+    return total, squares, sizes
 
 
 @compiled
@@ -160,6 +217,7 @@ def move_and_cut(
     average: Any,
     cuts: Any,
     averages: bool,
+    watches: bool,
     x: Any,
     step: Any,
     drift: Any,
@@ -170,15 +228,18 @@ def move_and_cut(
     divides: bool,
     width: Any,
 ) -> Any:
-    """As `move`, and cut each weight towards zero by what is due less what it was cut before."""
-    total = fill(0.0, width)
+    """As `move`, and cut each weight towards zero by what is due less what it was cut before; the sums precede that."""
+    total, squares, sizes = fill(0.0, width), fill(0.0, width), fill(0.0, width)
     back = 1.0 / scale
     for j in range(len(x)):
         place = j * len(width)
         value = fill(x[j], width)
         if averages:
             store(average, place, narrow(wide(load(average, place, width)) + drift * wide(value) * rate, w))
-        before = wide(multiply_add(value, step, load(w, place, width)))
+        moved = multiply_add(value, step, load(w, place, width))
+        before = wide(moved)
+        if watches:
+            squares, sizes = squares + times(moved, moved), sizes + magnitude(before)
         had = wide(load(cuts, place, width))
         is_positive = before > 0.0
         amount = where(is_positive, due + had, due - had)
@@ -190,7 +251,7 @@ def move_and_cut(
         store(w, place, cut)
         store(cuts, place, narrow(had + scale * (wide(cut) - before), w))
         total = total + times(cut, fill(following[j], width))
-    return total
+    return total, squares, sizes
 
 
 @compiled
@@ -205,6 +266,7 @@ def train(
     is_regression: bool,
     averages: bool,
     cuts_weights: bool,
+    watches: bool,
     divides: bool,
     has_optimal: bool,
     has_inverse: bool,
@@ -217,8 +279,10 @@ def train(
     average: Any,
     cuts: Any,
     width: Any,
-) -> None:
-    """Take linear models side by side over the rows once, in one order.
+) -> float:
+    """Take linear models side by side over the rows once, in one order; return the rows seen then, and 1.
+
+    Scales stay apart from the weights until `settle`: what the settings say of them is for the next call.
 
     Parameters
     ----------
@@ -231,11 +295,13 @@ def train(
     weight : ndarray of the dtype of X, shape (n_rows,)
         Of rows.
     settings : ndarray of float64, flat, one for each lane and `Setting`
-        Of the models; the intercepts are written back.
+        Of the models; what changes by the rows is written back.
     loss, step_kind : int
         `Loss` and `Step` of all of them.
     is_regression, averages, cuts_weights, has_optimal, has_inverse : bool
         What at least one of them does.
+    watches : bool
+        Whether the objective is summed up, for rules of stopping.
     divides : bool
         Whether L1 divides by the scales, instead of multiplying by their inverse.
     has_common_power, common_power : bool, float
@@ -263,8 +329,10 @@ def train(
     has_intercept = setting(settings, Setting.HAS_INTERCEPT, width)
     intercept = setting(settings, Setting.INTERCEPT, width)
     average_intercept = setting(settings, Setting.AVERAGE_INTERCEPT, width)
-    scale, drift, growth, due = fill(1.0, width), fill(0.0, width), fill(1.0, width), fill(0.0, width)
-    drift_before, rate = drift, drift
+    scale, drift = setting(settings, Setting.SCALE, width), setting(settings, Setting.DRIFT, width)
+    growth, due = setting(settings, Setting.GROWTH, width), setting(settings, Setting.DUE, width)
+    squared_norm, l1_norm = setting(settings, Setting.SQUARED_NORM, width), setting(settings, Setting.L1_NORM, width)
+    drift_before, rate, objective = drift, drift, fill(0.0, width)
     last = len(order) - 1
     dots = first_dots(w, X[order[0]], width)
     for i in range(len(order)):
@@ -284,16 +352,24 @@ def train(
         if has_inverse:
             divisor = fill(math.pow(t, common_power), width) if has_common_power else raised(fill(t, width), power)
             eta = where(is_inverse, eta0 / divisor, eta)
+        e = exponential_of(loss, p)
+        if watches:
+            objective = objective + value(loss, threshold, y, p, e)
         if step_kind == Step.SCHEDULE:
-            update = -(eta * limited(slope(loss, threshold, y, p), -LARGEST_SLOPE, LARGEST_SLOPE)) * share
+            if watches:
+                norm = narrow(root(squared_norm), w)
+                size = shrunk * 0.5 * times(norm, norm) + cut_share * wide(narrow(l1_norm, w))
+                objective = objective + alpha * size
+            update = -(eta * limited(slope(loss, threshold, y, p, e), -LARGEST_SLOPE, LARGEST_SLOPE)) * share
         else:
-            squared_norm = squared(x)
-            if step_kind == Step.PA1 and squared_norm == 0.0:
+            length = squared(x)
+            if step_kind == Step.PA1 and length == 0.0:
                 dots = first_dots(w, following, width)
                 continue
-            update = passive_aggressive(step_kind, loss, threshold, eta0, y, p, squared_norm) * share
+            update = passive_aggressive(step_kind, loss, threshold, eta0, y, p, length) * share
         kept = 1.0 - shrunk * eta * alpha
-        scale = scale * wide(narrow(where(kept > 0.0, kept, 0.0), w))
+        shrink = narrow(where(kept > 0.0, kept, 0.0), w)
+        scale = scale * wide(shrink)
         is_small = scale < smallest_scale
         if any_of(is_small):
             rescale(w, average, averages, scale, drift, growth, is_small, width)
@@ -315,15 +391,48 @@ def train(
             )
         if cuts_weights:
             due = due + cut_share * eta * alpha
-            dots = move_and_cut(
-                w, average, cuts, averages, x, step, drift_before, rate, following, due, scale, divides, width
+            dots, squares, sizes = move_and_cut(
+                w, average, cuts, averages, watches, x, step, drift_before, rate, following, due, scale, divides, width
             )
         else:
-            dots = move(w, average, averages, x, step, drift_before, rate, following, width)
+            dots, squares, sizes = move(w, average, averages, watches, x, step, drift_before, rate, following, width)
+        if watches:
+            rounded_scale, stands = narrow(scale, w), update == 0.0
+            squared_norm = where(
+                stands, squared_norm * times(shrink, shrink), squares * times(rounded_scale, rounded_scale)
+            )
+            l1_norm = where(stands, l1_norm * wide(shrink), sizes * wide(rounded_scale))
         t += 1.0
+    keep(settings, Setting.INTERCEPT, intercept, width)
+    keep(settings, Setting.AVERAGE_INTERCEPT, average_intercept, width)
+    keep(settings, Setting.SCALE, scale, width)
+    keep(settings, Setting.DRIFT, drift, width)
+    keep(settings, Setting.GROWTH, growth, width)
+    keep(settings, Setting.DUE, due, width)
+    keep(settings, Setting.SQUARED_NORM, squared_norm, width)
+    keep(settings, Setting.L1_NORM, l1_norm, width)
+    keep(settings, Setting.OBJECTIVE, objective, width)
+    return t
+
+
+@compiled
+def settle(settings: Any, w: Any, average: Any, averages: bool, width: Any) -> None:
+    """Multiply the scales into the weights and averages, once training has ended."""
+    scale, drift = setting(settings, Setting.SCALE, width), setting(settings, Setting.DRIFT, width)
+    growth = setting(settings, Setting.GROWTH, width)
     rescale(w, average, averages, scale, drift, growth, scale == scale, width)
-    store(settings, Setting.INTERCEPT * len(width), intercept)
-    store(settings, Setting.AVERAGE_INTERCEPT * len(width), average_intercept)
+
+
+@compiled
+def shuffle(order: Any, seed: Any) -> None:
+    """Shuffle rows in place from a seed, by Fisher and Yates's method and Marsaglia's generator (xorshift, 2003)."""
+    state = np.uint32(seed if seed else 1)
+    for place in range(len(order) - 1):
+        state = np.uint32(state ^ np.uint32(state << np.uint32(13)))
+        state = np.uint32(state ^ np.uint32(state >> np.uint32(17)))
+        state = np.uint32(state ^ np.uint32(state << np.uint32(5)))
+        other = place + np.int64(state & np.uint32(0x7FFFFFFF)) % (len(order) - place)
+        order[place], order[other] = order[other], order[place]
 
 
 @compiled

@@ -269,3 +269,29 @@ def raised(typingctx: Any, lanes: Any, power: Any) -> Any:
         return _of_llvm(builder, "pow", sig.return_type, args)
 
     return lanes(lanes, lanes), emit
+
+
+@vector_function
+def root(typingctx: Any, lanes: Any) -> Any:
+    """Return the square root of each lane."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _of_llvm(builder, "sqrt", sig.return_type, args)
+
+    return lanes(lanes), emit
+
+
+@vector_function
+def logarithm_of_one_and(typingctx: Any, lanes: Any) -> Any:
+    """Return log(1 + x) of each lane of float64, by the system's mathematical library."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        double, kind = ITEMS[types.float64], sig.return_type
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(double, [double]), "log1p")
+        found = ir.Constant(kind.vector, ir.Undefined)
+        for place in range(kind.count):
+            one = builder.call(function, [builder.extract_element(args[0], ir.Constant(INDEX, place))])
+            found = builder.insert_element(found, one, ir.Constant(INDEX, place))
+        return found
+
+    return lanes(lanes), emit
