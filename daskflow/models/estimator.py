@@ -9,7 +9,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, fie
 from sklearn.base import clone
 
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.models import Model, construction, fused_sgd
+from daskflow.fused import sgd as fused_sgd
+from daskflow.models import Model, construction
+from daskflow.models.fusing import fuses
 from daskflow.models.plain import blank, changed_params, encode, import_path, missing_methods, resolve
 
 
@@ -86,9 +88,9 @@ class Estimator(Model):
         return {}
 
     def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
-        """Return whether candidates are trained together: of SGDClassifier and SGDRegressor; see `fused_sgd`."""
+        """Return whether candidates are trained together: of SGDClassifier and SGDRegressor; see `daskflow.fused`."""
         kind = resolve(self.given) if isinstance(self.given, str) else type(self.given)
-        return kind in fused_sgd.KINDS and fused_sgd.fuses(self.template(task), {**self.params, **params})
+        return kind in fused_sgd.KINDS and fuses(self.template(task), {**self.params, **params})
 
     def partial_fit_many(
         self,

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from daskflow.core.space import LogUniform
-from daskflow.models import Model, fused_sgd
+from daskflow.fused import sgd as fused_sgd
+from daskflow.models import Model
+from daskflow.models.fusing import fuses
 
 
 class SGD(Model):
@@ -18,7 +20,7 @@ class SGD(Model):
     The regressor's ``max_iter`` is 100 instead of 1000: its stopping rule ``tol`` is in squared units of the target, so
     that for targets in thousands it never holds, and a whole fit does every epoch it may.
 
-    Candidates that learn block by block are trained sixteen at a time (`daskflow.models.fused_sgd`).
+    Candidates that learn block by block are trained sixteen at a time (`daskflow.fused.sgd`).
 
     Examples
     --------
@@ -40,8 +42,8 @@ class SGD(Model):
         return {**common, "learning_rate": ["optimal", "invscaling"], "eta0": LogUniform(1e-2, 1.0)}
 
     def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
-        """Return whether candidates of these parameters are trained together; see `fused_sgd.obstacle`."""
-        return fused_sgd.fuses(self.template(task), {**self.params, **params})
+        """Return whether candidates of these parameters are trained together; see `daskflow.fused.sgd.obstacle`."""
+        return fuses(self.template(task), {**self.params, **params})
 
     def partial_fit_many(
         self,
@@ -53,7 +55,7 @@ class SGD(Model):
         sample_weight: Any = None,
         order_seed: int = 0,
     ) -> None:
-        """Bring estimators over one block of rows together; see `fused_sgd.partial_fit_many`."""
+        """Bring estimators over one block of rows together; see `daskflow.fused.sgd.partial_fit_many`."""
         fused_sgd.partial_fit_many(
             estimators, X, y, n_classes=n_classes, sample_weight=sample_weight, order_seed=order_seed
         )

@@ -69,22 +69,27 @@ class JobQueue:
         """
         share = -(-len(self._waiting) // slots)
         groups: list[list[Job]] = []
+        passed: list[Job] = []
         seconds, n_jobs, pace = 0.0, 0, self.seconds_per_step
         while self._waiting:
             job = self._waiting.popleft()
             if not is_wanted(job):
                 continue
             if self._batching is None or job.place in self._alone:
-                if groups:
-                    self._waiting.appendleft(job)
-                    return groups
-                return [[job]]
+                if not groups:
+                    return [[job]]
+                passed.append(job)
+                break
+            if groups and self._batching.near(job) != self._batching.near(groups[0][0]):
+                passed.append(job)
+                continue
             group = [job, *self._companions(job, min(MOST_TOGETHER, share) - 1, is_wanted)]
             groups.append(group)
             n_jobs += len(group)
             seconds += pace * sum(each.steps for each in group)
             if not pace or seconds >= BATCH_SECONDS or n_jobs >= min(MOST_JOBS, share):
                 break
+        self._waiting.extendleft(reversed(passed))
         return groups
 
     def _companions(self, job: Job, most: int, is_wanted: Callable[[Job], bool]) -> list[Job]:

@@ -298,10 +298,10 @@ class _Search:
             self.recorder.extend(begun, durable=False)
             if self.batching is not None:
                 self.units += 1
-                units = [self.batching.batch(f"fits-{self.units}", groups, self.waiting.seconds_per_step)]
+                made = self.batching.batch(f"fits-{self.units}", groups, self.waiting.seconds_per_step)
             else:
                 made = self.work.unit(*groups[0][0])
-                units = [made] if isinstance(made, Unit) else list(made)
+            units = [made] if isinstance(made, Unit) else list(made)
             self.flying[units[-1].key] = _Flight(groups, self.batching is not None)
             for unit in units:
                 self.executor.submit(unit)

@@ -163,6 +163,10 @@ class MatrixWork:
             return None
         return job.fold, job.start, job.stop, *sorted(map(repr, preprocess_params(params).items()))
 
+    def near(self, job: Job) -> Hashable:
+        """What jobs read lies on disk: all can go in one unit."""
+        return None
+
     def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
         """One call for each group of jobs, in a process of its own where the search says so."""
         calls = tuple(

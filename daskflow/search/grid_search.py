@@ -43,8 +43,9 @@ from daskflow.search.array_work import Recipe
 from daskflow.search.cv_results import fold_results
 from daskflow.search.engine import run
 from daskflow.search.fold_data import gather
-from daskflow.search.fold_work import FoldWork, place_of, refit
-from daskflow.search.places import Place, Watched, place_for
+from daskflow.search.fold_fits import Scoring, refit
+from daskflow.search.fold_work import FoldWork
+from daskflow.search.places import Here, Place, Watched, place_for
 from daskflow.search.policies import AllAtOnce, Candidate, Policy
 from daskflow.search.races import Ledger
 
@@ -86,12 +87,15 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         work = self._work(
             estimator=self.estimator,
             folds=folds,
-            scorers=scorers,
-            main=self.refit if self.refit in scorers else next(iter(scorers)),
-            train_scores=bool(self.return_train_score),
-            raises=self.error_score == "raise",
+            scoring=Scoring(
+                scorers=scorers,
+                main=self.refit if self.refit in scorers else next(iter(scorers)),
+                train_scores=bool(self.return_train_score),
+                raises=self.error_score == "raise",
+            ),
             pairwise=_is_pairwise(self.estimator),
             keeps_folds=bool(self.cache_cv),
+            batches=not isinstance(place, Here),
             candidates=policy.candidates,
         )
         ledger = Ledger()
@@ -136,14 +140,12 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         """The executor, releasing what no further fit needs, and raising a failure that ends the search."""
 
         def watch(outcome: Outcome) -> None:
-            fit = place_of(outcome)
-            if fit is None:
-                return
-            if outcome.exception is not None and work.raises:
-                params = next(dict(each.params) for each in work.candidates if each.trial == fit[0])
-                outcome.exception.add_note(f"Raised by the candidate {params} on fold {fit[1]}.")
-                raise outcome.exception
-            place.executor.release(work.done(*fit))
+            for group, part in work.answered(outcome):
+                if part.exception is not None and work.scoring.raises:
+                    raise part.exception
+                if part.error is None or len(group) == 1:  # of several that failed as one, each is tried again
+                    for job in group:
+                        place.executor.release(work.done(job.candidate.trial, job.fold))
 
         return Watched(place.executor, watch)
 
@@ -153,10 +155,10 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
             return
         records = {(record["trial"], record["fold"]): record for record in ledger.finished}
         fits = [[records.get((c.trial, fold), {}) for fold in range(work.n_folds)] for c in candidates]
-        names = list(work.scorers)
+        names = list(work.scoring.scorers)
         times = {name: _table(fits, name) for name in ("fit_time", "score_time")}
         scores = {f"test_{name}": _table(fits, name, "test", self._stand_in()) for name in names}
-        if work.train_scores:
+        if work.scoring.train_scores:
             scores |= {f"train_{name}": _table(fits, name, "train", self._stand_in()) for name in names}
         self.n_splits_ = work.n_folds
         self.cv_results_ = fold_results(

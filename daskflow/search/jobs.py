@@ -60,8 +60,14 @@ class Batching(Protocol):
     def together(self, job: Job) -> Hashable:
         """Jobs of one value can be done in one visit; None for a job that is done by itself."""
 
-    def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
-        """The unit that does these jobs: a call for each group, whose answer is a list of Answer or Failure."""
+    def near(self, job: Job) -> Hashable:
+        """Jobs of one value read the same: a unit holds no others."""
+
+    def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit | Sequence[Unit]:
+        """The unit that does these jobs: a call for each group, whose answer is a list of Answer or Failure.
+
+        Of several units the last is that one; those before it prepare what it takes over, as in `Work.unit`.
+        """
 
 
 @runtime_checkable

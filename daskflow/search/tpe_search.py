@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daskflow.core.protocols import Unit
 from daskflow.search.adaptive_search import held_to, seed_from
 from daskflow.search.budgets import Budget
-from daskflow.search.fold_work import FINITE, FoldWork
+from daskflow.search.fold_fits import FINITE
+from daskflow.search.fold_work import FoldWork, Plan
 from daskflow.search.grid_search import RandomizedSearchCV
 from daskflow.search.policies import Candidate, Policy, Request
 from daskflow.search.proposals import LAG, STARTUP, Proposer
@@ -29,18 +29,17 @@ class OpenFoldWork(FoldWork):
 
     def __post_init__(self) -> None:
         """Nothing is known of who needs what."""
-        self.shared: dict[str, list[str]] = {}
         self.needed: Counter[str] = Counter()
 
-    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> list[Unit]:
+    def plan(self, candidate: Candidate) -> Plan:
         """As in `FoldWork`, for a candidate that may be new."""
-        if candidate.trial not in self.shared:
-            chain = self._chain(candidate)
+        if candidate.trial not in self.plans:
+            chain, fuses = self._chain(candidate)
             names = [name for name, _ in self.estimator.steps] if chain else []
             touched = {name.partition("__")[0] for name in self.searched}
             length = next((place for place, name in enumerate(names) if name in touched), len(chain))
-            self.shared[candidate.trial] = chain[:length]
-        return super().unit(candidate, fold, start, stop)
+            self.plans[candidate.trial] = Plan(chain[:length], fuses and length >= len(chain))
+        return self.plans[candidate.trial]
 
     def done(self, trial: str, fold: int) -> list[str]:
         """Nothing is given back before the end: the next candidate may need it."""

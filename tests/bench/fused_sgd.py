@@ -26,7 +26,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
-from daskflow.models.fused_sgd import decision_many, partial_fit_many
+from daskflow.fused.sgd import decision_many, partial_fit_many
 
 
 def table(rows: int) -> tuple[Any, Any]:

@@ -18,7 +18,8 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import GaussianNB
 
 from daskflow import models
-from daskflow.models.fused_sgd import decision_many, fuses, obstacle, partial_fit_many
+from daskflow.fused.sgd import decision_many, obstacle, partial_fit_many
+from daskflow.models.fusing import fuses
 
 TOLERANCE = {np.float64: 1e-6, np.float32: 1e-3}
 """What is promised of coefficients, relative to the largest one, by the dtype of the rows."""

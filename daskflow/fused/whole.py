@@ -16,8 +16,8 @@ from sklearn.utils import check_random_state, check_X_y
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import unique_labels
 
-from daskflow.models.fused.attributes import begin_anew, end
-from daskflow.models.fused.passes import Course, Lane, Rows, joined, lanes_of, rows_of
+from daskflow.fused.attributes import begin_anew, end
+from daskflow.fused.passes import Course, Lane, Rows, joined, lanes_of, rows_of
 
 LARGEST_SEED = np.iinfo(np.int32).max
 

@@ -3,7 +3,7 @@
 What is computed, and in which order, is what scikit-learn documents for its SGD estimators: Bottou's scaled weights and
 lazy averages (Stochastic Gradient Descent Tricks, 2012), the cumulative L1 penalty (Tsuruoka, Tsujii and Ananiadou,
 2009), passive-aggressive steps (Crammer et al., 2006); so are its roundings, where the matrix is float32. Each model
-has a lane of its own (`daskflow.models.fused.lanes`), so that its weights do not depend, to the last bit, on its
+has a lane of its own (`daskflow.fused.lanes`), so that its weights do not depend, to the last bit, on its
 neighbours.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from daskflow.data.kernels import compiled
-from daskflow.models.fused import Loss, Setting, Step
-from daskflow.models.fused.lanes import (
+from daskflow.fused import Loss, Setting, Step
+from daskflow.fused.lanes import (
     any_of,
     exponential,
     fill,

@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import GaussianNB
 
-from daskflow.models.fused_sgd import fit_many, fit_obstacle
-from tests.test_models_fused_sgd import LEARNED, N_CLASSES, RATES, TOLERANCE, Own, distance, grid, kind_of, rows
+from daskflow.fused.sgd import fit_many, fit_obstacle
+from tests.test_fused_sgd import LEARNED, N_CLASSES, RATES, TOLERANCE, Own, distance, grid, kind_of, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -2,7 +2,7 @@
 
 `partial_fit_many` does for a list of `SGDClassifier` and `SGDRegressor` what their ``partial_fit`` does for one: a pass
 over a block of rows. `fit_many` does what their ``fit`` does: passes until each has converged. The rows are read once
-for sixteen candidates, whose arithmetic stands side by side in vector registers (`daskflow.models.fused.kernels`).
+for sixteen candidates, whose arithmetic stands side by side in vector registers (`daskflow.fused.kernels`).
 `decision_many` gives the decision values of many linear models in the same way.
 """
 
@@ -16,8 +16,8 @@ from scipy.sparse import issparse
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.utils import check_array, check_X_y
 
-from daskflow.models.fused.attributes import begin, end, goes_on
-from daskflow.models.fused.passes import (
+from daskflow.fused.attributes import begin, end, goes_on
+from daskflow.fused.passes import (
     LOSSES,
     STEPS,
     Lane,
@@ -28,8 +28,7 @@ from daskflow.models.fused.passes import (
     train_once,
     train_whole,
 )
-from daskflow.models.fused.whole import Fit, Shared, left_the_range, weights_of
-from daskflow.models.plain import decode
+from daskflow.fused.whole import Fit, Shared, left_the_range, weights_of
 
 KINDS = (SGDClassifier, SGDRegressor)
 """Classes that are trained together; not what is derived from them."""
@@ -102,12 +101,6 @@ def _common_obstacle(kind: type[Any], params: Mapping[str, Any]) -> str:
     if rate == "optimal" and not params["alpha"]:
         return "learning_rate='optimal' divides by alpha, which is 0"
     return ""
-
-
-def fuses(template: Any, params: Mapping[str, Any]) -> bool:
-    """Return whether estimators like a template, with some parameters of plain values over it, train together."""
-    plain = {name: decode(value) for name, value in params.items()}
-    return not obstacle(type(template), {**template.get_params(deep=False), **plain})
 
 
 def partial_fit_many(

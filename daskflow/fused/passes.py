@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.linear_model import SGDClassifier
 
-from daskflow.models.fused import FEW, MANY, Loss, Setting, Step
-from daskflow.models.fused.attributes import Learned, learned
+from daskflow.fused import FEW, MANY, Loss, Setting, Step
+from daskflow.fused.attributes import Learned, learned
 
 LOSSES = {
     "log_loss": Loss.LOG,
@@ -214,7 +214,7 @@ def train_whole(lanes: Sequence[tuple[Lane, Course]], rows: Rows) -> None:
 
     A lane's order is the seed that shuffles the rows once more before each epoch, or None.
     """
-    from daskflow.models.fused import kernels
+    from daskflow.fused import kernels
 
     course_of = {id(lane): course for lane, course in lanes}
     for kind, members in _of_one_kind(lane for lane, _ in lanes).items():
@@ -229,7 +229,7 @@ def train_whole(lanes: Sequence[tuple[Lane, Course]], rows: Rows) -> None:
 
 def decisions(X: Any, weights: Any, intercepts: Any) -> Any:
     """Decision values of shape (n_models, n_rows), of sixteen models at a time."""
-    from daskflow.models.fused import kernels
+    from daskflow.fused import kernels
 
     rows = read_only(X)
     found = np.empty((len(weights), X.shape[0]))
@@ -250,7 +250,7 @@ def _of_one_kind(lanes: Iterable[Lane]) -> dict[Kind, list[Lane]]:
 
 def _settings(estimator: Any) -> Any:
     """One number for each `Setting`, as far as the estimator's parameters say."""
-    from daskflow.models.fused import kernels
+    from daskflow.fused import kernels
 
     alpha, penalty = float(estimator.alpha), str(estimator.penalty).lower()
     l1_ratio = {"l2": 0.0, "l1": 1.0, "none": 0.0}.get(penalty, estimator.l1_ratio)
@@ -322,7 +322,7 @@ def _pass(lanes: Sequence[Lane], rows: Rows, order: Any, t: float) -> float:
 
 
 def _pass_side_by_side(lanes: Sequence[Lane], width: int, rows: Rows, order: Any, t: float) -> float:
-    from daskflow.models.fused import kernels
+    from daskflow.fused import kernels
 
     kind, dtype = lanes[0].kind, rows.X.dtype
     side = _SideBySide.of(lanes, width)
@@ -360,7 +360,7 @@ def _pass_side_by_side(lanes: Sequence[Lane], width: int, rows: Rows, order: Any
 
 def _settle(lanes: Sequence[Lane]) -> None:
     """Multiply the scales of lanes of one kind into their weights and averages."""
-    from daskflow.models.fused import kernels
+    from daskflow.fused import kernels
 
     for start, width in _cut(len(lanes)):
         part = lanes[start : start + width]
