@@ -23,10 +23,10 @@ from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, make_classification, make_regression
 from sklearn.decomposition import PCA
-from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import SelectKBest
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
@@ -117,6 +117,94 @@ def test_results_are_scikit_learns(name: str, table: Any) -> None:
     assert_same_results(search, reference)
     if settings.get("refit", True):
         np.testing.assert_array_equal(search.predict(table[0]), reference.predict(table[0]))
+
+
+def sgd_grid(step: str) -> dict[str, Any]:
+    return {
+        f"{step}alpha": [1e-4, 1e-2, 1.0],
+        f"{step}penalty": ["l2", "l1", "elasticnet"],
+        f"{step}average": [False, True],
+    }
+
+
+@pytest.mark.parametrize("form", ["alone", "last of a pipeline", "after steps that differ", "several classes"])
+@pytest.mark.parametrize("tol", [None, 1e-3])
+def test_sgd_candidates_that_are_fitted_together_have_scikit_learns_results(
+    form: str, tol: float | None, table: Any
+) -> None:
+    # given
+    X, y = load_iris(return_X_y=True) if form == "several classes" else table
+    sgd = SGDClassifier(loss="log_loss", max_iter=8, tol=tol, random_state=0)
+    estimator = sgd if form == "alone" else Pipeline([("scale", StandardScaler()), ("pca", PCA()), ("sgd", sgd)])
+    grid = sgd_grid("" if form == "alone" else "sgd__")
+    grid |= {"pca__n_components": [2, 3]} if form == "after steps that differ" else {}
+    settings = {"cv": 3, "scoring": ["accuracy", "neg_log_loss"], "refit": "neg_log_loss", "return_train_score": True}
+    # when
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ours = GridSearchCV(estimator, grid, **settings).fit(X, y)
+        reference = theirs.GridSearchCV(estimator, grid, **settings).fit(X, y)
+    # then
+    assert ours.best_params_ == reference.best_params_
+    for name, values in reference.cv_results_.items():
+        if "score" in name and "time" not in name and "rank" not in name:
+            np.testing.assert_allclose(ours.cv_results_[name], values, rtol=1e-7, err_msg=name)
+    np.testing.assert_array_equal(ours.predict(X), reference.predict(X))
+
+
+class CountingTransforms(StandardScaler):
+    """Counts its transforms."""
+
+    transforms = 0
+
+    def transform(self, X: Any, copy: Any = None) -> Any:
+        CountingTransforms.transforms += 1
+        return super().transform(X, copy)
+
+
+def only_rows(model: Any, X: Any, y: Any) -> float:
+    """A score that looks into the model."""
+    return float(len(model.steps) == 2)
+
+
+@pytest.mark.parametrize(("scoring", "times"), [("accuracy", 2 * 3), (only_rows, 3), (["accuracy", "f1"], 2 * 3)])
+def test_rows_to_score_are_transformed_once_for_candidates_that_share_a_beginning(
+    scoring: Any, times: int, table: Any
+) -> None:
+    # given
+    pipeline = Pipeline([("scale", CountingTransforms()), ("sgd", SGDClassifier(random_state=0))])
+    CountingTransforms.transforms = 0
+    # when
+    search = GridSearchCV(pipeline, sgd_grid("sgd__"), cv=3, refit=False, scoring=scoring).fit(*table)
+    # then the training rows and the test rows of three folds, by 18 candidates
+    assert CountingTransforms.transforms == times
+    assert len(search.cv_results_["params"]) == 18
+
+
+def test_an_sgd_candidate_that_fails_costs_itself(table: Any) -> None:
+    # given
+    pipeline = Pipeline([("scale", StandardScaler()), ("sgd", SGDClassifier(random_state=0, loss="squared_error"))])
+    grid = {"sgd__eta0": [1e-3, 1e300, -1.0], "sgd__learning_rate": ["constant"]}
+    # when
+    with pytest.warns(FitFailedWarning, match="6 of 9 fits failed"):
+        search = GridSearchCV(pipeline, grid, error_score=math.nan, cv=3).fit(*table)
+    with pytest.raises(ValueError, match="left the range") as raised:
+        GridSearchCV(pipeline, {"sgd__eta0": [1e-3, 1e300], "sgd__learning_rate": ["constant"]}, cv=3).fit(*table)
+    # then
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True, True]
+    assert "'sgd__eta0': 1e+300" in raised.value.__notes__[0]
+
+
+def test_weights_of_rows_reach_sgd_candidates_and_their_scores(table: Any) -> None:
+    weight = np.random.RandomState(0).rand(200)
+    for estimator, step in (
+        (SGDClassifier(random_state=0), ""),
+        (make_pipeline(SGDClassifier(random_state=0)), "sgdclassifier__"),
+    ):
+        params = {f"{step}sample_weight": weight}
+        grid = {f"{step}alpha": [1e-4, 1e-2]}
+        ours = GridSearchCV(estimator, grid, cv=3).fit(*table, **params)
+        assert_same_results(ours, theirs.GridSearchCV(estimator, grid, cv=3).fit(*table, **params))
 
 
 def test_three_folds_are_the_default_and_stratified_for_classifiers() -> None:

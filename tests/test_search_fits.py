@@ -30,7 +30,7 @@ from daskflow.search.engine import Memory
 from daskflow.search.fits import MatrixWork, fit, refit
 from daskflow.search.grid import Grid
 from daskflow.search.hyperband import Hyperband
-from daskflow.search.jobs import Answer
+from daskflow.search.jobs import Answer, Job
 from daskflow.search.none import NoSearch
 from daskflow.search.policies import Candidate
 from daskflow.search.training import Way
@@ -128,7 +128,7 @@ def test_a_whole_fit_is_scikit_learns(tmp_path: Path) -> None:
     answer = step(work, Candidate("3", {"alpha": 0.1}), 0, 1, fold=1)
     # then
     train, validation = work.matrices.fold(1).train.whole(), work.matrices.fold(1).validation.whole()
-    seed = seed_of(7, "trial", "3")
+    seed = seed_of(7, "rows")
     by_hand = SGDClassifier(loss="log_loss", alpha=0.1, random_state=seed).fit(train.X, train.y)
     expected = roc_auc_score(validation.y, by_hand.predict_proba(validation.X)[:, 1])
     assert answer.metrics["roc_auc"] == pytest.approx(expected, abs=1e-12)
@@ -330,11 +330,55 @@ def test_a_snapshot_goes_when_a_newer_one_is_on_record_and_all_at_the_end(tmp_pa
 
 def test_seeds_are_of_the_trial_unless_the_estimator_sets_its_own(tmp_path: Path) -> None:
     X, y = classes()
+    for name, model in (("a", "extra_trees"), ("b", {"kind": "sgd", "params": {"early_stopping": True}})):
+        work = work_of(tmp_path / name, model, X, y, search=NoSearch())
+        estimators = [
+            work.training.begin(trial, params) for trial, params in (("0", {}), ("1", {}), ("1", {"random_state": 3}))
+        ]
+        assert [e.random_state for e in estimators] == [seed_of(7, "trial", "0"), seed_of(7, "trial", "1"), 3]
+
+
+def test_candidates_that_are_fitted_whole_together_have_one_seed_unless_they_set_their_own(tmp_path: Path) -> None:
+    X, y = classes()
     work = work_of(tmp_path, "sgd", X, y, search=NoSearch())
-    estimators = [
-        work.training.begin(trial, params) for trial, params in (("0", {}), ("1", {}), ("1", {"random_state": 3}))
+    seeds = [
+        work.training.begin(trial, params).random_state
+        for trial, params in (("0", {}), ("1", {"alpha": 0.1}), ("2", {"random_state": 3}))
     ]
-    assert [e.random_state for e in estimators] == [seed_of(7, "trial", "0"), seed_of(7, "trial", "1"), 3]
+    assert seeds == [seed_of(7, "rows"), seed_of(7, "rows"), 3]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_whole_fit_is_the_same_alone_together_and_when_one_overflows_beside_it(tmp_path: Path, task: str) -> None:
+    # given
+    X, y = numbers() if task == "regression" else classes()
+    y = np.minimum(y + (X[:, 0] > 1), 2) if task == "multiclass" else y
+    metric = "rmse" if task == "regression" else "log_loss"
+    model = {"kind": "sgd", "params": {"loss": "squared_error", "learning_rate": "constant"}}
+    work = work_of(
+        tmp_path, model if task == "regression" else "sgd", X, y, task=task, metrics=(metric,), search=Grid()
+    )
+    drawn = [{"alpha": 10.0**-n, "penalty": ("l2", "l1")[n % 2], "eta0": 0.001} for n in range(6)]
+    jobs = [Job(Candidate(str(n), params), 0, 0, 1) for n, params in enumerate(drawn)]
+    wild = Job(Candidate("9", {"eta0": 1e300, "learning_rate": "constant", "loss": "squared_error"}), 0, 0, 1)
+    # when
+    alone = [step(work, job.candidate, 0, 1) for job in jobs]
+    found = []
+    for group in (jobs, [*jobs, wild]):
+        unit = work.batch("fits-1", [group], 0.0)
+        found.append(unit.function(*unit.arguments, *unit.calls[0].arguments))
+    # then
+    assert len({work.together(job) for job in jobs}) == 1
+    assert [answer.metrics for answer in found[0]] == [answer.metrics for answer in alone]
+    assert [answer.metrics for answer in found[1][:-1]] == [answer.metrics for answer in alone]
+    assert "left the range" in found[1][-1].error
+
+
+def test_sparse_rows_and_other_estimators_are_fitted_by_themselves(tmp_path: Path) -> None:
+    X, y = classes()
+    for name, model, rows in (("a", "sgd", sparse.csr_matrix(X)), ("b", "extra_trees", X)):
+        work = work_of(tmp_path / name, model, rows, y, search=Grid())
+        assert work.together(Job(Candidate("0", {}), 0, 0, 1)) is None
 
 
 @pytest.mark.parametrize("search", [NoSearch(), Hyperband(max_iter=3)], ids=["whole", "early"])
@@ -537,8 +581,9 @@ def test_the_refit_of_a_whole_fit_takes_all_rows(tmp_path: Path) -> None:
     work = work_of(tmp_path, "sgd", X, y, task="regression", metrics=("rmse",), search=NoSearch())
     refit(work, Trial("0", {}, resource=1), work.matrices.final, tmp_path / "fitted.pkl")
     made = pickle.loads((tmp_path / "fitted.pkl").read_bytes())
-    by_hand = SGDRegressor(random_state=seed_of(7, "trial", "0")).fit(X, y)
-    assert same_model(made, by_hand, X)
+    by_hand = SGDRegressor(max_iter=100, random_state=seed_of(7, "rows")).fit(X, y)
+    assert made.n_iter_ == by_hand.n_iter_
+    assert np.allclose(made.predict(X), by_hand.predict(X), rtol=1e-3, atol=1e-3)
 
 
 def test_what_a_search_left_behind_is_enough_to_go_on(tmp_path: Path, new_process: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from daskflow.search import Search, snapshots
 from daskflow.search.candidates import model_params, preprocess_params
 from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate
-from daskflow.search.training import Training, native_threads, takes_weight, way_of
+from daskflow.search.training import Training, Way, native_threads, takes_weight, way_of
 from daskflow.search.uncertainty import group_scores
 
 LANES = 16
@@ -159,7 +159,8 @@ class MatrixWork:
     def together(self, job: Job) -> Hashable:
         """Candidates whose family trains many at once can share their visits to the blocks of a fold."""
         params = job.candidate.params
-        if not self.training.fuses(model_params(params)):
+        is_whole = self.training.way is Way.WHOLE
+        if (is_whole and self.matrices.fold(job.fold).train.is_sparse) or not self.training.fuses(model_params(params)):
             return None
         return job.fold, job.start, job.stop, *sorted(map(repr, preprocess_params(params).items()))
 

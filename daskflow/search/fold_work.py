@@ -71,6 +71,7 @@ class FoldWork:
     made: set[str] = field(default_factory=set)
     plans: dict[str, Plan] = field(default_factory=dict)
     flying: dict[str, Sequence[Sequence[Job]]] = field(default_factory=dict)
+    _chains: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Find the beginnings that at least two candidates share, and count who needs what is kept."""
@@ -165,7 +166,12 @@ class FoldWork:
                 return [], fuses(model)
             if model.memory is not None or model.transform_input is not None:
                 return [], False
-            tokens = [tokenize(name, type(step), step) for name, step in model.steps[:-1]]
-            return [digest(tokens[: length + 1], 32) for length in range(len(tokens))], fuses(model.steps[-1][1])
+            last, estimator = model.steps[-1]
+            others = {name: v for name, v in candidate.params.items() if name.partition("__")[0] != last}
+            key = tokenize(sorted(others.items())) if others else ""
+            if key not in self._chains:  # naming the steps of a pipeline takes 10 ms
+                tokens = [tokenize(name, type(step), step) for name, step in model.steps[:-1]]
+                self._chains[key] = [digest(tokens[: length + 1], 32) for length in range(len(tokens))]
+            return self._chains[key], fuses(estimator)
         except Exception:  # the unit that fits will meet it too, and can say whose it is
             return [], False

@@ -23,6 +23,7 @@ from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
 from daskflow.data.matrices import Batch, MatrixPart
 from daskflow.data.seats import SEAT
+from daskflow.fused.sgd import fit_many, fit_obstacle
 
 
 class Way(StrEnum):
@@ -79,8 +80,18 @@ class Training:
         return Way(_remembered("way", self.model.family(params), self.task))
 
     def begin(self, trial: str, params: Mapping[str, Any]) -> Any:
-        """Return the candidate's unfitted estimator."""
+        """Return the candidate's unfitted estimator, with a seed of its own unless its parameters set one.
+
+        Candidates that are fitted whole together (`fit_obstacle`) have one seed for all, by which they see the rows
+        in one order.
+        """
         seed = seed_of(self.seed, "trial", trial)
+        made = self._made(params, seed)
+        if getattr(made, "random_state", None) == seed and self._fits_together(made, params):
+            made.random_state = seed_of(self.seed, "rows")
+        return made
+
+    def _made(self, params: Mapping[str, Any], seed: int) -> Any:
         key = (id(self.model), self.task, frozenset(params))
         known = _prototypes.get(key)
         if known is None or known[0] is not self.model:
@@ -151,10 +162,21 @@ class Training:
 
     def fuses(self, params: Mapping[str, Any]) -> bool:
         """Whether candidates of these parameters can be trained many at a time."""
+        if self.way is Way.WHOLE:
+            return self._fits_together(self._made(params, 0), params)
         return self.way_for(params) is Way.BLOCKS and self.model.fuses(self.task, params)
 
+    def _fits_together(self, made: Any, params: Mapping[str, Any]) -> bool:
+        return self.way_for(params) is Way.WHOLE and not fit_obstacle(type(made), vars(made))
+
     def train_many(self, estimators: Sequence[Any], part: MatrixPart, start: int, stop: int) -> None:
-        """Bring candidates that `fuses` from `start` to `stop` blocks in common visits, each as if by itself."""
+        """Bring candidates that `fuses` from `start` to `stop` blocks in common visits, each as if by itself.
+
+        Those that are fitted whole see all rows.
+        """
+        if self.way is Way.WHOLE:
+            self._fit_many(estimators, part)
+            return
         with native_threads(estimators[0]):
             for seen, number in enumerate(self.block_order(part.n_blocks)):
                 if seen == stop:
@@ -170,6 +192,14 @@ class Training:
                         sample_weight=batch.weight,
                         order_seed=order,
                     )
+
+    def _fit_many(self, estimators: Sequence[Any], part: MatrixPart) -> None:
+        batch = part.whole()
+        with native_threads(estimators[0]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            errors = fit_many(estimators, batch.X, batch.y, sample_weight=batch.weight)
+        for error in filter(None, errors):
+            raise error
 
     def _see_blocks(self, estimator: Any, part: MatrixPart, start: int, stop: int) -> None:
         for seen, number in enumerate(self.block_order(part.n_blocks)):
