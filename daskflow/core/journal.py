@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import secrets
 import time
@@ -202,12 +203,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of which JSON has every value."""
+
+
 def plain(value: Any) -> Any:
     """Replace not-a-number and infinities by None, and mappings, sequences and scalars of libraries by plain ones."""
+    if type(value) in PLAIN:  # most are: what follows takes long to say so, for every value of every fit
+        return value
+    if type(value) is dict:
+        return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

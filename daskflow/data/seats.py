@@ -132,7 +132,8 @@ class Seat:
         if content is None:
             return self._lost(call, begun, written)
         outcome: Outcome = pickle.loads(content)  # noqa: S301  of our own process
-        return replace(outcome, log=self._said(written))
+        said = self._said(written)
+        return replace(outcome, log=said) if said else outcome
 
     def _await(self, begun: float, call: Call, limits: Limits) -> bytes | None:
         """Return the answer; None when the process is gone, or was ended."""
