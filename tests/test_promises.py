@@ -93,3 +93,19 @@ def test_what_is_not_held_is_said() -> None:
     lines = [line for line in section("Not yet held by a test").splitlines() if line.startswith("- ")]
     assert lines
     assert all(line.endswith(".") or line[-1].isalnum() for line in lines)
+
+
+def test_lines_that_compare_with_dask_ml_name_tests_that_exist() -> None:
+    # given the page's table of what dask-ml does and what daskflow does
+    text = (ROOT / "docs" / "dask-ml.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(lines) >= 15
+    for line in lines:
+        # when the words of its last cell are taken for tests, then there are some, and all of them exist
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        named = [NODE.fullmatch(name) for name in re.findall(r"`([^`]*)`", cells[3])]
+        assert len(cells) == 4
+        assert named, line
+        for node in named:
+            assert node, line
+            assert node[2] in names_in(node[1]), node[0]
