@@ -80,7 +80,7 @@ def daskflow(folder: Path, rows: int, clock: turns.Clock) -> float:
     def part(name: str, begin: int, stop: int) -> MatrixPart:
         where = folder / name
         if not (where / "y.npy").exists():
-            where.mkdir()
+            where.mkdir(exist_ok=True)
             np.save(where / "X.npy", X[begin:stop])
             np.save(where / "y.npy", y[begin:stop])
         offsets = tuple(range(0, stop - begin + 1, rows // MOST)) if begin == 0 else (0, stop - begin)
