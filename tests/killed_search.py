@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from multiprocessing import Process, connection, get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,21 +14,27 @@ import numpy as np
 
 import daskflow.metrics
 from daskflow import models
+from daskflow.clusters.address import Address
 from daskflow.clusters.local import Local
 from daskflow.core.journal import Journal
-from daskflow.core.protocols import Unit
+from daskflow.core.processes import die_with_parent
+from daskflow.core.protocols import Death, Outcome, Unit
 from daskflow.core.results import SearchResult
-from daskflow.data.execution import InlineExecutor
+from daskflow.data.execution import InlineExecutor, perform
 from daskflow.data.matrices import Matrices
 from daskflow.search import Search, batches, engine
 from daskflow.search.candidates import candidates_record, check_record
-from daskflow.search.fits import Fit, MatrixWork, Step, fit_together
+from daskflow.search.fits import Fit, MatrixWork, Step, fit_together, refit
 from daskflow.search.grid import Grid
 from daskflow.search.hyperband import Hyperband
 from daskflow.search.jobs import Answer, Failure, Job, unit_key
-from daskflow.search.random import Random
+from daskflow.search.tpe import TPE
 
-SEARCHES: dict[str, Search] = {"random": Random(trials=30), "hyperband": Hyperband(max_iter=9), "grid": Grid()}
+SEARCHES: dict[str, Search] = {
+    "grid": Grid(),
+    "hyperband": Hyperband(max_iter=9),
+    "tpe": TPE(trials=30, startup=10, lag=4),
+}
 """Each is 60 units over two folds."""
 
 SPACE: dict[str, Any] = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
@@ -54,16 +61,64 @@ def audited(audit: str, work: Fit, steps: Sequence[Step]) -> list[Answer | Failu
     return fit_together(work, steps)
 
 
-def search(kind: str, folder: Path, matrices: Matrices, workers: int = 0) -> SearchResult:
-    """Run or continue a search, here or on so many worker processes."""
-    if not workers:
+class ForkExecutor(InlineExecutor):
+    """Two workers at a time, each a fork of this process that does one unit: as thin as a cluster can be."""
+
+    slots = 2
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self._forked: dict[connection.Connection, tuple[Unit, Process]] = {}
+
+    @property
+    def pending(self) -> int:
+        """Units submitted and not yet returned."""
+        return len(self._waiting) + len(self._forked)
+
+    def next(self, timeout: float | None = None) -> Outcome | None:
+        """Return the next outcome; that of a fork that died is a crash."""
+        context = get_context("fork")
+        while self._waiting and len(self._forked) < self.slots:
+            unit = self._waiting.popleft()
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_in_fork, args=(unit, theirs))
+            process.start()
+            theirs.close()
+            self._forked[ours] = unit, process
+        for ready in connection.wait(self._forked, timeout):
+            unit, process = self._forked.pop(ready)
+            try:
+                outcome: Outcome = ready.recv()
+            except EOFError:
+                outcome = Outcome(unit.key, error="Crashed: killed", death=Death.CRASH)
+            process.join()
+            ready.close()
+            return outcome
+        return None
+
+
+def _in_fork(unit: Unit, answer: Any) -> None:
+    die_with_parent()
+    answer.send(perform(unit, unit.arguments)[1])
+
+
+def search(kind: str, folder: Path, matrices: Matrices, on: str = "inline") -> tuple[SearchResult, str]:
+    """Run or continue a search here, in forks, on a local cluster, or at an address, as `on` says; then refit."""
+    if on == "inline":
         return search_on(InlineExecutor(), kind, folder, matrices)
-    with Local(workers=workers, memory="1 GiB").open() as connection:
-        return search_on(connection.executor, kind, folder, matrices)
+    if on == "forks":
+        return search_on(ForkExecutor(), kind, folder, matrices)
+    cluster = Local(workers=2, memory="1 GiB") if on == "local" else Address(address=on)
+    with cluster.open() as opened:
+        return search_on(opened.executor, kind, folder, matrices)
 
 
-def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> SearchResult:
-    """Run or continue the search whose journal, snapshots and audit are in a folder; in small batches."""
+def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> tuple[SearchResult, str]:
+    """Run or continue the search whose journal, snapshots and audit are in a folder; in small batches.
+
+    Return what it found, and the hash of the winner's model file.
+    """
     (folder / "snapshots").mkdir(exist_ok=True)
     work = Audited(
         model=models.parse({"kind": "sgd"}),
@@ -85,4 +140,5 @@ def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> Sea
         else:
             journal.append({"record": "candidates", "candidates": candidates_record(policy)})
         with mock.patch.object(batches, "MOST_JOBS", BATCH):
-            return engine.run(policy, work, executor, recorder=journal, earlier=records)
+            result = engine.run(policy, work, executor, recorder=journal, earlier=records)
+    return result, refit(work, result.best, matrices.final, folder / "model.pkl")

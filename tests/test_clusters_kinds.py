@@ -323,6 +323,9 @@ class Elsewhere:
     def next(self, timeout: float | None = None) -> Any:
         return self._executor.next(timeout)
 
+    def troubles(self) -> Any:
+        return self._executor.troubles()
+
     def cancel(self) -> None:
         self._executor.cancel()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import itertools
 import json
+import os
 import random
 import resource
 import signal
@@ -17,6 +20,7 @@ import pytest
 
 from daskflow.core.errors import JournalError, StorageError
 from daskflow.core.journal import Journal, encode, plain, read, recover, write_atomically
+from daskflow.core.mounts import about_locks
 
 RECORDS: list[dict[str, Any]] = [
     {"record": "invocation", "id": "a1b2c3", "versions": {"numpy": "2.4.6"}},
@@ -195,3 +199,82 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["model.pkl"]
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+# file systems of several machines
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "caution"),
+    [
+        ("ext4", "rw", ""),
+        ("nfs4", "rw,local_lock=none", ""),
+        ("nfs", "rw,local_lock=posix", ""),
+        ("nfs", "rw,nolock,local_lock=all", "mounted with local_lock=all"),
+        ("nfs4", "rw,local_lock=flock", "mounted with local_lock=flock"),
+        ("lustre", "rw,flock", ""),
+        ("lustre", "rw", "mounted without flock"),
+        ("lustre", "rw,localflock", "mounted with localflock"),
+        ("cifs", "rw,nobrl", "mounted with nobrl"),
+        ("ceph", "rw", ""),
+        ("fuse.sshfs", "rw", "is fuse.sshfs, whose locks are not known"),
+    ],
+)
+def test_locks_that_hold_on_one_machine_only_are_told(kind: str, options: str, caution: str) -> None:
+    mounts = f"1 0 0:9 / / rw - ext4 /dev/a rw\n2 1 0:8 / /my\\040home rw shared:1 - {kind} server:/home {options}\n"
+    said = about_locks(Path("/my home/runs/journal.jsonl"), mounts)
+    assert said.endswith(caution) if caution.startswith("mounted") else caution in said
+    assert bool(said) == bool(caution)
+    assert about_locks(Path("/my homes/runs"), mounts) == ""
+
+
+def test_without_locks_a_journal_is_held_with_a_caution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a file system that cannot lock
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        assert journal.caution == ""
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    # when, then
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        assert "on two machines at once" in journal.caution
+        assert f"{tmp_path} is on a file system without locks" in journal.caution
+        journal.append({"n": 1})
+
+
+def test_a_second_writer_is_found_before_the_next_record(tmp_path: Path) -> None:
+    # given two processes whose locks do not keep them apart
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append({"n": 1})
+        with open(path, "ab") as other:
+            other.write(encode({"n": 2}))
+        # when, then
+        with pytest.raises(JournalError, match="another one writes to it"):
+            journal.append({"n": 3})
+    assert read(path) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_rename_whose_answer_was_lost_is_taken_for_what_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that renames, and is asked again
+    replace = os.replace
+
+    def twice(source: Path, target: Path) -> None:
+        replace(source, target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", twice)
+    # when, then
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+    # and one that did nothing is still an error
+    def nothing(source: Path, target: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(os, "replace", nothing)
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_atomically(tmp_path / "file", b"newer")

@@ -7,10 +7,12 @@ import os
 import pickle
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -19,7 +21,7 @@ import pytest
 from daskflow.data.matrices import Matrices
 from tests import killed_search
 from tests.small_matrices import classes, matrices_of
-from tests.test_search_resume import audit, finished, gist
+from tests.test_search_resume import audit, finished, gist, models
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
@@ -35,89 +37,212 @@ def matrices(tmp_path_factory: pytest.TempPathFactory) -> Matrices:
 PROGRAM = """
 import pickle, sys
 from pathlib import Path
+from daskflow import DaskflowError
 from tests import killed_search
 if __name__ == "__main__":
     matrices = pickle.loads(Path(sys.argv[3]).read_bytes())
-    killed_search.search(sys.argv[1], Path(sys.argv[2]), matrices, workers=int(sys.argv[4]))
+    try:
+        killed_search.search(sys.argv[1], Path(sys.argv[2]), matrices, on=sys.argv[4])
+    except DaskflowError as error:
+        sys.exit(str(error))
 """
 
+LOST = "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
 
-def targets(driver: psutil.Process) -> dict[str, list[psutil.Process]]:
-    """Processes of a running search by what they are."""
-    found: dict[str, list[psutil.Process]] = {"worker": [], "seat": []}
-    for process in driver.children(recursive=True):
+
+def kill(victims: Sequence[psutil.Process]) -> bool:
+    """Kill processes; False when none is there any more."""
+    alive = 0
+    for victim in victims:
         try:
-            words = " ".join(process.cmdline())
-            if "seat_process" in words:
-                found["seat"].append(process)
-            elif "spawn_main" in words:
-                found["worker"].append(process)
+            victim.send_signal(signal.SIGKILL)
+            alive += 1
+        except psutil.Error:
+            continue
+    return alive > 0
+
+
+def called(processes: Sequence[psutil.Process], word: str) -> list[psutil.Process]:
+    """Those with a word in their command line."""
+    return [process for process in processes if word in " ".join(_words(process))]
+
+
+def family(*processes: psutil.Process) -> list[psutil.Process]:
+    """Processes and all they started."""
+    found: list[psutil.Process] = []
+    for process in processes:
+        try:
+            found += [process, *process.children(recursive=True)]
         except psutil.Error:
             continue
     return found
 
 
-def strike(driver: psutil.Process, what: str, rng: random.Random) -> bool:
-    """Kill something of a running search; False when there is no such process now."""
-    if what in ("driver", "group"):
-        victims = [driver] if what == "driver" else [driver, *driver.children(recursive=True)]
-    else:
-        some = targets(driver)[what]
-        victims = [rng.choice(some)] if some else []
-    for victim in victims:
-        try:
-            victim.send_signal(signal.SIGKILL)
-        except psutil.Error:
-            continue
-    return bool(victims)
+Killing = Callable[[str, psutil.Process], bool]
+"""Kills something, given what it is and the driver; False when there is no such thing now."""
+
+
+def disturbed(
+    kind: str, folder: Path, matrices: Matrices, on: Callable[[], str], kill_one: Killing, strikes: list[str]
+) -> None:
+    """Compare a search left alone with one that is struck, started again as often as it dies, until it ends."""
+    (folder / "whole").mkdir()
+    (folder / "killed").mkdir()
+    whole, model = killed_search.search(kind, folder / "whole", matrices)
+    # when
+    rng, left, struck = random.Random(11), list(strikes), list[str]()
+    total = len(finished(folder / "whole"))
+    moments = sorted(rng.randrange(1, int(0.8 * total)) for _ in strikes)
+    (folder / "matrices.pkl").write_bytes(pickle.dumps(matrices))
+    command = [sys.executable, "-c", PROGRAM, kind, str(folder / "killed"), str(folder / "matrices.pkl")]
+    for _ in range(2 * len(strikes)):
+        done, begun = set(finished(folder / "killed")), len(audit(folder / "killed"))
+        running = subprocess.Popen([*command, on()], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        driver = psutil.Process(running.pid)
+        while running.poll() is None:
+            time.sleep(0.005)
+            at_work = len(audit(folder / "killed")) > begun
+            if left and at_work and len(finished(folder / "killed")) >= moments[len(struck)]:
+                time.sleep(rng.random() * 0.05)
+                if running.poll() is None and kill_one(left[0], driver):
+                    struck.append(left.pop(0))
+        _, said = running.communicate()
+        # then nothing that was on record when it started began again
+        assert not done & set(audit(folder / "killed")[begun:])
+        if running.returncode == 0:
+            break
+        # and the driver was killed, or says in a sentence that it lost its scheduler
+        assert running.returncode == -signal.SIGKILL or said.strip() == LOST, said
+    # and it ends as the one left alone, with the same models
+    assert running.returncode == 0
+    assert struck == strikes
+    result, same_model = killed_search.search(kind, folder / "killed", matrices)
+    assert gist(result) == gist(whole)
+    assert same_model == model
+    assert models(folder / "killed") == models(folder / "whole")
+    records = finished(folder / "killed")
+    assert sorted(records) == sorted(finished(folder / "whole"))
+    starts = Counter(audit(folder / "killed"))
+    assert starts.total() - len(starts) <= len(struck) * WORKERS * killed_search.BATCH, json.dumps(struck)
+    # and no process of it is left
+    gone = time.monotonic() + 10
+    while (left_over := _those_of(folder)) and time.monotonic() < gone:
+        time.sleep(0.1)
+    assert left_over == []
+
+
+def _those_of(folder: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter() if str(folder) in " ".join(_words(p)) and p.pid != os.getpid()]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", sorted(killed_search.SEARCHES))
-def test_killed_processes_of_a_cluster_change_nothing(kind: str, tmp_path: Path, matrices: Matrices) -> None:
-    # given a search left alone
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    whole = killed_search.search(kind, tmp_path / "whole", matrices)
-    # when workers, the processes of fits, the driver with the scheduler, and all of them are killed
-    rng = random.Random(11)
-    strikes = ["worker", "seat", "driver", "group"]
-    rng.shuffle(strikes)
-    struck: list[str] = []
+def test_guarantees_1_2_3_killed_processes_of_a_local_cluster_change_nothing(
+    kind: str, tmp_path: Path, matrices: Matrices
+) -> None:
+    # given that workers, the processes of fits, the driver (with scheduler and nannies), and all of them are killed
+    rng = random.Random(3)
 
-    (tmp_path / "matrices.pkl").write_bytes(pickle.dumps(matrices))
-    command = [sys.executable, "-c", PROGRAM, kind, str(tmp_path / "killed"), str(tmp_path / "matrices.pkl")]
-    for _ in range(12):
-        done, begun = set(finished(tmp_path / "killed")), len(audit(tmp_path / "killed"))
-        running = subprocess.Popen([*command, str(WORKERS)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        driver = psutil.Process(running.pid)
-        more = rng.randrange(1, 12)
-        while running.poll() is None:
-            if strikes and len(finished(tmp_path / "killed")) >= len(done) + more:
-                time.sleep(rng.random() * 0.05)
-                if running.poll() is None and strike(driver, strikes[0], rng):
-                    struck.append(strikes.pop(0))
-                    more += rng.randrange(1, 12)
-            time.sleep(0.005)
-        _, said = running.communicate()
-        # then nothing that was on record when it started began again
-        assert not done & set(audit(tmp_path / "killed")[begun:])
-        if running.returncode == 0:
-            break
-        assert running.returncode == -signal.SIGKILL, said
-    # and it ends as the one left alone
-    assert running.returncode == 0
-    assert len(struck) >= 3, struck
-    result = killed_search.search(kind, tmp_path / "killed", matrices)
-    assert gist(result) == gist(whole)
-    records = finished(tmp_path / "killed")
-    assert sorted(records) == sorted(finished(tmp_path / "whole"))
-    starts = Counter(audit(tmp_path / "killed"))
-    assert sum(starts.values()) - len(starts) <= len(struck) * WORKERS * killed_search.BATCH, json.dumps(struck)
-    # and no process of it is left
-    left = [p for p in psutil.process_iter() if str(tmp_path) in " ".join(_words(p)) and p.pid != os.getpid()]
-    assert left == []
+    def kill_one(what: str, driver: psutil.Process) -> bool:
+        everything = family(driver)
+        some = called(everything, {"worker": "spawn_main", "seat": "seat_process"}.get(what, what))
+        victims = {"driver": [driver], "group": everything}.get(what, rng.sample(some, min(1, len(some))))
+        return kill(victims)
+
+    disturbed(kind, tmp_path, matrices, lambda: "local", kill_one, ["worker", "seat", "driver", "group"])
+
+
+class Processes:
+    """A scheduler and nannies in processes of their own, as on several machines; who died is started again."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.scheduler: subprocess.Popen[str] | None = None
+        self.nannies: list[subprocess.Popen[str]] = []
+
+    def ready(self) -> str:
+        """Start what is not there; return the address."""
+        self.nannies = [nanny for nanny in self.nannies if nanny.poll() is None]
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            for nanny in self.nannies:  # of a scheduler that was killed: on their way out
+                kill(family(psutil.Process(nanny.pid)))
+                nanny.wait()
+            self.nannies = []
+            port = self.address.rpartition(":")[2]
+            self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+        while len(self.nannies) < WORKERS:
+            limits = ["--nthreads", "1", "--memory-limit", "1GiB", "--no-dashboard", "--death-timeout", "60"]
+            self.nannies.append(self._start("worker", self.address, "--nanny", *limits))
+        return self.address
+
+    def _start(self, *words: str) -> subprocess.Popen[str]:
+        # Quiet: what they have to say of killed neighbours is no part of the test.
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def kill_one(self, what: str, driver: psutil.Process) -> bool:
+        """Kill what the words say; another nanny takes the place of one that was killed."""
+        scheduler, *nannies = [each for each in [self.scheduler, *self.nannies] if each and each.poll() is None]
+        own = [psutil.Process(each.pid) for each in nannies]
+        workers = called(family(*own), "spawn_main")
+        victims = {
+            "driver": [driver],
+            "nanny": own[:1],
+            "scheduler": [psutil.Process(scheduler.pid)],
+            "scheduler and worker": [psutil.Process(scheduler.pid), *workers[:1]],
+            "both workers": workers,
+            "group": [driver, psutil.Process(scheduler.pid), *family(*own)],
+        }
+        was_there = kill(victims[what])
+        if what == "nanny":
+            nannies[0].wait()
+            self.ready()
+        return was_there
+
+    def close(self) -> None:
+        """End them all."""
+        for process in [*self.nannies, *filter(None, [self.scheduler])]:
+            if process.poll() is None:
+                kill(family(psutil.Process(process.pid)))
+            process.wait()
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    """Ended with the test."""
+    started = Processes()
+    yield started
+    started.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_guarantee_11_a_killed_scheduler_nanny_or_both_at_once_change_nothing(
+    tmp_path: Path, matrices: Matrices, processes: Processes
+) -> None:
+    strikes = ["nanny", "scheduler", "driver", "both workers", "scheduler and worker"]
+    disturbed("hyperband", tmp_path, matrices, processes.ready, processes.kill_one, strikes)
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", sorted(killed_search.SEARCHES))
+@pytest.mark.parametrize("seed", range(3))
+def test_two_hundred_kills_of_separate_processes_change_nothing(
+    kind: str, seed: int, tmp_path: Path, matrices: Matrices, processes: Processes
+) -> None:
+    what = ["nanny", "scheduler", "driver", "both workers", "scheduler and worker", "group"]
+    strikes = random.Random(seed).choices(what, k=23)
+    disturbed(kind, tmp_path, matrices, processes.ready, processes.kill_one, strikes)
 
 
 def _words(process: psutil.Process) -> list[str]:

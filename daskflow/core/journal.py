@@ -2,11 +2,14 @@
 
 A line is the CRC-32 of its text in eight hexadecimal digits, a blank, one JSON object and a newline. A torn last
 line is cut off when the journal is opened; a bad line before a good one is damage, and refused by its number. One
-process holds the journal at a time, by ``flock``, which dies with the process, so no stale lock is left behind.
+process holds the journal at a time, by ``flock``, which dies with the process, so no stale lock is left behind. On some
+network file systems such a lock holds on its own machine only, or there is none: then the journal says so, and a
+second writer is found by the length of the file before the next record is written.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -21,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from daskflow.core.errors import JournalError, StorageError
+from daskflow.core.mounts import WITHOUT_LOCKS, about_locks
 
 Record = dict[str, Any]
 
@@ -85,6 +89,13 @@ class Journal:
     path : Path
         Made when it does not exist.
 
+    Attributes
+    ----------
+    records : list of dict
+        What it holds.
+    caution : str
+        Why its lock may not keep off a process on another machine, as a sentence; mostly empty.
+
     Raises
     ------
     JournalError
@@ -101,13 +112,19 @@ class Journal:
             raise StorageError(
                 f"{path} cannot be written: {error.strerror}. Choose another folder with --runs."
             ) from error
+        self.caution = ""
+        why = about_locks(path.absolute())
         try:
             _lock(self._file)
         except OSError as error:
-            self._file.close()
-            raise JournalError(
-                f"{path} is in use by another run; wait for it, or give this one another name."
-            ) from error
+            if error.errno not in WITHOUT_LOCKS:
+                self._file.close()
+                raise JournalError(
+                    f"{path} is in use by another run; wait for it, or give this one another name."
+                ) from error
+            why = why or f"{path.parent} is on a file system without locks"
+        if why:
+            self.caution = f"Do not start this run on two machines at once: a lock does not keep them apart ({why})."
         try:
             self._file.seek(0)
             self.records, self._size = recover(self._file.readall(), str(path))
@@ -129,6 +146,11 @@ class Journal:
         self.records.append(dict(record))
 
     def _write(self, lines: bytes, durable: bool) -> None:
+        if (size := os.fstat(self._file.fileno()).st_size) != self._size:
+            raise JournalError(
+                f"{self.path} has {size:,} bytes where this process left {self._size:,}: another one writes to it. End "
+                "the other, and run the same command again; if lines were mixed up, start anew with --fresh."
+            )
         try:
             written = 0
             while written < len(lines):
@@ -192,12 +214,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _rename(temporary, path, content)
+        _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
@@ -205,6 +223,27 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 PLAIN = frozenset({str, int, bool, type(None)})
 """Types of which JSON has every value."""
+
+
+def _rename(temporary: Path, path: Path, content: bytes) -> None:
+    """Rename; over NFS the answer may get lost, and the rename that is asked for again finds nothing to rename."""
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        if not path.exists() or path.read_bytes() != content:
+            raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename outlast a power cut, where folders can be synced; some network file systems refuse it."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    finally:
+        os.close(folder)
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import queue
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class ClientExecutor:
         self._run = f"{os.getpid():x}-{time.time_ns():x}"
         self._slots = (0.0, 1)
         self._looked, self._paused_since = time.monotonic(), 0.0
+        self._seen: set[str] = set()
 
     @property
     def slots(self) -> int:
@@ -96,7 +97,20 @@ class ClientExecutor:
         else:
             answer = self._client.submit(answer_of, bare, arguments, **options)
         self._running[unit.key] = answer
-        answer.add_done_callback(lambda future, key=unit.key: self._done.put((key, future)))
+        answer.add_done_callback(lambda future, key=unit.key: self._on_loop(self._fetch(key, future)))
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._client.loop.asyncio_loop)
+
+    async def _fetch(self, key: str, future: Any) -> None:
+        """Bring an answer here beside whoever waits: the worker that holds it may be frozen by now."""
+        answer: Outcome | None = None
+        failure: BaseException | None = None
+        try:
+            answer = await future._result()
+        except BaseException as error:  # also that of a future that was cancelled: `_failed` looks at it
+            failure = error
+        self._done.put((key, future, answer, failure))
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, Kept):
@@ -115,11 +129,12 @@ class ClientExecutor:
                 self._send(suspect, f"{self._run}-alone")
                 self._suspect = suspect.key
             try:
-                key, future = self._done.get(timeout=timeout)
+                key, future, answer, failure = self._done.get(timeout=timeout)
             except queue.Empty:
                 return None
             if self._running.get(key) is not future:
                 continue
+            self._paused_since = 0.0  # something goes on
             was_alone = key == self._alone
             del self._running[key]
             unit = self._units.pop(key)
@@ -127,31 +142,27 @@ class ClientExecutor:
                 self._suspect = None
                 while self._held:
                     self._send(self._held.popleft(), self._run)
-            outcome = self._outcome(key, future)
+            outcome = self._failed(key, failure) if answer is None else answer
             if not outcome.error or was_alone or not outcome.error.startswith(DEATH):
                 return outcome
             self._suspects.append(unit)
         return None
 
-    def _outcome(self, key: str, future: Any) -> Outcome:
-        if future.status == "finished":
-            outcome: Outcome = future.result()
-            return outcome
-        try:
-            future.result()
-        except BaseException as error:
-            text = f"{type(error).__name__}: {error}"
-            if self._client.status != "running" or any(word in text for word in LOST):
-                raise ClusterError(
-                    "The connection to the scheduler was lost. "
-                    "Run the same command again: it continues from what is on disk."
-                ) from error
-            if not isinstance(error, Exception):
-                raise
-            # The death of its workers is no exception of the unit's own: it costs the unit, and a sentence says it.
-            exception = None if type(error).__name__ == "KilledWorker" else error
-            return Outcome(key=key, error=_in_words(error), exception=exception, traceback=text)
-        raise AssertionError(f"unit {key} is {future.status} without an error")
+    def _failed(self, key: str, error: BaseException | None) -> Outcome:
+        """What became of a unit that has no answer."""
+        text = f"{type(error).__name__}: {error}"
+        if self._client.status != "running" or any(word in text for word in LOST):
+            raise ClusterError(
+                "The connection to the scheduler was lost. "
+                "Run the same command again: it continues from what is on disk."
+            ) from error
+        if error is None:
+            raise AssertionError(f"unit {key} has neither an answer nor an error")
+        if not isinstance(error, Exception):
+            raise error
+        # The death of its workers is no exception of the unit's own: it costs the unit, and a sentence says it.
+        exception = None if type(error).__name__ == "KilledWorker" else error
+        return Outcome(key=key, error=_in_words(error), exception=exception, traceback=text)
 
     def kept(self, key: str) -> Any:
         """Fetch what a unit kept; no task of its own, so it does not wait behind others."""
@@ -189,8 +200,7 @@ class ClientExecutor:
     def _tell_workers(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Run something small on every worker, without waiting: a silent worker would hold the answer back."""
         if self._client.status == "running":
-            said = self._client._run(function, *arguments, on_error="ignore")
-            asyncio.run_coroutine_threadsafe(said, self._client.loop.asyncio_loop)
+            self._on_loop(self._client._run(function, *arguments, on_error="ignore"))
 
     def troubles(self) -> Sequence[str]:
         """Say which workers are silent or gone, and whether all of them wait for memory; asks at most every 5 s.
@@ -208,6 +218,8 @@ class ClientExecutor:
             return (f"The scheduler has not answered for {ANSWER_SECONDS:.0f} s: it is busy, frozen or unreachable.",)
         finally:
             self._looked = time.monotonic()
+        names = {name for name, _, _ in seen}
+        gone, self._seen = sorted(self._seen - names), names
         if not seen:
             return ("There is no worker: the fits wait until one comes.",)
         if all(status == "paused" for _, _, status in seen):
@@ -221,6 +233,9 @@ class ClientExecutor:
             "What it was given waits for it."
             for name, silent, _ in seen
             if silent > SILENT_SECONDS
+        ] + [
+            f"Worker {name} has gone: it ended, or its connection broke. The others do what it was given."
+            for name in gone
         ]
 
     def _why_paused(self) -> str:

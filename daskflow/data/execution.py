@@ -239,8 +239,8 @@ def _outcomes(executor: Any, units: Sequence[Unit], window: int | None) -> Itera
             while waiting and executor.pending < (window or 2 * executor.slots + 2):
                 executor.submit(waiting.popleft())
             outcome = executor.next(GLANCE_SECONDS)
+            executor.troubles()  # raises when nothing can go on; whoever listens is told of less
             if outcome is None:
-                executor.troubles()  # raises when nothing can go on
                 continue
             if outcome.exception is not None:
                 raise outcome.exception

@@ -6,7 +6,6 @@ the file system has no such locks, a lease counts for a day after it was written
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -17,9 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daskflow.core.errors import StorageError
-
-WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What file systems answer that cannot lock."""
+from daskflow.core.mounts import WITHOUT_LOCKS
 
 DAY_SECONDS = 86_400
 LOCK_SECONDS = 60

@@ -22,7 +22,7 @@ TRIES = 2
 """How often a job is tried that ends its process for no known reason."""
 
 GLANCE_SECONDS = 1.0
-"""How long the engine waits for an answer before it looks whether the cluster is well."""
+"""How long the engine waits for an answer at most before it looks whether the cluster is well."""
 
 
 class Recorder(Protocol):
@@ -220,8 +220,7 @@ class _Search:
                 outcome = self.executor.next(GLANCE_SECONDS)
                 if outcome is not None:
                     self.finish(outcome)
-                else:
-                    self.look()
+                self.look()
             elif not self.waiting and not self.rungs:
                 requests = self.policy.ask()
                 if not requests:
@@ -231,9 +230,9 @@ class _Search:
             raise SearchError("The search space is empty: there is no candidate to try.")
 
     def look(self) -> None:
-        """Say once what is wrong with the cluster while no answer comes."""
+        """Say once what is wrong with the cluster: one worker may be frozen while others answer."""
         for text in self.executor.troubles():
-            about = text.split(" has ")[0]
+            about = text.partition(" for ")[0]
             if about not in self.said:
                 self.said.add(about)
                 tell(self.listener, "warning", text=text)

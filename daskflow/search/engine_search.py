@@ -32,7 +32,7 @@ from daskflow.search.candidates import named
 from daskflow.search.cv_results import incremental_results
 from daskflow.search.engine import run
 from daskflow.search.jobs import unit_key
-from daskflow.search.places import Place, Watched, client_for, place_for
+from daskflow.search.places import Place, Watched, client_for, place_for, warn_of
 from daskflow.search.policies import Adaptive, Candidate, Policy, SideBySide
 from daskflow.search.races import Ledger, Race, logger
 
@@ -139,7 +139,7 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         policy = self._policy(races)
         ledger = next(iter(races.values())).ledger
         try:
-            run(policy, work, Watched(place.executor, forget_parts), recorder=ledger)
+            run(policy, work, Watched(place.executor, forget_parts), recorder=ledger, listener=warn_of)
             self._adopt(place, races, work)
         except KeyboardInterrupt:
             self._adopt_kept(place, races, work)

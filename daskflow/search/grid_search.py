@@ -46,7 +46,7 @@ from daskflow.search.engine import run
 from daskflow.search.fold_data import gather
 from daskflow.search.fold_fits import Scoring, refit
 from daskflow.search.fold_work import FoldWork
-from daskflow.search.places import Here, Place, Watched, place_for
+from daskflow.search.places import Here, Place, Watched, place_for, warn_of
 from daskflow.search.policies import AllAtOnce, Candidate, Policy
 from daskflow.search.races import Ledger
 
@@ -101,7 +101,7 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         )
         ledger = Ledger()
         try:
-            run(policy, work, self._watched(place, work), recorder=ledger)
+            run(policy, work, self._watched(place, work), recorder=ledger, listener=warn_of)
             begun = {record["trial"] for record in ledger.finished}
             self._adopt(work, ledger, [c for c in policy.candidates if c.trial in begun])
             if self.refit:

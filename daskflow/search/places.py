@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import dask
 from distributed import Client, default_client, wait
 
 from daskflow.core.errors import ClusterError
+from daskflow.core.events import Event
 from daskflow.core.protocols import Outcome, Unit
 from daskflow.data.client_executor import ClientExecutor
 from daskflow.data.execution import InlineExecutor
@@ -131,6 +133,12 @@ def client_for(scheduler: Any = None) -> Client | None:
         if scheduler is None:
             return None
         raise ClusterError("scheduler='distributed' needs a client: create a distributed.Client first.") from None
+
+
+def warn_of(event: Event) -> None:
+    """Make a Python warning of what the engine warns of: what a search listens with that nobody watches."""
+    if event.name == "warning":
+        warnings.warn(str(event.fields["text"]), stacklevel=2)
 
 
 class Watched:

@@ -83,6 +83,9 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         recorder = Recorder(journal)
         _check_versions(journal)
         recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
+        if journal.caution:
+            recorder.append({"record": "warning", "text": journal.caution}, durable=False)
+            tell(listener, "warning", text=journal.caution)
         write_atomically(folder.workflow, toml.write(workflow.dump()))
         folder.name_latest()
         try:
@@ -183,7 +186,7 @@ class _Execution:
     executor: Meter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.executor = Meter(self.connection.executor)
+        self.executor = Meter(self.connection.executor, self.warn)
 
     def run(self) -> None:
         """Everything."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -28,12 +28,22 @@ def versions() -> dict[str, str]:
 
 @dataclass
 class Meter:
-    """An executor that adds up what its units cost."""
+    """An executor that adds up what its units cost, and tells of what is wrong with the cluster.
+
+    Parameters
+    ----------
+    inner : Executor
+        Does the work.
+    warn : callable
+        Is told once of each trouble, whichever stage meets it.
+    """
 
     inner: Executor
+    warn: Callable[[str], None]
     cpu_seconds: float = 0.0
     decoded: int = 0
     peak_memory_bytes: int = 0
+    told: set[str] = field(default_factory=set)
 
     @property
     def slots(self) -> int:
@@ -72,9 +82,13 @@ class Meter:
         self.inner.drop(keys)
 
     def troubles(self) -> Sequence[str]:
-        """Hand on."""
-        found: Sequence[str] = self.inner.troubles()
-        return found
+        """Tell what is new, and hand nothing on."""
+        for text in self.inner.troubles():
+            about = text.partition(" for ")[0]
+            if about not in self.told:
+                self.told.add(about)
+                self.warn(text)
+        return ()
 
     def vacate(self) -> None:
         """Hand on."""

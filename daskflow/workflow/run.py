@@ -16,6 +16,7 @@ import pandas as pd
 from daskflow.core.errors import SearchError, StorageError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
+from daskflow.core.mounts import WITHOUT_LOCKS
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
 from daskflow.search.uncertainty import with_intervals
@@ -355,8 +356,8 @@ def _is_held(journal: Path) -> bool:
     with open(journal, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno not in WITHOUT_LOCKS
     return False
 
 
