@@ -49,7 +49,7 @@ def test_what_is_appended_is_read_again(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.jsonl").records == RECORDS
 
 
-def test_every_truncation_leaves_the_records_that_are_whole(tmp_path: Path) -> None:
+def test_guarantee_4_every_truncation_leaves_the_records_that_are_whole(tmp_path: Path) -> None:
     # given
     content = written(tmp_path / "journal.jsonl", RECORDS)
     ends = list(itertools.accumulate(len(encode(record)) for record in RECORDS))
@@ -95,7 +95,7 @@ def test_a_flipped_bit_never_gives_another_record(tmp_path: Path) -> None:
     assert refused > 4000
 
 
-def test_damage_in_the_middle_is_refused_by_its_line(tmp_path: Path) -> None:
+def test_guarantee_4_damage_in_the_middle_is_refused_by_its_line(tmp_path: Path) -> None:
     # given
     path = tmp_path / "journal.jsonl"
     lines = written(path, RECORDS).splitlines(keepends=True)

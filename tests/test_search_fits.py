@@ -473,7 +473,7 @@ class Odd(ClassifierMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize("executor", ["inline", "client"])
-def test_one_bad_candidate_of_each_kind_ranks_last_with_its_reason(
+def test_guarantee_6_one_bad_candidate_of_each_kind_ranks_last_with_its_reason(
     tmp_path: Path, request: pytest.FixtureRequest, executor: str
 ) -> None:
     # given

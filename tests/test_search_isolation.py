@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 import daskflow as flow
 import daskflow.metrics
 from daskflow import models
+from daskflow.core.protocols import Call, Death, Limits
 from daskflow.core.results import SearchResult, TrialState
+from daskflow.data import seats
 from daskflow.search import engine
 from daskflow.search.fits import MatrixWork
 from daskflow.search.grid import Grid
@@ -95,7 +98,7 @@ def search_for(connection: Any, folder: Path, does: list[str], **options: Any) -
         ("sleep", "Too slow: a fit may take 2 s here, and it took", 1),
     ],
 )
-def test_a_fit_that_ends_or_hangs_its_process_costs_its_candidate_only(
+def test_guarantees_7_8_a_fit_that_ends_or_hangs_its_process_costs_its_candidate_only(
     does: str, reason: str, tries: int, connection: Any, tmp_path: Path
 ) -> None:
     workers = _pids(connection)
@@ -144,3 +147,38 @@ def _seats() -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_guarantee_7_a_deadline_follows_from_the_median_of_what_fits_took() -> None:
+    pace = seats.Pace()
+    # given nothing that is known, an hour; and what the search knows from elsewhere
+    assert pace.allowed(0.0) == 3600
+    assert pace.allowed(2.0) == 60
+    # when fits took two seconds a step, and one much longer
+    for seconds in (2.0, 2.0, 500.0):
+        pace.add(seconds)
+    # then thirty times the median
+    assert pace.allowed(0.0) == 60
+    assert pace.allowed(5.0) == 150
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_not_wanted_any_more_is_ended_and_the_next_goes_on() -> None:
+    own = seats.Seats()
+    limits = Limits(seconds=60)
+    with own.taken() as seat:
+        # when a call runs, and its key is dropped
+        def drop() -> None:
+            while seat.running != "long":
+                time.sleep(0.01)
+            own.drop(["long"])
+
+        dropping = threading.Thread(target=drop)
+        dropping.start()
+        first, second = seat.run(time.sleep, (), [Call("long", (50,)), Call("short", (0,))], limits)
+        dropping.join()
+    own.vacate()
+    # then
+    assert first.death is Death.DROPPED
+    assert first.seconds < 30
+    assert second.error is None

@@ -174,7 +174,7 @@ def test_a_finished_run_is_not_run_again_unless_asked(frame: pd.DataFrame, tmp_p
     assert not fresh.summary()["resumed"]
 
 
-def test_changed_data_and_other_versions_refuse_to_continue(
+def test_guarantee_5_changed_data_and_other_versions_refuse_to_continue(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a run that was interrupted after the scan
