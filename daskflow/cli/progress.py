@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from daskflow.cli.verb import duration, is_terminal, number
+from daskflow.core.estimates import about, amount
 from daskflow.core.events import Event, Listener
 
 LINE_SECONDS = 10.0
@@ -42,6 +43,8 @@ class State:
         Trials that failed.
     best : mapping
         Fields of the last event ``best``.
+    forecast : Event or None
+        The stage's last event ``forecast``.
     """
 
     stage: str = ""
@@ -55,6 +58,7 @@ class State:
     failed: set[str] = field(default_factory=set)
     trials: int = 0
     best: Mapping[str, Any] = field(default_factory=dict)
+    forecast: Event | None = None
 
     def hear(self, event: Event) -> str | None:
         """Take an event in; return the sentence that must be shown for it, if any."""
@@ -68,6 +72,8 @@ class State:
             self.bytes = int(fields.get("bytes") or 0)
             self.first = self.first or (event.at, self.done)
             self.last = event.at
+        elif event.name == "forecast" and fields["stage"] == self.stage:
+            self.forecast = event
         elif event.name == "trial":
             self.trials = int(fields.get("trials") or self.trials)
             if fields["state"] == "failed" and fields["trial"] not in self.failed:
@@ -87,7 +93,7 @@ class State:
         if fields["state"] == "started":
             if name != self.stage:
                 self.stage, self.begun, self.done, self.rows, self.bytes, self.total = name, at, 0, 0, 0, 0
-                self.first, self.last = None, at
+                self.first, self.last, self.forecast = None, at, None
             self.total = int(fields.get("total") or self.total)
             return None
         if name != self.stage or "seconds" not in fields:
@@ -116,6 +122,19 @@ class State:
         pace = (self.last - self.first[0]) / (self.done - self.first[1])
         return max(0.0, pace * (self.total - self.done) - (now - self.last))
 
+    def left(self, now: float) -> list[str]:
+        """What is still to come, in words: by the forecast where there is one, else by the pace."""
+        if self.forecast is None:
+            left = self.eta_seconds(now)
+            return [f"about {duration(left)} left"] if left == left and left >= 1 else []
+        fields, gone = self.forecast.fields, now - self.forecast.at
+        wall = [max(0.0, fields[name] - gone) for name in ("seconds", "low", "high")]
+        cpu = [3600 * fields[name] for name in ("cpu_hours", "cpu_low", "cpu_high")]
+        if wall[0] < 1:
+            return []
+        spent = amount(3600 * fields["cpu_hours_spent"], of="CPU-")
+        return [about(*wall, then=" left"), f"{spent} spent, {about(*cpu, of='CPU-')} to come"]
+
     def line(self, now: float) -> str:
         """The stage in one line."""
         unit = f" {UNITS[self.stage]}" if self.stage in UNITS else ""
@@ -123,8 +142,7 @@ class State:
         parts += [f"{self.rows:,} rows"] if self.rows else []
         parts += [f"{self.bytes / 2**20:,.1f} MiB"] if self.bytes else []
         parts += [f"{len(self.failed)} failed"] if self.failed and self.stage == "search" else []
-        left = self.eta_seconds(now)
-        parts += [f"about {duration(left)} left"] if left == left and left >= 1 else []
+        parts += self.left(now)
         parts += [self.best_words()] if self.best and self.stage == "search" else []
         return f"{self.stage}: {', '.join(parts)}" if parts else self.stage
 

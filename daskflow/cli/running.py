@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskflow.cli.progress import progress
-from daskflow.cli.verb import duration, number, shown
+from daskflow.cli.verb import between, duration, number, shown
 
 if TYPE_CHECKING:
     from daskflow.workflow.run import Run
@@ -59,14 +59,18 @@ def print_json(value: Any) -> None:
 
 def outcome(run: Run) -> str:
     """Return what a finished run came to: the best trial, the test's metrics, and where things are."""
+    from daskflow.reports.words import likeness
+
     summary = run.summary()
     folder = shown(run.path)
     lines = [f"Run {folder}: {run.status} in {duration(summary['seconds'])}"]
     if run.search is not None:
         best = run.best
         params = ", ".join(f"{name} = {_value(value)}" for name, value in best.params.items())
-        lines.append(f"  best    trial {best.id} of {len(run.trials)}, {run.search.metric} {number(best.score)}")
+        chosen = f"{run.search.metric} {number(best.score)}{between(best.low, best.high)}"
+        lines.append(f"  best    trial {best.id} of {len(run.trials)}, {chosen}")
         lines += [f"          {params}"] if params else []
+        lines += [f"          {likeness(run.search)}"] if likeness(run.search) else []
     names = max((len(name) for name in run.metrics), default=0)
     for place, (name, score) in enumerate(run.metrics.items()):
         head = "  test    " if place == 0 else "          "

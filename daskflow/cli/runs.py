@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from daskflow.cli.verb import Verb, duration, number, shown, table
+from daskflow.cli.verb import Verb, between, duration, number, shown, table
 
 
 @click.command(cls=Verb)
@@ -28,10 +30,19 @@ def runs(folder: Path, as_json: bool) -> None:
             {
                 "run": f"{run['name']}/{run['id']}",
                 "status": run["status"],
-                "best": "-" if run["score"] is None else f"{run['metric']} {number(run['score'])}",
+                "best": "-"
+                if run["score"] is None
+                else f"{run['metric']} {number(run['score'])}{between(run['low'], run['high'])}",
                 "time": duration(run["seconds"]),
                 "started": datetime.fromtimestamp(run["started"]).strftime("%Y-%m-%d %H:%M"),
             }
             for run in found
         ]
         click.echo(table(rows))
+
+
+def _best(run: Mapping[str, Any]) -> str:
+    """The best score with its interval."""
+    if run["score"] is None:
+        return "-"
+    return f"{run['metric']} {number(run['score'])}{between(run['low'], run['high'])}"

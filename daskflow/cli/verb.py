@@ -112,6 +112,17 @@ def number(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def between(low: float | None, high: float | None) -> str:
+    """Return an interval as it stands behind its value; empty when it is not known.
+
+    Examples
+    --------
+    >>> between(0.8, 0.90001), between(float("nan"), float("nan"))
+    ('  [0.8, 0.9]', '')
+    """
+    return "" if low is None or low != low else f"  [{number(low)}, {number(high)}]"
+
+
 def duration(seconds: float) -> str:
     """Return a time in words.
 

@@ -246,6 +246,9 @@ class MetricSettings(Protocol):
     def score(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         """Value on arrays; y_true holds class codes 0..k-1 or numbers."""
 
+    def on_parts(self, y_true: Any, y_pred: Any, sample_weight: Any, part: Any, n_parts: int) -> Any:
+        """Values on parts of the rows, shape (n_parts,); `part` holds each row's."""
+
 
 class ModelSettings(Protocol):
     """A model family as the search and the workflow use it; lives in the room `models`."""

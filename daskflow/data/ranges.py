@@ -74,6 +74,17 @@ class _Slice:
     n_rows: int
 
 
+def usual_block_rows(n_rows: int) -> int:
+    """Return how many rows a range of a table has when nobody says.
+
+    Examples
+    --------
+    >>> usual_block_rows(10_000), usual_block_rows(640_000)
+    (1000, 10000)
+    """
+    return min(MOST_ROWS, max(LEAST_ROWS, math.ceil(n_rows / USUAL_RANGES)))
+
+
 class RangeReader:
     """Reads a scanned table range by range; picklable and small.
 
@@ -102,11 +113,10 @@ class RangeReader:
 
     def __init__(self, blocks: Blocks, plan: SplitPlan, target: Target, block_rows: int | None = None) -> None:
         """Decide the number of ranges; nothing is read."""
-        usual = min(MOST_ROWS, max(LEAST_ROWS, math.ceil(blocks.n_rows / USUAL_RANGES)))
         self.blocks = blocks.lean()
         self.plan = plan
         self.target = target
-        self.block_rows = block_rows or usual
+        self.block_rows = block_rows or usual_block_rows(blocks.n_rows)
         self.n_ranges = max(1, math.ceil(blocks.n_rows / self.block_rows))
         self.n_together = next(n for n in (16, 8, 4, 2, 1) if n == 1 or n * self.block_rows <= MOST_ROWS)
         self._held: tuple[Any, RangeRows] | None = None

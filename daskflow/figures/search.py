@@ -17,7 +17,10 @@ MAX_PARAMETERS = 12
 
 
 def leaderboard(result: SearchResult, top: int = 16) -> figure:
-    """Return the best trials' scores with the spread over folds: a dot for the mean, a line from worst to best fold.
+    """Return the best trials' scores with their intervals: a dot for the score, a line for its 95 % interval.
+
+    Without an interval the line goes from the worst to the best fold. Trials that are told apart from the best are
+    hollow.
 
     Parameters
     ----------
@@ -28,24 +31,34 @@ def leaderboard(result: SearchResult, top: int = 16) -> figure:
     """
     trials = _scored(result)[:top]
     folds = [_folds(trial) for trial in trials]
+    lines = [_line(trial, scores) for trial, scores in zip(trials, folds, strict=True)]
     made = style.plot("leaderboard", height=style.rows_height(len(trials)), x_label=_score_label(result))
     data = style.source(
         "leaderboard",
         y=[-place for place in range(len(trials))],
         trial=[trial.id for trial in trials],
         score=[trial.score for trial in trials],
-        low=[min(scores) for scores in folds],
-        high=[max(scores) for scores in folds],
+        low=[low for low, _ in lines],
+        high=[high for _, high in lines],
+        fill=[0.0 if trial.is_tied is False else 1.0 for trial in trials],
         folds=[", ".join(style.score(score) for score in scores) for scores in folds],
         params=[params_text(trial) for trial in trials],
         color=[style.SECOND if trial.id == result.best.id else style.ACCENT for trial in trials],
     )
     made.segment("low", "y", "high", "y", source=data, line_width=2, line_color=style.NEUTRAL)
-    dots = made.scatter("score", "y", source=data, size=10, fill_color="color", line_color=None)
+    dots = made.scatter(
+        "score", "y", source=data, size=10, fill_color="color", line_color="color", fill_alpha="fill", line_width=2
+    )
     style.hover(
         made,
         [dots],
-        {"trial": "@trial", result.metric: "@score{0.0000}", "folds": "@folds", "parameters": "@params"},
+        {
+            "trial": "@trial",
+            result.metric: "@score{0.0000}",
+            "line": "@low{0.0000} to @high{0.0000}",
+            "folds": "@folds",
+            "parameters": "@params",
+        },
     )
     style.name_rows(made, [f"trial {trial.id}" for trial in trials])
     return made
@@ -182,6 +195,11 @@ def _folds(trial: Trial) -> tuple[float, ...]:
     """Fold scores of the last scored point; the score itself when there are none."""
     scored = [point for point in trial.curve if not math.isnan(point.score)]
     return (scored[-1].fold_scores if scored else ()) or (trial.score,)
+
+
+def _line(trial: Trial, fold_scores: Sequence[float]) -> tuple[float, float]:
+    """Ends of a trial's line: its interval, or the worst and the best fold."""
+    return (trial.low, trial.high) if trial.low == trial.low else (min(fold_scores), max(fold_scores))
 
 
 def _score_label(result: SearchResult) -> str:

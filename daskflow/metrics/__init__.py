@@ -88,6 +88,19 @@ class Metric(Settings):
         weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(self.value(self.of(np.asarray(y_true), np.asarray(y_pred), weight)))
 
+    def on_parts(self, y_true: Any, y_pred: Any, sample_weight: Any, part: Any, n_parts: int) -> Any:
+        """Return the metric on each part of the rows, shape (n_parts,); nan where it is not defined.
+
+        `part`, shape (n_rows,), holds each row's part, from 0 on. Metrics that can be resampled quickly go through the
+        rows once.
+        """
+        import numpy as np
+
+        from daskflow.metrics.bootstrap import Parts
+
+        weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        return self.replicates(np.asarray(y_true), np.asarray(y_pred), weight, Parts(part, n_parts))
+
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Any:
         """Return the metric on every resample of the rows, shape (n_replicates,): what its interval is taken from.
 

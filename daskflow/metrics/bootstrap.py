@@ -67,6 +67,33 @@ class Resample:
             yield from np.ascontiguousarray((by_group @ self.counts[:, start : start + step]).T)
 
 
+class Parts(Resample):
+    """Rows dealt out to parts: replicate k has the rows of part k once, and no others.
+
+    Parameters
+    ----------
+    part : ndarray of int, shape (n_rows,)
+        Part of each row, from 0 on.
+    n_parts : int
+        Parts.
+    """
+
+    def __init__(self, part: NDArray[np.int64], n_parts: int) -> None:
+        """Draw nothing."""
+        self.n_groups = self.n_replicates = n_parts
+        self.group = part
+        self.counts = np.eye(n_parts)
+
+    def totals(self, columns: Sequence[Floats]) -> Floats:
+        """Sum columns over each part."""
+        return np.column_stack([np.bincount(self.group, column, self.n_groups) for column in columns])
+
+    def cells(self, cell: NDArray[np.int64], weight: Floats, n_cells: int) -> Iterator[Floats]:
+        """Yield the weight that falls into each cell, part by part."""
+        sums: Floats = np.bincount(self.group * n_cells + cell, weight, self.n_groups * n_cells).astype(np.float64)
+        yield from sums.reshape(self.n_groups, n_cells)
+
+
 def interval(replicates: Floats) -> tuple[float, float]:
     """Return the central 95 % of the replicates that are defined; nan when fewer than half are.
 

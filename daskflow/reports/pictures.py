@@ -63,6 +63,11 @@ def of_search(record: RunRecord) -> list[Picture]:
         return []
     spread = "the line from the worst to the best fold" if result.n_folds > 1 else "one validation part"
     caption = f"Candidates from best to worst: the dot is {result.metric}, {spread}; the best in orange."
+    if any(trial.low == trial.low for trial in result.trials):
+        caption = (
+            f"Candidates from best to worst: the dot is {result.metric}, the line its 95 % interval; "
+            "the best in orange, those told apart from it hollow."
+        )
     found = [Picture("leaderboard", "Scores of the best candidates", caption, search.leaderboard(result))]
     if any(len(trial.curve) > 1 for trial in result.trials):
         caption = f"{result.metric} after each resource; a line that ends early was stopped by the search."

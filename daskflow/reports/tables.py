@@ -19,6 +19,9 @@ TOP_TRIALS = 50
 MAX_COLUMNS = 500
 MAX_FAILURES = 20
 
+LIKE = {True: "≈", False: "", None: "-"}
+"""Whether a candidate cannot be told apart from the best, in a cell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -123,21 +126,24 @@ def leaderboard(record: RunRecord) -> Table | None:
     ranked = search.ranked()
     top = ranked[:TOP_TRIALS]
     varied = varied_parameters(search.trials)
-    has_folds = search.n_folds > 1
+    has_intervals = any(not math.isnan(trial.low) for trial in top)
+    has_folds = search.n_folds > 1 and not has_intervals
     has_resources = len({trial.resource for trial in search.trials if trial.curve}) > 1
     head = ["rank", "trial", search.metric]
+    head += ["95 % interval", "like the best"] if has_intervals else []
     head += ["± over folds"] if has_folds else []
     head += ["resource"] if has_resources else []
     head += ["state", "time", *varied]
     rows = []
     for rank, trial in enumerate(top, start=1):
         cells = [str(rank), trial.id, _score(trial.score)]
+        cells += [words.bounds(trial.low, trial.high) or "-", LIKE[trial.is_tied]] if has_intervals else []
         cells += [_spread(trial)] if has_folds else []
         cells += [f"{trial.resource:,}"] if has_resources else []
         cells += [str(trial.state), words.seconds(trial.seconds) if trial.curve else "-"]
         cells += [_cut(words.value_text(trial.params.get(name)), 40) for name in varied]
         rows.append(tuple(cells))
-    texts = {head.index("trial"), head.index("state")} | {
+    texts = {place for place, name in enumerate(head) if name in ("trial", "state", "like the best")} | {
         place
         for place, name in enumerate(head)
         if name in varied and not all(_is_number(trial.params.get(name)) for trial in top)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daskflow.core.protocols import Score
-from daskflow.core.results import RunRecord, TrialState
+from daskflow.core.results import RunRecord, SearchResult, TrialState
 from daskflow.figures.style import number
 from daskflow.figures.style import score as score_text
 
@@ -80,10 +80,31 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def interval(score: Score) -> str:
-    """Return a 95 % interval; empty when there is none."""
-    if math.isnan(score.low) or math.isnan(score.high):
+    """Return a metric's 95 % interval; empty when there is none."""
+    return bounds(score.low, score.high)
+
+
+def bounds(low: float, high: float) -> str:
+    """Return an interval in words; empty when there is none."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{score_text(low)} to {score_text(high)}"
+
+
+def likeness(search: SearchResult) -> str:
+    """Return one sentence on how many candidates cannot be told apart from the best, and what that means."""
+    others = [t for t in search.trials if t.id != search.best.id and not math.isnan(t.score)]
+    tied, unknown = (sum(trial.is_tied is state for trial in others) for state in (True, None))
+    if not others:
         return ""
-    return f"{score_text(score.low)} to {score_text(score.high)}"
+    if unknown == len(others):
+        return "Which candidates are as good as the best cannot be said: there are too few folds or validation rows."
+    by = f"by the {search.n_folds} folds" if search.n_folds > 1 else "by the validation rows"
+    if not tied and not unknown:
+        return f"Every other candidate is worse than the best, {by}, by more than chance explains."
+    rest = f"; of {plural(unknown, 'more')} nothing can be said" if unknown else ""
+    return (
+        f"{plural(tied, 'other candidate')} of {len(others):,} cannot be told apart from the best {by} (≈){rest}: "
+        "with 95 % confidence, the one that is best in truth is the best or among them."
+    )
 
 
 def without_credentials(text: str) -> str:

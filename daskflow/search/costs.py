@@ -111,6 +111,10 @@ class Costs:
     """Whether the last draw looked at the candidates' parameters."""
     _cells: dict[_Key, _Cell] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Whether a fit is known."""
+        return bool(self._cells)
+
     def add(self, trial: str, step: Step, seconds: float) -> None:
         """Take a finished fit in."""
         cell = self._cells.setdefault((trial, step), _Cell())

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskflow.core.events import Event, Listener, tell
 from daskflow.core.seeds import seed_of
-from daskflow.search.budgets import earlier_seconds
 from daskflow.search.costs import Costs, Step, Wanted
-from daskflow.search.engine import Recorder
 from daskflow.search.regressions import Floats
 from daskflow.search.schedules import Rung, play
 
@@ -40,9 +36,6 @@ RECENT = 512
 
 WARM = 2
 """So many fits per slot make the first ones, which also pay for imports and caches, superfluous."""
-
-EVERY_SECONDS, RECORD_SECONDS, SHARE = 1.0, 10.0, 0.03
-"""How often a forecast is told, and recorded; and the share of the time that making them may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +130,21 @@ class Forecast:
         self.done = 0
         self._numbers = {(rung.bracket, rung.step): number for number, rung in enumerate(self.rungs)}
         self._counts: Counter[int] = Counter()
-        self._folds: Counter[tuple[str, Step]] = Counter()
+        self._folds: dict[str, Counter[Step]] = {}
         self._gone: set[str] = set()
+        self._strangers: set[str] = set()
+        self._learned = np.zeros(2)
         self._flying: dict[tuple[str, int, Step], float] = {}
         self._reached: dict[tuple[str, int], int] = {}
+        self._before: list[tuple[str, Step, float]] = []
         self._early: list[tuple[str, Step, float]] = []
-        self._recent: deque[_Done] = deque(maxlen=RECENT)
+        self._n_first = (1 + WARM) * self.slots
+        self._recent: deque[_Done] = deque(maxlen=max(RECENT, 2 * self._n_first))
 
-    def know(self, trial: str, params: Mapping[str, Any]) -> None:
-        """Learn a candidate's parameters, where they are drawn as the search goes on."""
+    def know(self, trial: str, params: Mapping[str, Any], bracket: int | None = None) -> None:
+        """Learn a candidate's parameters and bracket, where they are drawn as the search goes on."""
         self.costs.params.setdefault(trial, params)
+        self.brackets.setdefault(trial, bracket)
 
     def handed_in(self, trial: str, fold: int, resource: int, *, at: float) -> None:
         """Hear that a fit was handed in; it runs as soon as a slot is free."""
@@ -191,12 +189,15 @@ class Forecast:
         step = Step(start, resource)
         number = self._number(self.brackets.get(trial), step)
         self._counts[number] += 1
-        self._folds[trial, step] += 1
+        self._folds.setdefault(trial, Counter())[step] += 1
         self._reached[trial, fold] = resource
         self.done += 1
         self.seconds += seconds
         self.cpu_seconds += cpu_seconds
-        if at is None or len(self._recent) >= (1 + WARM) * self.slots:
+        if at is None:
+            self._before.append((trial, step, seconds))
+            self.costs.add(trial, step, seconds)
+        elif len(self._recent) >= self._n_first:
             self.costs.add(trial, step, seconds)
         else:
             self._warming(trial, step, seconds)
@@ -205,13 +206,13 @@ class Forecast:
             self._recent.append(_Done(number, seconds, at))
 
     def _warming(self, trial: str, step: Step, seconds: float) -> None:
-        """Keep the first fits apart: they count until there are enough others."""
+        """Take in one of the first fits; once there are enough others, the very first no longer count."""
         self._early.append((trial, step, seconds))
-        known = Costs(self.costs.continues, self.costs.params)
-        n_first = self.slots if len(self._early) >= (1 + WARM) * self.slots else 0
-        for trial, step, seconds in self._early[n_first:]:
-            known.add(trial, step, seconds)
-        self.costs = known
+        self.costs.add(trial, step, seconds)
+        if len(self._early) == self._n_first:
+            self.costs = Costs(self.costs.continues, self.costs.params)
+            for place in [*self._before, *self._early[self.slots :]]:
+                self.costs.add(*place)
 
     def _number(self, bracket: int | None, step: Step) -> int:
         """A rung's number; one that nobody foresaw is added, with nothing more to come."""
@@ -225,9 +226,19 @@ class Forecast:
         if trial in self._gone:
             return
         self._gone.add(trial)
-        for (other, step), count in list(self._folds.items()):
-            if other == trial and count < self.n_folds:
+        for step, count in self._folds.get(trial, Counter()).items():
+            if count < self.n_folds:
                 self._counts[self._number(self.brackets.get(trial), step)] += self.n_folds - count
+
+    def learn(
+        self, trial: str, params: Mapping[str, Any], start: int, resource: int, *, seconds: float, cpu_seconds: float
+    ) -> None:
+        """Take in a fit of no candidate of this search: it says what fits cost, and nothing of it is done."""
+        self.costs.params.setdefault(trial, params)
+        self._strangers.add(trial)
+        self._before.append((trial, Step(start, resource), seconds))
+        self.costs.add(*self._before[-1])
+        self._learned += np.array([seconds, cpu_seconds])
 
     def remaining(self, now: float | None = None) -> Estimate | None:
         """Return what is left; None before the first fit.
@@ -237,14 +248,27 @@ class Forecast:
         now : float, optional
             Seconds since the epoch; default, when the last fit finished.
         """
-        if not self.done:
+        futures = self.futures(now)
+        return None if futures is None else estimate(*futures)
+
+    def futures(self, now: float | None = None, *, doubt: float = 0.0) -> tuple[Floats, Floats] | None:
+        """Return possible wall and processor seconds of what is left, one of each for a future; None before any fit.
+
+        Parameters
+        ----------
+        now : float, optional
+            As in `remaining`.
+        doubt : float
+            Spread of the logarithm of what all fits are off by, where they are not this search's own.
+        """
+        if not self.costs:
             return None
         now = self._recent[-1].at if now is None and self._recent else now
-        least, most = self._left()
         running = self._running(now)
+        least, most = self._left()
         drawn = self._drawn(most, running)
         if not sum(most):
-            return Estimate(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return np.zeros(1), np.zeros(1)
         wanted = [one for _, one in running] + self._wanted(drawn, running)
         n_replicates = int(np.clip(MOST_DRAWN // len(wanted), LEAST_REPLICATES, MOST_REPLICATES))
         rng = np.random.default_rng(seed_of(0, "forecast", self.done))
@@ -254,7 +278,9 @@ class Forecast:
         flying = Counter(number for number, _ in running)
         share = rng.uniform(size=n_replicates)
         slow = np.exp(rng.normal(0.0, PACE_SPREAD, n_replicates)) * self._overhead()
-        spent = self.cpu_seconds / self.seconds if self.seconds else 1.0
+        off = np.exp(rng.normal(0.0, doubt, n_replicates))
+        whole, used = self._learned + np.array([self.seconds, self.cpu_seconds])
+        spent = used / whole if whole else 1.0
         wall, cpu = np.empty(n_replicates), np.empty(n_replicates)
         for future in range(n_replicates):
             rungs = []
@@ -265,20 +291,21 @@ class Forecast:
                 rungs.append((rung.bracket, rung.waits, (row * (count / max(1, len(row)))).tolist()))
             rest = seconds[future, : len(running)] - elapsed
             begun = [(number, float(left)) for (number, _), left in zip(running, rest, strict=True)]
-            wall[future] = play(rungs, self.slots, begun) * slow[future]
+            wall[future] = play(rungs, self.slots, begun)
             cpu[future] = (float(seconds[future, : len(running)].sum()) + sum(sum(row) for _, _, row in rungs)) * spent
-        return self._within_budget(wall, cpu, now)
+        return self._within_budget(wall * slow * off, cpu * off, now)
 
-    def _within_budget(self, wall: Floats, cpu: Floats, now: float | None) -> Estimate:
+    def _within_budget(self, wall: Floats, cpu: Floats, now: float | None) -> tuple[Floats, Floats]:
         """Cut futures where a budget ends the search."""
         if self.most_cpu_seconds is not None:
             share = np.minimum(1.0, max(0.0, self.most_cpu_seconds - self.cpu_seconds) / np.maximum(cpu, 1e-9))
             wall, cpu = wall * share, cpu * share
-        if self.most_seconds is not None and now is not None and self.begun == self.begun:
-            left = max(0.0, self.most_seconds - self.earlier_seconds - (now - self.begun))
+        if self.most_seconds is not None:
+            gone = now - self.begun if now is not None and self.begun == self.begun else 0.0
+            left = max(0.0, self.most_seconds - self.earlier_seconds - gone)
             cpu = cpu * np.minimum(1.0, left / np.maximum(wall, 1e-9))
             wall = np.minimum(wall, left)
-        return Estimate(*_band(wall), *_band(cpu / 3600))
+        return wall, cpu
 
     def _running(self, now: float | None) -> list[tuple[int, Wanted]]:
         """Fits that run, with their rung and how long they have been running."""
@@ -319,8 +346,8 @@ class Forecast:
         trials = [
             trial
             for trial in self.costs.params
-            if trial not in self._gone and self.brackets.get(trial) == rung.bracket
-            for _ in range(self.n_folds - self._folds[trial, rung.step] - flying[trial, rung.step])
+            if trial not in self._gone and trial not in self._strangers and self.brackets.get(trial) == rung.bracket
+            for _ in range(self.n_folds - self._folds.get(trial, Counter())[rung.step] - flying[trial, rung.step])
         ]
         if len(trials) <= count:
             return trials
@@ -347,100 +374,13 @@ class Forecast:
         return math.exp(weight * math.log(min(max(took / played, 0.5), 100.0)))
 
 
+def estimate(wall: Floats, cpu: Floats) -> Estimate:
+    """Return the median and the band of drawn wall and processor seconds."""
+    return Estimate(*_band(wall), *_band(cpu / 3600))
+
+
 def _band(values: Floats) -> tuple[float, float, float]:
     """Median, and the quantiles of the band; the k-th of n futures stands for k / (n + 1)."""
     quantiles = [0.5, (1 - DRAWN_LEVEL) / 2, (1 + DRAWN_LEVEL) / 2]
     middle, low, high = np.quantile(values, quantiles, method="weibull")
     return float(middle), float(low), float(high)
-
-
-@dataclass
-class Foreseeing:
-    """A listener that hands everything on, and tells the event ``forecast`` as fits finish.
-
-    Parameters
-    ----------
-    listener : callable
-        Hears everything, and ``forecast``: stage, seconds, low, high, cpu_hours, cpu_low, cpu_high, level, and
-        ``cpu_hours_spent``.
-    forecast : Forecast
-        Learns from the events ``unit`` and ``trial``.
-    recorder : Recorder, optional
-        Gets a record ``forecast`` of the same fields now and then, for whoever reads the run's folder.
-    clock : callable
-        Seconds since the epoch.
-    """
-
-    listener: Listener
-    forecast: Forecast
-    recorder: Recorder | None = None
-    clock: Callable[[], float] = time.time
-    _told: float = field(default=-math.inf)
-    _recorded: float = field(default=-math.inf)
-    _pause: float = field(default=EVERY_SECONDS)
-
-    def remember(self, earlier: Iterable[Mapping[str, Any]]) -> None:
-        """Take the fits of earlier invocations from a journal's records."""
-        known = list(earlier)
-        self.forecast.earlier_seconds = earlier_seconds(known)
-        reached: dict[tuple[str, int], int] = {}
-        for record in known:
-            if record.get("record") != "unit":
-                continue
-            place, resource = (str(record["trial"]), int(record["fold"])), int(record["resource"])
-            seconds, cpu_seconds = float(record["seconds"]), float(record["cpu_seconds"])
-            self.forecast.add(*place, reached.get(place, 0), resource, seconds=seconds, cpu_seconds=cpu_seconds)
-            reached[place] = resource
-            if record.get("error"):
-                self.forecast.failed(place[0])
-
-    def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Hand a record on to the recorder, and learn from it which fits were handed in."""
-        self.extend([record], durable=durable)
-
-    def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
-        """Hand records on likewise."""
-        if self.recorder is not None:
-            self.recorder.extend(records, durable=durable)
-        for record in records:
-            if record["record"] == "start":
-                self.forecast.handed_in(record["trial"], record["fold"], record["resource"], at=self.clock())
-
-    def __call__(self, event: Event) -> None:
-        """Hand an event on, and learn from it."""
-        self.listener(event)
-        fields = event.fields
-        if event.name == "trial":
-            self.forecast.know(fields["trial"], fields["params"])
-            if fields["state"] == "failed":
-                self.forecast.failed(fields["trial"])
-        elif event.name == "unit":
-            cost = {"seconds": fields["seconds"], "cpu_seconds": fields["cpu_seconds"]}
-            place = fields["trial"], fields["fold"], fields["start"], fields["resource"]
-            self.forecast.add(*place, **cost, at=event.at)
-            if event.at - self._told >= self._pause:
-                self.say(event.at)
-
-    def say(self, now: float) -> None:
-        """Tell what is left; the next time comes when making it has cost no more than its share."""
-        begun = time.perf_counter()
-        estimate = self.forecast.remaining(now)
-        self._told = now
-        self._pause = max(EVERY_SECONDS, (time.perf_counter() - begun) / SHARE)
-        if estimate is None:
-            return
-        fields = {
-            "stage": "search",
-            "seconds": estimate.seconds,
-            "low": estimate.low,
-            "high": estimate.high,
-            "cpu_hours": estimate.cpu_hours,
-            "cpu_low": estimate.cpu_low,
-            "cpu_high": estimate.cpu_high,
-            "cpu_hours_spent": self.forecast.cpu_seconds / 3600,
-            "level": LEVEL,
-        }
-        tell(self.listener, "forecast", **fields)
-        if self.recorder is not None and now - self._recorded >= RECORD_SECONDS:
-            self._recorded = now
-            self.recorder.extend([{"record": "forecast", **fields}], durable=False)

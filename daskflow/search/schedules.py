@@ -15,8 +15,8 @@ from daskflow.search.costs import Step
 from daskflow.search.hyperband import Hyperband
 from daskflow.search.policies import Policy, Request
 
-MOST_REQUESTS = 20_000
-"""A policy is not played any longer than so many requests."""
+ORDERS = 6
+"""In so many orders of answers a search is played whose order counts."""
 
 CHUNKED = 16
 """A rung of more fits per slot is played in larger pieces, but for its last fits."""
@@ -33,7 +33,7 @@ class Rung:
     step : Step
         From which resource to which.
     least, most : int
-        Candidates that will come so far.
+        Candidates that will come so far; about, where the order of answers counts.
     waits : bool
         Whether it begins when the bracket's rung before is done.
     """
@@ -48,8 +48,9 @@ class Rung:
 def schedule(search: Search, space: Mapping[str, Any], *, seed: int) -> list[Rung]:
     """Return a search's rungs in the order they begin.
 
-    A search that stops early is played by its own policy with made-up scores: some that always rise, the candidates
-    in one order or another, and some that never do. The least and the most of these plays is what can come.
+    A search that stops early is played by its own policy with made-up scores: some that always rise, and some that
+    never do. Where candidates go on while others of their rung are awaited, the order of answers counts, and it is
+    played in several. The least and the most of these plays is what can come.
 
     Parameters
     ----------
@@ -71,7 +72,9 @@ def schedule(search: Search, space: Mapping[str, Any], *, seed: int) -> list[Run
     if not search.stops_early:
         units = search.fits(space, seed=seed)["units"]
         return [Rung(None, Step(0, search.resource), units, units)]
-    plays = [_play_of(search, space, seed, gain, draw) for gain, draw in ((1.0, 0), (1.0, 1), (1.0, 2), (0.0, 0))]
+    plays = [_play_of(search, space, seed, gain, 0) for gain in (1.0, 0.0)]
+    if plays[0].asynchronous:
+        plays += [_play_of(search, space, seed, 1.0, draw) for draw in range(1, ORDERS)]
     places = list(dict.fromkeys(place for one in plays for place in one.counts))
     order = {bracket: number for number, (bracket, _) in reversed(list(enumerate(places)))}
     places.sort(key=lambda place: (order[place[0]], place[1]))
@@ -128,11 +131,7 @@ def _played(policy: Policy, gain: float, draw: int) -> _Played:
         waiting.extend(requests)
 
     take(policy.ask())
-    for _ in range(MOST_REQUESTS):
-        if not waiting:
-            take(policy.ask())
-            if not waiting:
-                break
+    while waiting:
         request = waiting.popleft()
         seen[request.trial] = request.resource
         awaited[brackets[request.trial], request.resource] -= 1

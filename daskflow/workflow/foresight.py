@@ -10,7 +10,8 @@ from daskflow.core.events import Listener
 from daskflow.data.matrices import Matrices
 from daskflow.search.engine import Recorder
 from daskflow.search.fits import MatrixWork
-from daskflow.search.forecast import Forecast, Foreseeing
+from daskflow.search.forecast import Forecast
+from daskflow.search.foreseeing import Foreseeing
 from daskflow.search.policies import Policy
 from daskflow.search.schedules import schedule
 

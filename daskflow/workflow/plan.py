@@ -1,4 +1,4 @@
-"""Plan: what a run will do and what it will take, from metadata alone."""
+"""Plan: what a run will do and what it will take, without a look at the data beyond names, sizes and a sample."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from daskflow.data.store import size
 from daskflow.data.table import Table
 from daskflow.search.training import takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
+from daskflow.workflow.outlook import Outlook, outlook
 from daskflow.workflow.workflow import Workflow
 
 WORKER_BYTES = 300 * 2**20
@@ -64,6 +65,8 @@ class Plan:
         In words; the balance is empty where none is asked.
     fits : mapping
         ``candidates``, ``folds``, ``units``, and ``resource`` in all.
+    outlook : Outlook
+        How long it will take and what it will cost, with a band.
     stages : tuple of str
         What is computed, in order.
     notes : tuple of str
@@ -86,6 +89,7 @@ class Plan:
     steps: Mapping[str, str]
     split: str
     fits: Mapping[str, int]
+    outlook: Outlook
     stages: tuple[str, ...] = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
     notes: tuple[str, ...] = field(default=())
     balance: str = ""
@@ -114,14 +118,14 @@ class Plan:
             f"  matrices    about {size(self.matrices_bytes)} in the run's folder while it runs; "
             f"{size(self.runs_free_bytes)} free",
             f"  stages      {' -> '.join(self.stages)}",
-            "  time        shown while it runs, from the first fits on: nothing was computed for this plan",
+            f"  time        {self.outlook}",
             *(f"  note        {note}" for note in self.notes),
         ]
         return "\n".join(lines)
 
 
-def plan(workflow: Workflow) -> Plan:
-    """Look at names, footers, headers and a sample, and forecast; computes nothing."""
+def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
+    """Look at names, footers, headers and a sample, and forecast; computes nothing of the data."""
     table = workflow.table()
     said = notes(workflow, table)
     features = table.features
@@ -135,7 +139,7 @@ def plan(workflow: Workflow) -> Plan:
     rows = rows_of(table)
     split = workflow.split.resolve(rows, workflow.search.stops_early)
     folds = split.n_fits
-    runs = Path("runs").absolute()
+    runs = Path(runs).absolute()
     blocks, matrices = block_bytes(table), matrices_bytes(workflow, table, n_features=width)
     room = Room(block_folder(workflow.cache, runs), runs, blocks, matrices, workflow.cache)
     if room.problem:
@@ -162,6 +166,7 @@ def plan(workflow: Workflow) -> Plan:
         split=_split_words(split, table),
         balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
+        outlook=outlook(workflow, table, task, n_features=width, runs=runs),
         notes=tuple(said),
     )
 

@@ -261,7 +261,11 @@ def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
 
 
 def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
-    """Return the runs below a folder, newest first: name, id, status, metric, score, seconds, started, path."""
+    """Return the runs below a folder, newest first.
+
+    Each has name, id, status, metric, score with its 95 % interval (low, high), tied (candidates that cannot be told
+    apart from the best, itself among them), seconds, started, path.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise StorageError(f"There is no folder {root}; `daskflow run` makes it, or name another one.")
@@ -276,6 +280,9 @@ def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
                 "status": run.status,
                 "metric": None if run.search is None else run.search.metric,
                 "score": None if run.search is None else run.best.score,
+                "low": None if run.search is None else run.best.low,
+                "high": None if run.search is None else run.best.high,
+                "tied": sum(trial.is_tied is True for trial in run.trials),
                 "seconds": summary["seconds"],
                 "started": next((r["at"] for r in run._records if r["record"] == "invocation"), 0.0),
                 "path": str(run.path),
