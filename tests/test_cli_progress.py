@@ -58,6 +58,57 @@ def test_what_an_earlier_run_did_is_no_sign_of_the_pace() -> None:
     assert state.eta_seconds(15.0) == pytest.approx(90.0)
 
 
+FORECAST = event(
+    "forecast",
+    12.0,
+    stage="search",
+    seconds=182.0,
+    low=121.0,
+    high=301.0,
+    cpu_hours=0.1,
+    cpu_low=0.07,
+    cpu_high=0.15,
+    cpu_hours_spent=0.05,
+    level=0.8,
+)
+
+
+def test_a_forecast_is_said_with_its_band_and_the_processor_time_spent_and_to_come() -> None:
+    assert heard([*RUN, FORECAST]).line(12.0) == (
+        "search: 6 of 10 fits, 1 failed, about 3 min left (2 to 5), 3 CPU-min spent, "
+        "about 6 CPU-min to come (4.2 to 9), best roc_auc 0.8123 (trial 3)"
+    )
+
+
+def test_between_two_forecasts_the_time_left_goes_down_and_never_below_nothing() -> None:
+    state = heard([*RUN, FORECAST])
+    assert "about 2 min left (1 to 4)" in state.line(73.0)
+    assert "about 42 s left (0 to 160)" in state.line(152.0)
+    # and when the median is over, nothing is said
+    assert "left" not in state.line(200.0)
+
+
+def test_another_stage_knows_nothing_of_the_searchs_forecast() -> None:
+    later = [
+        event("stage", 20.0, stage="search", state="finished", seconds=14.0),
+        event("stage", 20.0, stage="refit", state="started"),
+        event("progress", 21.0, stage="refit", done=1, total=4),
+    ]
+    assert "(" not in heard([*RUN, FORECAST, *later]).line(22.0)
+    # nor does a stage before it
+    assert "left (" not in heard([*RUN[:5], FORECAST]).line(12.0)
+
+
+def test_a_terminal_shows_the_forecast() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=160, force_terminal=True, color_system=None)
+    display = Display(console)
+    for one in [*RUN, Event("forecast", FORECAST.fields, 4e9)]:
+        display(one)
+    console.print(display)
+    assert "CPU-min to come (4.2 to 9)" in out.getvalue()
+
+
 def test_there_is_no_estimate_before_there_is_a_pace() -> None:
     assert math.isnan(heard(RUN[:3]).eta_seconds(2.0))
     assert "left" not in heard(RUN[:4]).line(2.0)

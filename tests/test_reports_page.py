@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from daskflow.cli import main
+from daskflow.cli.running import outcome
+from daskflow.cli.verb import number
 from daskflow.core.errors import StorageError
 from daskflow.core.protocols import Score
-from daskflow.core.results import Evaluation, RunRecord, SearchResult
-from daskflow.reports import words
+from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.reports import tables, words
 from daskflow.reports.page import render, write
+from daskflow.search.uncertainty import with_intervals
+from daskflow.workflow import Workflow
 from tests.report_records import HOSTILE, hostile_record, record_of, search_of
 
 
@@ -110,6 +116,77 @@ def test_the_leaderboard_ranks_as_the_search_does(page: Page) -> None:
     board = text[text.index("Leaderboard") : text.index("Failed candidates")]
     assert re.findall(r"\b[1-6] (\d) (?:0\.\d{4}|-) ", board) == ["3", "4", "2", "1", "0", "5"]
     assert "fixed" not in board
+
+
+def marked_record() -> RunRecord:
+    """Of four scored candidates one is as good as the best."""
+    folds = [(0.80, 0.81, 0.79, 0.80, 0.82), (0.79, 0.82, 0.80, 0.79, 0.81), (0.7, 0.71, 0.7, 0.69, 0.72), (0.5,) * 5]
+    trials = [
+        Trial(str(n), {"alpha": n}, TrialState.FINISHED, sum(s) / 5, 1, (Point(1, sum(s) / 5, s),))
+        for n, s in enumerate(folds)
+    ]
+    search = SearchResult(tuple(trials), trials[0], "roc_auc", True, 5, validation_ratio=0.25)
+    return record_of(search=with_intervals(search))
+
+
+@pytest.mark.usefixtures("without_library")
+def test_the_leaderboard_has_intervals_and_marks_what_is_as_good_as_the_best() -> None:
+    # given
+    record = marked_record()
+    # when
+    board = tables.leaderboard(record)
+    text = Page(render(record)).text
+    # then
+    assert board is not None
+    assert board.head[:5] == ("rank", "trial", "roc_auc", "95 % interval", "like the best")
+    assert [row[4] for row in board.rows] == ["≈", "≈", "", ""]
+    assert board.rows[0][3] == "0.7828 to 0.8252"
+    # and one sentence says how many there are and what it means
+    assert (
+        "1 other candidate of 3 cannot be told apart from the best by the 5 folds (≈): "
+        "with 95 % confidence, the one that is best in truth is the best or among them." in text
+    )
+    assert "the line its 95 % interval" in text
+
+
+def test_where_nothing_is_as_good_or_nothing_is_known_the_sentence_says_so() -> None:
+    # given
+    marked = marked_record().search
+    assert marked is not None
+    # then
+    alone = replace(marked, trials=(marked.trials[0], *marked.trials[2:]))
+    assert words.likeness(alone) == (
+        "Every other candidate is worse than the best, by the 5 folds, by more than chance explains."
+    )
+    unknown = replace(marked, trials=tuple(replace(trial, is_tied=None) for trial in marked.trials))
+    assert "cannot be said: there are too few folds or validation rows" in words.likeness(unknown)
+    assert words.likeness(replace(marked, trials=marked.trials[:1])) == ""
+
+
+def test_the_summary_of_a_run_says_the_interval_and_how_many_are_as_good(tmp_path: Path) -> None:
+    # given a finished run of three folds
+    made = Workflow(
+        name="marked",
+        data={"kind": "generated", "rows": 2_000},
+        model="sgd",
+        search={"kind": "random", "trials": 4},
+        split={"folds": 3},
+        cluster="inline",
+        base=tmp_path,
+    )
+    run = made.run(tmp_path / "runs")
+    # when
+    lines = outcome(run).splitlines()
+    listed = CliRunner().invoke(main, ["runs", str(tmp_path / "runs")]).output
+    # then
+    best = next(line for line in lines if line.startswith("  best "))
+    assert best.endswith(f"  [{number(run.best.low)}, {number(run.best.high)}]")
+    assert any("told apart from the best" in line or "worse than the best" in line for line in lines)
+    assert f"[{number(run.best.low)}, {number(run.best.high)}]" in listed
+    board = run.leaderboard()
+    assert list(board.columns[:6]) == ["rank", "trial", "score", "low", "high", "tied"]
+    assert board["tied"][0]
+    assert (board["low"] <= board["score"]).all()
 
 
 @pytest.mark.usefixtures("without_library")

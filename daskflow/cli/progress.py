@@ -133,7 +133,7 @@ class State:
         if wall[0] < 1:
             return []
         spent = amount(3600 * fields["cpu_hours_spent"], of="CPU-")
-        return [about(*wall, then=" left"), f"{spent} spent, {about(*cpu, of='CPU-')} to come"]
+        return [about(*wall, then=" left"), f"{spent} spent, {about(*cpu, of='CPU-', then=' to come')}"]
 
     def line(self, now: float) -> str:
         """The stage in one line."""

@@ -30,7 +30,6 @@ from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.journal import Journal, plain, write_atomically
 from daskflow.core.protocols import Connection, Score
 from daskflow.core.results import SearchResult
-from daskflow.core.seeds import digest
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
 from daskflow.data.blocks import AGAIN, Blocks
@@ -55,7 +54,7 @@ from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.plan import matrices_bytes
-from daskflow.workflow.recording import Meter, Recorder, versions
+from daskflow.workflow.recording import Meter, Recorder, origin_of, versions
 from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
@@ -142,13 +141,6 @@ def _check_fingerprint(began: str, blocks: Blocks) -> None:
             "The data are not those this run began with: a file was added, removed or changed "
             f"(fingerprint {began[:12]}, now {blocks.fingerprint[:12]}). Put them back, or start anew with --fresh."
         )
-
-
-def origin_of(table: Table) -> str:
-    """Hash of what the table's files look like from outside: where, how large and of when they are."""
-    seen = [partition.fingerprint for partition in table.partitions]
-    files = sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen)
-    return digest([*files, *(join.token for join in table.joins)], 24)
 
 
 def _check_versions(journal: Journal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 from daskflow.core.errors import DaskflowError
 from daskflow.core.estimates import about
 from daskflow.core.folder import RunFolder, read_json
-from daskflow.core.journal import read
+from daskflow.core.journal import plain, read
 from daskflow.data.forecasts import rows_of
 from daskflow.data.ranges import usual_block_rows
 from daskflow.data.table import Table
@@ -21,12 +22,13 @@ from daskflow.search.forecast import LEVEL, Forecast, estimate
 from daskflow.search.regressions import Floats
 from daskflow.search.schedules import schedule
 from daskflow.workflow import toml
+from daskflow.workflow.recording import origin_of
 from daskflow.workflow.timed_fits import Fits, Shape, earlier_fits, made_up_fits, recent_runs
 
 if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
 
-ROWS_DOUBT, COLUMNS_DOUBT = {"parquet": 0.15, "frame": 0.05, "generated": 0.05}, 0.3
+ROWS_DOUBT, COLUMNS_DOUBT = {"parquet": 0.2}, 0.3
 """Spread of the logarithm of the rows (0.6 for sources not named) and, where texts become columns, of the columns."""
 
 START_SECONDS, START_DOUBT = 3.0, 0.7
@@ -99,7 +101,9 @@ def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, run
         Folder of runs.
     """
     search, space = workflow.search, workflow.space(task)
-    shape, n_folds = shape_of(workflow, table, n_features)
+    size = known_size(workflow, table, runs)
+    rows, columns = size or (rows_of(table), known_columns(table, runs) or n_features)
+    shape, n_folds = shape_of(workflow, rows, columns)
     rungs = schedule(search, space, seed=workflow.seed)
     found = earlier_fits(workflow, task, shape, runs)
     if found is None:
@@ -117,9 +121,11 @@ def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, run
     )
     for fit in found.timed:
         forecast.learn(fit.trial, fit.params, *fit.step, seconds=fit.seconds, cpu_seconds=fit.cpu_seconds)
-    futures = forecast.futures(doubt=math.hypot(found.doubt, _size_doubt(workflow, table)))
+    futures = forecast.futures(doubt=math.hypot(found.doubt, 0.0 if size else _size_doubt(workflow, table)))
     assert futures is not None  # at least one fit was learned
-    return _with_preparing(futures, found, preparing_seconds(table, slots or 1, runs), workflow, slots)
+    return _with_preparing(
+        futures, found, preparing_seconds(rows * len(table.schema.columns), slots or 1, runs), workflow, slots
+    )
 
 
 def _with_preparing(
@@ -139,9 +145,37 @@ def _with_preparing(
     return Outlook(found.basis, **known, preparing=None if preparing is None else preparing[0])
 
 
-def shape_of(workflow: Workflow, table: Table, n_features: int) -> tuple[Shape, int]:
+def known_size(workflow: Workflow, table: Table, runs: Path) -> tuple[int, int] | None:
+    """Return the rows and features of the newest run of the same files, read alike; None without one."""
+    origin, asked = origin_of(table), _settings_of(workflow.data.dump())
+    for folder in recent_runs(runs):
+        data = read_json(folder.data)
+        with suppress(DaskflowError):
+            is_same = _settings_of(toml.load(folder.workflow, environment={}).get("data") or {}) == asked
+            began = [record["origin"] for record in read(folder.journal) if record["record"] == "data"]
+            if is_same and began[:1] == [origin] and data.get("feature_names"):
+                return int(data["rows"]), len(data["feature_names"])
+    return None
+
+
+def known_columns(table: Table, runs: Path) -> int:
+    """Return the features of the newest run over a table of the same columns; 0 without one."""
+    names = set(table.schema.names)
+    for folder in recent_runs(runs):
+        data = read_json(folder.data)
+        if data.get("feature_names") and {column["name"] for column in data["columns"]} == names:
+            return len(data["feature_names"])
+    return 0
+
+
+def _settings_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a source, but where it is: TOML leaves out what is None."""
+    return {name: plain(value) for name, value in data.items() if value is not None and name != "path"}
+
+
+def shape_of(workflow: Workflow, rows: int, n_features: int) -> tuple[Shape, int]:
     """Return a fold's matrix, about, and the number of folds."""
-    rows = max(2, rows_of(table))
+    rows = max(2, rows)
     split = workflow.split.resolve(rows, workflow.search.stops_early)
     left = rows * (1 - split.test)
     validation = left / split.folds if split.folds else rows * (split.validation or 0.0)
@@ -163,9 +197,8 @@ def _size_doubt(workflow: Workflow, table: Table) -> float:
     return math.hypot(ROWS_DOUBT.get(workflow.data.kind, 0.6), COLUMNS_DOUBT if has_texts else 0.0)
 
 
-def preparing_seconds(table: Table, slots: int, runs: Path) -> tuple[float, float] | None:
+def preparing_seconds(cells: int, slots: int, runs: Path) -> tuple[float, float] | None:
     """Return what the stages before the search take by the cells of earlier runs' tables, and its doubt."""
-    cells = rows_of(table) * len(table.schema.columns)
     paces = [pace for folder in recent_runs(runs) for pace in _pace_of(folder)]
     if not paces:
         return None

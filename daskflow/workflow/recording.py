@@ -12,6 +12,8 @@ from typing import Any
 import daskflow
 from daskflow.core.journal import Journal
 from daskflow.core.protocols import Executor, Outcome, Unit
+from daskflow.core.seeds import digest
+from daskflow.data.table import Table
 
 LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
 """Libraries whose version a run records; another version refuses to continue a run."""
@@ -24,6 +26,13 @@ def versions() -> dict[str, str]:
         "daskflow": daskflow.__version__,
         **{name: version(name) for name in LIBRARIES},
     }
+
+
+def origin_of(table: Table) -> str:
+    """Hash of what the table's files look like from outside: where, how large and of when they are."""
+    seen = [partition.fingerprint for partition in table.partitions]
+    files = sorted([s.name, s.size_bytes, s.modified_ns, s.place] for s in seen)
+    return digest([*files, *(join.token for join in table.joins)], 24)
 
 
 @dataclass

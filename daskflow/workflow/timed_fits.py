@@ -33,15 +33,16 @@ if TYPE_CHECKING:
 TIMED_SECONDS = 2.0
 """How long fits on made-up rows go on, about."""
 
-SLOW_SECONDS = 0.6
-"""A family whose smallest fit takes longer is not timed: how more rows would tell cannot be seen in the time."""
+SLOW_SECONDS, FIRST_SECONDS = 1.0, 4.0
+"""A family whose smallest fit takes longer is not timed: what more rows cost cannot be seen in the time. The very
+first fit may: it also pays for imports and compilation."""
 
 FIRST_ROWS, MORE, MOST_CELLS = 100, 4, 4_000_000
 """Made-up rows at first, how many times as many each further time, and the largest matrix of them."""
 
 MOST_CANDIDATES = 12
 
-MOST_POWER = 2.5
+MOST_POWER = 2.0
 """Time goes with rows to a power between 1 and this."""
 
 MADE_UP_DOUBT, POWER_DOUBT = 0.4, 0.3
@@ -166,8 +167,7 @@ def _fits_of(
         return None
     if ("max_iter" in search) != (way is not Way.WHOLE):
         return None
-    columns, rows = max(1, len(data.get("feature_names") or ())), int(data["rows"])
-    known = Shape(int(theirs["train"]), 0, columns, usual_block_rows(rows))
+    known = _shape_of(data, (tables.get("cache") or {}).get("block_rows"))
     drawn = {item["trial"]: item["params"] for r in records if r["record"] == "candidates" for item in r["candidates"]}
     found: list[Timed] = []
     ratio = 1.0
@@ -178,7 +178,7 @@ def _fits_of(
         place = record["trial"], record["fold"]
         step = Step(reached.get(place, 0), int(record["resource"]))
         reached[place] = step.stop
-        seen = _rows_seen(way, step, int(search.get("max_iter") or 1), known) * columns
+        seen = _rows_seen(way, step, int(search.get("max_iter") or 1), known) * known.columns
         # The same share of a whole fit: rounds and shares of rows of a search with another max_iter are its own.
         scaled = step if way in (Way.WHOLE, Way.BLOCKS) else _scaled(step, budget / int(search.get("max_iter") or 1))
         ratio = _rows_seen(way, scaled, budget, shape) * shape.columns / max(1.0, seen)
@@ -187,6 +187,16 @@ def _fits_of(
     if not found or not 1 / FARTHEST < ratio < FARTHEST:
         return None
     return math.log(ratio), found[-MOST_UNITS:], f"{folder.name}/{folder.id}"
+
+
+def _shape_of(data: Mapping[str, Any], block_rows: int | None) -> Shape:
+    """The matrix of a fold of a run, by its data.json."""
+    split, rows = data["split"], int(data["rows"])
+    n_folds = int(split.get("folds") or 1)
+    train = round(int(split["train"]) * (1 - 1 / n_folds)) if n_folds > 1 else int(split["train"])
+    columns = max(1, len(data.get("feature_names") or ()))
+    blocks = round((block_rows or usual_block_rows(rows)) * train / rows)
+    return Shape(max(2, train), int(split.get("validation") or 0), columns, max(1, blocks))
 
 
 def _scaled(step: Step, by: float) -> Step:
@@ -257,7 +267,7 @@ class Law:
     (1.0, 10.1)
     >>> law = Law.through([(100, 0.001), (400, 0.016), (1600, 0.256)])
     >>> round(law.power, 3), round(law(16_000) / law(1600), 1)
-    (2.0, 62.9)
+    (1.5, 26.5)
     """
 
     n_rows: int
@@ -270,8 +280,8 @@ class Law:
         """Find it by two fits or more of growing rows: by the last slope, and how much steeper it is than the first."""
         slopes = [max(1e-12, (b[1] - a[1]) / (b[0] - a[0])) for a, b in pairwise(times)]
         power = 1.0
-        if len(slopes) > 1:
-            power += math.log(slopes[-1] / slopes[-2]) / math.log(times[-1][0] / times[-2][0])
+        if len(slopes) > 1:  # half of what is seen: over so few rows, trees that still grow look like a power of 2
+            power += math.log(slopes[-1] / slopes[-2]) / math.log(times[-1][0] / times[-2][0]) / 2
         n_rows, seconds = times[-1]
         # A time that does not grow is a fixed cost as far as can be seen; a tenth of it may still go with the rows.
         slope = max(slopes[-1], 0.1 * seconds / n_rows)
@@ -294,7 +304,7 @@ def _candidates(workflow: Workflow, task: str) -> list[Mapping[str, Any]]:
 
 
 class _Took(NamedTuple):
-    """Wall seconds of a fit and of its scoring, and processor seconds for each of them."""
+    """Seconds of a fit and of its scoring, and processor seconds for each of them."""
 
     fit: float
     scoring: float
@@ -317,11 +327,13 @@ class _Stopwatch:
         most = min(self.shape.block_rows if is_blocks else self.shape.train, MOST_CELLS // self.shape.columns)
         n_rows = max(2, min(FIRST_ROWS, most // MORE))
         self.training.begin("made-up-0", model_params(self.candidates[0]))  # imports
-        begun = time.perf_counter()
         part = self.part(n_rows)
-        if self.timed(0, part).fit > 2 * SLOW_SECONDS:
+        if self.timed(0, part).fit > FIRST_SECONDS:
             return None
+        begun = time.perf_counter()
         took = self.timed(0, part)
+        if took.fit > SLOW_SECONDS:
+            return None
         times = [(n_rows, took.fit)]
         while n_rows < most and time.perf_counter() - begun + 1.2 * MORE * took.fit < TIMED_SECONDS:
             n_rows = min(most, n_rows * MORE)
@@ -356,18 +368,30 @@ class _Stopwatch:
         params = model_params(self.candidates[number])
         training, is_blocks = self.training, self.training.way_for(params) is Way.BLOCKS
         n_together = LANES if training.fuses(params) else 1  # as a search trains them
-        begun, cpu = time.perf_counter(), time.process_time()
+        begun = _clocks()
         if n_together > 1:
             models = [training.begin(f"made-up-{number}", params) for _ in range(n_together)]
             training.train_many(models, part, 0, 1)
             model = models[0]
         else:
             model = training.train(f"made-up-{number}", params, part, 1 if is_blocks else training.budget)
-        fitted, n_scored = time.perf_counter(), part.n_rows
+        fitted, n_scored = _clocks(), part.n_rows
         if not is_blocks:
             n_scored = max(1, min(part.n_rows, round(part.n_rows * self.shape.validation / self.shape.train)))
         needs = {"scores"} if self.n_classes else {"predictions"}
         predict(model, part.whole().X[:n_scored], self.n_classes, needs)
-        scored, used = time.perf_counter(), time.process_time() - cpu
-        fit, scoring = (fitted - begun) / n_together, scored - fitted
-        return _Took(fit if is_blocks else fit + scoring, scoring, used / (scored - begun))
+        scored = _clocks()
+        (fit, cpu), (scoring, more) = _between(begun, fitted), _between(fitted, scored)
+        share = (cpu + more) / max(fit + scoring, 1e-9)
+        return _Took((fit if is_blocks else fit + scoring) / n_together, scoring, share)
+
+
+def _clocks() -> tuple[float, float]:
+    """Wall and processor seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def _between(begun: tuple[float, float], ended: tuple[float, float]) -> tuple[float, float]:
+    """Seconds without those that other work on the machine took, and processor seconds."""
+    wall, cpu = ended[0] - begun[0], ended[1] - begun[1]
+    return min(wall, cpu), cpu
