@@ -175,7 +175,7 @@ def errors_of_folds(rng: np.random.Generator, n_rows: int, n_folds: int, n_colum
 
 @pytest.mark.parametrize("n_folds", [3, 5, 10])
 def test_an_interval_over_folds_of_real_fits_covers_what_is_scored_on_other_tables(n_folds: int) -> None:
-    # given least squares on 400 tables; the truth is what it scores on the mean, over 4,000 others
+    # given least squares on 400 tables; the truth is what it scores on the mean, over 2,000 others
     rng = np.random.default_rng(n_folds)
     truth = np.mean([errors_of_folds(rng, 100, n_folds) for _ in range(2000)])
     # when
@@ -183,8 +183,6 @@ def test_an_interval_over_folds_of_real_fits_covers_what_is_scored_on_other_tabl
     # then it covers 95 % within noise; the correction is known to be careful where folds have little in common
     covered = np.mean([low <= truth <= high for low, high in ends])
     assert 0.925 <= covered <= 0.999
-    plain = np.mean([fold_interval(errors_of_folds(rng, 100, n_folds), 0.0)[0] <= truth for _ in range(400)])
-    assert plain < 1.0
 
 
 def searched(scores: Any, *, greater_is_better: bool = True, rows: bool = False, ratio: float = math.nan) -> Any:
