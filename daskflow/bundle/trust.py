@@ -25,6 +25,8 @@ CHECKED = (TREE, BOOSTED_TREE)
 PLAIN = (
     "daskflow.models.parts.estimators.PartitionEnsembleClassifier",
     "daskflow.models.parts.estimators.PartitionEnsembleRegressor",
+    "daskflow.models.scaled.network.ScaledMLPRegressor",
+    "daskflow.models.scaled.penalised.PenalisedRegressor",
     "functools.partial",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -34,7 +36,7 @@ PLAIN = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils.validation.check_array",
 )
-"""Our own ensembles, and what scikit-learn's estimators hold besides: it holds numbers and other checked objects, and
+"""Our own estimators, and what scikit-learn's estimators hold besides: it holds numbers and other checked objects, and
 runs nothing when built. A ``partial`` is of a function that stands on a list itself."""
 
 CHECKED_OWNERS = ("sklearn.ensemble._forest", "sklearn.ensemble._hist_gradient_boosting", "sklearn.tree")

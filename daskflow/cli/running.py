@@ -12,6 +12,7 @@ import click
 
 from daskflow.cli.progress import progress
 from daskflow.cli.verb import between, duration, number, shown
+from daskflow.core.space import told
 
 if TYPE_CHECKING:
     from daskflow.workflow.run import Run
@@ -66,7 +67,7 @@ def outcome(run: Run) -> str:
     lines = [f"Run {folder}: {run.status} in {duration(summary['seconds'])}"]
     if run.search is not None:
         best = run.best
-        params = ", ".join(f"{name} = {_value(value)}" for name, value in best.params.items())
+        params = ", ".join(f"{name} = {_value(value)}" for name, value in told(best.params).items())
         chosen = f"{run.search.metric} {number(best.score)}{between(best.low, best.high)}"
         lines.append(f"  best    trial {best.id} of {len(run.trials)}, {chosen}")
         lines += [f"          {params}"] if params else []

@@ -19,6 +19,11 @@ class Cluster(Settings):
 
     kind: str
 
+    @property
+    def fit_bytes(self) -> int:
+        """Memory that one fit can have; 0 where that is not known before the cluster is open."""
+        return 0
+
     def open(self) -> AbstractContextManager[Connection]:
         """Start or join the cluster; close on leaving what was started.
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Literal
 
+from distributed.system import MEMORY_LIMIT
+
 from daskflow.clusters import Cluster
 from daskflow.clusters.loopback import in_process
 from daskflow.core.protocols import Connection
@@ -25,6 +27,11 @@ class Inline(Cluster):
     is_one_machine: ClassVar[bool] = True
 
     kind: Literal["inline"] = "inline"
+
+    @property
+    def fit_bytes(self) -> int:
+        """This machine's memory."""
+        return int(MEMORY_LIMIT)
 
     def open(self) -> AbstractContextManager[Connection]:
         """Yield an executor of this thread; there is nothing to start or to close."""

@@ -15,6 +15,7 @@ from daskflow.clusters import Cluster
 from daskflow.clusters.loopback import dashboard_of, in_processes
 from daskflow.core.protocols import Connection
 from daskflow.data.client_executor import ClientExecutor
+from daskflow.data.seats import MEMORY_SHARE
 
 
 class Local(Cluster):
@@ -78,6 +79,11 @@ class Local(Cluster):
     def laid_out(self, layout: Literal["processes", "threads"]) -> Local:
         """Return the same cluster in another layout: as many units at once, and as much memory in all."""
         return self.model_copy(update={"layout": layout})
+
+    @property
+    def fit_bytes(self) -> int:
+        """An equal share of the limit for each core; without a limit, of this machine's memory."""
+        return int(MEMORY_SHARE * (self.memory_bytes or MEMORY_LIMIT // self.workers) / self.cores)
 
     def open(self) -> AbstractContextManager[Connection]:
         """Start the processes and wait for all of them; ClusterError when they do not come."""

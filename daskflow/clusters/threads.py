@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar, Literal
 
 from dask.system import CPU_COUNT
+from distributed.system import MEMORY_LIMIT
 from pydantic import Field
 
 from daskflow.clusters import Cluster
@@ -33,6 +34,11 @@ class Threads(Cluster):
     kind: Literal["threads"] = "threads"
     workers: int = Field(default=CPU_COUNT, ge=1)
     cores: int = Field(default=1, ge=1)
+
+    @property
+    def fit_bytes(self) -> int:
+        """An equal share of this machine's memory for each thread."""
+        return int(MEMORY_LIMIT) // (self.workers * self.cores)
 
     def open(self) -> AbstractContextManager[Connection]:
         """Start the threads; ClusterError when they cannot be had."""

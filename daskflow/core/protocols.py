@@ -290,6 +290,9 @@ class ModelSettings(Protocol):
     def family(self, params: Mapping[str, Any]) -> ModelSettings:
         """The one that a candidate of these parameters is of."""
 
+    def own_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A candidate's parameters as its family calls them."""
+
 
 @runtime_checkable
 class PartitionedEstimator(Protocol):

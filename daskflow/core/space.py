@@ -122,6 +122,22 @@ def conditional(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if "." not in name or name.partition(".")[0] in own}
 
 
+def told(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a candidate's parameters as they are shown: its family first, then that family's own by their own names.
+
+    Examples
+    --------
+    >>> told({"sgd.alpha": 0.1, "model": "sgd"})
+    {'model': 'sgd', 'alpha': 0.1}
+    >>> told({"alpha": 0.1})
+    {'alpha': 0.1}
+    """
+    if FAMILY not in params:
+        return dict(params)
+    begin = f"{params[FAMILY]}."
+    return {FAMILY: params[FAMILY], **{name.removeprefix(begin): value for name, value in params.items()}}
+
+
 def branches(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a space for each family that ``model`` lists, without the parameters of the others.
 

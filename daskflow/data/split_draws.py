@@ -16,7 +16,7 @@ from daskflow.data.hashing import Hashes, mix, salt_of
 from daskflow.data.heavy import heavy_values
 from daskflow.data.placement import Counts, Placed, is_heavy, majority, place, place_by_classes
 from daskflow.data.schema import Target
-from daskflow.data.split_plan import TEST, Draw, Draws, Fold, Named
+from daskflow.data.split_plan import TEST, Draw, Draws, Fold, Named, Rule
 from daskflow.data.split_settings import FOLDS, Split
 
 EXACT_ROWS = 1_000_000
@@ -89,6 +89,16 @@ def draw(split: Split, blocks: Blocks, target: Target, executor: Executor, withi
             inside = Sides(tested if within is None else Named(within.column, within.named, tested), target)
             shares = [0.0, *(share / (1 - split.test) for share in shares[1:])]
     return Draws(tuple(found))
+
+
+def draw_sample(share: float, split: Split, blocks: Blocks, target: Target, executor: Executor, within: Rule) -> Draw:
+    """Draw a share of the rows that are not test by a rule, as exactly as a split is drawn; the others are its test."""
+    classes = target if split.kind == "stratified" else None
+    has_own_units = blocks.roles.group is not None or bool(blocks.roles.key)
+    salt, shares, inside = f"{split.salt}/sample", [1 - share, share], Sides(within, target)
+    if blocks.n_rows <= EXACT_ROWS or (classes is not None and has_own_units):
+        return _by_rank(salt, shares, blocks, classes, executor, inside)
+    return _by_place(salt, shares, blocks, classes, executor, inside, has_own_units=has_own_units)
 
 
 def _by_rank(

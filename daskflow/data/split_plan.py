@@ -215,6 +215,48 @@ class Named:
             yield from self.rest.parts()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """Segments of another rule, where some of the rows that are not test are left out.
+
+    Attributes
+    ----------
+    rule : Rule
+        Gives the segments.
+    kept : Draw
+        What is test by this draw is left out.
+    """
+
+    rule: Rule
+    kept: Draw
+
+    @property
+    def n_segments(self) -> int:
+        """Those of the rule, and the rows that are left out."""
+        return self.rule.n_segments + 1
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether one of both looks at the classes."""
+        return self.rule.reads_target or self.kept.is_stratified
+
+    @property
+    def column(self) -> str | None:
+        """The rule's."""
+        return self.rule.column
+
+    def segments(self, unit_hash: Hashes, target_codes: Any = None, column: Column = None) -> Segments:
+        """Return each row's segment."""
+        found = self.rule.segments(unit_hash, target_codes, column)
+        is_left = (self.kept.segments(unit_hash, target_codes) == TEST) & (found != TEST)
+        return np.where(is_left, self.rule.n_segments, found).astype(np.uint8)
+
+    def parts(self) -> Iterator[Any]:
+        """Everything that decides."""
+        yield from self.rule.parts()
+        yield from self.kept.parts()
+
+
 def words_of(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.int64], list[str]]:
     """Return a column without gaps as codes of words: texts in small letters, whole numbers as they are written.
 
@@ -279,6 +321,11 @@ class SplitPlan:
     def column(self) -> str | None:
         """The column that `segments` looks at: of the time, or of predefined parts."""
         return self.rule.column
+
+    @property
+    def left_out(self) -> int:
+        """Rows that are not test and not in the sample."""
+        return self.rows[self.rule.rule.n_segments] if isinstance(self.rule, Sampled) else 0
 
     @property
     def sizes(self) -> Mapping[str, int]:

@@ -46,6 +46,11 @@ class Split(Settings):
         With ``time``: training rows are older than the first validation row by more than this, and older than the first
         test row in the refit: a duration (``"7 days"``), a number of rows (``"24 rows"``), or a number in the units of
         a numeric time. Rows in a gap are in no part of that fold. Days have 24 hours, in every time zone.
+    sample : float, int or None
+        Of the rows that are not test, so many are used, by the search and by the last fit: a share between 0 and 1, or
+        a number of rows. For models that need their rows in memory. They are drawn by hash like everything else, so
+        equal rows, keys and groups stay or go together; with ``stratified`` each class keeps its share. The test part
+        is whole. A run says how many rows were left out.
     salt : str
         Another salt is another draw.
 
@@ -66,6 +71,7 @@ class Split(Settings):
     repeats: int = Field(default=1, ge=1)
     window: int | str | None = None
     gap: int | float | str | None = None
+    sample: int | float | None = None
     salt: str = "daskflow"
 
     @model_validator(mode="before")
@@ -84,6 +90,16 @@ class Split(Settings):
         if value is not None:
             Span.parse(value)
         return value
+
+    @field_validator("sample", mode="before")
+    @classmethod
+    def _is_a_part(cls, value: Any) -> Any:
+        """Refuse what is neither a share nor a number of rows."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_share = is_number and 0 < value < 1
+        if value is not None and not is_share and not (is_number and value >= 2 and value == int(value)):
+            raise ValueError("should be a share between 0 and 1, or a number of rows")
+        return value if value is None or is_share else int(value)
 
     @model_validator(mode="after")
     def _one_way(self) -> Split:
@@ -122,6 +138,18 @@ class Split(Settings):
         """How many times a candidate is fitted; a guess where the column of a predefined split says it."""
         return (self.folds or (1 if self.validation else FOLDS)) * self.repeats
 
+    def sample_share(self, n_rows: int) -> float:
+        """Return the share of so many rows that are not test which are used: 1 without a sample.
+
+        Examples
+        --------
+        >>> Split(sample=50_000).sample_share(200_000)
+        0.25
+        """
+        if self.sample is None:
+            return 1.0
+        return float(self.sample) if self.sample < 1 else min(1.0, self.sample / max(1, n_rows))
+
     def resolve(self, n_rows: int, stops_early: bool) -> Split:
         """Return the split with its default filled in.
 
@@ -134,7 +162,7 @@ class Split(Settings):
         """
         if self.folds is not None or self.validation is not None:
             return self
-        if stops_early or n_rows > MANY_ROWS:
+        if stops_early or n_rows * self.sample_share(round(n_rows * (1 - self.test))) > MANY_ROWS:
             return self.model_copy(update={"validation": min(VALIDATION, (1 - self.test) / 2)})
         return self.model_copy(update={"folds": FOLDS})
 

@@ -12,8 +12,8 @@ from daskflow.data.counts import Sides, segment_counts, straddling
 from daskflow.data.placement import Counts
 from daskflow.data.schema import Target
 from daskflow.data.split_columns import named_by_column
-from daskflow.data.split_draws import EXACT_ROWS, draw, folds_of, units_of
-from daskflow.data.split_plan import TEST, Draws, Fold, Named, Rule, SplitPlan
+from daskflow.data.split_draws import EXACT_ROWS, draw, draw_sample, folds_of, units_of
+from daskflow.data.split_plan import TEST, Draws, Fold, Named, Rule, Sampled, SplitPlan
 from daskflow.data.split_settings import Split
 from daskflow.data.split_times import split_by_time
 
@@ -21,6 +21,9 @@ __all__ = ["TEST", "Fold", "Split", "SplitPlan", "plan_split"]
 
 NOTABLE = 0.01
 """A share that misses what was asked by more is worth a warning."""
+
+SAMPLE_MISS = 0.1
+"""A sample that misses its size by a larger share of it is worth a warning."""
 
 MANY_COPIES = 0.05
 """A row with at least this share of all rows as copies is worth a warning."""
@@ -66,6 +69,11 @@ def plan_split(split: Split, blocks: Blocks, target: Target, executor: Executor)
         )
     decided = _decide(split, blocks, target, executor)
     counts = segment_counts(blocks.files, Sides(decided.rule, target), executor)
+    share = split.sample_share(int(counts[:-1].sum()))
+    if share < 1:
+        kept = draw_sample(share, split, blocks, target, executor, decided.rule)
+        decided = _Decided(Sampled(decided.rule, kept), decided.folds, decided.final)
+        counts = segment_counts(blocks.files, Sides(decided.rule, target), executor)
     plan = SplitPlan(
         kind=split.kind,
         rule=decided.rule,
@@ -105,7 +113,8 @@ def _checked(plan: SplitPlan, split: Split, blocks: Blocks, target: Target, exec
     asked, obtained = {"test": split.test}, {"test": plan.rows[-1] / n_rows}
     if plan.has_validation:
         share = plan.rows_of(plan.folds[0].validation) / n_rows
-        asked["validation"], obtained["validation"] = split.validation or share, share
+        sampled = split.sample_share(n_rows - plan.rows[-1])
+        asked["validation"], obtained["validation"] = (split.validation or share / sampled) * sampled, share
     if split.kind == "predefined":
         asked = dict(obtained)
     warnings = [
@@ -114,7 +123,12 @@ def _checked(plan: SplitPlan, split: Split, blocks: Blocks, target: Target, exec
         for part, share in asked.items()
         if abs(obtained[part] - share) > NOTABLE
     ]
-    warnings += [*_copies(split, blocks), *_lacking(plan, target), *_cut_groups(plan, split, blocks, target, executor)]
+    warnings += [
+        *_sampled(plan, split, blocks),
+        *_copies(split, blocks),
+        *_lacking(plan, target),
+        *_cut_groups(plan, split, blocks, target, executor),
+    ]
     return SplitPlan(
         plan.kind,
         plan.rule,
@@ -144,8 +158,28 @@ def _refuse_empty(plan: SplitPlan, split: Split, blocks: Blocks) -> None:
         way = f"Use fewer folds or other shares{gap}; equal times are never cut."
     else:
         way = "Use fewer folds or other shares; equal rows, keys and groups are never cut."
+    way += "" if split.sample is None else " A larger split.sample leaves more rows."
     shown = ", ".join(empty[:NAMED_FOLDS]) + (f" and {len(empty) - NAMED_FOLDS} more" * (len(empty) > NAMED_FOLDS))
     raise DataError(f"The split leaves no rows for {shown}: {blocks.n_rows} rows, kind = '{split.kind}'. {way}")
+
+
+def _sampled(plan: SplitPlan, split: Split, blocks: Blocks) -> list[str]:
+    """Say what a sample leaves out."""
+    if split.sample is None:
+        return []
+    rest = blocks.n_rows - plan.rows[-1]
+    if not plan.left_out:
+        return [f"split.sample asks for {split.sample:,} rows, and {rest:,} are not test: all of them are used."]
+    asked, kept = round(rest * split.sample_share(rest)), rest - plan.left_out
+    found = [
+        f"split.sample leaves out {plan.left_out:,} of the {rest:,} rows that are not test: no model learns from them "
+        f"or is scored on them. {kept:,} are used."
+    ]
+    if abs(kept - asked) > SAMPLE_MISS * asked:
+        found.append(
+            f"The sample was to have {asked:,} rows, and has {kept:,}: {units_of(blocks)} cannot be cut finer."
+        )
+    return found
 
 
 def _copies(split: Split, blocks: Blocks) -> list[str]:

@@ -10,6 +10,7 @@ from bokeh.models import FixedTicker
 from bokeh.plotting import figure
 
 from daskflow.core.results import SearchResult, Trial
+from daskflow.core.space import FAMILY, told
 from daskflow.figures import style
 
 MAX_PARAMETERS = 12
@@ -129,10 +130,12 @@ def parameters(result: SearchResult) -> dict[str, figure]:
     """Return score against the value of each parameter that varied, by the parameter's name.
 
     Numbers that span decades stand on a logarithmic axis, other values side by side. At most `MAX_PARAMETERS`, in the
-    order of the candidates' parameters, and the best `style.MAX_POINTS` trials in all.
+    order of the candidates' parameters (of several families: which one, and those of the best), and the best
+    `style.MAX_POINTS` trials in all.
     """
     trials = _scored(result)
-    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    first = [name for name in trials[0].params if name == FAMILY] + list(trials[0].params) if trials else []
+    names = list(dict.fromkeys([*first, *(name for trial in trials for name in trial.params)]))
     varied = [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1][:MAX_PARAMETERS]
     trials = trials[: style.MAX_POINTS // max(len(varied), 1)]
     return {name: _parameter(result, trials, name, place) for place, name in enumerate(varied)}
@@ -179,7 +182,7 @@ def _parameter(result: SearchResult, trials: Sequence[Trial], name: str, place: 
 
 def params_text(trial: Trial) -> str:
     """Return a candidate's parameters as one line."""
-    return ", ".join(f"{name} = {style.number(value)}" for name, value in trial.params.items()) or "(defaults)"
+    return ", ".join(f"{name} = {style.number(value)}" for name, value in told(trial.params).items()) or "(defaults)"
 
 
 def _level(value: Any) -> str:

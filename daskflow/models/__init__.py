@@ -27,12 +27,16 @@ class Model(Settings):
         with ``estimator = "package.module:Class"`` and its ``params``.
     tasks : tuple of str
         Tasks the family has an estimator for.
+    copies : float
+        What a fit takes beside its matrix of float32, in sizes of that, as ``tests/bench/family_memory.py`` measures
+        it. For estimators of which nothing is known, 2: a copy in float64.
     """
 
     kind: str
     params: Mapping[str, Any] = Field(default_factory=dict)
 
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "regression")
+    copies: ClassVar[float] = 2.0
 
     @field_serializer("params")
     def _plain_params(self, params: Mapping[str, Any]) -> Any:
@@ -98,7 +102,7 @@ class Model(Settings):
         from daskflow.models import construction
 
         if task not in self.tasks:
-            others = ", ".join(name for name, cls in REGISTRY.kinds.items() if task in cls.tasks)
+            others = ", ".join(name for name, cls in REGISTRY.kinds.items() if task in cls.tasks and name != "families")
             return [Problem("model.kind", f"{self.kind} has no estimator for {task}; there is: {others}")]
         try:
             template = self.template(task)
@@ -200,6 +204,11 @@ class Model(Settings):
         found.continue_fit(estimator, X, y, rounds, sample_weight)
 
     @property
+    def stored_types(self) -> tuple[str, ...]:
+        """Full names of the types in a fitted model that `load_model` builds only when they are trusted by name."""
+        return ()
+
+    @property
     def members(self) -> tuple[Model, ...]:
         """The families that candidates can be of: this one alone, but for `Families`."""
         return (self,)
@@ -208,6 +217,10 @@ class Model(Settings):
         """Return the family that a candidate of these parameters is of: this one, but for `Families`."""
         return self
 
+    def own_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a candidate's parameters as its family calls them."""
+        return dict(params)
+
     def searched(self, task: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is searched when a user gave this space: that, or the default space when it is empty."""
         return dict(given or self.space(task))
@@ -215,6 +228,10 @@ class Model(Settings):
     def notes(self, task: str, n_rows: int) -> list[str]:
         """Return what a user should know before so many rows are learned with this family."""
         return []
+
+    def fit_bytes(self, task: str, n_rows: int, n_features: int) -> int:
+        """Return about how many bytes a fit on all rows takes: its matrix of float32, which is mapped, and `copies`."""
+        return round((1 + self.copies) * 4 * n_rows * n_features)
 
     def takes_sparse(self, task: str) -> bool:
         """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""
@@ -265,6 +282,8 @@ def parse(value: Any, where: str = "model") -> Model:
 
 def _families(options: Mapping[str, Any], kinds: Any, where: str) -> Model:
     """Make a model of several families; mistakes in their list stand where the user wrote it."""
+    if "families" in options:
+        raise SettingsError([Problem(f"{where}.families", "stands beside a list of kinds: name all families in that")])
     try:
         return REGISTRY.parse({**options, "kind": "families", "families": kinds}, where=where)
     except SettingsError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from daskflow.core.errors import Problem
 from daskflow.core.space import LogUniform, RandInt
@@ -46,6 +46,16 @@ class CatBoost(Model):
     """
 
     kind: Literal["catboost"] = "catboost"
+
+    copies: ClassVar[float] = 2.2
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """The library's own types; it reads what they hold by its own means, which trust the file."""
+        return (
+            "catboost.core.CatBoostClassifier",
+            "catboost.core.CatBoostRegressor",
+        )
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier; SettingsError that names the extra when CatBoost is missing."""

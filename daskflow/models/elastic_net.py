@@ -24,6 +24,7 @@ class ElasticNet(Model):
 
     kind: Literal["elastic_net"] = "elastic_net"
 
+    copies: ClassVar[float] = 1.2
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
 
     def template(self, task: str) -> Any:

@@ -55,11 +55,11 @@ class Families(Model):
                 found.append(daskflow.models.parse(one, where=""))
             except SettingsError as error:
                 problems += [Problem(f"{number}.{p.where}".rstrip("."), p.message) for p in error.problems]
-        problems += [
-            Problem(str(number), "is several families itself: name them in this list")
-            for number, one in enumerate(found)
-            if isinstance(one, Families)
-        ]
+        for number, one in enumerate(found):
+            if isinstance(one, Families):
+                problems.append(Problem(str(number), "is several families itself: name them in this list"))
+            elif one.dump() in [other.dump() for other in found[:number]]:
+                problems.append(Problem(str(number), f"{one.kind} with the same parameters is in the list already"))
         if problems:
             raise SettingsError(problems)
         return tuple(found)
@@ -79,6 +79,16 @@ class Families(Model):
             own = {word.partition(".")[2]: v for word, v in self.params.items() if word.partition(".")[0] == name}
             found[name] = family.model_copy(update={"params": {**family.params, **own}}) if own else family
         return found
+
+    @cached_property
+    def _makers(self) -> dict[str, dict[type, Model]]:
+        """The family of each class of estimators, by task: a template takes as long as a block of few rows."""
+        return {}
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """Those of every family: which one wins is not known before."""
+        return tuple(dict.fromkeys(name for family in self.members for name in family.stored_types))
 
     @property
     def members(self) -> tuple[Model, ...]:
@@ -172,12 +182,17 @@ class Families(Model):
                 found.append(Problem(f"{place}.{word}", f"say whose: {self._whose(word)}"))
         if group == "space" and isinstance(names, Mapping):
             wanted = names.get(FAMILY, ())
-            unknown = [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name not in self.named]
+            wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+            unknown = [name for name in wanted if name not in self.named]
             found += [
                 Problem(
                     f"{place}.{FAMILY}", f"no such family among the model's: {name!r}{nearest(str(name), self.named)}"
                 )
                 for name in unknown
+            ]
+            idle = [word for word in names if wanted and word.partition(".")[0] in set(self.named) - set(wanted)]
+            found += [
+                Problem(f"{place}.{word}", f"is of a family that search.space.{FAMILY} leaves out") for word in idle
             ]
         return found
 
@@ -228,7 +243,9 @@ class Families(Model):
     ) -> None:
         """Bring estimators over one block of rows, those of one class together by the family that makes such."""
         task = "regression" if not n_classes else "binary" if n_classes == 2 else "multiclass"
-        makers = {type(family.template(task)): family for family in reversed(self.members)}
+        if task not in self._makers:
+            self._makers[task] = {type(family.template(task)): family for family in reversed(self.members)}
+        makers = self._makers[task]
         for kind in dict.fromkeys(map(type, estimators)):
             makers[kind].partial_fit_many(
                 [estimator for estimator in estimators if type(estimator) is kind],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -25,6 +25,8 @@ class HistGradientBoosting(Model):
     """
 
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
+
+    copies: ClassVar[float] = 2.7
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

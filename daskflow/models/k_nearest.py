@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
@@ -27,6 +27,8 @@ class KNearest(Model):
     """
 
     kind: Literal["k_nearest"] = "k_nearest"
+
+    copies: ClassVar[float] = 2.5
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

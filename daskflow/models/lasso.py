@@ -25,6 +25,7 @@ class Lasso(Model):
 
     kind: Literal["lasso"] = "lasso"
 
+    copies: ClassVar[float] = 1.2
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
 
     def template(self, task: str) -> Any:

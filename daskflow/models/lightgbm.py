@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from daskflow.core.space import LogUniform, RandInt, Uniform
 from daskflow.models import Model
@@ -63,6 +63,18 @@ class LightGBM(Model):
     """
 
     kind: Literal["lightgbm"] = "lightgbm"
+
+    copies: ClassVar[float] = 3.6
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """The library's own types; it reads what they hold by its own means, which trust the file."""
+        return (
+            "collections.OrderedDict",
+            "lightgbm.basic.Booster",
+            "lightgbm.sklearn.LGBMClassifier",
+            "lightgbm.sklearn.LGBMRegressor",
+        )
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier; SettingsError that names the extra when lightgbm is missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.svm import LinearSVC, LinearSVR
 
@@ -27,6 +27,8 @@ class LinearSVM(Model):
     """
 
     kind: Literal["linear_svm"] = "linear_svm"
+
+    copies: ClassVar[float] = 6.7
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

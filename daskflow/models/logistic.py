@@ -24,6 +24,7 @@ class Logistic(Model):
 
     kind: Literal["logistic"] = "logistic"
 
+    copies: ClassVar[float] = 0.1
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
 
     def template(self, task: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.neural_network import MLPClassifier
 
@@ -25,6 +25,8 @@ class MLP(Model):
     """
 
     kind: Literal["mlp"] = "mlp"
+
+    copies: ClassVar[float] = 0.3
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

@@ -33,6 +33,7 @@ class NaiveBayes(Model):
     kind: Literal["naive_bayes"] = "naive_bayes"
     distribution: Literal["gaussian", "bernoulli"] = "gaussian"
 
+    copies: ClassVar[float] = 1.1
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
 
     def template(self, task: str) -> Any:

@@ -14,6 +14,7 @@ from daskflow.models.parts.estimators import (
     Combine,
     PartitionEnsembleClassifier,
     PartitionEnsembleRegressor,
+    usual_parts,
 )
 
 __all__ = ["PartitionEnsemble", "PartitionEnsembleClassifier", "PartitionEnsembleRegressor"]
@@ -69,6 +70,10 @@ class PartitionEnsemble(Model):
             raise SettingsError([Problem(p.where.removeprefix("."), p.message) for p in error.problems]) from None
         if isinstance(family, PartitionEnsemble):
             raise ValueError("should be another family: an ensemble of ensembles is one of more parts")
+        if family.members != (family,):
+            raise ValueError(
+                "should be one family, that of all members; a search over families has one ensemble of each"
+            )
         return family
 
     @field_validator("partitions")
@@ -87,6 +92,11 @@ class PartitionEnsemble(Model):
         """Write the family as a table."""
         return base.dump()
 
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """Those of its members."""
+        return tuple(self.base.stored_types)
+
     def template(self, task: str) -> Any:
         """Return the ensemble of the family's unfitted estimator."""
         family = PartitionEnsembleRegressor if task == "regression" else PartitionEnsembleClassifier
@@ -101,6 +111,11 @@ class PartitionEnsemble(Model):
     def default_space(self, task: str) -> Mapping[str, Any]:
         """The family's space, under the ensemble's names."""
         return {f"{NESTED}{name}": values for name, values in self.base.space(task).items()}
+
+    def fit_bytes(self, task: str, n_rows: int, n_features: int) -> int:
+        """Return what the base takes for the rows of one part."""
+        parts = self.n_parts or usual_parts(n_rows)
+        return int(self.base.fit_bytes(task, -(-n_rows // parts), n_features))
 
     def check(self, task: str, names: Iterable[str] = ()) -> list[Problem]:
         """Return what is wrong with the family, then with the ensemble's own parameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.linear_model import Ridge as RidgeRegressor
 from sklearn.linear_model import RidgeClassifier
@@ -22,6 +22,8 @@ class Ridge(Model):
     """
 
     kind: Literal["ridge"] = "ridge"
+
+    copies: ClassVar[float] = 3.0
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
@@ -29,6 +29,8 @@ class SGD(Model):
     """
 
     kind: Literal["sgd"] = "sgd"
+
+    copies: ClassVar[float] = 0.1
 
     def template(self, task: str) -> Any:
         """Return the classifier or the regressor."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from daskflow.core.space import LogUniform, RandInt, Uniform
 from daskflow.models import Model
@@ -25,6 +25,17 @@ class XGBoost(Model):
     """
 
     kind: Literal["xgboost"] = "xgboost"
+
+    copies: ClassVar[float] = 2.0
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """The library's own types; it reads what they hold by its own means, which trust the file."""
+        return (
+            "xgboost.core.Booster",
+            "xgboost.sklearn.XGBClassifier",
+            "xgboost.sklearn.XGBRegressor",
+        )
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier; SettingsError that names the extra when xgboost is missing."""

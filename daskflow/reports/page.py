@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from daskflow.core.journal import write_atomically
 from daskflow.core.results import RunRecord
+from daskflow.core.space import told
 from daskflow.reports import pictures, tables, words
 from daskflow.reports.shell import environment, library, text_of
 
@@ -64,7 +65,7 @@ def render(record: RunRecord) -> str:
             metrics=tables.metrics(record),
             per_class=tables.per_class(record.evaluation.details) if record.evaluation else None,
             stages=tables.stages(record),
-            parameters=tables.pairs(record.search.best.params, ("parameter", "value")) if record.search else None,
+            parameters=tables.pairs(told(record.search.best.params), ("parameter", "value")) if record.search else None,
             versions=tables.pairs(
                 {name: value for name, value in record.versions.items() if name != "data"}, ("what", "version")
             ),

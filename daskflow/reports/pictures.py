@@ -81,8 +81,10 @@ def of_parameters(record: RunRecord) -> list[Picture]:
         return []
     found = []
     for place, (name, made) in enumerate(search.parameters(record.search).items()):
-        best = words.value_text(record.search.best.params.get(name))
-        caption = f"The best candidate has {best}."
+        params = record.search.best.params
+        caption = f"The best candidate has {words.value_text(params.get(name))}."
+        if name not in params:
+            caption = "The best candidate is of a family that has no such parameter."
         found.append(Picture(f"parameter_{place}", name, caption, made))
     return found
 

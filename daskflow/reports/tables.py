@@ -11,6 +11,7 @@ import tomli_w
 
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, Trial, TrialState
+from daskflow.core.space import FAMILY, told
 from daskflow.figures.style import number
 from daskflow.figures.style import score as score_text
 from daskflow.reports import words
@@ -107,8 +108,11 @@ def split(record: RunRecord) -> Table:
     ]
     if "fold" in asked:
         rows.append(("each fold, on average", "", _share(asked["fold"]), _share(obtained.get("fold"))))
-    if record.split.get("unused"):
-        rows.append(("rows in no part: of a gap, or before a window", f"{record.split['unused']:,}", "", ""))
+    left_out = int(record.split.get("left_out") or 0)
+    if left_out:
+        rows.append(("left out by the sample", f"{left_out:,}", "", _share(left_out / total)))
+    if int(record.split.get("unused") or 0) > left_out:
+        rows.append(("rows in no part: of a gap, or before a window", f"{record.split['unused'] - left_out:,}", "", ""))
     if record.split.get("rejected"):
         rows.append(("rejected", f"{record.split['rejected']:,}", "", ""))
     return Table(("part", "rows", "asked", "obtained"), tuple(rows), frozenset({1, 2, 3}))
@@ -126,6 +130,8 @@ def leaderboard(record: RunRecord) -> Table | None:
     ranked = search.ranked()
     top = ranked[:TOP_TRIALS]
     varied = varied_parameters(search.trials)
+    if FAMILY in varied and any("." in name for name in varied):
+        varied = [FAMILY, "parameters"]  # each family has columns of its own, most of them empty
     has_intervals = any(not math.isnan(trial.low) for trial in top)
     has_folds = search.n_folds > 1 and not has_intervals
     has_resources = len({trial.resource for trial in search.trials if trial.curve}) > 1
@@ -141,7 +147,7 @@ def leaderboard(record: RunRecord) -> Table | None:
         cells += [_spread(trial)] if has_folds else []
         cells += [f"{trial.resource:,}"] if has_resources else []
         cells += [str(trial.state), words.seconds(trial.seconds) if trial.curve else "-"]
-        cells += [_cut(words.value_text(trial.params.get(name)), 40) for name in varied]
+        cells += [_parameter(trial, name) for name in varied]
         rows.append(tuple(cells))
     texts = {place for place, name in enumerate(head) if name in ("trial", "state", "like the best")} | {
         place
@@ -150,6 +156,14 @@ def leaderboard(record: RunRecord) -> Table | None:
     }
     marked = frozenset(place for place, trial in enumerate(top) if trial.id == search.best.id)
     return Table(tuple(head), tuple(rows), frozenset(range(len(head))) - frozenset(texts), marked)
+
+
+def _parameter(trial: Trial, name: str) -> str:
+    """A candidate's value of a parameter; of ``parameters`` all but its family."""
+    if name != "parameters" or name in trial.params:
+        return _cut(words.value_text(trial.params.get(name)), 40)
+    own = told(trial.params)
+    return ", ".join(f"{word} = {words.value_text(value)}" for word, value in own.items() if word != FAMILY) or "-"
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, SearchResult, TrialState
+from daskflow.core.space import FAMILY
 from daskflow.figures.style import number
 from daskflow.figures.style import score as score_text
 
@@ -124,10 +125,12 @@ def answer(record: RunRecord) -> list[str]:
 
 
 def model_name(record: RunRecord) -> str:
-    """Return the model family's name, or the estimator's."""
+    """Return the model family's name, that of the best among several, or the estimator's."""
     model = record.workflow.get("model", {})
     if not isinstance(model, Mapping):
         return str(model)
+    if record.search is not None and model.get("families"):
+        return str(record.search.best.params.get(FAMILY, "the model"))
     return str(model.get("estimator") or model.get("kind") or "the model")
 
 

@@ -126,13 +126,15 @@ class MatrixWork:
         settled = [metric.for_task(self.task, self.n_classes) for metric in self.metrics]
         self._ranking = next(metric for metric in settled if metric.name == self.metric)
         self._fit = Fit(self.training, self.matrices, settled, self.metric, self.snapshots, self.variants)
-        estimator = self.model.estimator(self.task, {}, None)
-        if self.matrices.fold(0).train.is_weighted and not takes_weight(estimator, way):
-            warnings.warn(
-                f"{type(estimator).__name__} takes no weights: they count in its scores, not in its fits. "
-                "Choose another model, or leave data.weight out.",
-                stacklevel=2,
-            )
+        for family in self.model.members:
+            estimator = family.estimator(self.task, {}, None)
+            own = way_of(family, self.task, stops_early=self.search.stops_early)
+            if self.matrices.fold(0).train.is_weighted and not takes_weight(estimator, own):
+                warnings.warn(
+                    f"{type(estimator).__name__} takes no weights: they count in its scores, not in its fits. "
+                    "Choose another model, or leave data.weight out.",
+                    stacklevel=2,
+                )
 
     @property
     def n_folds(self) -> int:
@@ -142,7 +144,13 @@ class MatrixWork:
     @property
     def together_at_best(self) -> int:
         """How many candidates are worth having in one visit to a block."""
-        return LANES if self.training.fuses({}) else 1
+        if not self.search.stops_early:
+            return 1
+        fused = any(
+            way_of(family, self.task, stops_early=True) is Way.BLOCKS and family.fuses(self.task, {})
+            for family in self.model.members
+        )
+        return LANES if fused else 1
 
     @property
     def greater_is_better(self) -> bool:
@@ -262,7 +270,8 @@ def _failure(error: Exception) -> Failure:
 
 def _loaded(work: Fit, step: Step) -> Any:
     """The model of a step's beginning; None to begin anew."""
-    if step.start and step.sha256 is not None and work.training.way.continues:
+    way = work.training.way_for(model_params(step.candidate.params))
+    if step.start and step.sha256 is not None and way.continues:
         return snapshots.load(work.snapshot(step.candidate.trial, step.fold, step.start), step.sha256)
     return None
 
@@ -307,7 +316,7 @@ def _scored(work: Fit, step: Step, estimator: Any, begun: int) -> Answer:
         )
     if len(groups):
         details["groups"] = [float(f"{value:.6g}") for value in groups]
-    if training.way.continues and step.stop < training.budget:
+    if training.way_for(model_params(step.candidate.params)).continues and step.stop < training.budget:
         path = work.snapshot(step.candidate.trial, step.fold, step.stop)
         details |= {"snapshot": path.name, "sha256": snapshots.save(path, estimator)}
     return Answer(values, details)

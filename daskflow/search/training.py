@@ -92,17 +92,18 @@ class Training:
         return made
 
     def _made(self, params: Mapping[str, Any], seed: int) -> Any:
-        key = (id(self.model), self.task, frozenset(params))
+        family, params = self.model.family(params), self.model.own_params(params)
+        key = (id(family), self.task, frozenset(params))
         known = _prototypes.get(key)
-        if known is None or known[0] is not self.model:
-            made = self.model.estimator(self.task, params, seed)
+        if known is None or known[0] is not family:
+            made = family.estimator(self.task, params, seed)
             if len(_prototypes) >= MOST_PROTOTYPES:
                 _prototypes.clear()
-            _prototypes[key] = self.model, copy.copy(made), _is_plain(made, params), _own_seed(made, params, seed)
+            _prototypes[key] = family, copy.copy(made), _is_plain(made, params), _own_seed(made, params, seed)
             return made
         _, prototype, is_plain, is_seeded = known
         if not is_plain or not all(type(value) in NUMBERS for value in params.values()):
-            return self.model.estimator(self.task, params, seed)
+            return family.estimator(self.task, params, seed)
         made = copy.copy(prototype)
         made.__dict__.update(params, **({"random_state": seed} if is_seeded else {}))
         return made

@@ -53,6 +53,7 @@ from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.layout import laid_out
+from daskflow.workflow.memory import memory_notes
 from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Meter, Recorder, origin_of, versions
 from daskflow.workflow.rejects import rejects_csv
@@ -75,7 +76,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         if _is_done(journal, folder):
             _check_data(workflow, runs, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
-            run = open_run(folder.path, trusted=workflow.preprocess.function_names)
+            run = open_run(folder.path, trusted=workflow.trusted)
             if not run.report_path.exists():
                 run.write_report()
             return run
@@ -98,7 +99,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             raise
         folder.discard(folder.report)
         recorder.append({"record": "end", "status": "done"})
-    run = open_run(folder.path, trusted=workflow.preprocess.function_names)
+    run = open_run(folder.path, trusted=workflow.trusted)
     run.write_report()
     return run
 
@@ -399,9 +400,20 @@ class _Execution:
                     balancing=balancing,
                 )
                 prepared.append(Prepared(variant, fitted, matrices))
+        self.warn_of_rows(task, prepared[0].matrices.final)
         with self.heeding():
             work = self.work(prepared, metrics, metric, target)
         return work, prepared, plan, policy
+
+    def warn_of_rows(self, task: str, part: matrices_of.MatrixPart | None) -> None:
+        """Warn of what the families say of so many rows, and of fits that no worker has the memory for."""
+        if part is None:
+            return
+        for text in self.workflow.model.notes(task, part.n_rows):
+            self.warn(text)
+        if not part.is_sparse:
+            for text in memory_notes(self.workflow, task, part.n_rows, part.n_features):
+                self.warn(text)
 
     def draw(self, task: str) -> tuple[Policy, list[Variant]]:
         """Draw the candidates, and list the preprocessings they have."""
@@ -462,6 +474,7 @@ class _Execution:
                     "folds": len(plan.folds),
                     "rejected": len(blocks.rejects),
                     "unused": blocks.n_rows - sum(plan.sizes.values()),
+                    "left_out": plan.left_out,
                     "balance": self.workflow.balance.in_words() if self.workflow.balance.is_active else "",
                     "asked": plan.asked,
                     "obtained": plan.obtained,
@@ -521,7 +534,7 @@ class _Execution:
             "params": plain(dict(result.best.params)),
             "search": {"metric": result.metric, "score": result.best.score, "trials": len(result.trials)},
             "metrics": _values(metrics),
-            "rows": dict(plan.sizes),
+            "rows": {**plan.sizes, **({"left_out": plan.left_out} if plan.left_out else {})},
             "data": blocks.fingerprint,
             "versions": versions(),
         }

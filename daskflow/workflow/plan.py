@@ -15,8 +15,9 @@ from daskflow.data.schema import Schema
 from daskflow.data.splits import Split
 from daskflow.data.store import size
 from daskflow.data.table import Table
-from daskflow.search.training import takes_weight, way_of
+from daskflow.search.training import Way, takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
+from daskflow.workflow.memory import fit_bytes, learned_rows, memory_notes, n_columns
 from daskflow.workflow.outlook import Outlook, outlook
 from daskflow.workflow.workflow import Workflow
 
@@ -59,6 +60,8 @@ class Plan:
         Where blocks are kept, in words.
     features : mapping
         Features by kind.
+    model : str
+        In words: the families, and what a resource means for each where the search stops trials early.
     steps : mapping
         Preprocessing by kind or column, in words.
     split, balance : str
@@ -93,6 +96,7 @@ class Plan:
     stages: tuple[str, ...] = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
     notes: tuple[str, ...] = field(default=())
     balance: str = ""
+    model: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return plain values."""
@@ -110,6 +114,7 @@ class Plan:
             *(f"  steps       {what}: {steps}" for what, steps in self.steps.items()),
             f"  split       {self.split}",
             *([f"  balance     {self.balance}"] if self.balance else []),
+            f"  model       {self.model}",
             "  search      {candidates} candidates x {folds} folds = {units} fits".format(**self.fits)
             + (f", {self.fits['resource']} training blocks or rounds in all" if self.fits["resource"] else "")
             + "; then one refit on all rows but the test part",
@@ -133,8 +138,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     for column in features.columns:
         kinds[str(column.kind)] = kinds.get(str(column.kind), 0) + 1
     sizes = [partition.n_bytes for partition in table.partitions]
-    # One-hot columns are not known before the scan: ten for each categorical column is what real tables come to.
-    width = sum({"categorical": 10, "datetime": 4}.get(str(column.kind), 1) for column in features.columns)
+    width = n_columns(features)
     total = sum(sizes)
     rows = rows_of(table)
     split = workflow.split.resolve(rows, workflow.search.stops_early)
@@ -144,8 +148,8 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     room = Room(block_folder(workflow.cache, runs), runs, blocks, matrices, workflow.cache)
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
-    task = workflow.task_word or "binary"
-    whole = 0 if workflow.search.stops_early and workflow.model.is_incremental(task) else rows * width * 4
+    task = _task(workflow, table)
+    whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
     return Plan(
         name=workflow.name,
         id=workflow.id,
@@ -168,6 +172,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
         fits={"folds": folds, **_fits(workflow, task, folds)},
         outlook=outlook(workflow, table, task, n_features=width, runs=runs),
         notes=tuple(said),
+        model=_model_words(workflow, task),
     )
 
 
@@ -175,11 +180,13 @@ def matrices_bytes(workflow: Workflow, table: Table, *, n_features: int) -> int:
     """Return about how many bytes a run's dense matrices take, with so many columns."""
     n_rows = rows_of(table)
     split = workflow.split.resolve(n_rows, workflow.search.stops_early)
+    test = round(n_rows * split.test)
+    used = test + round((n_rows - test) * split.sample_share(n_rows - test))
     return estimate_bytes(
-        n_rows=n_rows,
+        n_rows=used,
         n_features=n_features,
         n_folds=split.n_fits,
-        test=split.test,
+        test=test / max(1, used),
         is_weighted=table.roles.weight is not None or workflow.balance.weighs,
     )
 
@@ -201,6 +208,10 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
     if workflow.split.kind == "group" and table.roles.group is None:
         problems.append(Problem("split.kind", "'group' needs a group column: set data.group"))
     problems += _split_problems(workflow.split, table) + _balance_problems(workflow, table)
+    try:
+        _fits(workflow, _task(workflow, table), folds=1)
+    except SettingsError as error:
+        problems += error.problems
     if not features.columns:
         problems.append(Problem("data", "no feature is left after target, weight, group and drop"))
     if table.task is not None:
@@ -220,7 +231,15 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
     ]
     if not workflow.metrics:
         said.append("metrics: the task's own")
+    task, rows = _task(workflow, table), learned_rows(workflow, rows_of(table))
+    said += workflow.model.notes(task, rows) + memory_notes(workflow, task, rows, n_columns(features))
     return said + workflow.preprocess.notes(features)
+
+
+def _task(workflow: Workflow, table: Table) -> str:
+    """The task as far as it is known before the scan; of two that are possible, the first that the model does."""
+    known = workflow.task_word or table.task
+    return str(known) if known is not None else workflow.model.members[0].tasks[0]
 
 
 def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
@@ -232,12 +251,32 @@ def _fits(workflow: Workflow, task: str, folds: int) -> dict[str, int]:
     }
 
 
+RESOURCES = {
+    Way.WHOLE: "",
+    Way.BLOCKS: "block by block",
+    Way.ROUNDS: "by boosting rounds",
+    Way.ROWS: "on more and more rows",
+}
+
+
+def _model_words(workflow: Workflow, task: str) -> str:
+    """The families, and what a resource means for each."""
+    said = []
+    for family in workflow.model.members:
+        resource = RESOURCES[way_of(family, task, stops_early=workflow.search.stops_early)]
+        said.append(f"{family.kind} ({resource})" if resource else family.kind)
+    return ", ".join(said)
+
+
 def _split_words(split: Split, table: Table) -> str:
     part = f"{split.folds} folds of the rest" if split.folds else f"validation {split.validation:.0%}"
     part += f", drawn {split.repeats} times" if split.repeats > 1 else ""
     if split.kind == "predefined":
         return f"as column '{table.roles.fold}' says; {part} where it names train and test alone"
     words = f"{split.kind}, test {split.test:.0%}, {part}"
+    if split.sample is not None:
+        amount = f"{split.sample:.3g}" if split.sample < 1 else f"{split.sample:,} rows"
+        words += f", of a sample of {amount} of the rows that are not test"
     if split.window is not None:
         amount = f"{split.window} pieces" if isinstance(split.window, int) else split.window
         words += f", each trained on the {amount} before, and so the refit"
@@ -269,9 +308,12 @@ def _balance_problems(workflow: Workflow, table: Table) -> list[Problem]:
     task = workflow.task_word or "binary"
     if not workflow.balance.weighs:
         return []
-    way = way_of(workflow.model, task, stops_early=workflow.search.stops_early)
-    estimator = workflow.model.estimator(task, {}, None)
-    if takes_weight(estimator, way):
-        return []
-    name = type(estimator).__name__
-    return [Problem("balance", f"{name} takes no weights: use undersample without correct, or another model")]
+    problems = []
+    for family in workflow.model.members:
+        way = way_of(family, task, stops_early=workflow.search.stops_early)
+        estimator = family.estimator(task, {}, None)
+        if not takes_weight(estimator, way):
+            name = type(estimator).__name__
+            said = f"{name} takes no weights: use undersample without correct, or another model"
+            problems.append(Problem("balance", said))
+    return problems

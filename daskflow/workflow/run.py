@@ -120,7 +120,8 @@ class Run:
 
         Columns: rank, trial, score, its 95 % interval (low, high), whether it is ``tied`` with the best (cannot be told
         apart from it: see `search.uncertainty.with_intervals`), spread over folds (std), resource, state, seconds,
-        parameters, error.
+        parameters (missing where a candidate has none of that name; of several families ``param_model`` first, then
+        family by family), error.
         """
         if self.search is None:
             return pd.DataFrame(columns=["rank", "trial", "score"])
@@ -141,7 +142,20 @@ class Run:
             }
             for rank, trial in enumerate(self.search.ranked(), start=1)
         ]
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        names = [str(name) for name in table]
+        params = [name for name in names if name.startswith("param_")]
+        several = "param_model" in params
+        ordered = (
+            sorted(params, key=lambda name: (name != "param_model", name.partition(".")[0])) if several else params
+        )
+        table = table[[name for name in names if name not in params and name != "error"] + [*ordered, "error"]]
+        return table.astype({name: "Int64" for name in params if self._is_whole(name.removeprefix("param_"))})
+
+    def _is_whole(self, parameter: str) -> bool:
+        """Whether a parameter is a whole number in every trial that has it, and some have it not."""
+        given = [trial.params[parameter] for trial in self.trials if parameter in trial.params]
+        return len(given) < len(self.trials) and all(type(value) is int for value in given)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``run --json`` prints: plain values, cumulative over the run's invocations."""

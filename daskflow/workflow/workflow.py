@@ -152,6 +152,11 @@ class Workflow:
         """The task, when the user named it."""
         return self.data.task if self.data is not None else None
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Functions and types that a model of this workflow holds because the workflow names them."""
+        return (*self.preprocess.function_names, *self.model.stored_types)
+
     def _data_problems(self) -> list[Problem]:
         """A table without a target."""
         if self.data.target is None:
@@ -160,12 +165,17 @@ class Workflow:
 
     def _double_weights(self) -> list[Problem]:
         """Class weights that the model is given too."""
-        given = {"model.params": getattr(self.model, "params", {}), "search.space": getattr(self.search, "space", {})}
+        words = ("class_weight", "class_weights", "scale_pos_weight", "is_unbalance", "auto_class_weights")
+        given = [
+            ("model.params", getattr(self.model, "params", {})),
+            ("search.space", getattr(self.search, "space", {})),
+        ]
+        given += [("model.params", member.params) for member in self.model.members] if self.model is not None else []
+        found = [(where, name) for where, names in given for name in names or {}]
         return [
             Problem(f"{where}.{name}", "is set beside balance.class_weight, and classes would be weighed twice")
-            for where, names in given.items()
-            for name in names or {}
-            if name.rpartition("__")[2] in ("class_weight", "scale_pos_weight", "is_unbalance", "auto_class_weights")
+            for where, name in dict.fromkeys(found)
+            if re.split(r"__|\.", name)[-1] in words
         ]
 
     def _search_problems(self) -> list[Problem]:
@@ -190,6 +200,13 @@ class Workflow:
         if self.search.space is not None and not self.search.space and self.search.kind != "none":
             problems.append(
                 Problem("search.space", "is empty: there is nothing to search. Name parameters, or leave it out")
+            )
+        if self.search.kind == "none" and len(self.model.members) > 1:
+            kinds = ", ".join(member.kind for member in self.model.members)
+            problems.append(
+                Problem(
+                    "search.kind", f"'none' fits one candidate, and the model is one of several ({kinds}): name one"
+                )
             )
         tasks = [self.task_word] if self.task_word else list(self.model.tasks)
         problems += space_problems(self.preprocess, space)

@@ -13,7 +13,10 @@ def continue_fit(estimator: Any, X: Any, y: Any, rounds: int, sample_weight: Any
     """Fit an estimator with `rounds` rounds from the first one on.
 
     CatBoost's ``init_model`` gives what training at once gives only as long as the model was never written down
-    (measured with 1.2.10, with row sampling and without): a search that was killed would end with other models.
+    (measured with 1.2.10, with row sampling and without): a search that was killed would end with other models. A
+    fitted estimator takes no other parameters, so that a new one is fitted and put in its place.
     """
-    estimator.set_params(**{ROUNDS: rounds})
-    fit_anew(estimator, X, y, sample_weight)
+    fresh = type(estimator)(**{**estimator.get_params(), ROUNDS: rounds})
+    fit_anew(fresh, X, y, sample_weight)
+    vars(estimator).clear()
+    vars(estimator).update(vars(fresh))

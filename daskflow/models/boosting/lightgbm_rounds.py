@@ -92,7 +92,9 @@ def continue_fit(estimator: Any, X: Any, y: Any, rounds: int, sample_weight: Any
     with SHELF.rows(key, X.shape[0] * X.shape[1], lambda: _binned(X, y, params)) as rows:
         if begun is not None:  # going on sets scores on the rows, which stay: they are cut anew by the same bins
             rows = lightgbm.Dataset(X, y, params=params, reference=rows, free_raw_data=False)
-        rows.set_weight(np.ones(len(y)) if weight is None else weight)
+        rows.construct()
+        rows.weight = weight
+        rows.set_field("weight", weight)  # set_weight(None) would leave those of the candidate before
         booster = lightgbm.train(
             params,
             rows,

@@ -32,6 +32,11 @@ PART_ROWS, FEWEST_PARTS, MOST_PARTS = 25_000, 2, 16
 """Rows of a part by default, while there are not fewer or more parts than this."""
 
 
+def usual_parts(n_rows: int) -> int:
+    """Return into how many parts rows are cut where nothing is said."""
+    return min(max(n_rows // PART_ROWS, FEWEST_PARTS), MOST_PARTS, max(n_rows, 1))
+
+
 class PartitionEnsemble(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the classifier and the regressor have in common; see there."""
 
@@ -137,7 +142,7 @@ class PartitionEnsemble(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc
         DataError
             When there are fewer rows than parts.
         """
-        wanted = self.n_parts or min(max(n_rows // PART_ROWS, FEWEST_PARTS), MOST_PARTS, max(n_rows, 1))
+        wanted = self.n_parts or usual_parts(n_rows)
         if n_rows < wanted:
             raise DataError(f"{n_rows} rows cannot be cut into n_parts = {wanted} parts; take fewer parts.")
         cuts = np.linspace(0, n_rows, wanted + 1).astype(np.int64)
