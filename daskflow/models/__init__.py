@@ -11,6 +11,9 @@ from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
 
+ROW_BYTES = 100
+"""What a fit takes for a row whatever its columns, about: target, weight, gradients, predictions."""
+
 
 class Model(Settings):
     """A family of estimators.
@@ -231,7 +234,7 @@ class Model(Settings):
 
     def fit_bytes(self, task: str, n_rows: int, n_features: int) -> int:
         """Return about how many bytes a fit on all rows takes: its matrix of float32, which is mapped, and `copies`."""
-        return round((1 + self.copies) * 4 * n_rows * n_features)
+        return round((1 + self.copies) * 4 * n_rows * n_features + ROW_BYTES * n_rows)
 
     def takes_sparse(self, task: str) -> bool:
         """Return whether the estimator fits on scipy CSR matrices, by its scikit-learn tags."""

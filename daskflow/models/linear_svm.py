@@ -45,6 +45,6 @@ class LinearSVM(Model):
         if n_rows <= MANY_ROWS:
             return []
         return [
-            f"linear_svm copies its rows as 64-bit numbers, with {n_rows:,} rows in each fit: 'sgd' with "
-            'loss = "hinge" learns the same block by block'
+            f"linear_svm copies its rows, {n_rows:,} in the last fit, into seven times their memory: sgd with "
+            'loss = "hinge" learns nearly the same, and block by block under a search that stops early'
         ]

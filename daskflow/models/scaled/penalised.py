@@ -13,7 +13,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 
 class PenalisedRegressor(ElasticNet):  # type: ignore[misc]  # scikit-learn has no types
-    """scikit-learn's ElasticNet with ``alpha = strength * alpha_max / l1_ratio``, found for the rows that it is given.
+    """scikit-learn's ElasticNet on a target of deviation 1, with ``alpha = strength * alpha_max / l1_ratio``.
+
+    The largest penalty, ``alpha_max``, is found for the rows that it is given. Coefficients are in the target's unit.
 
     Parameters
     ----------
@@ -27,7 +29,9 @@ class PenalisedRegressor(ElasticNet):  # type: ignore[misc]  # scikit-learn has 
     Attributes
     ----------
     alpha_ : float
-        The penalty in scikit-learn's measure.
+        The penalty in scikit-learn's measure, for the target over `target_scale_`.
+    target_scale_ : float
+        Deviation of the target; its root mean square without an intercept.
 
     References
     ----------
@@ -70,6 +74,12 @@ class PenalisedRegressor(ElasticNet):  # type: ignore[misc]  # scikit-learn has 
         self.selection = selection
         self.random_state = random_state
 
+    def __sklearn_tags__(self) -> Any:
+        """One target: the largest penalty is that of a column of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        return tags
+
     precompute = False
     warm_start = False
     copy_X = True  # noqa: N815  # scikit-learn's name
@@ -92,16 +102,20 @@ class PenalisedRegressor(ElasticNet):  # type: ignore[misc]  # scikit-learn has 
         X, y = validate_data(self, X, y, accept_sparse="csc", dtype=[np.float64, np.float32], y_numeric=True)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
         shares = np.full(len(y), 1 / len(y)) if weight is None else weight / weight.sum()
-        centred = np.asarray(y, dtype=np.float64)
+        centred = np.array(y, dtype=np.float64)
         if self.fit_intercept:
-            centred = centred - centred @ shares
+            centred -= centred @ shares
+        self.target_scale_ = float(np.sqrt(centred**2 @ shares)) or 1.0
+        centred /= self.target_scale_
         # Columns need no centring where the target is: its products with a constant are zero.
         products = safe_sparse_dot(X.T, (centred * shares).astype(X.dtype))
         steepest = products if self.positive else np.abs(products)
         self.alpha_ = self.strength * float(np.max(steepest, initial=0.0)) / self.l1_ratio
         self.alpha = self.alpha_
         try:
-            super().fit(X, y, sample_weight=weight, check_input=check_input)
+            super().fit(X, y / self.target_scale_, sample_weight=weight, check_input=check_input)
         finally:
             del self.alpha
+        for name in ("coef_", "intercept_"):
+            setattr(self, name, getattr(self, name) * self.target_scale_)
         return self
