@@ -16,7 +16,8 @@ from sklearn.linear_model import Ridge
 import daskflow as flow
 import daskflow.metrics
 from daskflow import models
-from daskflow.core.errors import SettingsError
+from daskflow.cli.running import outcome
+from daskflow.core.errors import BundleError, SettingsError
 from daskflow.core.results import SearchResult
 from daskflow.core.space import LogUniform, branches
 from daskflow.data.execution import InlineExecutor
@@ -457,3 +458,36 @@ def test_balance_names_every_family_that_takes_no_weights() -> None:
 
     with pytest.raises(SettingsError, match="KNeighborsClassifier takes no weights"):
         made.check()
+
+
+# what is stored
+
+
+@pytest.mark.parametrize("kind", sorted(set(models.REGISTRY.kinds) - {"estimator", "families"}))
+def test_the_model_of_a_run_is_built_and_a_strangers_asks_for_the_types_of_the_library(
+    kind: str, tmp_path: Path
+) -> None:
+    model = models.parse(kind)
+    task = model.tasks[-1]
+    names = [*model.template(task).get_params(), *model.further_names]
+    params = {name: 3 for name in ("n_estimators", "iterations") if name in names}
+    params |= {"base": "sgd"} if kind == "partition_ensemble" else {}
+    made = flow.Workflow(
+        data={"kind": "generated", "rows": 300, "task": task},
+        model={"kind": kind, **({"params": params} if "base" not in params else params)},
+        split={"validation": 0.2},
+        search="none",
+        cluster="inline",
+    )
+
+    run = made.run(tmp_path)
+
+    assert hasattr(run.model.estimator, "predict")
+    assert set(run.foreign_types) <= set(model.stored_types)
+    if model.stored_types:
+        with pytest.raises(BundleError, match="types that are not trusted"):
+            _ = flow.open_run(run.path).model
+        words = outcome(run)
+        assert all(f" --trust {name}" in words for name in run.foreign_types)
+    else:
+        assert hasattr(flow.open_run(run.path).model.estimator, "predict")

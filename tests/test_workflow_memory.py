@@ -1,4 +1,4 @@
-"""A fit that no worker has the memory for is told before it begins, with a sample that fits; a sample is never silent."""
+"""A fit that no worker has the memory for is told before it begins, with a sample that fits; none is silent."""
 
 from __future__ import annotations
 

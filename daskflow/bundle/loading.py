@@ -74,8 +74,8 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # said above, once
         estimator = trust.build(contents[files.MODEL], trusted, str(folder / files.MODEL))
-    width = getattr(estimator, "n_features_in_", len(transformer.feature_names))
-    if width != len(transformer.feature_names):
+    width = getattr(estimator, "n_features_in_", 0)  # 0, too, of a CatBoost model that was read: it forgets the number
+    if width and width != len(transformer.feature_names):
         raise BundleError(
             f"{folder}: the estimator takes {width} columns and the preprocessing makes "
             f"{len(transformer.feature_names)}; they are not of one model. Write the model again."

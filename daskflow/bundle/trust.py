@@ -67,19 +67,18 @@ def build(content: bytes, trusted: Iterable[str], place: str) -> Any:
     accepted = set(trusted)
     try:
         _check_archive(content, place)
-        unknown = [name for name in skops.io.get_untrusted_types(data=content) if name not in accepted]
+        refused = [name for name in foreign_types(content) if name not in accepted]
     except BundleError:
         raise
     except Exception as error:  # the reader raises many kinds on a forged file; all mean the same to the caller
         raise BundleError(f"{place} cannot be read as a skops file: {type(error).__name__}: {error}.") from error
-    refused = [name for name in unknown if name not in CHECKED and name not in PLAIN]
     if refused:
         raise BundleError(
             f"{place} holds types that are not trusted: {', '.join(refused)}. Building them could run code. "
             f"If you know where the model comes from, load it with trusted={refused!r}."
         )
     try:
-        estimator = skops.io.loads(content, trusted=[*unknown, *accepted])
+        estimator = skops.io.loads(content, trusted=[*CHECKED, *PLAIN, *accepted])
     except Exception as error:
         raise BundleError(
             f"{place} cannot be built with the libraries installed here: {type(error).__name__}: {error}. "
@@ -87,6 +86,11 @@ def build(content: bytes, trusted: Iterable[str], place: str) -> Any:
         ) from error
     check_trees(estimator, accepted, place)
     return estimator
+
+
+def foreign_types(content: bytes) -> list[str]:
+    """Return the full names of the types in a model file that are built only when the caller trusts them."""
+    return [name for name in skops.io.get_untrusted_types(data=content) if name not in (*CHECKED, *PLAIN)]
 
 
 def _check_archive(content: bytes, place: str) -> None:

@@ -78,7 +78,8 @@ def outcome(run: Run) -> str:
         lines.append(f"{head}{name:<{names}}  {number(score.value)}  [{number(score.low)}, {number(score.high)}]")
     lines.append(f"  report  {shown(run.report_path)}")
     lines.append(f"  model   {folder}/model")
-    lines.append(f"New files: daskflow predict {folder} FILES -o scored.parquet")
+    trust = "".join(f" --trust {name}" for name in run.foreign_types)
+    lines.append(f"New files: daskflow predict {folder} FILES -o scored.parquet{trust}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
 
-ROW_BYTES = 100
+ROW_BYTES = 50
 """What a fit takes for a row whatever its columns, about: target, weight, gradients, predictions."""
 
 

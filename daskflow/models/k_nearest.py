@@ -47,6 +47,6 @@ class KNearest(Model):
         if n_rows <= MANY_ROWS:
             return []
         return [
-            f"k_nearest is for small tables: every prediction looks through the {n_rows:,} training rows, and the model "
-            f"holds them. Beyond {MANY_ROWS:,} rows take another family, or sample = {MANY_ROWS} under [split]"
+            f"k_nearest is for small tables: every prediction looks through the {n_rows:,} training rows, which the "
+            f"model holds. Beyond {MANY_ROWS:,} rows take another family, or sample = {MANY_ROWS} under [split]"
         ]

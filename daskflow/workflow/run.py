@@ -111,6 +111,15 @@ class Run:
         return load_model(self._folder.model, trusted=self._trusted)
 
     @property
+    def foreign_types(self) -> list[str]:
+        """Full names of the types in the model that are built only when they are trusted; empty without a model."""
+        from daskflow.bundle.files import MODEL
+        from daskflow.bundle.trust import foreign_types
+
+        path = self._folder.model / MODEL
+        return foreign_types(path.read_bytes()) if path.exists() else []
+
+    @property
     def report_path(self) -> Path:
         """The report's page."""
         return self._folder.report
