@@ -291,6 +291,32 @@ def test_a_candidate_that_goes_on_from_a_snapshot_ends_as_one_left_alone(
     assert answer.metrics == whole.metrics
 
 
+@pytest.mark.parametrize("search", [Hyperband(max_iter=9), Random(trials=8)], ids=lambda search: str(search.kind))
+def test_a_search_over_families_that_is_resumed_ends_like_the_whole_one(search: Search, tmp_path: Path) -> None:
+    space = several().searched("binary", {})
+
+    def run(folder: str, earlier: Any) -> tuple[SearchResult, list[Any]]:
+        work, memory = work_of(tmp_path / folder, SEVERAL, search), Memory()
+        policy = search.policy(space, seed=3)
+        return engine.run(policy, work, InlineExecutor(), recorder=memory, earlier=earlier), memory.records
+
+    whole, records = run("whole", [])
+
+    for share in (0.3, 0.7):
+        known = records[: int(share * len(records))]
+        again, new = run(f"{share}", known)
+        assert gist(again) == gist(whole)
+        units = [(r["trial"], r["fold"], r["resource"]) for r in [*known, *new] if r["record"] == "unit"]
+        assert len(units) == len(set(units)), "what is on record is not done again"
+
+
+def gist(result: SearchResult) -> Any:
+    """All but times."""
+    return result.best.id, [
+        (trial.id, trial.params, trial.state, trial.resource, trial.metrics) for trial in result.trials
+    ]
+
+
 # a whole run
 
 

@@ -11,6 +11,7 @@ from daskflow.workflow import Workflow
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 EXPECTED = {
     "credit_default": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
+    "credit_families": ("credit_default/*.csv.gz", "roc_auc", 0.76, 0.81),
     "credit_linear": ("credit_default/*.csv.gz", "roc_auc", 0.76, 0.79),
     "credit_tpe": ("credit_default/*.csv.gz", "roc_auc", 0.77, 0.81),
     "intrusion": ("kdd99_intrusion/*.parquet", "f1", 0.5, 0.9),
