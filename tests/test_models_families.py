@@ -21,7 +21,7 @@ from daskflow.core.errors import BundleError, SettingsError
 from daskflow.core.results import SearchResult
 from daskflow.core.space import LogUniform, branches
 from daskflow.data.execution import InlineExecutor
-from daskflow.models import fused_sgd
+from daskflow.fused import sgd as fused_sgd
 from daskflow.reports import tables
 from daskflow.search import Search, engine, snapshots
 from daskflow.search.asha import ASHA

@@ -136,7 +136,7 @@ def test_check_plan_and_run_say_what_a_family_says_of_so_many_rows(
 
 
 def test_check_plan_and_run_say_that_a_fit_does_not_fit(tmp_path: Path) -> None:
-    search = {"kind": "none", "fit_memory": "0.2 MiB"}
+    search = {"kind": "none", "fit_memory": "0.1 MiB"}
     made = workflow(search=search)
 
     assert any("logistic learns from all rows at once" in note for note in made.check())
