@@ -7,8 +7,9 @@ Constructor, candidates, folds and fitted attributes are dask-ml's. What differs
 - A failing fit is not tried for ever: ``error_score="raise"`` raises its error once, with the parameters in a note;
   a number or nan stands in for its score, with one warning, and nan ranks last.
 - Beginnings that pipelines share are fitted once per fold, like dask-ml's; the parts of a FeatureUnion or
-  ColumnTransformer are not taken apart. Rows to score are transformed once per fold too, for scikit-learn's own scorers.
-  SGD candidates with an equal beginning and ``random_state`` are fitted together (`daskflow.fused.sgd`). There is no task graph to ``visualize``; ``n_jobs`` is checked and ignored,
+  ColumnTransformer are not taken apart. Rows to score are transformed once per fold too, for scikit-learn's own
+  scorers. SGD candidates with an equal beginning and ``random_state`` are fitted together (`daskflow.fused.sgd`).
+  There is no task graph to ``visualize``; ``n_jobs`` is checked and ignored,
   since the workers decide.
 - ``refit`` may be a callable, and a fit parameter ``sample_weight`` also weighs the scores of metrics that take it,
   both as in scikit-learn.
