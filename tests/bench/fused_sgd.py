@@ -1,6 +1,10 @@
-"""SGD candidates trained together beside scikit-learn's ``partial_fit`` one by one: CPU-seconds of one pass.
+"""SGD candidates trained together beside scikit-learn's one by one: CPU-seconds of one pass, or of whole fits.
 
     python tests/bench/fused_sgd.py --candidates 1 4 16 64 --repeats 5
+    python tests/bench/fused_sgd.py --fit --candidates 1 4 16 64 --repeats 5
+
+With ``--fit`` the first 67,000 rows (a fold of 100,000) are fitted whole, in five epochs and without a rule of
+stopping, or with ``--tol`` by that one; all candidates have one ``random_state``.
 
 The table is that of workload W3: make_classification, 1.1 M rows of 50 columns, standardised, float32, of which the
 first 270,000 are seen in 27 blocks; the candidates are drawn as there. Both ways have the same candidates, fresh in
@@ -14,6 +18,7 @@ import os
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +28,11 @@ import numpy as np
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
-from daskflow.fused.sgd import decision_many, partial_fit_many
+from daskflow.fused.sgd import decision_many, fit_many, partial_fit_many
 
 
 def table(rows: int) -> tuple[Any, Any]:
@@ -75,6 +81,17 @@ def one_by_one(models: list[Any], blocks: list[tuple[Any, Any]]) -> None:
             model.partial_fit(X, y, classes=[0, 1])
 
 
+def fitted_together(models: list[Any], blocks: list[tuple[Any, Any]]) -> None:
+    """Whole fits of all candidates on the first block."""
+    fit_many(models, *blocks[0])
+
+
+def fitted_one_by_one(models: list[Any], blocks: list[tuple[Any, Any]]) -> None:
+    """The same by scikit-learn."""
+    for model in models:
+        model.fit(*blocks[0])
+
+
 def timed(work: Callable[[], Any]) -> float:
     """CPU-seconds of this process."""
     start = time.process_time()
@@ -92,22 +109,31 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--penalties", nargs="+", default=["l2", "l1", "elasticnet"])
     options.add_argument("--average", choices=["both", "yes", "no"], default="both")
+    options.add_argument("--fit", action="store_true")
+    options.add_argument("--tol", type=float)
     chosen = options.parse_args()
+    fused, plain = (fitted_together, fitted_one_by_one) if chosen.fit else (together, one_by_one)
+    epochs = {"max_iter": 5 if chosen.tol is None else 1000, "tol": chosen.tol} if chosen.fit else {}
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    if chosen.fit:
+        chosen.rows = chosen.block_rows = 67_000
     averages = {"both": [True, False], "yes": [True], "no": [False]}[chosen.average]
     X, y = table(chosen.table_rows)
     starts = range(0, chosen.rows, chosen.block_rows)
     blocks = [(X[start : start + chosen.block_rows], y[start : start + chosen.block_rows]) for start in starts]
     held_out = slice(chosen.rows, chosen.rows + chosen.rows // 10)
     print(f"{platform.processor() or platform.machine()}, scikit-learn {sklearn.__version__}, numpy {np.__version__}")
-    first = timed(lambda: together(drawn(FIRST, chosen.penalties, averages), blocks[:1]))
+    few = [(blocks[0][0][:10_000], blocks[0][1][:10_000])]
+    first = timed(lambda: fused(drawn(FIRST, chosen.penalties, averages), few))
     print(f"first block of {FIRST} candidates, with compiling what is not kept compiled: {first:.2f} CPU-s")
     for count in chosen.candidates:
         candidates = drawn(count, chosen.penalties, averages)
         seconds: dict[str, list[float]] = {"fused": [], "one by one": [], "decide": [], "decide one by one": []}
         for _ in range(chosen.repeats):
-            ours, theirs = [clone(model) for model in candidates], [clone(model) for model in candidates]
-            seconds["fused"].append(timed(lambda ours=ours: together(ours, blocks)))
-            seconds["one by one"].append(timed(lambda theirs=theirs: one_by_one(theirs, blocks)))
+            ours = [clone(model).set_params(**epochs) for model in candidates]
+            theirs = [clone(model) for model in ours]
+            seconds["fused"].append(timed(lambda ours=ours: fused(ours, blocks)))
+            seconds["one by one"].append(timed(lambda theirs=theirs: plain(theirs, blocks)))
             seconds["decide"].append(timed(lambda ours=ours: decision_many(ours, X[held_out])))
             seconds["decide one by one"].append(
                 timed(lambda theirs=theirs: [model.decision_function(X[held_out]) for model in theirs])
