@@ -139,6 +139,6 @@ def search_on(executor: Any, kind: str, folder: Path, matrices: Matrices) -> tup
             check_record(records[0]["candidates"], policy)
         else:
             journal.append({"record": "candidates", "candidates": candidates_record(policy)})
-        with mock.patch.object(batches, "MOST_JOBS", BATCH):
+        with mock.patch.multiple(batches, MOST_JOBS=BATCH, MOST_TOGETHER=BATCH):
             result = engine.run(policy, work, executor, recorder=journal, earlier=records)
     return result, refit(work, result.best, matrices.final, folder / "model.pkl")
