@@ -6,11 +6,10 @@ Constructor, candidates, folds and fitted attributes are dask-ml's. What differs
 - Folds count equally, as in scikit-learn; ``iid`` is ignored (dask-ml weighs folds by their rows).
 - A failing fit is not tried for ever: ``error_score="raise"`` raises its error once, with the parameters in a note;
   a number or nan stands in for its score, with one warning, and nan ranks last.
-- Beginnings that pipelines share are fitted once per fold, like dask-ml's; the parts of a FeatureUnion or
-  ColumnTransformer are not taken apart. Rows to score are transformed once per fold too, for scikit-learn's own
-  scorers. SGD candidates with an equal beginning and ``random_state`` are fitted together (`daskflow.fused.sgd`).
-  There is no task graph to ``visualize``; ``n_jobs`` is checked and ignored,
-  since the workers decide.
+- Beginnings that pipelines share are fitted once per fold, like dask-ml's, and rows that scikit-learn's own scorers ask
+  for are transformed once; the parts of a FeatureUnion or ColumnTransformer are not taken apart.
+- SGD candidates of an equal beginning and ``random_state`` are fitted together (`daskflow.fused.sgd`).
+- There is no task graph to ``visualize``; ``n_jobs`` is checked and ignored, since the workers decide.
 - ``refit`` may be a callable, and a fit parameter ``sample_weight`` also weighs the scores of metrics that take it,
   both as in scikit-learn.
 - An interrupt leaves ``cv_results_`` and the best's index, parameters and score of the candidates finished so far.
