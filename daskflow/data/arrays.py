@@ -86,6 +86,17 @@ def numbers(array: pa.Array | pa.ChunkedArray) -> Numbers:
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
+def ordered_bits(values: Numbers) -> NDArray[np.int64]:
+    """Return the bits of float64 as integers that sort like them."""
+    bits = values.view(np.int64)
+    return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
+
+
+def numbers_of(ordered: NDArray[np.int64]) -> Numbers:
+    """Return the numbers of such integers; the inverse is the function itself, and -0.0 is 0.0."""
+    return np.where(ordered < 0, ordered ^ np.int64(2**63 - 1), ordered).view(np.float64) + 0.0
+
+
 def seconds(array: pa.Array | pa.ChunkedArray) -> Numbers:
     """Return a date or timestamp column as seconds since 2000-01-01 UTC, float64, shape (n_rows,); missing is nan.
 

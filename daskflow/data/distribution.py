@@ -20,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.data import kernels
-from daskflow.data.arrays import Numbers
+from daskflow.data.arrays import Numbers, numbers_of, ordered_bits
 
 Counts = NDArray[np.int64]
 
 FINE_ROWS = 1_000_000
 """Rows of a table up to which its distributions are fine."""
+
+OCTAVES = 32
+"""Powers of two below the largest magnitude whose bins are counted at their place in a table."""
 
 TABLE = 1 << 15
 """Places of the first table that values are counted in; larger ones follow when it is half full."""
@@ -95,11 +98,8 @@ class Distribution:
         values = np.ascontiguousarray(values, dtype=np.float64)
         exact = _counted_keys(values, 0, resolution.most_values)
         if exact is not None:
-            return cls(_numbers(exact[0]), exact[1], True, resolution)
-        bins = _counted_keys(values, resolution.dropped, len(values))
-        if bins is None:
-            raise ValueError("there are never more bins than values")
-        return cls(*_middles(*bins, resolution.dropped), False, resolution)
+            return cls(numbers_of(exact[0]), exact[1], True, resolution)
+        return cls(*_middles(*_counted_bins(values, resolution.dropped), resolution.dropped), False, resolution)
 
     @classmethod
     def counted(cls, points: Numbers, counts: Counts, resolution: Resolution = FINE) -> Distribution:
@@ -139,7 +139,7 @@ class Distribution:
         """Move every value to the middle of its bin; a middle of finer bins goes to that of the coarser one."""
         if not self.is_exact and self.resolution == resolution:
             return self
-        keys = _ordered(self.points) >> resolution.dropped
+        keys = ordered_bits(self.points) >> resolution.dropped
         return Distribution(*_middles(keys, self.counts, resolution.dropped), False, resolution)
 
 
@@ -152,12 +152,12 @@ def levels_up_to(values: Numbers, most: int) -> dict[float, int] | None:
     {1.0: 1, 2.0: 2}
     """
     found = _counted_keys(np.ascontiguousarray(values, dtype=np.float64), 0, most)
-    return None if found is None else dict(zip(_numbers(found[0]).tolist(), found[1].tolist(), strict=True))
+    return None if found is None else dict(zip(numbers_of(found[0]).tolist(), found[1].tolist(), strict=True))
 
 
 def _counted_keys(values: Numbers, dropped: int, most: int) -> tuple[NDArray[np.int64], Counts] | None:
     """Return the distinct leading bits of values in order, and their counts; None when there are more than `most`."""
-    size = min(TABLE, 1 << (2 * min(most, len(values)) + 2).bit_length())
+    size = min(TABLE, 1 << (2 * min(most, len(values)) + 1).bit_length())
     while True:
         within = min(most, size // 2)
         keys, counts = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
@@ -170,20 +170,35 @@ def _counted_keys(values: Numbers, dropped: int, most: int) -> tuple[NDArray[np.
         size *= 8
 
 
-def _ordered(numbers: Numbers) -> NDArray[np.int64]:
-    """Return the bits of numbers as integers that sort like them."""
-    bits = numbers.view(np.int64)
-    return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
+def _counted_bins(values: Numbers, dropped: int) -> tuple[NDArray[np.int64], Counts]:
+    """Return the distinct leading bits of values in order, and their counts.
+
+    Most of many values are near the largest, where the leading bits are places of a table.
+    """
+    raw, n_bins = values.view(np.int64), OCTAVES << (52 - dropped)
+    if len(values) < n_bins:
+        return _all_keys(values, dropped)
+    first = np.int64(max(0, (int(kernels.largest(raw)) >> dropped) - n_bins + 1))
+    tables, rest = np.zeros((2, n_bins), dtype=np.int32), np.empty(len(values), dtype=np.int64)
+    n_rest = kernels.count_bins(raw, np.int64(dropped), first, tables, rest)
+    small = _all_keys(rest[:n_rest].view(np.float64), dropped)
+    above, below = np.flatnonzero(tables[0]), np.flatnonzero(tables[1])[::-1]
+    keys = [~(below + first), small[0], above + first]
+    counts = [tables[1][below], small[1], tables[0][above]]
+    return np.concatenate(keys), np.concatenate(counts).astype(np.int64)
 
 
-def _numbers(ordered: NDArray[np.int64]) -> Numbers:
-    """Return the numbers of such integers; the inverse is the function itself."""
-    return np.where(ordered < 0, ordered ^ np.int64(2**63 - 1), ordered).view(np.float64) + 0.0
+def _all_keys(values: Numbers, dropped: int) -> tuple[NDArray[np.int64], Counts]:
+    """Return the distinct leading bits of values in order, and their counts, however many."""
+    found = _counted_keys(values, dropped, len(values))
+    if found is None:
+        raise ValueError("there are never more bins than values")
+    return found
 
 
 def _middles(bins: NDArray[np.int64], counts: Counts, dropped: int) -> tuple[Numbers, Counts]:
     """Return the middles of bins; those next to zero are zero, and are added up."""
-    points = _numbers((bins << dropped) + (1 << (dropped - 1)))
+    points = numbers_of((bins << dropped) + (1 << (dropped - 1)))
     points[(bins == 0) | (bins == -1)] = 0.0  # zero itself, and what is nearer to it than float64's full digits
     return _runs(points, counts)
 

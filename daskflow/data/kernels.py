@@ -28,6 +28,13 @@ SUM_LIMBS, SQUARE_LIMBS = 70, 138
 CHUNK = 512
 """Values between two carries: 512 products of 54 bits fit into 63."""
 
+MAGNITUDE = np.int64(2**63 - 1)
+INFINITE = np.int64(0x7FF0000000000000)
+"""Bits of a float64 without its sign, and those of infinity."""
+
+ROUNDER, ROUNDER_BITS, DIGIT = 1.5 * 2.0**52, np.int64(0x4338000000000000), 2.0**26
+"""Added to a number below 2**51 it leaves the nearest whole one in the last bits."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -187,28 +194,6 @@ def take_bits(bits: Any, offset: int, rows: Any, taken: Any) -> None:
 
 
 @compiled
-def outline(values: Any, counts: Any, found: Any) -> None:
-    """Write how many values are nan and infinite, and the ends, mean and squared deviations of the others.
-
-    The mean is found first and the deviations from it after, so that nothing is lost where it is large.
-    """
-    low, high, total, finite = np.inf, -np.inf, 0.0, 0
-    for number in values:
-        if not np.isfinite(number):
-            counts[0 if number != number else 1] += 1
-            continue
-        low, high = min(low, number), max(high, number)
-        total += number
-        finite += 1
-    mean = total / finite if finite else np.nan
-    squared = 0.0
-    for number in values:
-        if np.isfinite(number):
-            squared += (number - mean) * (number - mean)
-    found[0], found[1], found[2], found[3] = low, high, mean, squared
-
-
-@compiled
 def add_digits(limbs: Any, position: Any, amount: Any, is_negative: Any) -> None:
     """Add amount * 2**position to a sum kept in digits of 32 bits."""
     limb = position >> 5
@@ -226,10 +211,112 @@ def add_digits(limbs: Any, position: Any, amount: Any, is_negative: Any) -> None
 
 
 @compiled
+def outline(raw: Any, counts: Any, ends: Any) -> Any:
+    """Count nan and infinities among the bits of float64, widen the ends, return the largest finite magnitude.
+
+    `ends` are the smallest and largest finite value as integers that sort like them. Without branches, so that several
+    values are looked at at a time.
+    """
+    n_nan, n_infinite, top = np.int64(0), np.int64(0), np.int64(0)
+    low, high = ends[0], ends[1]
+    for place in range(len(raw)):
+        bits = raw[place]
+        size = bits & MAGNITUDE
+        n_nan += np.int64(size > INFINITE)
+        n_infinite += np.int64(size == INFINITE)
+        is_finite = size < INFINITE
+        ordered = bits ^ ((bits >> 63) & MAGNITUDE)
+        top = max(top, size if is_finite else np.int64(0))
+        low = min(low, ordered if is_finite else MAGNITUDE)
+        high = max(high, ordered if is_finite else -MAGNITUDE)
+    counts[0] += n_nan
+    counts[1] += n_infinite
+    ends[0], ends[1] = low, high
+    return top
+
+
+@compiled
+def add_aligned(values: Any, top: Any, sums: Any, squares: Any) -> Any:
+    """Add values and their squares as multiples of 78 bits below the largest; False, and nothing added, if not exact.
+
+    Each value is cut into three digits of 26 bits, whose sums and products 64 bits hold. Nearly always that is all of
+    it: what lies 2**25 below the largest may have more.
+    """
+    exponent = (top >> 52) - 1022  # every value is below 2**exponent
+    if exponent < -900 or exponent > 1000:
+        return False
+    scale = np.ldexp(1.0, 26 - exponent)
+    first, second, third = np.int64(0), np.int64(0), np.int64(0)
+    aa, ab, bb, bc, cc = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    lost = np.int64(0)
+    for place in range(len(values)):
+        number = values[place]
+        number = number if abs(number) < np.inf else 0.0
+        scaled = number * scale
+        shifted = scaled + ROUNDER
+        a = np.int64(np.int32(np.float64(shifted).view(np.int64) - ROUNDER_BITS))
+        rest = (scaled - (shifted - ROUNDER)) * DIGIT
+        shifted = rest + ROUNDER
+        b = np.int64(np.int32(np.float64(shifted).view(np.int64) - ROUNDER_BITS))
+        rest = (rest - (shifted - ROUNDER)) * DIGIT
+        shifted = rest + ROUNDER
+        c = np.int64(np.int32(np.float64(shifted).view(np.int64) - ROUNDER_BITS))
+        lost |= np.int64(rest != shifted - ROUNDER) | np.int64((scaled == 0.0) != (number == 0.0))
+        first += a
+        second += b
+        third += c
+        aa += a * a
+        ab += a * b
+        bb += b * b + 2 * a * c
+        bc += b * c
+        cc += c * c
+    if lost != 0:
+        return False
+    position = exponent - 78 + 1074
+    for digit, total in enumerate((third, second, first)):
+        add_digits(sums, position + 26 * digit, np.uint64(abs(total)), total < 0)
+    for digit, total in enumerate((cc, 2 * bc, bb, 2 * ab, aa)):
+        add_digits(squares, 2 * position + 26 * digit, np.uint64(abs(total)), total < 0)
+    return True
+
+
+@compiled
+def add_by_exponent(values: Any, sums: Any, squares: Any, by_exponent: Any) -> None:
+    """Add up to 512 finite values and their squares, whatever their exponents; `by_exponent` is zero, and left so."""
+    first: Any = 2047
+    last: Any = 0
+    for number in values:
+        bits = np.float64(number).view(np.uint64)
+        exponent: Any = np.int64((bits >> np.uint64(52)) & np.uint64(0x7FF))
+        if exponent == 0x7FF:
+            continue
+        fraction = bits & FRACTION_BITS
+        if exponent == 0:
+            exponent = 1
+        else:
+            fraction |= HIDDEN_BIT
+        first, last = min(first, exponent), max(last, exponent)
+        front, back = np.int64(fraction >> np.uint64(27)), np.int64(fraction & LOW_HALF)
+        by_exponent[0, exponent] += -np.int64(fraction) if bits & SIGN else np.int64(fraction)
+        by_exponent[1, exponent] += front * front
+        by_exponent[2, exponent] += front * back
+        by_exponent[3, exponent] += back * back
+    for exponent in range(first, last + 1):
+        total = by_exponent[0, exponent]
+        position = exponent - 1
+        if total != 0:
+            add_digits(sums, position, np.uint64(abs(total)), total < 0)
+        add_digits(squares, 2 * position + 54, np.uint64(by_exponent[1, exponent]), False)
+        add_digits(squares, 2 * position + 28, np.uint64(by_exponent[2, exponent]), False)
+        add_digits(squares, 2 * position, np.uint64(by_exponent[3, exponent]), False)
+        by_exponent[:, exponent] = 0
+
+
+@compiled
 def add_up(values: Any, sums: Any, squares: Any, counts: Any, ends: Any) -> None:
     """Add finite values and their squares without rounding; count nan and infinities; find the extremes.
 
-    Values are first added up by exponent in 64 bits, and every 512 values carried into wide sums.
+    Values are first added up in 64 bits, and every 512 values carried into wide sums.
 
     Parameters
     ----------
@@ -239,43 +326,16 @@ def add_up(values: Any, sums: Any, squares: Any, counts: Any, ends: Any) -> None
         Digits of 32 bits, in units of 2**-1074 and 2**-2148.
     counts : ndarray of int64, shape (2,)
         Of nan, and of infinities.
-    ends : ndarray of float64, shape (2,)
-        Smallest and largest.
+    ends : ndarray of int64, shape (2,)
+        Smallest and largest, as integers that sort like them.
     """
+    raw = values.view(np.int64)
     by_exponent = np.zeros((4, 2048), dtype=np.int64)
-    low, high = ends[0], ends[1]
     for start in range(0, len(values), CHUNK):
-        first: Any = 2047
-        last: Any = 0
-        for place in range(start, min(start + CHUNK, len(values))):
-            number = values[place]
-            bits = np.float64(number).view(np.uint64)
-            exponent: Any = np.int64((bits >> np.uint64(52)) & np.uint64(0x7FF))
-            if exponent == 0x7FF:
-                counts[0 if number != number else 1] += 1
-                continue
-            low, high = min(low, number), max(high, number)
-            fraction = bits & FRACTION_BITS
-            if exponent == 0:
-                exponent = 1
-            else:
-                fraction |= HIDDEN_BIT
-            first, last = min(first, exponent), max(last, exponent)
-            front, back = np.int64(fraction >> np.uint64(27)), np.int64(fraction & LOW_HALF)
-            by_exponent[0, exponent] += -np.int64(fraction) if bits & SIGN else np.int64(fraction)
-            by_exponent[1, exponent] += front * front
-            by_exponent[2, exponent] += front * back
-            by_exponent[3, exponent] += back * back
-        for exponent in range(first, last + 1):
-            total = by_exponent[0, exponent]
-            position = exponent - 1
-            if total != 0:
-                add_digits(sums, position, np.uint64(abs(total)), total < 0)
-            add_digits(squares, 2 * position + 54, np.uint64(by_exponent[1, exponent]), False)
-            add_digits(squares, 2 * position + 28, np.uint64(by_exponent[2, exponent]), False)
-            add_digits(squares, 2 * position, np.uint64(by_exponent[3, exponent]), False)
-            by_exponent[:, exponent] = 0
-    ends[0], ends[1] = low, high
+        chunk = values[start : start + CHUNK]
+        top = outline(raw[start : start + CHUNK], counts, ends)
+        if top != 0 and not add_aligned(chunk, top, sums, squares):
+            add_by_exponent(chunk, sums, squares, by_exponent)
 
 
 @compiled
@@ -319,6 +379,50 @@ def count_keys(values: Any, dropped: Any, most: Any, keys: Any, counts: Any) -> 
             n_keys += 1
         counts[place] += 1
     return n_keys
+
+
+@compiled
+def largest(raw: Any) -> Any:
+    """Return the largest magnitude among the bits of float64, those of infinity and nan left out."""
+    top = np.int64(0)
+    for bits in raw:
+        size = bits & MAGNITUDE
+        top = max(top, size if size < INFINITE else np.int64(0))
+    return top
+
+
+@compiled
+def count_bins(raw: Any, dropped: Any, first: Any, counts: Any, rest: Any) -> Any:
+    """Count finite values by their leading bits in a table that these are places of; hand back those too small for it.
+
+    Parameters
+    ----------
+    raw : ndarray of int64
+        Bits of float64.
+    dropped : int64
+        Bits that are left off at the end.
+    first : int64
+        Leading bits of the magnitudes that are counted at place 0; the largest has a place too.
+    counts : ndarray of int32, shape (2, n)
+        Zero; of positive and of negative values.
+    rest : ndarray of int64
+        As many as values: takes the bits of those below the table.
+
+    Returns
+    -------
+    n_rest : int
+        How many those are.
+    """
+    n_rest = 0
+    for bits in raw:
+        size = bits & MAGNITUDE
+        place = (size >> dropped) - first
+        if place < 0:
+            rest[n_rest] = bits
+            n_rest += 1
+        elif size < INFINITE:
+            counts[1 if bits < 0 else 0, np.uint64(place)] += 1
+    return n_rest
 
 
 @compiled

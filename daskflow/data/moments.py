@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.data import kernels
-from daskflow.data.arrays import Numbers
+from daskflow.data.arrays import Numbers, numbers_of
 
 UNIT, SQUARE_UNIT = 1074, 2148
 """Values are multiples of 2**-1074, their squares of 2**-2148."""
@@ -91,12 +91,12 @@ def look(values: Numbers) -> Found:
     """
     sums = np.zeros(kernels.SUM_LIMBS, dtype=np.int64)
     squares = np.zeros(kernels.SQUARE_LIMBS, dtype=np.int64)
-    counts, ends = np.zeros(2, dtype=np.int64), np.array([np.inf, -np.inf])
+    counts, ends = np.zeros(2, dtype=np.int64), np.array([kernels.MAGNITUDE, -kernels.MAGNITUDE])
     kernels.add_up(np.ascontiguousarray(values, dtype=np.float64), sums, squares, counts, ends)
     n_missing, n_infinite = counts.tolist()
     finite = len(values) - n_missing - n_infinite
-    low, high = ends.tolist() if finite else (math.nan, math.nan)
-    return Found(n_missing, n_infinite, low + 0.0, high + 0.0, Sums(finite, _whole(sums), _whole(squares)))
+    low, high = numbers_of(ends).tolist() if finite else (math.nan, math.nan)
+    return Found(n_missing, n_infinite, low, high, Sums(finite, _whole(sums), _whole(squares)))
 
 
 def _whole(digits: NDArray[np.int64]) -> int:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from daskflow.data import kernels
 from daskflow.data.distribution import levels_up_to
 from daskflow.data.hashing import buffers_of
+from daskflow.data.moments import look
 from daskflow.data.schema import Column, ColumnKind
 
 TEXT_LEVELS, NUMBER_LEVELS, SHOWN_LEVELS = 10_000, 1_000, 20
@@ -129,16 +130,16 @@ def tally(values: pa.Array, kind: ColumnKind) -> Tally:
 
 def _with_moments(seen: Tally, numbers: np.ndarray[Any, Any]) -> Tally:
     """Add extremes and moments of the finite values."""
-    counts, found = np.zeros(2, dtype=np.int64), np.empty(4)
-    kernels.outline(np.ascontiguousarray(numbers, dtype=np.float64), counts, found)
-    infinite = int(counts[1])
-    finite = len(numbers) - infinite
+    found = look(numbers)
+    finite = found.sums.count
     if not finite:
-        return Tally(seen.rows, seen.missing, infinite, levels=seen.levels)
-    low, high, mean, spread = found.tolist()
+        return Tally(seen.rows, seen.missing, found.n_infinite, levels=seen.levels)
+    low: Any = found.low
+    high: Any = found.high
     if numbers.dtype.kind != "f":
         low, high = numbers.min().item(), numbers.max().item()
-    return Tally(seen.rows, seen.missing, infinite, finite, low, high, mean, spread, seen.levels)
+    moments = found.sums.mean, found.sums.m2
+    return Tally(seen.rows, seen.missing, found.n_infinite, finite, low, high, *moments, seen.levels)
 
 
 def _levels_of_codes(values: pa.Array) -> dict[Any, int] | None:
