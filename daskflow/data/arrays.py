@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +56,16 @@ class Levels:
             value = self.values[place]
             counts[value] = counts.get(value, 0) + int(found[place])
         return counts
+
+
+def pooled(n: int, dtype: Any) -> NDArray[Any]:
+    """Return an array of n places that hold anything, from Arrow's pool.
+
+    The pool keeps memory for whoever asks next. What numpy asks for goes back to the system each time it is large, and
+    to touch a page that the system has just handed out takes longer than most that is done with the values in it.
+    """
+    kind = np.dtype(dtype)
+    return np.frombuffer(pa.allocate_buffer(n * kind.itemsize), dtype=kind)
 
 
 def whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from daskflow.core.errors import DataError
 from daskflow.data import kernels
+from daskflow.data.arrays import whole
 from daskflow.data.hashing import buffers_of
 from daskflow.data.overflow import overflow
 from daskflow.data.schema import Column, Schema, kind_of
@@ -159,9 +160,8 @@ def canonical_floats(values: Any) -> Any:
     """Return floats with nan as missing and -0.0 as 0.0; anything else as it is."""
     if not pa.types.is_floating(values.type):
         return values
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if kernels.is_canonical(buffers_of(values, np.float64)[0]):
+    values = whole(values)
+    if kernels.is_canonical(buffers_of(values, np.float64)[0].view(np.int64)):
         return values
     plain = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
     return pa.array(plain + plain.dtype.type(0), type=values.type, mask=np.isnan(plain))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.data import kernels
-from daskflow.data.arrays import Numbers, numbers_of, ordered_bits
+from daskflow.data.arrays import Numbers, numbers_of, ordered_bits, pooled
 
 Counts = NDArray[np.int64]
 
@@ -179,7 +179,7 @@ def _counted_bins(values: Numbers, dropped: int) -> tuple[NDArray[np.int64], Cou
     if len(values) < n_bins:
         return _all_keys(values, dropped)
     first = np.int64(max(0, (int(kernels.largest(raw)) >> dropped) - n_bins + 1))
-    tables, rest = np.zeros((2, n_bins), dtype=np.int32), np.empty(len(values), dtype=np.int64)
+    tables, rest = np.zeros((2, n_bins), dtype=np.int32), pooled(len(values), np.int64)
     n_rest = kernels.count_bins(raw, np.int64(dropped), first, tables, rest)
     small = _all_keys(rest[:n_rest].view(np.float64), dropped)
     above, below = np.flatnonzero(tables[0]), np.flatnonzero(tables[1])[::-1]

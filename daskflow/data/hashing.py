@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
 from daskflow.data import kernels
+from daskflow.data.arrays import pooled
 
 Hashes = NDArray[np.uint64]
 
@@ -39,7 +40,7 @@ def mix(values: Hashes, salt: int | np.uint64 = 0) -> Hashes:
 
     Sebastiano Vigna's public-domain ``splitmix64.c``; every input bit changes each output bit half of the time.
     """
-    mixed = np.empty(len(values), dtype=np.uint64)
+    mixed: Hashes = pooled(len(values), np.uint64)
     kernels.mix_all(np.ascontiguousarray(values, dtype=np.uint64), np.uint64(salt), mixed)
     return mixed
 
@@ -82,7 +83,8 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> Hashes:
     >>> len(set(row_hashes(pa.table({"a": [1, 1], "b": ["x", "y"]}), ["a"]).tolist()))
     1
     """
-    total = np.zeros(table.num_rows, dtype=np.uint64)
+    total: Hashes = pooled(table.num_rows, np.uint64)
+    total[:] = 0
     for name in names:
         _add(_whole(table.column(name)), name, total)
     return mix(total)
@@ -161,14 +163,14 @@ def _add(values: pa.Array, name: str, total: Hashes) -> None:
         with np.errstate(over="ignore"):
             total += missing
     elif pa.types.is_floating(values.type):
-        kernels.add_floats(*buffers_of(values, np.float64), FRACTION, missing, salt, total)
+        kernels.add_floats(*values_of(values, np.float64), FRACTION, missing, salt, total)
     elif pa.types.is_dictionary(values.type) or _is_encoded(values.type):
         encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
         uniques = mix(canonical(encoded.dictionary, name)[0], salt)
-        kernels.add_codes(*buffers_of(encoded.indices, np.int64), uniques, missing, total)
+        kernels.add_codes(*values_of(encoded.indices, None), uniques, missing, total)
     else:
         integers, factor = _integers(values, name)
-        kernels.add_integers(*buffers_of(integers, np.int64), np.uint64(factor), missing, salt, total)
+        kernels.add_integers(*values_of(integers, np.int64), np.uint64(factor), missing, salt, total)
 
 
 def content_sums(column: pa.ChunkedArray | pa.Array, content: Hashes, rows: Any, edges: Sequence[int]) -> list[int]:
@@ -215,15 +217,31 @@ def content_sums(column: pa.ChunkedArray | pa.Array, content: Hashes, rows: Any,
     return [int(total) for total in totals]
 
 
+def values_of(values: pa.Array, dtype: Any) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return an array's values in a type of numpy (None: their own), and a byte for each that says if it is there.
+
+    There are no bytes where all are.
+    """
+    found, bits, offset = buffers_of(values, dtype)
+    if not len(bits):
+        return found, NO_GAPS
+    first = offset // 8
+    there = np.unpackbits(bits[first : -(-(offset + len(values)) // 8)], bitorder="little")
+    return found, there[offset - 8 * first :]
+
+
 def buffers_of(values: pa.Array, dtype: Any) -> tuple[NDArray[Any], NDArray[np.uint8], int]:
-    """Return an array's values in a type of numpy, its validity bitmap (empty without gaps) and that one's offset."""
+    """Return an array's values in a type of numpy (None: their own), its validity bitmap and that one's offset.
+
+    The bitmap is empty where all values are there.
+    """
     if len(values) == 0:
         return np.empty(0, dtype=dtype), np.empty(0, dtype=np.uint8), 0
     bitmap, data = values.buffers()
     own = np.dtype(np.int64 if pa.types.is_temporal(values.type) else values.type.to_pandas_dtype())
     found = np.frombuffer(data, dtype=own, count=len(values), offset=values.offset * own.itemsize)
     bits = np.frombuffer(bitmap, dtype=np.uint8) if bitmap is not None and values.null_count else NO_GAPS
-    return found.astype(dtype, copy=False), bits, values.offset
+    return found if dtype is None else found.astype(dtype, copy=False), bits, values.offset
 
 
 def _integers(values: pa.Array, name: str) -> tuple[pa.Array, int]:

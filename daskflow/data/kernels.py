@@ -30,7 +30,8 @@ CHUNK = 512
 
 MAGNITUDE = np.int64(2**63 - 1)
 INFINITE = np.int64(0x7FF0000000000000)
-"""Bits of a float64 without its sign, and those of infinity."""
+NEGATIVE_ZERO = np.int64(-(2**63))
+"""Bits of a float64 without its sign, those of infinity, and those of -0.0."""
 
 ROUNDER, ROUNDER_BITS, DIGIT = 1.5 * 2.0**52, np.int64(0x4338000000000000), 2.0**26
 """Added to a number below 2**51 it leaves the nearest whole one in the last bits."""
@@ -60,44 +61,50 @@ def mix_all(values: Any, salt: Any, mixed: Any) -> None:
 
 
 @compiled
-def is_there(bits: Any, place: Any) -> Any:
-    """Read Arrow's validity bitmap; an empty one says that every value is there."""
-    return len(bits) == 0 or (bits[place >> 3] >> np.uint8(place & 7)) & np.uint8(1) != 0
+def bit_of(bits: Any, place: Any) -> Any:
+    """Read one bit of a bitmap, place being unsigned."""
+    return (bits[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7))) & np.uint8(1)
 
 
 @compiled
-def add_integers(values: Any, bits: Any, offset: int, factor: Any, missing: Any, salt: Any, total: Any) -> Any:
-    """Add the hashes of integers (times a factor, modulo 2**64) to the rows' totals; return how many are missing."""
-    gaps = 0
-    for row in range(len(values)):
-        if is_there(bits, row + offset):
+def is_there(bits: Any, place: Any) -> Any:
+    """Read Arrow's validity bitmap; an empty one says that every value is there."""
+    return len(bits) == 0 or bit_of(bits, np.uint64(place)) != 0
+
+
+@compiled
+def add_integers(values: Any, there: Any, factor: Any, missing: Any, salt: Any, total: Any) -> None:
+    """Add the hashes of integers (times a factor, modulo 2**64) to the rows' totals; `there` is empty without gaps."""
+    if len(there) == 0:
+        for row in range(len(values)):
             total[row] += mix64((np.uint64(values[row]) * factor) ^ salt)
-        else:
-            total[row] += missing
-            gaps += 1
-    return gaps
+        return
+    for row in range(len(values)):
+        found = mix64((np.uint64(values[row]) * factor) ^ salt)
+        total[row] += found if there[row] != 0 else missing
 
 
 @compiled
 def float_hash(number: Any, fraction: Any) -> Any:
     """Return 64 bits of a float: those of the integer that it is equal to, else its own, set apart."""
-    if abs(number) < 2.0**63 and np.trunc(number) == number:
-        return np.uint64(np.int64(number))
-    return mix64(np.float64(number).view(np.uint64) ^ fraction)
+    own = mix64(np.float64(number).view(np.uint64) ^ fraction)
+    is_whole = (abs(number) < 2.0**63) & (np.trunc(number) == number)
+    return np.uint64(np.int64(number if is_whole else 0.0)) if is_whole else own
 
 
 @compiled
-def add_floats(values: Any, bits: Any, offset: int, fraction: Any, missing: Any, salt: Any, total: Any) -> Any:
-    """Add the hashes of floats to the rows' totals; nan is missing."""
-    gaps = 0
+def add_floats(values: Any, there: Any, fraction: Any, missing: Any, salt: Any, total: Any) -> None:
+    """Add the hashes of floats to the rows' totals; nan is missing, and what `there` says unless it is empty."""
+    if len(there) == 0:
+        for row in range(len(values)):
+            number = values[row]
+            found = mix64(float_hash(number, fraction) ^ salt)
+            total[row] += found if number == number else missing
+        return
     for row in range(len(values)):
         number = values[row]
-        if number == number and is_there(bits, row + offset):
-            total[row] += mix64(float_hash(number, fraction) ^ salt)
-        else:
-            total[row] += missing
-            gaps += 1
-    return gaps
+        found = mix64(float_hash(number, fraction) ^ salt)
+        total[row] += found if (number == number) & (there[row] != 0) else missing
 
 
 @compiled
@@ -108,16 +115,14 @@ def hash_floats(values: Any, fraction: Any, hashes: Any) -> None:
 
 
 @compiled
-def add_codes(codes: Any, bits: Any, offset: int, hashes: Any, missing: Any, total: Any) -> Any:
+def add_codes(codes: Any, there: Any, hashes: Any, missing: Any, total: Any) -> None:
     """Add the hashes of dictionary values, salted already, to the rows' totals."""
-    gaps = 0
+    if len(there) == 0:
+        for row in range(len(codes)):
+            total[row] += hashes[np.uint64(codes[row])]
+        return
     for row in range(len(codes)):
-        if is_there(bits, row + offset):
-            total[row] += hashes[codes[row]]
-        else:
-            total[row] += missing
-            gaps += 1
-    return gaps
+        total[row] += hashes[np.uint64(codes[row])] if there[row] != 0 else missing
 
 
 @compiled
@@ -141,12 +146,12 @@ def hash_texts(starts: Any, words: Any, hashes: Any) -> None:
 
 
 @compiled
-def is_canonical(values: Any) -> Any:
-    """Whether no value is nan or a negative zero."""
-    for number in values:
-        if number != number or (number == 0.0 and np.float64(number).view(np.uint64) != np.uint64(0)):
-            return False
-    return True
+def is_canonical(raw: Any) -> Any:
+    """Whether none of the bits of float64 are those of nan or of a negative zero."""
+    found = np.int64(0)
+    for bits in raw:
+        found |= np.int64((bits & MAGNITUDE) > INFINITE) | np.int64(bits == NEGATIVE_ZERO)
+    return found == 0
 
 
 @compiled
@@ -163,8 +168,8 @@ def fits_single(values: Any, bits: Any, offset: int) -> Any:
 def gather_numbers(values: Any, bits: Any, offset: int, rows: Any, gathered: Any) -> None:
     """Write some rows' values as float64, nan where missing."""
     for place in range(len(rows)):
-        row = rows[place]
-        gathered[place] = values[row] if is_there(bits, row + offset) else np.nan
+        row = np.uint64(rows[place])
+        gathered[place] = values[row] if is_there(bits, row + np.uint64(offset)) else np.nan
 
 
 @compiled
@@ -181,16 +186,63 @@ def keep_there(values: Any, bits: Any, offset: int, kept: Any) -> Any:
 def take_values(values: Any, rows: Any, taken: Any) -> None:
     """Copy the values at some rows."""
     for place in range(len(rows)):
-        taken[place] = values[rows[place]]
+        taken[place] = values[np.uint64(rows[place])]
 
 
 @compiled
-def take_bits(bits: Any, offset: int, rows: Any, taken: Any) -> None:
-    """Copy the bits at some rows into a bitmap that is zero."""
-    for place in range(len(rows)):
-        row = rows[place] + offset
-        bit = (bits[row >> 3] >> np.uint8(row & 7)) & np.uint8(1)
-        taken[place >> 3] |= bit << np.uint8(place & 7)
+def take_bits(bits: Any, offset: Any, rows: Any, taken: Any) -> None:
+    """Copy the bits at some rows into a bitmap, which is written to its last byte; `offset` and rows are unsigned."""
+    full = len(rows) >> 3
+    for byte in range(full):
+        found = np.uint8(0)
+        for bit in range(8):
+            found |= bit_of(bits, rows[8 * byte + bit] + offset) << np.uint8(bit)
+        taken[byte] = found
+    for place in range(8 * full, len(rows)):
+        if place & 7 == 0:
+            taken[full] = np.uint8(0)
+        taken[full] |= bit_of(bits, rows[place] + offset) << np.uint8(place & 7)
+
+
+@compiled
+def sort_by_bucket(order: Any, low: Any, shift: Any, most: int, ends: Any, rows: Any) -> Any:
+    """Write the rows that sort hashes; False, and nothing of use, where more than `most` share a bucket.
+
+    Parameters
+    ----------
+    order : ndarray of uint64
+        The hashes.
+    low, shift : uint64
+        Hash h stands in bucket ``(h - low) >> shift``.
+    most : int
+        In a bucket rows are put in order one by one.
+    ends : ndarray of int32
+        Zero, one more than there are buckets.
+    rows : ndarray of int64
+        As many as hashes.
+    """
+    for value in order:
+        ends[((value - low) >> shift) + np.uint64(1)] += np.int32(1)
+    reached, fullest = np.int32(0), np.int32(0)
+    for bucket in range(len(ends)):
+        fullest = max(fullest, ends[bucket])
+        reached += ends[bucket]
+        ends[bucket] = reached
+    if fullest > most:
+        return False
+    for row in range(len(order)):
+        bucket = (order[row] - low) >> shift
+        rows[np.uint64(ends[bucket])] = row
+        ends[bucket] += np.int32(1)
+    for place in range(1, len(rows)):
+        row = rows[place]
+        value = order[np.uint64(row)]
+        before = place - 1
+        while before >= 0 and order[np.uint64(rows[before])] > value:
+            rows[before + 1] = rows[before]
+            before -= 1
+        rows[before + 1] = row
+    return True
 
 
 @compiled

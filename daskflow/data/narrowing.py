@@ -8,18 +8,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskflow.data import kernels
+from daskflow.data.arrays import pooled, whole
 from daskflow.data.hashing import buffers_of
+
+MOST_IN_BUCKET = 64
 
 
 def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column in the narrowest type that holds its values exactly; strings as a dictionary."""
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values = whole(column)
     values = values.cast(pa.string()) if pa.types.is_null(values.type) else values
     arrow_type = values.type
     if pa.types.is_string(arrow_type):
         values = values.dictionary_encode()
     if pa.types.is_dictionary(values.type):
-        codes = values.indices.cast(_integer_type(0, max(len(values.dictionary) - 1, 0)))
+        codes = _narrow_codes(values.indices, _integer_type(0, max(len(values.dictionary) - 1, 0)))
         return pa.DictionaryArray.from_arrays(codes, values.dictionary)
     if pa.types.is_integer(arrow_type):
         limits = pc.min_max(values)
@@ -28,6 +31,16 @@ def narrow(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if pa.types.is_float64(arrow_type) and kernels.fits_single(*buffers_of(values, np.float64)):
         return values.cast(pa.float32(), safe=False)
     return values
+
+
+def _narrow_codes(codes: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Codes in a type that holds them; what stands where none is may be anything, and no look is taken at it."""
+    if codes.offset or codes.type == wanted:
+        return codes.cast(wanted)
+    values, _, _ = buffers_of(codes, None)
+    narrowed = pooled(len(codes), wanted.to_pandas_dtype())
+    np.copyto(narrowed, values, casting="unsafe")
+    return pa.Array.from_buffers(wanted, len(codes), [codes.buffers()[0], pa.py_buffer(narrowed)], codes.null_count)
 
 
 def _integer_type(low: int, high: int) -> pa.DataType:
@@ -52,26 +65,29 @@ def rearranged(values: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
     if not (pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_temporal(arrow_type)):
         return values.take(pa.array(rows))
     raw = np.dtype(f"u{arrow_type.bit_width // 8}")
-    taken = np.empty(len(rows), dtype=raw)
     bitmap, data = values.buffers()
-    kernels.take_values(np.frombuffer(data or b"", dtype=raw)[values.offset :], rows, taken)
-    bits = None
+    taken, bits = pa.allocate_buffer(raw.itemsize * len(rows)), None  # from a pool that keeps memory for the next
+    source = np.frombuffer(data or b"", dtype=raw)[values.offset :]
+    kernels.take_values(source, rows, np.frombuffer(taken, dtype=raw))
     if values.null_count:
-        there = np.zeros(-(-len(rows) // 8), dtype=np.uint8)
-        kernels.take_bits(np.frombuffer(bitmap, dtype=np.uint8), values.offset, rows, there)
-        bits = pa.py_buffer(there)
-    return pa.Array.from_buffers(arrow_type, len(rows), [bits, pa.py_buffer(taken)])
+        bits = pa.allocate_buffer(-(-len(rows) // 8))
+        source = np.frombuffer(bitmap, dtype=np.uint8)
+        places = rows.view(np.uint64)
+        kernels.take_bits(source, np.uint64(values.offset), places, np.frombuffer(bits, dtype=np.uint8))
+    return pa.Array.from_buffers(arrow_type, len(rows), [bits, taken])
 
 
 def places_in_order(order: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the rows that put a column of hashes into increasing order; rows of equal hashes in any order.
 
-    The row's number stands in the low bits of what is sorted, for numbers sort several times faster than places; where
-    that is too coarse to tell two hashes apart, places are sorted after all.
+    Hashes are spread evenly, so that each has a bucket nearly of its own. Where many rows have few different hashes
+    they are sorted by comparing.
     """
+    if len(order) < 2:
+        return np.arange(len(order))
+    low, span = order.min(), int(order.max() - order.min())
     n_bits = max(len(order) - 1, 1).bit_length()
-    low = np.uint64((1 << n_bits) - 1)
-    packed = np.sort((order & ~low) | np.arange(len(order), dtype=np.uint64))
-    rows: NDArray[np.int64] = (packed & low).astype(np.int64)
-    sorted_order = order[rows]
-    return rows if bool((sorted_order[1:] >= sorted_order[:-1]).all()) else np.argsort(order)
+    ends = np.zeros((1 << n_bits) + 1, dtype=np.int32)
+    rows: NDArray[np.int64] = pooled(len(order), np.int64)
+    shift = np.uint64(max(0, span.bit_length() - n_bits))
+    return rows if kernels.sort_by_bucket(order, low, shift, MOST_IN_BUCKET, ends, rows) else np.argsort(order)

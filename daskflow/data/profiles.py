@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daskflow.data import kernels
+from daskflow.data.arrays import pooled
 from daskflow.data.distribution import levels_up_to
 from daskflow.data.hashing import buffers_of
 from daskflow.data.moments import look
@@ -109,7 +110,7 @@ def tally(values: pa.Array, kind: ColumnKind) -> Tally:
     """Look at a column of one partition; missing values are null, strings a dictionary."""
     rows, missing = len(values), values.null_count
     if pa.types.is_floating(values.type):
-        kept = np.empty(rows + 1)
+        kept = pooled(rows + 1, np.float64)
         numbers = kept[: kernels.keep_there(*buffers_of(values, np.float64), kept)]
         return _with_moments(Tally(rows, missing, levels=_levels_of_numbers(numbers)), numbers)
     present = values.drop_null() if missing else values

@@ -410,7 +410,7 @@ def _numbers_at(array: pa.Array, rows: NDArray[np.int64]) -> Numbers:
     """Some rows of a numeric or boolean column as float64; missing is nan."""
     if not (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type)):
         return arrays.numbers(array)[rows]
-    gathered = np.empty(len(rows))
+    gathered: Numbers = arrays.pooled(len(rows), np.float64)
     kernels.gather_numbers(*buffers_of(array, np.float64), rows, gathered)
     return gathered
 
