@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from daskflow.data import matrices, passes
+from daskflow.data import copies, matrices, passes
 from daskflow.data.execution import InlineExecutor
 from daskflow.data.splits import Split
 from daskflow.preprocess.fitted import FittedPreprocessor
@@ -81,3 +81,38 @@ def test_parts_of_copies_do_not_depend_on_the_partitions(n_parts: int, tmp_path:
 
     assert np.array_equal(one.X, many.X)
     assert np.array_equal(one.y, many.y)
+
+
+def rows_with_copies() -> pa.Table:
+    """Rows of which most stand three times, and one in every fortieth row."""
+    draw = np.random.default_rng(5)
+    number = np.where(np.arange(N_ROWS) % 40 == 0, 0, np.arange(N_ROWS) % 2_000)
+    city = np.char.add("city ", (number % 97).astype(str))
+    size, y = draw.random(2_000)[number], (draw.random(2_000) < 0.4)[number]
+    return pa.table({"city": city, "size": size, "y": y}).take(pa.array(draw.permutation(N_ROWS)))
+
+
+def counted(pieces: list[pa.Table], folder: Path) -> Any:
+    """What is counted of the cities by inner part, over the training rows."""
+    ready = prepared(table_of(pieces, target="y"), folder, Split(test=0.2, validation=0.2))
+    preprocessing = Preprocessing(columns={"city": [{"kind": "target"}]})
+    needs = preprocessing.needs(ready.blocks.features, ready.blocks.profile)
+    found = passes.collect(ready.reader, needs, InlineExecutor()).only([0])["city"]
+    (tally,) = (tally for tally in found.tallies if tally.by_part)
+    return found.tallies[tally]
+
+
+@pytest.mark.parametrize("n_parts", [1, 7])
+def test_copies_are_counted_file_by_file_as_range_by_range(
+    n_parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = cut(rows_with_copies(), n_parts)
+    by_file = counted(pieces, tmp_path / "file")
+
+    monkeypatch.setattr(copies, "MOST_COPIES", -1)  # more than are listed
+    by_range = counted(pieces, tmp_path / "range")
+
+    assert int(by_file.counts.sum()) > 2_000
+    assert len(by_file.keys) > 2 * len(by_file.ids)  # most cities stand in several inner parts
+    assert np.array_equal(by_file.keys, by_range.keys)
+    assert np.array_equal(by_file.counts, by_range.counts)

@@ -529,6 +529,41 @@ def renumber(codes: Any, bits: Any, offset: int, rows: Any, renumbered: Any, use
 
 
 @compiled
+def merge_tables(left: Any, left_counts: Any, right: Any, right_counts: Any, keys: Any, counts: Any) -> Any:
+    """Merge two tables of increasing keys and rows of counts, adding the counts of equal keys; return how many keys."""
+    i = j = n = 0
+    while i < len(left) or j < len(right):
+        is_left = j == len(right) or (i < len(left) and left[i] <= right[j])
+        is_right = i == len(left) or (j < len(right) and right[j] <= left[i])
+        keys[n] = left[i] if is_left else right[j]
+        for column in range(counts.shape[1]):
+            total = np.int64(0)
+            if is_left:
+                total += left_counts[i, column]
+            if is_right:
+                total += right_counts[j, column]
+            counts[n, column] = total
+        i += is_left
+        j += is_right
+        n += 1
+    return n
+
+
+@compiled
+def number_copies(order: Any, listed: Any, counts: Any, numbers: Any) -> None:
+    """Number the rows of equal order, beside each other, from 0 on, or from the count of those that are listed."""
+    at = 0
+    for row in range(len(order)):
+        value = order[row]
+        if row > 0 and order[row - 1] == value:
+            numbers[row] = numbers[row - 1] + np.uint64(1)
+            continue
+        while at < len(listed) and listed[at] < value:
+            at += 1
+        numbers[row] = np.uint64(counts[at]) if at < len(listed) and listed[at] == value else np.uint64(0)
+
+
+@compiled
 def sum_integers(
     values: Any, bits: Any, offset: int, factor: Any, missing: Any, content: Any, rows: Any, edges: Any, totals: Any
 ) -> None:

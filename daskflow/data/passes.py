@@ -10,6 +10,7 @@ import pyarrow as pa
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.data.blocks import groups_of, presented_table
+from daskflow.data.copies import NOTHING, Earlier, earlier_copies
 from daskflow.data.distribution import resolution_for
 from daskflow.data.execution import reduce_all
 from daskflow.data.ranges import RangeReader, range_groups
@@ -35,8 +36,8 @@ def collect(
     """Return the statistics of all rows, kept apart by segment; reads each block file once, in place.
 
     Everything that is added up merges without rounding, so that files may be visited in any order and cut in any way.
-    Tallies by inner part are counted range by range in a second pass, for copies of a row are numbered there; where a
-    group or key makes the parts they are counted with the rest.
+    Tallies by inner part are counted with the rest; unless a group or key makes the parts, copies of a row in different
+    files are numbered beforehand. Only where those are very many, they are counted range by range in a second pass.
     Rows of the test are in it under their own segment; ``only`` leaves them out.
 
     Parameters
@@ -59,9 +60,11 @@ def collect(
     groups = groups_of(reader.blocks.files, rows=GROUP_ROWS, most=MOST_GROUPS)
     names = list(needs if columns is None else columns)
     by_part = {} if reader.has_own_units else _by_part(needs)
+    earlier = earlier_copies(reader, executor) if by_part else None
+    by_part = {} if earlier else by_part
     rest = {name: asked - by_part.get(name, frozenset()) for name, asked in needs.items()}
     units = [
-        Unit(f"statistics-{number}", _of_group, (reader, group, rest, prepare, names))
+        Unit(f"statistics-{number}", _of_group, (reader, group, rest, prepare, names, _of_files(earlier, group)))
         for number, group in enumerate(groups)
     ]
     part_units = [
@@ -111,18 +114,24 @@ def _of_ranges(
     return reduce(Statistics.merge, parts)
 
 
+def _of_files(earlier: Sequence[Earlier] | None, files: Sequence[int]) -> list[Earlier]:
+    """What some files need to know of the copies in earlier ones."""
+    return [earlier[place] if earlier else NOTHING for place in files]
+
+
 def _of_group(
     reader: RangeReader,
     files: Sequence[int],
     needs: Needs,
     prepare: Callable[[pa.Table], pa.Table] | None,
     columns: Sequence[str],
+    earlier: Sequence[Earlier],
 ) -> Statistics:
-    """Add up one group, file by file; a large file in pieces."""
+    """Add up one group, file by file."""
     total: Statistics | None = None
     resolution = resolution_for(reader.blocks.n_rows)
-    for place in files:
-        rows = reader.read_file(place, columns)
+    for place, copies in zip(files, earlier, strict=True):
+        rows = reader.read_file(place, columns, copies)
         table = presented_table(rows.table, reader.blocks.schema)
         table = table if prepare is None else prepare(table)
         found = Statistics.of(table, rows.segments, needs, rows.beside, resolution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from daskflow.data import kernels
 from daskflow.data.blocks import CONTENT, ORDER, TEXT, UNIT, Blocks, hashes_of, open_block, presented
+from daskflow.data.copies import NOTHING, WHOLE, Earlier, places_of_copies, units_of_copies
 from daskflow.data.hashing import Hashes, buffers_of, mix, order_of
 from daskflow.data.narrowing import places_in_order, rearranged
 from daskflow.data.schema import Target
@@ -25,8 +26,6 @@ MOST_ROWS, LEAST_ROWS, USUAL_RANGES = 65_536, 1_000, 64
 
 GROUP = 16
 """Ranges that one unit adds up. The same on every cluster: sums of floats depend on how they are grouped."""
-
-WHOLE = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class RangeReader:
         """Return the rows of the ranges from `first` to before `stop` together, in training order."""
         return self._gather(self._edge(first), self._edge(stop), tuple(columns))
 
-    def read_file(self, place: int, columns: Sequence[str]) -> FileRows:
+    def read_file(self, place: int, columns: Sequence[str], earlier: Earlier = NOTHING) -> FileRows:
         """Return the rows of one block file as they stand there, memory-mapped.
 
         Parameters
@@ -172,6 +171,9 @@ class RangeReader:
             Of the file in ``blocks.files``.
         columns : sequence of str
             Columns of the table.
+        earlier : Earlier
+            Copies of its rows in earlier files, without which inner parts are not those of `read`; see
+            `daskflow.data.copies`. Where a group or key makes the parts they are not looked at.
         """
         block = open_block(self.blocks.files[place])
         units = hashes_of(block, UNIT)
@@ -179,7 +181,18 @@ class RangeReader:
         codes = target.codes if target and self.plan.reads_target else None
         column = block.column(self.plan.column) if self.plan.column else None
         segments = self.plan.segments(units, codes, column)
+        if not self.has_own_units:
+            units = units_of_copies(hashes_of(block, ORDER), self.blocks.heavy, earlier)
         return FileRows(block.select(list(columns)), segments, Rows(hashes_of(block, CONTENT), parts_of(units), target))
+
+    def light_orders(self, low: int, high: int) -> Iterator[tuple[int, Hashes]]:
+        """Yield the files and order hashes of a slice of hash space, those of heavy rows left out."""
+        heavy = np.array([item.content for item in self.blocks.heavy], dtype=np.uint64)
+        own = np.sort(order_of(heavy))
+        for place, file in enumerate(self.blocks.files):
+            if file.n_rows:
+                order = hashes_of(open_block(file), ORDER)
+                yield from ((place, order[begin:stop]) for begin, stop in _around(order, low, high, own))
 
     def _edge(self, i: int) -> int:
         """Where a range begins in hash space."""
@@ -218,20 +231,13 @@ class RangeReader:
 
     def _light(self, low: int, high: int, heavy_orders: Hashes) -> list[_Slice]:
         """The slices of all files in the range, around the rows that stand elsewhere."""
-        inside = heavy_orders[(heavy_orders >= np.uint64(low)) & (heavy_orders <= np.uint64(high - 1))]
         slices = []
         for file in self.blocks.files:
             if not file.n_rows:
                 continue
             block = open_block(file)
-            order = hashes_of(block, ORDER)
-            start = int(np.searchsorted(order, np.uint64(low)))
-            end = len(order) if high == WHOLE else int(np.searchsorted(order, np.uint64(high)))
-            stops = np.searchsorted(order, inside, side="left")
-            begins = np.searchsorted(order, inside, side="right")
-            for begin, stop in zip([start, *begins.tolist()], [*stops.tolist(), end], strict=True):
-                if stop > begin:
-                    slices.append(_Slice(block, begin, stop - begin))
+            pieces = _around(hashes_of(block, ORDER), low, high, heavy_orders)
+            slices += [_Slice(block, begin, stop - begin) for begin, stop in pieces]
         return slices
 
     def _copies(self, low: int, high: int, heavy: Hashes) -> tuple[NDArray[np.int64], Hashes]:
@@ -249,7 +255,7 @@ class RangeReader:
         which = np.repeat(np.arange(len(heavy)), numbers)
         within = np.arange(len(which)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
         copy = first[which] + within.astype(np.uint64)
-        order = copy * steps[which] + mix(mix(copy) ^ heavy[which]) % steps[which]
+        order = places_of_copies(copy, heavy[which], steps[which])
         here = (order >= np.uint64(low)) & (order <= np.uint64(high - 1))
         return which[here], order[here]
 
@@ -290,6 +296,16 @@ def range_groups(n_ranges: int, size: int = GROUP) -> list[range]:
     [range(0, 16), range(16, 32), range(32, 40)]
     """
     return [range(start, min(start + size, n_ranges)) for start in range(0, n_ranges, size)]
+
+
+def _around(order: Hashes, low: int, high: int, heavy: Hashes) -> list[tuple[int, int]]:
+    """Return where the rows of a slice of hash space begin and stop in increasing hashes, around heavy ones."""
+    inside = heavy[(heavy >= np.uint64(low)) & (heavy <= np.uint64(high - 1))]
+    start = int(np.searchsorted(order, np.uint64(low)))
+    end = len(order) if high == WHOLE else int(np.searchsorted(order, np.uint64(high)))
+    stops = [*np.searchsorted(order, inside, side="left").tolist(), end]
+    begins = [start, *np.searchsorted(order, inside, side="right").tolist()]
+    return [(begin, stop) for begin, stop in zip(begins, stops, strict=True) if stop > begin]
 
 
 def _copies_apart(order: Hashes) -> Hashes:

@@ -16,6 +16,8 @@ they came in: a state only grows, and what a bucket counts is the sum over its l
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -25,10 +27,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
-from daskflow.data import arrays
+from daskflow.data import arrays, kernels
 from daskflow.data.arrays import Level, Levels
 from daskflow.data.hashing import Hashes, canonical, mix, salt_of
-from daskflow.data.tallies import INNER_PARTS, Rows
+from daskflow.data.narrowing import places_in_order
+from daskflow.data.tallies import INNER_PARTS, Rows, TargetRows
 from daskflow.preprocess.group_sums import GroupSums
 
 MOST_BYTES, MOST_LEVELS = 1 << 25, 1 << 20
@@ -76,11 +79,27 @@ class LevelTally:
         DataError
             For a regression's target whose squares float64 does not hold.
         """
+        return self.of_segments(column, rows, np.arange(len(column)), [0, len(column)])[0]
+
+    def of_segments(
+        self, column: pa.Array, rows: Rows, order: NDArray[np.int64], edges: Sequence[int]
+    ) -> Sequence[LevelCounts]:
+        """Count the rows of each segment; levels are hashed once for all."""
         codes, ids = coded(column)
         target = rows.target if self.of_target else None
         if self.of_target and target is None:
             raise DataError("A step that learns from the target, such as 'target', needs one; there is none.")
-        parts = rows.parts if self.of_target else np.zeros(len(codes), dtype=np.uint8)
+        found = []
+        for start, stop in itertools.pairwise(edges):
+            chosen = order[start:stop]
+            parts = rows.parts[chosen] if self.of_target else np.zeros(len(chosen), dtype=np.uint8)
+            found.append(self._counted(codes[chosen], ids, parts, None if target is None else target.take(chosen)))
+        return found
+
+    def _counted(
+        self, codes: NDArray[np.int64], ids: Hashes, parts: NDArray[np.uint8], target: TargetRows | None
+    ) -> LevelCounts:
+        """Count rows by their codes."""
         keys, entries = _entries(codes, ids, parts)
         if target is None or target.codes is None:
             counts = np.bincount(entries, minlength=len(keys))[:, None]
@@ -112,12 +131,14 @@ class LevelTally:
             return left if len(left.keys) else right
         bits = min(left.bits, right.bits)
         left, right = left.in_buckets(bits), right.in_buckets(bits)
-        order, starts, keys = _together(np.concatenate([left.keys, right.keys]))
-        both = np.concatenate([left.counts, right.counts])
+        keys = np.empty(len(left.keys) + len(right.keys), dtype=np.uint64)
+        counts = np.empty((len(keys), left.counts.shape[1]), dtype=np.int64)
+        n = kernels.merge_tables(left.keys, wide(left.counts), right.keys, wide(right.counts), keys, counts)
         sums = None
         if left.sums is not None and right.sums is not None:
+            order, starts, _ = _together(np.concatenate([left.keys, right.keys]))
             sums = tuple(a.joined(b, order, starts) for a, b in zip(left.sums, right.sums, strict=True))
-        return LevelCounts(keys, _added(both, order, starts), sums, bits, left.classes)._capped(self)
+        return LevelCounts(keys[:n].copy(), narrowest(counts[:n]), sums, bits, left.classes)._capped(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -322,7 +343,7 @@ def _entries(codes: NDArray[np.int64], ids: Hashes, parts: NDArray[np.uint8]) ->
     seen[cells] = True
     used = np.flatnonzero(seen)
     keys = (ids[used // INNER_PARTS] << np.uint64(PART_BITS)) | (used % INNER_PARTS).astype(np.uint64)
-    order, starts, distinct = _together(keys, np.argsort(keys))
+    order, starts, distinct = _together(keys, places_in_order(keys))  # ids are hashes
     rank = np.zeros(len(keys), dtype=np.int64)
     rank[starts[1:]] = 1  # a dictionary may hold a value twice
     place = np.empty(len(seen), dtype=np.int64)
