@@ -437,10 +437,36 @@ def count_keys(values: Any, dropped: Any, most: Any, keys: Any, counts: Any) -> 
 def largest(raw: Any) -> Any:
     """Return the largest magnitude among the bits of float64, those of infinity and nan left out."""
     top = np.int64(0)
-    for bits in raw:
-        size = bits & MAGNITUDE
+    for place in range(len(raw)):
+        size = raw[place] & MAGNITUDE
         top = max(top, size if size < INFINITE else np.int64(0))
     return top
+
+
+@compiled
+def count_codes(codes: Any, there: Any, order: Any, edges: Any, counts: Any) -> None:
+    """Count codes in each part of the rows; in the last place of a part, those that are not there.
+
+    Parameters
+    ----------
+    codes : ndarray of integers
+        Of all rows.
+    there : ndarray of uint8
+        Whether a row has a code; empty where all have.
+    order : ndarray of uint64
+        Rows; part k is ``order[edges[k]:edges[k + 1]]``.
+    edges : ndarray of int64
+        One more than there are parts.
+    counts : ndarray of int64, shape (n_parts, n_codes + 1)
+        Added to.
+    """
+    missing = np.int64(counts.shape[1] - 1)
+    for part in range(len(counts)):
+        own = counts[part]
+        for place in range(edges[part], edges[part + 1]):
+            row = order[place]
+            is_there = len(there) == 0 or there[row] != 0
+            own[np.uint64(np.int64(codes[row]) if is_there else missing)] += 1
 
 
 @compiled

@@ -132,7 +132,9 @@ def _of_group(
     resolution = resolution_for(reader.blocks.n_rows)
     for place, copies in zip(files, earlier, strict=True):
         rows = reader.read_file(place, columns, copies)
-        table = presented_table(rows.table, reader.blocks.schema)
+        table = rows.table
+        if prepare is not None or any(not isinstance(need, str) for asked in needs.values() for need in asked):
+            table = presented_table(table, reader.blocks.schema)  # what is built in counts narrow columns as they are
         table = table if prepare is None else prepare(table)
         found = Statistics.of(table, rows.segments, needs, rows.beside, resolution)
         total = found if total is None else total.merge(found)

@@ -156,6 +156,13 @@ def _levels_of_codes(values: pa.Array) -> dict[Any, int] | None:
 
 def _levels_of_numbers(numbers: np.ndarray[Any, Any]) -> dict[Any, int] | None:
     """Counts of numbers; None when there are too many distinct ones."""
+    if numbers.dtype in (np.int8, np.int16) and len(numbers):
+        low = int(numbers.min())
+        found_counts = np.bincount(numbers.astype(np.int64) - low)
+        used = np.flatnonzero(found_counts)
+        if len(used) > NUMBER_LEVELS:
+            return None
+        return dict(zip((used + low).tolist(), found_counts[used].tolist(), strict=True))
     if numbers.dtype.kind == "f" or not len(numbers) or max(-int(numbers.min()), int(numbers.max())) < 2**53:
         found = levels_up_to(numbers.astype(np.float64, copy=False), NUMBER_LEVELS)
         if found is None or numbers.dtype.kind == "f":

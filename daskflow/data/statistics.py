@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data import arrays, kernels
-from daskflow.data.arrays import Level, Levels, Numbers
+from daskflow.data.arrays import Level, Numbers
 from daskflow.data.distribution import FINE, Counts, Distribution, Resolution
-from daskflow.data.hashing import buffers_of, row_hashes
+from daskflow.data.hashing import buffers_of, row_hashes, values_of
 from daskflow.data.moments import Sums, look
 from daskflow.data.schema import ColumnKind, kind_of
 from daskflow.data.tallies import Rows, Segments, Tally, parts_of
@@ -387,18 +387,14 @@ def _built_in(
         raise DataError(f"Column '{name}' is {array.type}: it has no {' and no '.join(sorted(impossible))}.")
     slices = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
     if kind is ColumnKind.CATEGORICAL:
-        found = arrays.levels(array)
-        codes = found.codes[order]
-        return [_of_levels(Levels(codes[rows], found.values), asked) for rows in slices]
+        return _levels_of_parts(array, asked, order, edges)
     values = arrays.seconds(array)[order] if kind is ColumnKind.DATETIME else _numbers_at(array, order)
     states = [_of_numbers(values[rows], asked, resolution) for rows in slices]
     if kind is ColumnKind.DATETIME:
         late = _is_time(array)[order]
         return [replace(state, has_times=bool(late[rows].any())) for state, rows in zip(states, slices, strict=True)]
     if "levels" in asked:
-        found = arrays.levels(array)
-        codes = found.codes[order]
-        counted = [_of_levels(Levels(codes[rows], found.values), asked) for rows in slices]
+        counted = _levels_of_parts(array, asked, order, edges)
         return [
             replace(state, levels=levels.levels, has_too_many_levels=levels.has_too_many_levels)
             for state, levels in zip(states, counted, strict=True)
@@ -424,15 +420,43 @@ POSSIBLE: Mapping[ColumnKind, frozenset[str]] = {
 """What columns of a kind can be asked for."""
 
 
-def _of_levels(column: Levels, asked: frozenset[str]) -> ColumnStatistics:
-    """Statistics of a categorical column."""
-    state = ColumnStatistics(n_rows=len(column.codes), n_missing=int((column.codes == arrays.MISSING).sum()))
+def _levels_of_parts(
+    array: pa.Array, asked: frozenset[str], order: NDArray[np.int64], edges: list[int]
+) -> list[ColumnStatistics]:
+    """Statistics of a categorical column in each segment."""
+    if pa.types.is_dictionary(array.type) and pa.types.is_string(array.type.value_type) and _has_codes(array):
+        codes, there = values_of(array.indices, None)
+        n_values, values = len(array.dictionary), array.dictionary.to_pylist() if "levels" in asked else []
+    else:
+        found = arrays.levels(array)
+        codes, there = found.codes, (found.codes != arrays.MISSING).view(np.uint8)
+        n_values, values = len(found.values), found.values
+    counts = np.zeros((len(edges) - 1, n_values + 1), dtype=np.int64)
+    kernels.count_codes(codes, there, order.view(np.uint64), np.asarray(edges), counts)
+    return [_of_levels(values, own[:-1], int(own[-1]), asked) for own in counts]
+
+
+def _has_codes(array: pa.DictionaryArray) -> bool:
+    """Whether a missing value is one without a code, and there are rows."""
+    return len(array) > 0 and array.dictionary.null_count == 0
+
+
+def _of_levels(
+    values: list[Level], counts: NDArray[np.int64], n_missing: int, asked: frozenset[str]
+) -> ColumnStatistics:
+    """Statistics of a categorical column from how often each value occurs; a value may be listed more than once."""
+    state = ColumnStatistics(n_rows=int(counts.sum()) + n_missing, n_missing=n_missing)
     if "levels" not in asked:
         return state
-    counts = {level: count for level, count in column.counts().items() if level not in (math.inf, -math.inf)}
-    if len(counts) > MOST_LEVELS:
+    levels: dict[Level, int] = {}
+    used = np.flatnonzero(counts)
+    for place, count in zip(used.tolist(), counts[used].tolist(), strict=True):
+        value = values[place]
+        if value not in (math.inf, -math.inf):
+            levels[value] = levels.get(value, 0) + count
+    if len(levels) > MOST_LEVELS:
         return replace(state, has_too_many_levels=True)
-    return replace(state, levels=counts)
+    return replace(state, levels=levels)
 
 
 def _of_numbers(values: Numbers, asked: frozenset[str], resolution: Resolution) -> ColumnStatistics:
