@@ -11,7 +11,6 @@ The two plans
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import sys
@@ -39,33 +38,37 @@ Phases = dict[str, float]
 Fit = Callable[[], Phases]
 
 
-def daskflow_fit(folder: Path, plan: str, cache: str) -> Fit:
-    """Scan, split, count and fit, in this process."""
-    import daskflow as flow
-    from daskflow.data import passes
-    from daskflow.data.execution import InlineExecutor
-    from daskflow.data.ranges import RangeReader
-    from daskflow.data.scan import scan, target_of
-    from daskflow.data.splits import Split, plan_split
-    from daskflow.preprocess.settings import Preprocessing
+class Daskflow:
+    """A plan on a folder, step by step, in this process."""
 
-    rare = {"kind": "rare", "min_frequency": 0.01}
-    columns = [*NUMBERS, *LOW, "target", *([*HIGH, *DATES, *TRUTHS] if plan == "full" else [])]
-    if plan == "common":
-        steps: dict[str, Any] = {"numeric": [{"kind": "impute", "strategy": "median"}, "scale"]}
-    else:
-        clip = {"kind": "clip", "lower": 0.001, "upper": 0.999}
-        robust = {"kind": "scale", "method": "robust"}
-        chain = [{"kind": "impute", "strategy": "median"}, clip, robust]
-        target = [{"kind": "target", "smooth": 10.0}]
-        steps = {"numeric": chain, "boolean": ["impute"], "columns": dict.fromkeys(HIGH, target)}
-    preprocessing = Preprocessing(categorical=[rare, "onehot"], **steps)
+    def __init__(self, plan: str) -> None:
+        """Say what is to be done with the columns."""
+        from daskflow.preprocess.settings import Preprocessing
 
-    def once(where: Path, store: Path) -> Phases:
-        executor = InlineExecutor()
+        rare = {"kind": "rare", "min_frequency": 0.01}
+        self.columns = [*NUMBERS, *LOW, "target", *([*HIGH, *DATES, *TRUTHS] if plan == "full" else [])]
+        if plan == "common":
+            steps: dict[str, Any] = {"numeric": [{"kind": "impute", "strategy": "median"}, "scale"]}
+        else:
+            clip = {"kind": "clip", "lower": 0.001, "upper": 0.999}
+            robust = {"kind": "scale", "method": "robust"}
+            chain = [{"kind": "impute", "strategy": "median"}, clip, robust]
+            target = [{"kind": "target", "smooth": 10.0}]
+            steps = {"numeric": chain, "boolean": ["impute"], "columns": dict.fromkeys(HIGH, target)}
+        self.preprocessing = Preprocessing(categorical=[rare, "onehot"], **steps)
+
+    def fitted(self, where: Path, store: Path) -> tuple[Any, Any, Any, Phases]:
+        """Scan, split, count and fit."""
+        import daskflow as flow
+        from daskflow.data import passes
+        from daskflow.data.execution import InlineExecutor
+        from daskflow.data.ranges import RangeReader
+        from daskflow.data.scan import scan, target_of
+        from daskflow.data.splits import Split, plan_split
+
+        executor, path, columns = InlineExecutor(), str(where / "*.parquet"), self.columns
         start = cpu()
-        source = flow.sources.Parquet(path=str(where / "*.parquet"), columns=columns, target="target", task="binary")
-        table = source.table(Path())
+        table = flow.sources.Parquet(path=path, columns=columns, target="target", task="binary").table(Path())
         blocks = scan(table, store, executor)
         scanned = cpu()
         target = target_of(blocks, table.task, table.positive)
@@ -73,14 +76,45 @@ def daskflow_fit(folder: Path, plan: str, cache: str) -> Fit:
         cut = cpu()
         reader = RangeReader(blocks, split, target)
         features = blocks.features
-        statistics = passes.collect(reader, preprocessing.needs(features, blocks.profile), executor)
-        preprocessing.fit(features, statistics.only([0]))
-        return {"scan": scanned - start, "split": cut - scanned, "statistics": cpu() - cut}
+        statistics = passes.collect(reader, self.preprocessing.needs(features, blocks.profile), executor)
+        fitted = self.preprocessing.fit(features, statistics.only([0]))
+        return table, reader, fitted, {"scan": scanned - start, "split": cut - scanned, "statistics": cpu() - cut}
+
+
+def daskflow_fit(folder: Path, plan: str, stores: Path | None) -> Fit:
+    """Fit a plan, with blocks in a new folder of `stores` (None: where temporary files are)."""
+
+    def fit() -> Phases:
+        store = Path(tempfile.mkdtemp(prefix="bench-store-", dir=stores))
+        try:
+            return Daskflow(plan).fitted(folder, store)[3]
+        finally:
+            shutil.rmtree(store)
+
+    return fit
+
+
+def daskflow_matrices(folder: Path, plan: str) -> Fit:
+    """Make the matrices of a fitted plan from blocks, and read them; and decode the files and transform once more."""
+    from daskflow.data import matrices
+    from daskflow.data.conforming import conform
+    from daskflow.data.execution import InlineExecutor
 
     def fit() -> Phases:
         store = Path(tempfile.mkdtemp(prefix="bench-store-"))
         try:
-            return once(folder, store)
+            table, reader, fitted, _ = Daskflow(plan).fitted(folder, store)
+            start = cpu()
+            made = matrices.build(reader, [fitted], None, store / "matrices", InlineExecutor()).fold(0)
+            built = cpu()
+            for part in (made.train, made.validation):
+                for place in range(part.n_blocks):
+                    part.block(place).X.sum()
+            visited = cpu()
+            for partition in table.partitions:
+                rows = conform(partition.read().rows, table.source_schema, "bench")
+                fitted.matrix(rows)
+            return {"from blocks": built - start, "visit": visited - built, "decode again": cpu() - visited}
         finally:
             shutil.rmtree(store)
 
@@ -180,8 +214,10 @@ def scikit_learn_fit(folder: Path, plan: str) -> Fit:
 
 
 TOOLS: dict[str, Callable[[Path], Fit]] = {
-    "daskflow common": lambda folder: daskflow_fit(folder, "common", "disk"),
-    "daskflow full": lambda folder: daskflow_fit(folder, "full", "disk"),
+    "daskflow common": lambda folder: daskflow_fit(folder, "common", None),
+    "daskflow common, blocks in memory": lambda folder: daskflow_fit(folder, "common", Path("/dev/shm")),
+    "daskflow full": lambda folder: daskflow_fit(folder, "full", None),
+    "daskflow matrices": lambda folder: daskflow_matrices(folder, "common"),
     "polars common": lambda folder: polars_fit(folder, "common"),
     "polars full": lambda folder: polars_fit(folder, "full"),
     "dask-ml common": dask_ml_fit,
@@ -192,9 +228,11 @@ TOOLS: dict[str, Callable[[Path], Fit]] = {
 if __name__ == "__main__":
     name, where, warm = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     TOOLS[name](warm)()  # imports, and code that is compiled at its first use
+    started = cpu()
     fit = TOOLS[name](where)
     began = time.perf_counter()
     phases = fit()
     wall = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"phases": phases, "cpu": sum(phases.values()), "wall": wall, "peak": peak, "pid": os.getpid()}))
+    found = {"phases": phases, "cpu": sum(phases.values()), "wall": wall, "peak": peak, "start": started}
+    print(json.dumps(found))
