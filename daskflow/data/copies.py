@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.core.protocols import Executor, Unit
-from daskflow.data import kernels
+from daskflow.data import adding
 from daskflow.data.blocks import ORDER, Heavy, hashes_of, open_block
 from daskflow.data.execution import run_all
 from daskflow.data.hashing import Hashes, mix, order_of
@@ -63,7 +63,7 @@ def earlier_copies(reader: RangeReader, executor: Executor) -> list[Earlier] | N
 def units_of_copies(order: Hashes, heavy: Sequence[Heavy], earlier: Earlier) -> Hashes:
     """Return a hash of each row of a block file that differs between copies of a row, whatever file they stand in."""
     numbers = np.empty(len(order), dtype=np.uint64)
-    kernels.number_copies(order, earlier.orders, earlier.counts, numbers)
+    adding.number_copies(order, earlier.orders, earlier.counts, numbers)
     places, copies = order, numbers
     if heavy:
         places, copies = order.copy(), numbers.copy()

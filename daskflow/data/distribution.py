@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.data import kernels
+from daskflow.data import adding
 from daskflow.data.arrays import Numbers, numbers_of, ordered_bits, pooled
 
 Counts = NDArray[np.int64]
@@ -113,7 +113,7 @@ class Distribution:
         left, right = (each if is_exact else each._binned(resolution) for each in (self, other))
         points = np.empty(len(left.points) + len(right.points))
         counts = np.empty(len(points), dtype=np.int64)
-        n = kernels.merge_counts(left.points, left.counts, right.points, right.counts, points, counts)
+        n = adding.merge_counts(left.points, left.counts, right.points, right.counts, points, counts)
         return Distribution(points[:n], counts[:n], is_exact, resolution)._bounded()
 
     def moved(self, centre: float, scale: float) -> Distribution:
@@ -161,7 +161,7 @@ def _counted_keys(values: Numbers, dropped: int, most: int) -> tuple[NDArray[np.
     while True:
         within = min(most, size // 2)
         keys, counts = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-        if kernels.count_keys(values, np.int64(dropped), within, keys, counts) >= 0:
+        if adding.count_keys(values, np.int64(dropped), within, keys, counts) >= 0:
             used = np.flatnonzero(counts)
             order = used[np.argsort(keys[used])]
             return keys[order], counts[order]
@@ -178,9 +178,9 @@ def _counted_bins(values: Numbers, dropped: int) -> tuple[NDArray[np.int64], Cou
     raw, n_bins = values.view(np.int64), OCTAVES << (52 - dropped)
     if len(values) < n_bins:
         return _all_keys(values, dropped)
-    first = np.int64(max(0, (int(kernels.largest(raw)) >> dropped) - n_bins + 1))
+    first = np.int64(max(0, (int(adding.largest(raw)) >> dropped) - n_bins + 1))
     tables, rest = np.zeros((2, n_bins), dtype=np.int32), pooled(len(values), np.int64)
-    n_rest = kernels.count_bins(raw, np.int64(dropped), first, tables, rest)
+    n_rest = adding.count_bins(raw, np.int64(dropped), first, tables, rest)
     small = _all_keys(rest[:n_rest].view(np.float64), dropped)
     above, below = np.flatnonzero(tables[0]), np.flatnonzero(tables[1])[::-1]
     keys = [~(below + first), small[0], above + first]

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
-from daskflow.data import kernels
+from daskflow.data import adding, kernels
 from daskflow.data.arrays import pooled
 
 Hashes = NDArray[np.uint64]
@@ -205,15 +205,15 @@ def content_sums(column: pa.ChunkedArray | pa.Array, content: Hashes, rows: Any,
     if pa.types.is_floating(values.type):
         plain = values if values.type == pa.float32() else values.cast(pa.float64())
         found = buffers_of(plain, plain.type.to_pandas_dtype())
-        kernels.sum_floats(*found, FRACTION, MISSING, content, rows, cuts, totals)
+        adding.sum_floats(*found, FRACTION, MISSING, content, rows, cuts, totals)
     elif pa.types.is_dictionary(values.type) or _is_encoded(values.type):
         encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
         uniques = canonical(encoded.dictionary, "")[0]
-        kernels.sum_codes(*buffers_of(encoded.indices, np.int64), uniques, MISSING, content, rows, cuts, totals)
+        adding.sum_codes(*buffers_of(encoded.indices, np.int64), uniques, MISSING, content, rows, cuts, totals)
     else:
         integers, factor = _integers(values, "")
         found = buffers_of(integers, np.int64)
-        kernels.sum_integers(*found, np.uint64(factor), MISSING, content, rows, cuts, totals)
+        adding.sum_integers(*found, np.uint64(factor), MISSING, content, rows, cuts, totals)
     return [int(total) for total in totals]
 
 

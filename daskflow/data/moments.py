@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.data import kernels
+from daskflow.data import adding, kernels
 from daskflow.data.arrays import Numbers, numbers_of
 
 UNIT, SQUARE_UNIT = 1074, 2148
@@ -89,10 +89,10 @@ def look(values: Numbers) -> Found:
     >>> found.sums.mean, found.n_missing, found.low
     (0.3333333333333333, 1, -1e+16)
     """
-    sums = np.zeros(kernels.SUM_LIMBS, dtype=np.int64)
-    squares = np.zeros(kernels.SQUARE_LIMBS, dtype=np.int64)
+    sums = np.zeros(adding.SUM_LIMBS, dtype=np.int64)
+    squares = np.zeros(adding.SQUARE_LIMBS, dtype=np.int64)
     counts, ends = np.zeros(2, dtype=np.int64), np.array([kernels.MAGNITUDE, -kernels.MAGNITUDE])
-    kernels.add_up(np.ascontiguousarray(values, dtype=np.float64), sums, squares, counts, ends)
+    adding.add_up(np.ascontiguousarray(values, dtype=np.float64), sums, squares, counts, ends)
     n_missing, n_infinite = counts.tolist()
     finite = len(values) - n_missing - n_infinite
     low, high = numbers_of(ends).tolist() if finite else (math.nan, math.nan)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
-from daskflow.data import arrays, kernels
+from daskflow.data import adding, arrays, kernels
 from daskflow.data.arrays import Level, Numbers
 from daskflow.data.distribution import FINE, Counts, Distribution, Resolution
 from daskflow.data.hashing import buffers_of, row_hashes, values_of
@@ -432,7 +432,7 @@ def _levels_of_parts(
         codes, there = found.codes, (found.codes != arrays.MISSING).view(np.uint8)
         n_values, values = len(found.values), found.values
     counts = np.zeros((len(edges) - 1, n_values + 1), dtype=np.int64)
-    kernels.count_codes(codes, there, order.view(np.uint64), np.asarray(edges), counts)
+    adding.count_codes(codes, there, order.view(np.uint64), np.asarray(edges), counts)
     return [_of_levels(values, own[:-1], int(own[-1]), asked) for own in counts]
 
 

@@ -27,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
-from daskflow.data import arrays, kernels
+from daskflow.data import adding, arrays
 from daskflow.data.arrays import Level, Levels
 from daskflow.data.hashing import Hashes, canonical, mix, salt_of
 from daskflow.data.narrowing import places_in_order
@@ -133,7 +133,7 @@ class LevelTally:
         left, right = left.in_buckets(bits), right.in_buckets(bits)
         keys = np.empty(len(left.keys) + len(right.keys), dtype=np.uint64)
         counts = np.empty((len(keys), left.counts.shape[1]), dtype=np.int64)
-        n = kernels.merge_tables(left.keys, wide(left.counts), right.keys, wide(right.counts), keys, counts)
+        n = adding.merge_tables(left.keys, wide(left.counts), right.keys, wide(right.counts), keys, counts)
         sums = None
         if left.sums is not None and right.sums is not None:
             order, starts, _ = _together(np.concatenate([left.keys, right.keys]))
