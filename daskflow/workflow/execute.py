@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from platform import platform
 from typing import Any
 
 import daskflow
@@ -18,17 +15,13 @@ from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
 from daskflow.core.errors import (
-    ChangedDataError,
     DaskflowError,
-    DataError,
-    JournalError,
     LostBlockError,
     SettingsError,
 )
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder, write_json
-from daskflow.core.journal import Journal, plain, write_atomically
-from daskflow.core.protocols import Connection, Score
+from daskflow.core.journal import Journal, write_atomically
 from daskflow.core.results import SearchResult
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
@@ -49,16 +42,19 @@ from daskflow.search.candidates import candidates_record, check_record, preproce
 from daskflow.search.fits import MatrixWork
 from daskflow.search.policies import Policy
 from daskflow.workflow import toml
+from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import Room, forget, open_store
+from daskflow.workflow.continuing import check_data, check_fingerprint, check_versions
 from daskflow.workflow.evaluation import evaluate_test, refit_best
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.memory import memory_notes
 from daskflow.workflow.plan import matrices_bytes
-from daskflow.workflow.recording import Meter, Recorder, origin_of, versions
+from daskflow.workflow.recording import Recorder, origin_of, versions
 from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.stages import Stages
 from daskflow.workflow.variants import Variant, variants_of
 from daskflow.workflow.workflow import Workflow
 
@@ -74,14 +70,14 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         if not journal.records:
             folder.clear(keep=folder.journal)
         if _is_done(journal, folder):
-            _check_data(workflow, runs, journal)
+            check_data(workflow, runs, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
             run = open_run(folder.path, trusted=workflow.trusted)
             if not run.report_path.exists():
                 run.write_report()
             return run
         recorder = Recorder(journal)
-        _check_versions(journal)
+        check_versions(journal)
         recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
         if journal.caution:
             recorder.append({"record": "warning", "text": journal.caution}, durable=False)
@@ -122,40 +118,6 @@ def _is_done(journal: Journal, folder: RunFolder) -> bool:
     return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
 
 
-def _check_data(workflow: Workflow, runs: Path, journal: Journal) -> None:
-    """Refuse to give a finished run for an answer when the data are others now; data that are gone say nothing."""
-    began = next(record for record in journal.records if record["record"] == "data")
-    try:
-        table = workflow.table()
-    except DataError:
-        return
-    if began["origin"] == origin_of(table):
-        return
-    with workflow.cluster.open() as connection, open_store(workflow.cache, runs) as store:
-        _check_fingerprint(began["fingerprint"], scan(table, store, connection.executor))
-
-
-def _check_fingerprint(began: str, blocks: Blocks) -> None:
-    """Refuse data that are not those the run began with."""
-    if began != blocks.fingerprint:
-        raise ChangedDataError(
-            "The data are not those this run began with: a file was added, removed or changed "
-            f"(fingerprint {began[:12]}, now {blocks.fingerprint[:12]}). Put them back, or start anew with --fresh."
-        )
-
-
-def _check_versions(journal: Journal) -> None:
-    """Refuse to continue what other versions began."""
-    now = versions()
-    begun = next((r["versions"] for r in journal.records if r["record"] == "invocation"), now)
-    changed = [f"{name} {begun.get(name)} -> {now.get(name)}" for name in now if begun.get(name) != now.get(name)]
-    if changed:
-        raise JournalError(
-            f"This run began on other versions: {', '.join(changed)}. Its scores would not be comparable. "
-            "Go back to them, or start anew with --fresh."
-        )
-
-
 def _end(recorder: Recorder, folder: RunFolder, error: BaseException, status: str, text: str) -> None:
     """Record how an invocation ended; leave a report and a summary of what there is."""
     with suppress(DaskflowError, OSError):
@@ -166,20 +128,8 @@ def _end(recorder: Recorder, folder: RunFolder, error: BaseException, status: st
         run.write_report()
 
 
-@dataclass
-class _Execution:
-    """One invocation: the stages, in order."""
-
-    workflow: Workflow
-    folder: RunFolder
-    runs: Path
-    recorder: Recorder
-    connection: Connection
-    listener: Listener
-    executor: Meter = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.executor = Meter(self.connection.executor, self.warn)
+class _Execution(Stages):
+    """One invocation: what each stage does, in order."""
 
     def run(self) -> None:
         """Everything."""
@@ -202,7 +152,7 @@ class _Execution:
         result = self.search(policy, work, target, metric)
         chosen = next(each for each in prepared if each.variant.params == preprocess_params(result.best.params))
         if len(prepared) > 1:
-            self.describe(blocks, target, plan, chosen.fitted[-1])
+            describe(self.folder, self.workflow, blocks, target, plan, chosen.fitted[-1])
         transformers, matrices = chosen.fitted, chosen.matrices
         estimator = self.refit(result, work, matrices)
         evaluation = None
@@ -214,7 +164,7 @@ class _Execution:
             write_json(
                 self.folder.metrics,
                 {
-                    "metrics": _values(evaluation.metrics),
+                    "metrics": values(evaluation.metrics),
                     "n_rows": evaluation.n_rows,
                     "details": evaluation.details,
                 },
@@ -229,7 +179,7 @@ class _Execution:
                 schema=blocks.features,
                 target=target,
                 joins=table.joins,
-                card={**self.card(result, blocks, plan, evaluation), "source": reading_of(table)},
+                card={**card(self.workflow, result, blocks, plan, evaluation), "source": reading_of(table)},
             )
         self.finish()
 
@@ -255,50 +205,6 @@ class _Execution:
         metrics, metric = self.metrics(target)
         return blocks, target, metrics, metric, *self.prepare(blocks, target, metrics, metric)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Tell and record a stage; what the body puts into the mapping is recorded with it."""
-        tell(self.listener, "stage", stage=name, state="started")
-        wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
-        found: dict[str, Any] = {"failed": True}
-        try:
-            yield found
-            del found["failed"]
-        finally:
-            here = time.process_time() - cpu
-            record = {
-                "record": "stage",
-                "stage": name,
-                "seconds": time.perf_counter() - wall,
-                "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
-                "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
-                **found,
-            }
-            self.recorder.append(record)
-        tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
-
-    def cost_elsewhere(self, stage: str, units: float) -> float:
-        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
-        client = self.connection.client
-        is_here = client is None or client.scheduler.address.startswith("inproc")
-        if stage == "search":
-            return -units if is_here else 0.0
-        return 0.0 if is_here else units
-
-    def warn(self, text: str) -> None:
-        """Tell and record a warning."""
-        self.recorder.append({"record": "warning", "text": text}, durable=False)
-        tell(self.listener, "warning", text=text)
-
-    @contextmanager
-    def heeding(self) -> Iterator[None]:
-        """Tell and record Python's warnings for users as the run's own."""
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", UserWarning)
-            yield
-        for warning in said:
-            self.warn(str(warning.message))
-
     def scan(self, table: Table, store: BlockStore) -> Blocks:
         """Decode the partitions that have no block yet, and see that the data are those the run began with."""
         with self.stage("scan") as found:
@@ -312,7 +218,7 @@ class _Execution:
             known = {"fingerprint": blocks.fingerprint, "origin": origin_of(table), "rows": blocks.n_rows}
             self.recorder.append({"record": "data", **known})
         else:
-            _check_fingerprint(began, blocks)
+            check_fingerprint(began, blocks)
         if blocks.rejects:
             self.write_rejects(blocks)
         kept = store.kept_bytes()
@@ -388,7 +294,7 @@ class _Execution:
                 for text in fitted[-1].warnings:
                     self.warn(text)
                 if number == 0:
-                    self.describe(blocks, target, plan, fitted[-1])
+                    describe(self.folder, flow, blocks, target, plan, fitted[-1])
                 matrices = matrices_of.build(
                     reader,
                     fitted[:-1],
@@ -441,52 +347,6 @@ class _Execution:
             search=flow.search,
         )
 
-    def describe(self, blocks: Blocks, target: Target, plan: SplitPlan, fitted: FittedPreprocessor) -> None:
-        """Write data.json and versions.json: what the report tells of the data."""
-        roles = blocks.roles
-        named = {roles.target: "target", roles.group: "group", roles.time: "time", roles.weight: "weight"}
-        feature_names = set(blocks.features.names)
-        columns = [
-            {
-                "name": column.name,
-                "kind": str(column.kind),
-                "type": column.type,
-                "role": named.get(column.name, "feature" if column.name in feature_names else "dropped"),
-                **blocks.profile[column.name].dump(),
-            }
-            for column in blocks.schema.columns
-        ]
-        write_json(
-            self.folder.data,
-            {
-                "partitions": blocks.n_partitions,
-                "files": len({block.name.partition("#")[0] for block in blocks.files}),
-                "bytes": blocks.source_bytes,
-                "rows": blocks.n_rows,
-                "columns": columns,
-                "task": str(target.task),
-                "target": target.name,
-                "classes": [str(label) for label in target.classes],
-                "class_counts": list(target.counts),
-                "feature_names": list(fitted.feature_names),
-                "split": {
-                    "kind": plan.kind,
-                    "folds": len(plan.folds),
-                    "rejected": len(blocks.rejects),
-                    "unused": blocks.n_rows - sum(plan.sizes.values()),
-                    "left_out": plan.left_out,
-                    "balance": self.workflow.balance.in_words() if self.workflow.balance.is_active else "",
-                    "asked": plan.asked,
-                    "obtained": plan.obtained,
-                    **plan.sizes,
-                },
-            },
-        )
-        write_json(
-            self.folder.versions,
-            {**versions(), "platform": platform(), "data": blocks.fingerprint, "command": Path(sys.argv[0]).name},
-        )
-
     def search(self, policy: Policy, work: MatrixWork, target: Target, metric: Metric) -> SearchResult:
         """Run the fits that are not finished; candidates must be those that an earlier invocation recorded."""
         flow, task = self.workflow, str(target.task)
@@ -524,21 +384,6 @@ class _Execution:
                 listener=self.listener,
             )
 
-    def card(self, result: SearchResult, blocks: Blocks, plan: SplitPlan, evaluation: Any) -> dict[str, Any]:
-        """Return the model's card: where it comes from and how good it is."""
-        metrics = {} if evaluation is None else evaluation.metrics
-        return {
-            "name": self.workflow.name,
-            "run": self.workflow.id,
-            "model": self.workflow.model.dump(),
-            "params": plain(dict(result.best.params)),
-            "search": {"metric": result.metric, "score": result.best.score, "trials": len(result.trials)},
-            "metrics": _values(metrics),
-            "rows": {**plan.sizes, **({"left_out": plan.left_out} if plan.left_out else {})},
-            "data": blocks.fingerprint,
-            "versions": versions(),
-        }
-
     def finish(self) -> None:
         """Write the leaderboard and remove what only the search needed."""
         table = open_run(self.folder.path).leaderboard()
@@ -554,8 +399,3 @@ class Prepared:
     variant: Variant
     fitted: list[FittedPreprocessor]
     matrices: matrices_of.Matrices
-
-
-def _values(metrics: Mapping[str, Score]) -> dict[str, dict[str, float]]:
-    """Scores as plain values."""
-    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in metrics.items()}

@@ -1,0 +1,97 @@
+"""Stages: what each of them took is recorded, and what a user should know is told and recorded."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daskflow.core.events import Listener, tell
+from daskflow.core.folder import RunFolder
+from daskflow.core.protocols import Connection
+from daskflow.data.execution import peak_memory_bytes
+from daskflow.workflow.recording import Meter, Recorder
+from daskflow.workflow.workflow import Workflow
+
+
+@dataclass
+class Stages:
+    """One invocation of a run: where it runs, and who hears of it.
+
+    Attributes
+    ----------
+    workflow : Workflow
+        What is done.
+    folder : RunFolder
+        The run's own.
+    runs : Path
+        The folder of runs.
+    recorder : Recorder
+        The journal.
+    connection : Connection
+        The open cluster.
+    listener : callable
+        Hears of stages and warnings.
+    executor : Meter
+        The cluster's executor, which counts what units cost.
+    """
+
+    workflow: Workflow
+    folder: RunFolder
+    runs: Path
+    recorder: Recorder
+    connection: Connection
+    listener: Listener
+    executor: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what units cost."""
+        self.executor = Meter(self.connection.executor, self.warn)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Tell and record a stage; what the body puts into the mapping is recorded with it."""
+        tell(self.listener, "stage", stage=name, state="started")
+        wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
+        found: dict[str, Any] = {"failed": True}
+        try:
+            yield found
+            del found["failed"]
+        finally:
+            here = time.process_time() - cpu
+            record = {
+                "record": "stage",
+                "stage": name,
+                "seconds": time.perf_counter() - wall,
+                "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
+                "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
+                **found,
+            }
+            self.recorder.append(record)
+        tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
+
+    def cost_elsewhere(self, stage: str, units: float) -> float:
+        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
+        client = self.connection.client
+        is_here = client is None or client.scheduler.address.startswith("inproc")
+        if stage == "search":
+            return -units if is_here else 0.0
+        return 0.0 if is_here else units
+
+    def warn(self, text: str) -> None:
+        """Tell and record a warning."""
+        self.recorder.append({"record": "warning", "text": text}, durable=False)
+        tell(self.listener, "warning", text=text)
+
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Tell and record Python's warnings for users as the run's own."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        for warning in said:
+            self.warn(str(warning.message))
