@@ -190,10 +190,10 @@ def test_guarantee_5_changed_data_and_other_versions_refuse_to_continue(
     with pytest.raises(ChangedDataError, match="--fresh"):
         workflow.run(tmp_path / "runs")
     # when a library changes, then
-    from daskflow.workflow import execute
+    from daskflow.workflow import continuing
 
-    now = execute.versions()
-    monkeypatch.setattr(execute, "versions", lambda: {**now, "scikit-learn": "0.1"})
+    now = continuing.versions()
+    monkeypatch.setattr(continuing, "versions", lambda: {**now, "scikit-learn": "0.1"})
     with pytest.raises(JournalError, match=r"scikit-learn .* -> 0\.1"):
         workflow.run(tmp_path / "runs")
 
