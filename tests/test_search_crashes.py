@@ -67,7 +67,7 @@ def test_a_candidate_that_ends_its_process_ranks_last_and_the_cluster_stays(
 ) -> None:
     # given two workers whose scheduler forgives no death, and a candidate whose every fit ends the worker it runs on
     X, y = classes()
-    work = work_over(tmp_path, Deadly(), X, y, Grid())
+    work = work_over(tmp_path, Deadly(), X, y, Grid(isolate=False))
     policy = Grid().policy({"ends_by": [0, int(way)]}, seed=0)
     no_second_try = dask.config.set({"distributed.scheduler.allowed-failures": 0})
     with no_second_try, flow.clusters.Local(workers=2, memory="1 GiB").open() as connection:
