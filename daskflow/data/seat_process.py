@@ -6,6 +6,7 @@ Started by ``daskflow.data.seats``: ``python -m daskflow.data.seat_process N``, 
 from __future__ import annotations
 
 import faulthandler
+import os
 import pickle
 import signal
 import socket
@@ -13,6 +14,7 @@ import struct
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +22,21 @@ from daskflow.core.processes import die_with_parent
 from daskflow.core.protocols import Outcome
 from daskflow.data.maps import rest
 
-HEAD = struct.Struct(">Q")
-"""The length of the message that follows."""
+HEAD = struct.Struct(">QQ")
+"""The length of the message that follows, and how long the output was when it was sent."""
 
 
-def send(channel: socket.socket, content: bytes) -> None:
-    """Write one message."""
-    channel.sendall(HEAD.pack(len(content)) + content)
+def send(channel: socket.socket, content: bytes, written: int = 0) -> None:
+    """Write one message, and how many bytes of output there were before it."""
+    channel.sendall(HEAD.pack(len(content), written) + content)
+
+
+def output_bytes() -> int:
+    """Return how much this process has written, whose output is a file."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ValueError, OSError, AttributeError):  # a fit may have closed or replaced it
+            stream.flush()
+    return os.fstat(1).st_size
 
 
 def receive(channel: socket.socket) -> bytes | None:
@@ -95,11 +105,10 @@ def main(number: int) -> None:
     while (content := receive(channel)) is not None:
         outcome = attempt("", loaded, (content,))
         function, shared, calls = outcome.value or (None, (), [])
-        send(channel, packed(replace(outcome, value=None)))
+        send(channel, packed(replace(outcome, value=None)), output_bytes())
         for key, arguments in calls:
             done = attempt(key, function, (*shared, *arguments))
-            sys.stdout.flush()
-            send(channel, packed(done))
+            send(channel, packed(done), output_bytes())
         rest()
 
 

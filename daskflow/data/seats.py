@@ -63,6 +63,7 @@ class Seat:
         """Start the process."""
         # Appended to: what is written by the process does not depend on where it is read here.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the seat
+        self._told = self._written = 0
         self.running: str | None = None
         self._ending: tuple[Death, str] | None = None
         self._start()
@@ -104,6 +105,7 @@ class Seat:
         inner = cloudpickle.dumps((function, tuple(arguments), [(call.key, call.arguments) for call in calls]))
         message = pickle.dumps((sys.path, inner))
         self._log.truncate(0)
+        self._told = self._written = 0
         # A message larger than the socket's buffer waits until the process has started.
         sender = threading.Thread(target=_send, args=(self._channel, message), daemon=True)
         sender.start()
@@ -126,19 +128,21 @@ class Seat:
     def _outcome(self, call: Call, limits: Limits) -> Outcome:
         """Wait for a call's outcome, or end it."""
         begun, self._ending, self.running = time.monotonic(), None, call.key
-        written = self._log.seek(0, os.SEEK_END)
         content = self._await(begun, call, limits)
         self.running = None
         if content is None:
-            return self._lost(call, begun, written)
+            return self._lost(call, begun)
         outcome: Outcome = pickle.loads(content)  # noqa: S301  of our own process
-        said = self._said(written)
+        said = self._said(self._written)
         return replace(outcome, log=said) if said else outcome
 
     def _await(self, begun: float, call: Call, limits: Limits) -> bytes | None:
         """Return the answer; None when the process is gone, or was ended."""
         head = self._exactly(HEAD.size, begun, call, limits)
-        return None if head is None else self._exactly(HEAD.unpack(head)[0], begun, call, limits)
+        if head is None:
+            return None
+        length, self._written = HEAD.unpack(head)
+        return self._exactly(length, begun, call, limits)
 
     def _exactly(self, length: int, begun: float, call: Call, limits: Limits) -> bytes | None:
         self._channel.settimeout(GLANCE_SECONDS)
@@ -174,7 +178,7 @@ class Seat:
         self._ending = self._ending or (death, reason)
         self.process.kill()
 
-    def _lost(self, call: Call, begun: float, written: int) -> Outcome:
+    def _lost(self, call: Call, begun: float) -> Outcome:
         """What became of a call whose process is gone."""
         code = self.process.wait()
         self._channel.close()
@@ -187,17 +191,22 @@ class Seat:
             key=call.key,
             error=f"{words.get(death, 'Dropped')}: {reason}",
             death=death,
-            log=self._said(written),
+            log=self._said(self._log.seek(0, os.SEEK_END)),
             seconds=time.monotonic() - begun,
         )
 
-    def _said(self, written: int) -> str:
-        """The end of what the process wrote since the log was so long."""
-        end = self._log.seek(0, os.SEEK_END)
-        if end == written:
+    def _said(self, end: int) -> str:
+        """The last of what the process wrote during a call, which the log's first `end` bytes end with.
+
+        The process says how long its output was when a call ended: by the time that is read here, it may have begun the
+        next call, and have written more.
+        """
+        begin, self._told = self._told, end
+        if end == begin:
             return ""
-        self._log.seek(max(written, end - LOG_BYTES))
-        return self._log.read().decode(errors="replace")
+        start = max(begin, end - LOG_BYTES)
+        self._log.seek(start)
+        return self._log.read(end - start).decode(errors="replace")
 
     def close(self) -> None:
         """End the process."""
