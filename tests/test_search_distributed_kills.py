@@ -32,7 +32,8 @@ if not NOT_INSTALLED_IS_A_FAILURE and not all(find_spec(name) for name in ("xgbo
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 80
+ROUNDS, MANY_ROUNDS = 160, 1000
+"""Enough for a kill to meet them, of two processes, and of one with both threads."""
 
 
 @pytest.fixture
@@ -50,19 +51,21 @@ def rows(tmp_path_factory: Any) -> tuple[Any, Any]:
     return X, write_part(tmp_path_factory.mktemp("rows") / "p", X, y)
 
 
-def boosted(library: str) -> Any:
+def boosted(library: str, rounds: int = ROUNDS) -> Any:
     """An estimator whose rounds do not draw anything."""
     if library == "xgboost":
-        return import_module("xgboost").XGBClassifier(n_estimators=ROUNDS, max_depth=5)
-    return import_module("lightgbm").LGBMClassifier(n_estimators=ROUNDS, verbose=-1)
+        return import_module("xgboost").XGBClassifier(n_estimators=rounds, max_depth=5)
+    return import_module("lightgbm").LGBMClassifier(n_estimators=rounds, verbose=-1)
 
 
-def fitted(library: str, part: Any, folder: Path, connection: Connection, listener: Any, spread: Any) -> Any:
+def fitted(
+    library: str, part: Any, folder: Path, connection: Connection, listener: Any, spread: Any, rounds: int = ROUNDS
+) -> Any:
     """Fit over both workers."""
     return distributed_fit(
         connection,
         part,
-        Family(boosted(library)),
+        Family(boosted(library, rounds)),
         {},
         task="binary",
         n_classes=2,
@@ -86,15 +89,15 @@ def seats_of(pid: int) -> list[int]:
 class Killer:
     """Listens, and kills a process once some rounds are on the disk."""
 
-    def __init__(self, connection: Connection, which: str) -> None:
-        self.connection, self.which = connection, which
+    def __init__(self, connection: Connection, which: str, rounds: int = ROUNDS) -> None:
+        self.connection, self.which, self.rounds = connection, which, rounds
         self.warnings: list[str] = []
         self.killed: list[int] = []
 
     def __call__(self, event: Event) -> None:
         if event.name == "warning":
             self.warnings.append(event.fields["text"])
-        if event.name == "progress" and not self.killed and event.fields["done"] < ROUNDS:
+        if event.name == "progress" and not self.killed and event.fields["done"] < self.rounds:
             self.killed.append(self.victim())
             os.kill(self.killed[0], signal.SIGKILL)
 
@@ -137,13 +140,13 @@ def test_on_one_machine_the_death_of_the_worker_that_does_not_train_disturbs_not
     rows: Any, connection: Connection, tmp_path: Path
 ) -> None:
     X, part = rows
-    killer = Killer(connection, "last")
+    killer = Killer(connection, "last", MANY_ROUNDS)
 
-    ours = fitted("xgboost", part, tmp_path / "k", connection, killer, "machines")
+    ours = fitted("xgboost", part, tmp_path / "k", connection, killer, "machines", MANY_ROUNDS)
 
     assert killer.killed
     assert killer.warnings == []
-    own = boosted("xgboost").set_params(n_jobs=2).fit(X, np.load(Path(part.folder) / "y.npy"))
+    own = boosted("xgboost", MANY_ROUNDS).set_params(n_jobs=2).fit(X, np.load(Path(part.folder) / "y.npy"))
     assert np.allclose(ours.predict_proba(X), own.predict_proba(X), atol=1e-5)
 
 
