@@ -159,6 +159,18 @@ class Model:
         probabilities = self._as_probabilities(found, X.index) if has_probabilities else None
         return self._as_labels(found, X.index), probabilities, unseen
 
+    def predictions(self, table: pa.Table) -> Predictions:
+        """Predict the rows of a pyarrow Table of the schema's columns, in its types; codes stand for labels."""
+        parts = self._predictions(table)
+        if not parts:
+            return Predictions(np.empty(0, np.int64 if self.classes else np.float64))
+
+        def joined(name: str) -> Any:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        return parts[0] if len(parts) == 1 else Predictions(*map(joined, ("labels", "probabilities", "scores")))
+
     def check(self, X: Any) -> dict[str, int]:
         """Count, per text column, the rows whose category was not seen in training; computes for dask.
 

@@ -225,6 +225,21 @@ class Transformer(Protocol):
         """
 
 
+class Predictor(Protocol):
+    """A fitted model from source columns on; picklable. `bundle.Model` is one, and so is what a run evaluates."""
+
+    @property
+    def task(self) -> str:
+        """binary, multiclass or regression."""
+
+    @property
+    def classes(self) -> Sequence[Any]:
+        """Labels in the order of their codes; empty for regression."""
+
+    def predictions(self, table: Any) -> Any:
+        """Return the `daskflow.data.predictions.Predictions` of a pyarrow Table of source columns."""
+
+
 class MetricSettings(Protocol):
     """A metric as the search and the evaluation use it; lives in the room `metrics`."""
 

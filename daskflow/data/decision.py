@@ -1,0 +1,152 @@
+"""Decision: what stands between an estimator's probabilities and the answer: a calibration, and a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskflow.core.errors import DataError
+from daskflow.data.predictions import Predictions
+
+Floats = NDArray[np.float64]
+
+KINDS = ("isotonic", "sigmoid", "temperature")
+TINY = float(np.finfo(np.float64).tiny)
+BELOW_ONE = 1.0 - float(np.finfo(np.float64).epsneg)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A map of probabilities to calibrated ones; `daskflow.metrics.decisions` fits it.
+
+    Attributes
+    ----------
+    kind : str
+        ``isotonic`` (Zadrozny and Elkan, 2002): a step-free non-decreasing function through knots. ``sigmoid`` (Platt,
+        1999): a logistic function of the log-odds. ``temperature`` (Guo et al., 2017): all log-probabilities divided
+        by one number.
+    curves : tuple of tuple of tuple of float
+        One per class against the rest (binary: one, of class 1). Isotonic: ``(x, y)``, knots and their values.
+        Sigmoid: ``((slope, intercept),)``. Temperature: one only, ``((temperature,),)``.
+    """
+
+    kind: str
+    curves: tuple[tuple[tuple[float, ...], ...], ...]
+
+    def apply(self, probabilities: Floats) -> Floats:
+        """Return calibrated probabilities of the same shape: (n_rows,) of class 1, or (n_rows, n_classes).
+
+        Classes calibrated one against the rest are divided by their sum; a row whose sum is 0 is left as it was.
+        """
+        given = np.asarray(probabilities, dtype=np.float64)
+        if self.kind == "temperature":
+            return self._tempered(given, self.curves[0][0][0])
+        if given.ndim == 1:
+            return self._curve(given, self.curves[0])
+        found = np.column_stack([self._curve(given[:, code], curve) for code, curve in enumerate(self.curves)])
+        total = found.sum(axis=1, keepdims=True)
+        return np.where(total > 0, np.divide(found, total, out=np.zeros_like(found), where=total > 0), given)
+
+    def _curve(self, given: Floats, curve: tuple[tuple[float, ...], ...]) -> Floats:
+        """One class's."""
+        if self.kind == "isotonic":
+            return np.interp(given, curve[0], curve[1])
+        slope, intercept = curve[0]
+        return _expit(slope * log_odds(given) + intercept)
+
+    @staticmethod
+    def _tempered(given: Floats, temperature: float) -> Floats:
+        """Softmax of the log-probabilities over the temperature."""
+        if given.ndim == 1:
+            return _expit(log_odds(given) / temperature)
+        logs = np.log(np.clip(given, TINY, 1.0)) / temperature
+        powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {"kind": self.kind, "curves": [[list(values) for values in curve] for curve in self.curves]}
+
+    @classmethod
+    def load(cls, saved: Mapping[str, Any]) -> Calibration:
+        """Read what `dump` gave; ValueError for anything else."""
+        if saved["kind"] not in KINDS:
+            raise ValueError(f"no calibration is called {saved['kind']!r}")
+        curves = tuple(tuple(tuple(float(v) for v in values) for values in curve) for curve in saved["curves"])
+        sizes = {"isotonic": 2, "sigmoid": 1, "temperature": 1}
+        numbers = [number for curve in curves for values in curve for number in values]
+        if not curves or any(len(curve) != sizes[saved["kind"]] for curve in curves) or not np.isfinite(numbers).all():
+            raise ValueError("a calibration's curves are not whole")
+        return cls(saved["kind"], curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A calibration and a threshold, either of which may be absent.
+
+    Attributes
+    ----------
+    calibration : Calibration or None
+        Applied to probabilities first.
+    threshold : float or None
+        Binary: class 1 is answered where its (calibrated) probability is at least this. None leaves the estimator's
+        own answers, or with a calibration the most probable class.
+    """
+
+    calibration: Calibration | None = None
+    threshold: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return self.calibration is None and self.threshold is None
+
+    def apply(self, predictions: Predictions) -> Predictions:
+        """Return predictions with calibrated probabilities, and the answers that follow from them.
+
+        Raises
+        ------
+        DataError
+            Without probabilities.
+        """
+        if self.is_empty:
+            return predictions
+        given = predictions.of("probabilities")
+        if self.calibration is not None:
+            given = self.calibration.apply(given)
+        if given.ndim == 2 and self.threshold is not None:
+            raise DataError("A threshold is for two classes.")
+        least = 0.5 if self.threshold is None else self.threshold
+        labels = given.argmax(axis=1) if given.ndim == 2 else given >= least
+        return replace(predictions, labels=labels.astype(np.int64), probabilities=given, scores=given)
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "calibration": None if self.calibration is None else self.calibration.dump(),
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def load(cls, saved: Mapping[str, Any]) -> Decision:
+        """Read what `dump` gave; ValueError, KeyError or TypeError for anything else."""
+        given, threshold = saved["calibration"], saved["threshold"]
+        if threshold is not None and not 0.0 <= float(threshold) <= 1.0:
+            raise ValueError("a threshold lies between 0 and 1")
+        return cls(None if given is None else Calibration.load(given), None if threshold is None else float(threshold))
+
+
+def log_odds(probability: Floats) -> Floats:
+    """Return the logarithm of p / (1 - p), with p kept inside (0, 1)."""
+    inside = np.clip(probability, TINY, BELOW_ONE)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def _expit(value: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    small = np.exp(-np.abs(value))
+    return np.asarray(np.where(value >= 0, 1.0 / (1.0 + small), small / (1.0 + small)))
