@@ -198,7 +198,10 @@ class RunRecord:
     versions : mapping
         Python and library versions, and data fingerprints.
     stages : tuple of mapping
-        ``stage``, ``seconds``.
+        ``stage``, ``seconds``, ``cpu_seconds``, summed over invocations.
+    utilisation : mapping
+        ``slots``, and ``stages``: a list of mappings with ``stage``, ``seconds``, ``slot_seconds``, and what became of these:
+        ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``. Empty where it was not recorded.
     warnings : tuple of str
         Sentences.
     seconds, cpu_seconds : float
@@ -221,6 +224,7 @@ class RunRecord:
     evaluation: Evaluation | None = None
     versions: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Mapping[str, Any], ...] = ()
+    utilisation: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     cpu_seconds: float = 0.0
