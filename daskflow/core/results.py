@@ -200,8 +200,8 @@ class RunRecord:
     stages : tuple of mapping
         ``stage``, ``seconds``, ``cpu_seconds``, summed over invocations.
     utilisation : mapping
-        ``slots``, and ``stages``: a list of mappings with ``stage``, ``seconds``, ``slot_seconds``, and what became of these:
-        ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``. Empty where it was not recorded.
+        ``slots``, and ``stages``: a list of mappings with ``stage``, ``seconds``, ``slot_seconds``, and what became of
+        these: ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``. Empty where it was not recorded.
     warnings : tuple of str
         Sentences.
     seconds, cpu_seconds : float
