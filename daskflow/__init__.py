@@ -18,6 +18,8 @@ NAMES = {
     "profile": "daskflow.workflow",
     "Profile": "daskflow.workflow",
     "Workflow": "daskflow.workflow",
+    "DecisionSettings": "daskflow.workflow.judging_settings",
+    "EvaluationSettings": "daskflow.workflow.judging_settings",
     "Plan": "daskflow.workflow",
     "Run": "daskflow.workflow",
     "open_run": "daskflow.workflow",

@@ -58,6 +58,16 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def predictions(self) -> Path:
+        """What the model said of the test rows."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def judging(self) -> Path:
+        """Test rows and what was said of them, piece by piece; removed when the run is done."""
+        return self.path / "judging"
+
+    @property
     def versions(self) -> Path:
         """What it ran on."""
         return self.path / "versions.json"

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Executor, Outcome, Transformer, Unit
 from daskflow.core.seeds import digest
+from daskflow.data.aside import Aside
 from daskflow.data.balance import Balancing, PartBalance
 from daskflow.data.blocks import storing_in
 from daskflow.data.execution import run_all
@@ -95,11 +96,18 @@ class MatrixPart:
 
     def whole(self) -> Batch:
         """Return all rows; dense ones without a copy, sparse ones stacked in memory."""
-        weight = self._array("weight") if self.is_weighted else None
+        y = self._array("y")[: self.n_rows]
+        weight = self._array("weight")[: self.n_rows] if self.is_weighted else None
         if not self.is_sparse:
-            return Batch(self._array("X"), self._array("y"), weight)
+            return Batch(self._array("X")[: self.n_rows], y, weight)
         pieces = [self._piece(i) for i in range(self.n_blocks)]
-        return Batch(sparse.vstack(pieces, format="csr"), self._array("y"), weight)
+        return Batch(sparse.vstack(pieces, format="csr"), y, weight)
+
+    def head(self, n_blocks: int) -> MatrixPart:
+        """Return the part of the first blocks: a random sample of its rows, for they stand in the order of hashes."""
+        n_blocks = min(n_blocks, self.n_blocks)
+        offsets = self.offsets[: n_blocks + 1]
+        return replace(self, n_rows=offsets[-1], offsets=offsets, ranges=self.ranges[:n_blocks])
 
     def _array(self, name: str) -> NDArray[Any]:
         return _mapped(os.path.join(self.folder, f"{name}.npy"))  # a Path would take a quarter of a small fit's time
@@ -165,6 +173,7 @@ def build(
     *,
     prepare: Callable[[pa.Table], pa.Table] | None = None,
     balancing: Balancing | None = None,
+    aside: Aside | None = None,
 ) -> Matrices:
     """Write the matrices of all folds, of the refit and of the test; finished ones are used as they are.
 
@@ -189,6 +198,8 @@ def build(
         Adds row-wise new columns to a table, once for all transformers; picklable.
     balancing : Balancing, optional
         Weighs the classes of training rows, or leaves some rows of the largest out.
+    aside : Aside, optional
+        Source rows that are kept for the evaluation, written in the same visit.
 
     Raises
     ------
@@ -215,8 +226,9 @@ def build(
         token = _token(reader, tokens[number], parts, out_of_fold, (balancing, balanced) if balanced else None)
         wanted.append(Wanted(token, number, parts, out_of_fold, balanced))
     missing = {part.token: part for part in wanted if _finished(folder / part.token) is None}
-    if missing:
-        _make(reader, kinds, list(missing.values()), folder, executor, listener, prepare, balancing)
+    aside = None if aside is None or aside.is_finished else aside
+    if missing or aside is not None:
+        _make(reader, kinds, list(missing.values()), folder, executor, listener, prepare, balancing, aside)
     made = [_part(folder / part.token) for part in wanted]
     folds = tuple(FoldMatrices(made[2 * k], made[2 * k + 1]) for k in range(len(plan.folds)))
     rest = made[2 * len(folds) :]
@@ -291,6 +303,7 @@ def _make(
     listener: Listener,
     prepare: Callable[[pa.Table], pa.Table] | None,
     balancing: Balancing | None,
+    aside: Aside | None,
 ) -> None:
     """Count, reserve, write, mark."""
     classes = count_classes(reader, balancing, executor) if balancing is not None else None
@@ -324,7 +337,7 @@ def _make(
     groups = range_groups(reader.n_ranges, max(UNIT_RANGES, reader.n_together))
     used = {part.transformer: kinds[part.transformer] for part in missing}
     units = [
-        Unit(f"matrices-{number}", write_ranges, (reader, list(group), used, jobs, prepare))
+        Unit(f"matrices-{number}", write_ranges, (reader, list(group), used, jobs, prepare, aside))
         for number, group in enumerate(groups)
     ]
     done = 0
@@ -340,6 +353,8 @@ def _make(
         flush(Path(made.folder))
         marker = {name: value for name, value in asdict(made).items() if name != "folder"}
         write_atomically(Path(made.folder) / MARKER, json.dumps(marker).encode())
+    if aside is not None:
+        aside.finish()
     tell(listener, "stage", stage="matrices", state="finished", total=len(units))
 
 

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from daskflow.core.errors import StorageError
 from daskflow.core.protocols import Transformer
+from daskflow.data.aside import Aside
 from daskflow.data.balance import Balancing
 from daskflow.data.blocks import storing_in
 from daskflow.data.ranges import RangeReader, RangeRows
@@ -97,12 +98,16 @@ def write_ranges(
     kinds: dict[int, Transformer],
     jobs: Sequence[Job],
     prepare: Callable[[pa.Table], pa.Table] | None,
+    aside: Aside | None = None,
 ) -> None:
-    """Transform some ranges and write their rows into every part that has them."""
+    """Transform some ranges and write their rows into every part that has them, and what is kept of them aside."""
     weight = reader.blocks.roles.weight
     columns = [*reader.blocks.features.names, reader.target.name, *([weight] if weight else [])]
+    columns += aside.columns if aside is not None else []
     for i in ranges:
         rows = reader.read(i, list(dict.fromkeys(columns)))
+        if aside is not None:
+            aside.write(i, rows)
         y = target_codes(rows.table.column(reader.target.name), reader.target)
         table = rows.table if prepare is None else prepare(rows.table)
         w = None if weight is None else np.asarray(rows.table.column(weight).cast(pa.float64()))

@@ -46,6 +46,8 @@ class RangeRows:
     parts : ndarray of uint8, shape (n_rows,)
         Inner part 0 to 4 of each row: by its group or key, else by its content; copies of a row stand in parts of their
         own, for what few different rows there are would else be told apart by what the other parts lack.
+    units : ndarray of uint64, shape (n_rows,)
+        Hash of each row's group or key; where neither is named, one that differs between copies of a row.
     """
 
     table: pa.Table
@@ -53,6 +55,7 @@ class RangeRows:
     order: Hashes
     content: Hashes
     parts: NDArray[np.uint8]
+    units: Hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class RangeReader:
             rows.order[begin:end],
             rows.content[begin:end],
             rows.parts[begin:end],
+            rows.units[begin:end],
         )
 
     def read_span(self, first: int, stop: int, columns: Sequence[str]) -> RangeRows:
@@ -214,7 +218,7 @@ class RangeReader:
         rows, order = rows[sequence], order[sequence]
         table = pa.table({name: self._column(slices, name, rows) for name in names})
         units = _hashes(slices, UNIT)[rows] if self.has_own_units else _copies_apart(order)
-        return RangeRows(table, self._segments(slices, rows), order, content[rows], parts_of(units))
+        return RangeRows(table, self._segments(slices, rows), order, content[rows], parts_of(units), units)
 
     @property
     def has_own_units(self) -> bool:

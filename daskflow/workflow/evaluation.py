@@ -1,153 +1,299 @@
-"""The end of a run: the winner fitted on every row that is not test, and scored on the test part once."""
+"""The evaluation: the test rows predicted and judged once, block by block on the cluster."""
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from daskflow.core.errors import ClusterError, DataError, SearchError, StorageError
-from daskflow.core.events import Listener, nobody
-from daskflow.core.journal import write_atomically
-from daskflow.core.protocols import Connection, Executor, Unit
-from daskflow.core.results import Evaluation, Trial
-from daskflow.core.seeds import seed_of
+from daskflow.core.protocols import Executor, Unit
+from daskflow.core.results import Evaluation
+from daskflow.core.seeds import digest, seed_of
+from daskflow.data.aside import Aside, hashes, together
+from daskflow.data.blocks import CONTENT, UNIT, Blocks
+from daskflow.data.decision import Decision
 from daskflow.data.execution import run_all
-from daskflow.data.matrices import Matrices, MatrixPart
+from daskflow.data.matrices import MatrixPart
 from daskflow.data.predictions import Predictions, predict
-from daskflow.data.schema import Target
+from daskflow.data.ranges import usual_block_rows
+from daskflow.data.schema import Roles, Schema, Target
+from daskflow.data.split_plan import SplitPlan
+from daskflow.data.targets import target_codes
 from daskflow.metrics import Metric
-from daskflow.metrics.evaluation import evaluate
-from daskflow.search.candidates import model_params
-from daskflow.search.distributed_fit import distributed_fit, why_not
-from daskflow.search.fits import MatrixWork, refit
-from daskflow.search.training import Way
+from daskflow.metrics.drift import drift, leaks
+from daskflow.metrics.over_time import over_time
+from daskflow.metrics.slices import SliceAsked, SliceTally, slice_columns
+from daskflow.metrics.tally import Asked, Tally
+from daskflow.metrics.thresholds import threshold_table
+from daskflow.search.training import native_threads
+from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
+from daskflow.workflow.kept_predictions import Judged, keep_piece, piece_path, read_pieces
+from daskflow.workflow.refit import Fitted, loaded
+
+UNIT_ROWS, UNITS_PER_SLOT = 50_000, 4
+"""Rows of a unit at least, and units there are about for each slot of the cluster."""
+
+SAMPLE_ROWS = 50_000
+"""Rows of either part that drift, leaks and the cuts of slices are taken from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A fitted estimator in the run's folder, and the hash it must have.
+class TestPart:
+    """The test rows: their matrix, and their source columns.
 
     Attributes
     ----------
-    path : Path
-        A pickle that this run wrote.
-    sha256 : str
-        Of the file, as told by the unit that wrote it.
+    matrix : MatrixPart
+        Under the final transformer.
+    aside : Aside
+        Source columns, range by range.
+    features : Schema
+        Columns that the model sees.
+    roles : Roles
+        The parts that columns play.
+    target : Target
+        What is predicted.
     """
 
-    path: Path
-    sha256: str
+    matrix: MatrixPart
+    aside: Aside
+    features: Schema
+    roles: Roles
+    target: Target
 
-    def load(self) -> Any:
-        """Return the estimator; DataError when the file is not the one that was written."""
-        content = self.path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise DataError(f"{self.path.name} was changed since it was written. Run the same command again.")
-        return pickle.loads(content)  # noqa: S301  written by this run, and its hash was just compared
+    @property
+    def is_grouped(self) -> bool:
+        """Whether a group or a key says which rows belong together."""
+        return self.roles.group is not None or bool(self.roles.key)
 
+    def rows(self, block: int) -> pa.Table:
+        """Return the source columns of a block's rows."""
+        return self.aside.test(self.matrix.ranges[block])
 
-def refit_best(
-    work: MatrixWork,
-    best: Trial,
-    matrices: Matrices,
-    folder: Path,
-    *,
-    connection: Connection,
-    executor: Executor,
-    listener: Listener = nobody,
-) -> Fitted:
-    """Fit the best trial's parameters on every row that is not test, with the resource it ended with.
+    def sample(self, n_rows: int) -> tuple[pa.Table, slice]:
+        """Return the source columns of about so many rows, a random sample, and which rows of the part they are."""
+        tables, found = [], 0
+        for block in range(self.matrix.n_blocks):
+            if found >= n_rows:
+                break
+            tables.append(self.rows(block))
+            found += len(tables[-1])
+        return together(tables).slice(0, n_rows), slice(0, min(found, n_rows))
 
-    Boosting of xgboost and lightgbm, and ensembles of parts, are fitted by all workers of a cluster together, from
-    their last checkpoint when one is lost; anything else by one worker.
-
-    Raises
-    ------
-    SearchError
-        When the fit fails on all rows.
-    """
-    path = folder / "fitted.pkl"
-    if connection.client is not None and matrices.final is not None and _is_spread(work, best, matrices.final):
-        training = work.training
-        estimator = distributed_fit(
-            replace(connection, executor=executor),
-            matrices.final,
-            work.model,
-            model_params(best.params),
-            task=training.task,
-            n_classes=training.n_classes,
-            seed=seed_of(training.seed, "trial", best.id),
-            folder=folder / "checkpoints",
-            listener=listener,
-        )
-        content = pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL)
-        write_atomically(path, content)
-        return Fitted(path, hashlib.sha256(content).hexdigest())
-    unit = Unit("refit", refit, (work, best, matrices.final, path))
-    try:
-        answers = run_all(executor, [unit])
-    except (StorageError, ClusterError):
-        raise
-    except Exception as error:
-        raise SearchError(
-            f"The best trial, {best.id}, could not be fitted on all rows: {type(error).__name__}: {error}"
-        ) from error
-    return Fitted(path, str(answers[unit.key]))
+    def train_sample(self) -> tuple[pa.Table, Any]:
+        """Return source columns of a random sample of the training rows, and their class codes or numbers."""
+        table = self.aside.train().slice(0, SAMPLE_ROWS)
+        return table, target_codes(table.column(self.target.name), self.target)
 
 
-def _is_spread(work: MatrixWork, best: Trial, part: MatrixPart) -> bool:
-    """Whether all workers can fit the best trial's model together, as it was fitted in the search."""
-    if work.training.way is not Way.WHOLE or part.is_sparse:
-        return False
-    return not why_not(work.training.begin(best.id, model_params(best.params)))
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What a unit of the evaluation needs to know."""
+
+    part: TestPart
+    fitted: Fitted
+    decision: Decision
+    asked: Asked
+    slices: SliceAsked | None
+    folder: str
+
+
+def aside_of(blocks: Blocks, plan: SplitPlan, folder: Path, block_rows: int | None) -> Aside:
+    """Return what is kept of the source rows for the evaluation: the test's, and a sample of the training's."""
+    roles = blocks.roles
+    names = [*blocks.features.names, roles.target, roles.group, roles.time]
+    columns = tuple(dict.fromkeys(name for name in names if name and name in blocks.schema.names))
+    rows = block_rows or usual_block_rows(blocks.n_rows)
+    share = max(1e-9, plan.sizes["train"] + plan.sizes["validation"]) / max(blocks.n_rows, 1)
+    n_ranges = min(math.ceil(SAMPLE_ROWS / (rows * share)), max(1, math.ceil(blocks.n_rows / rows)))
+    files = sorted(Path(file.path).name for file in blocks.files)
+    token = digest([files, blocks.schema.dump(), plan.token, rows, list(columns), n_ranges], 24)
+    return Aside(str(folder.absolute()), columns, tuple(plan.final), n_ranges, token)
+
+
+def remarks(details: Mapping[str, Any]) -> list[str]:
+    """Return sentences that a user should hear at once: columns that give the target away, and those that moved."""
+    found = [str(leak["text"]) for leak in details.get("leaks", ())]
+    moved = [str(each["column"]) for each in details.get("drift", ()) if each["is_drifted"]]
+    if moved:
+        named = ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if len(moved) > 5 else "")
+        found.append(f"The test rows have other values than the training rows in: {named}. See drift in the report.")
+    return found
 
 
 def evaluate_test(
+    part: TestPart,
     fitted: Fitted,
-    part: MatrixPart,
+    decision: Decision,
     metrics: Sequence[Metric],
-    target: Target,
+    main: Metric,
     *,
+    settings: EvaluationSettings,
+    decided: DecisionSettings,
+    folder: Path,
     executor: Executor,
     seed: int,
-) -> Evaluation:
-    """Predict the test part block by block on the cluster, and score the whole."""
-    n_classes = len(target.classes)
+) -> tuple[Evaluation, Judged]:
+    """Predict the test rows and judge them in one pass, by units beside each other; nothing is chosen by them.
+
+    Parameters
+    ----------
+    part : TestPart
+        The rows.
+    fitted, decision : Fitted, Decision
+        The estimator, and what stands between its probabilities and its answers.
+    metrics, main : sequence of Metric, Metric
+        All, and the one that slices are judged by.
+    settings, decided : EvaluationSettings, DecisionSettings
+        What is asked.
+    folder : Path
+        Where units put predictions.
+    executor : Executor
+        Runs one unit for several blocks.
+    seed : int
+        The workflow's.
+    """
+    target = part.target
+    task, classes = str(target.task), [str(label) for label in target.classes]
+    asked = Asked(tuple(metrics), task, tuple(classes), seed_of(seed, "evaluation"), settings.replicates)
+    slices = None
+    if settings.slices and part.matrix.n_rows:
+        names = list(settings.slices) if isinstance(settings.slices, tuple) else _shown(part)
+        cuts = slice_columns(part.sample(SAMPLE_ROWS)[0].select(_shown(part)), names)
+        replicates = min(settings.replicates, 200)
+        slices = SliceAsked(main, task, tuple(classes), cuts, seed_of(seed, "slices"), replicates)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Judging(part, fitted, decision, asked, slices, str(folder))
     units = [
-        Unit(f"predict-{number}", predict_block, (fitted, part, number, n_classes)) for number in range(part.n_blocks)
+        Unit(f"judge-{number}", judge, (work, number, blocks))
+        for number, blocks in enumerate(block_groups(part.matrix, executor.slots))
     ]
     answers = run_all(executor, units)
-    ordered = [answers[unit.key] for unit in units]
-    weights = [weight for _, _, weight in ordered]
-    return evaluate(
-        metrics,
-        str(target.task),
-        _together([predictions for predictions, _, _ in ordered]),
-        np.concatenate([y for _, y, _ in ordered]),
-        None if weights[0] is None else np.concatenate(weights),
-        classes=[str(label) for label in target.classes],
-        seed=seed,
+    tally, sliced = reduce(_merged, (answers[unit.key] for unit in units))
+    found: Evaluation = tally.evaluation()
+    judged = read_pieces(folder, range(len(units)))
+    details = {**found.details, **(sliced.result() if sliced is not None else {})}
+    details |= _of_all_rows(part, judged, main, decision, settings=settings, decided=decided, seed=seed)
+    return Evaluation(found.metrics, found.n_rows, details), judged
+
+
+def _merged(left: tuple[Tally, SliceTally | None], right: tuple[Tally, SliceTally | None]) -> Any:
+    """Merge what two units found."""
+    sliced = None if left[1] is None or right[1] is None else left[1].merge(right[1])
+    return left[0].merge(right[0]), sliced
+
+
+def block_groups(part: MatrixPart, slots: int) -> list[range]:
+    """Cut the blocks of a part into what one unit goes through: rows enough, and units enough for all slots.
+
+    Examples
+    --------
+    >>> part = MatrixPart("", 400, 1, tuple(range(0, 401, 100)), (0, 1, 2, 3), False, False)
+    >>> block_groups(part, slots=2)
+    [range(0, 4)]
+    """
+    rows = max(UNIT_ROWS, part.n_rows // (slots * UNITS_PER_SLOT) + 1)
+    groups, first = [], 0
+    for block in range(part.n_blocks):
+        if part.offsets[block + 1] - part.offsets[first] >= rows or block + 1 == part.n_blocks:
+            groups.append(range(first, block + 1))
+            first = block + 1
+    return groups
+
+
+def judge(work: Judging, number: int, blocks: Sequence[int]) -> tuple[Tally, SliceTally | None]:
+    """Predict some blocks, keep what was said of their rows, and return the tallies of it."""
+    part, estimator = work.part, loaded(work.fitted)
+    n_classes = len(part.target.classes)
+    said, truths, weights, tables = [], [], [], []
+    for block in blocks:
+        batch = part.matrix.block(block)
+        with native_threads(estimator):
+            said.append(work.decision.apply(predict(estimator, batch.X, n_classes)))
+        truths.append(np.array(batch.y))
+        weights.append(None if batch.weight is None else np.array(batch.weight))
+        tables.append(part.rows(block))
+    rows = together(tables)
+    joined = (_joined([getattr(each, name) for each in said]) for name in ("labels", "probabilities", "scores"))
+    judged = Judged(
+        np.concatenate(truths), Predictions(*joined), _joined(weights), hashes(rows, UNIT), hashes(rows, CONTENT)
     )
+    keep_piece(piece_path(work.folder, number), judged)
+    unit = judged.unit if part.is_grouped else None
+    start = part.matrix.offsets[blocks[0]]
+    tally = Tally.of(work.asked, judged.y, judged.said, judged.weight, unit, start)
+    if work.slices is None:
+        return tally, None
+    places = np.arange(start, start + len(judged.y)).astype(np.uint64) if unit is None else unit
+    return tally, SliceTally.of(work.slices, rows, judged.y, judged.said, judged.weight, places)
 
 
-def predict_block(fitted: Fitted, part: MatrixPart, number: int, n_classes: int) -> tuple[Predictions, Any, Any]:
-    """Return a block's predictions, truth and weights."""
-    batch = part.block(number)
-    weight = None if batch.weight is None else np.array(batch.weight)
-    return predict(fitted.load(), batch.X, n_classes), np.array(batch.y), weight
+def _of_all_rows(
+    part: TestPart,
+    judged: Judged,
+    main: Metric,
+    decision: Decision,
+    *,
+    settings: EvaluationSettings,
+    decided: DecisionSettings,
+    seed: int,
+) -> dict[str, Any]:
+    """What needs all rows, or a sample of the training rows: thresholds, the score over time, drift and leaks."""
+    target, found = part.target, dict[str, Any]()
+    task, classes = str(target.task), [str(label) for label in target.classes]
+    if task == "binary" and judged.said.probabilities is not None:
+        found["thresholds"] = threshold_table(
+            judged.y,
+            judged.said.probabilities,
+            judged.weight,
+            costs=decided.costs,
+            chosen=0.5 if decision.threshold is None else decision.threshold,
+            rule="" if decided.rule is None else str(decided.rule),
+        )
+    if part.roles.time is not None:
+        times = np.concatenate(
+            [_instants(part.rows(block).column(part.roles.time)) for block in range(part.matrix.n_blocks)]
+        )
+        places = np.arange(len(times)).astype(np.uint64)
+        found["over_time"] = {
+            "column": part.roles.time,
+            **over_time(
+                main,
+                task,
+                classes,
+                times,
+                judged.y,
+                judged.said,
+                judged.weight,
+                judged.unit if part.is_grouped else places,
+                seed=seed_of(seed, "over-time"),
+                replicates=min(settings.replicates, 200),
+            ),
+        }
+    train, y = part.train_sample()
+    if len(train) and part.matrix.n_rows:
+        names = list(part.features.names)
+        found["drift"] = drift(train.select(names), part.sample(SAMPLE_ROWS)[0].select(names), seed_of(seed, "drift"))
+        found["leaks"] = leaks(train.select(names), y, task)
+    return found
 
 
-def _together(parts: Sequence[Predictions]) -> Predictions:
-    """Put the predictions of blocks behind each other."""
+def _shown(part: TestPart) -> list[str]:
+    """Columns that slices are made of: what the model sees, and those of the roles but the target."""
+    names = [*part.features.names, part.roles.group, part.roles.time]
+    return list(dict.fromkeys(name for name in names if name and name in part.aside.columns))
 
-    def joined(name: str) -> Any:
-        arrays = [getattr(part, name) for part in parts]
-        return None if arrays[0] is None else np.concatenate(arrays)
 
-    return Predictions(joined("labels"), joined("probabilities"), joined("scores"))
+def _instants(column: Any) -> Any:
+    """Times as numpy has them."""
+    return column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).to_numpy().astype("datetime64[us]")
+
+
+def _joined(arrays: Sequence[Any]) -> Any:
+    return None if arrays[0] is None else np.concatenate(arrays)

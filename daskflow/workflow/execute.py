@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from daskflow.core.errors import (
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.journal import Journal, write_atomically
-from daskflow.core.results import SearchResult
+from daskflow.core.results import Evaluation, SearchResult
+from daskflow.core.seeds import seed_of
 from daskflow.data import matrices as matrices_of
 from daskflow.data import passes
+from daskflow.data.aside import Aside
 from daskflow.data.blocks import AGAIN, Blocks
+from daskflow.data.decision import Decision
 from daskflow.data.execution import peak_memory_bytes
 from daskflow.data.joins import in_words
 from daskflow.data.ranges import RangeReader
@@ -41,21 +44,24 @@ from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
 from daskflow.search.policies import Policy
-from daskflow.workflow import toml
+from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import Room, forget, open_store
 from daskflow.workflow.continuing import check_data, check_fingerprint, check_versions
-from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.evaluation import TestPart, aside_of, evaluate_test, remarks
 from daskflow.workflow.foresight import foreseeing, validation_ratio
+from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.memory import memory_notes
 from daskflow.workflow.plan import matrices_bytes
 from daskflow.workflow.recording import Recorder, origin_of, versions
+from daskflow.workflow.refit import Fitted, FittedModel, refit_best
 from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.stages import Stages
 from daskflow.workflow.variants import Variant, variants_of
+from daskflow.workflow.why import explain
 from daskflow.workflow.workflow import Workflow
 
 
@@ -153,35 +159,81 @@ class _Execution(Stages):
         chosen = next(each for each in prepared if each.variant.params == preprocess_params(result.best.params))
         if len(prepared) > 1:
             describe(self.folder, self.workflow, blocks, target, plan, chosen.fitted[-1])
-        transformers, matrices = chosen.fitted, chosen.matrices
-        estimator = self.refit(result, work, matrices)
+        fitted, decision, told = self.refit(result, work, chosen.matrices, target, metric)
+        model = FittedModel(fitted, chosen.fitted[-1], blocks.features, target, decision)
         evaluation = None
-        if matrices.test is not None:
-            with self.stage("evaluation"):
-                evaluation = evaluate_test(
-                    estimator, matrices.test, metrics, target, executor=self.executor, seed=self.workflow.seed
-                )
-            write_json(
-                self.folder.metrics,
-                {
-                    "metrics": values(evaluation.metrics),
-                    "n_rows": evaluation.n_rows,
-                    "details": evaluation.details,
-                },
-            )
+        if chosen.matrices.test is not None:
+            part = TestPart(chosen.matrices.test, self.aside(blocks, plan), blocks.features, blocks.roles, target)
+            evaluation = self.judge(part, model, metrics, metric, result, told)
         else:
             self.warn("There is no test part (split.test = 0): the scores are those that chose the model.")
         with self.stage("model"):
             bundle.write(
                 self.folder.model,
-                estimator=estimator.load(),
-                transformer=transformers[-1],
+                estimator=fitted.load(),
+                transformer=chosen.fitted[-1],
                 schema=blocks.features,
                 target=target,
                 joins=table.joins,
+                decision=decision,
                 card={**card(self.workflow, result, blocks, plan, evaluation), "source": reading_of(table)},
             )
         self.finish()
+
+    def judge(
+        self,
+        part: TestPart,
+        model: FittedModel,
+        metrics: list[Metric],
+        metric: Metric,
+        result: SearchResult,
+        told: dict[str, Any],
+    ) -> Evaluation:
+        """Judge the model by the test rows, then explain it; what there is is written after each of the two."""
+        settings, seed = self.workflow.evaluation, self.workflow.seed
+        with self.stage("evaluation"):
+            evaluation, judged = evaluate_test(
+                part,
+                model.fitted,
+                model.decision,
+                metrics,
+                metric,
+                settings=settings,
+                decided=self.workflow.decision,
+                folder=self.folder.judging / "pieces",
+                executor=self.executor,
+                seed=seed,
+            )
+            evaluation = replace(evaluation, details={**evaluation.details, **told})
+            self.write_metrics(evaluation)
+            if settings.predictions:
+                write_parquet(self.folder.predictions, judged, part.target)
+        for text in remarks(evaluation.details):
+            self.warn(text)
+        with self.stage("explanation"):
+            found = explain(
+                model,
+                part,
+                judged,
+                metric,
+                result,
+                settings=settings,
+                executor=self.executor,
+                recorder=self.recorder,
+                seed=seed,
+            )
+            evaluation = replace(evaluation, details={**evaluation.details, **found})
+            self.write_metrics(evaluation)
+        return evaluation
+
+    def write_metrics(self, evaluation: Evaluation) -> None:
+        """Write metrics.json."""
+        told = {"metrics": values(evaluation.metrics), "n_rows": evaluation.n_rows, "details": evaluation.details}
+        write_json(self.folder.metrics, told)
+
+    def aside(self, blocks: Blocks, plan: SplitPlan) -> Aside:
+        """What is kept of the source rows until the evaluation is done."""
+        return aside_of(blocks, plan, self.folder.judging / "rows", self.workflow.cache.block_rows)
 
     def room_for(self, table: Table, store: BlockStore) -> Callable[[int], None]:
         """Return what checks, before the scan, whether the blocks that are missing and the matrices will fit."""
@@ -202,6 +254,7 @@ class _Execution(Stages):
         """Everything that reads blocks: from the scan to the matrices."""
         blocks = self.scan(table, store)
         target = target_of(blocks, table.task, table.positive)
+        out_of_fold.check(self.workflow.decision, target)
         metrics, metric = self.metrics(target)
         return blocks, target, metrics, metric, *self.prepare(blocks, target, metrics, metric)
 
@@ -304,6 +357,7 @@ class _Execution(Stages):
                     self.listener,
                     prepare=made.apply,
                     balancing=balancing,
+                    aside=self.aside(blocks, plan) if number == 0 and plan.sizes["test"] else None,
                 )
                 prepared.append(Prepared(variant, fitted, matrices))
         self.warn_of_rows(task, prepared[0].matrices.final)
@@ -371,25 +425,47 @@ class _Execution(Stages):
                 self.warn(f"Trial {trial.id} failed and ranks last: {trial.error}")
         return result
 
-    def refit(self, result: SearchResult, work: MatrixWork, matrices: matrices_of.Matrices) -> Any:
-        """Fit the winner on every row that is not test."""
+    def refit(
+        self,
+        result: SearchResult,
+        work: MatrixWork,
+        matrices: matrices_of.Matrices,
+        target: Target,
+        metric: Metric,
+    ) -> tuple[Fitted, Decision, dict[str, Any]]:
+        """Fit the winner on every row that is not test; beside it, what the decision and the learning curve need."""
+        flow, best = self.workflow, result.best
+        beside = []
+        if flow.decision.is_learned:
+            beside += out_of_fold.units_of(work, best, [(fold.train, fold.validation) for fold in matrices.folds])
+        if learning_curve.is_wanted(flow.evaluation, result):
+            beside += learning_curve.units_of(work, best, matrices.fold(0), metric, seed_of(flow.seed, "curve"))
         with self.stage("refit"):
-            return refit_best(
+            fitted, answers = refit_best(
                 work,
-                result.best,
+                best,
                 matrices,
                 self.folder.path,
                 connection=self.connection,
                 executor=self.executor,
                 listener=self.listener,
+                beside=beside,
             )
+            said = [answer for key, answer in answers.items() if key.startswith("fold-")]
+            rows = out_of_fold.gathered(said) if said else None
+            decision, found = out_of_fold.decide(flow.decision, rows, target)
+        told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
+        if any(key.startswith("curve-") for key in answers):
+            told["learning_curve"] = learning_curve.curve_of(metric.name, answers)
+        return fitted, decision, told
 
     def finish(self) -> None:
         """Write the leaderboard and remove what only the search needed."""
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
         path = self.folder.path
-        self.folder.discard(self.folder.matrices, self.folder.snapshots, path / "fitted.pkl", path / "checkpoints")
+        self.folder.discard(self.folder.matrices, self.folder.judging, self.folder.snapshots)
+        self.folder.discard(path / "fitted.pkl", path / "checkpoints")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from daskflow.search.candidates import model_params
 from daskflow.sources import Source
 from daskflow.workflow import toml
 from daskflow.workflow.cache import Cache, check_cluster
+from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
 from daskflow.workflow.variants import space_problems
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from daskflow.workflow.run import Run
 
 
-WORDS = ("name", "seed", "metrics", "data", "split", "balance", "preprocess", "model", "search", "cluster", "cache")
+WORDS = (
+    *("name", "seed", "metrics", "data", "split", "balance", "preprocess", "model", "search", "decision"),
+    *("evaluation", "cluster", "cache"),
+)
 
 
 class Workflow:
@@ -60,6 +64,10 @@ class Workflow:
         Default: 20 random candidates of the family's space, or none when it has no space.
     metrics : sequence of str, mapping or Metric, optional
         Default: by task. The search's metric is added.
+    decision : DecisionSettings or mapping, optional
+        Calibration of probabilities, and the threshold of the positive class; default neither.
+    evaluation : EvaluationSettings or mapping, optional
+        How the model is judged: resamples, slices, explanations and what they may take.
     cluster : Cluster, mapping or str, default "local"
         Where it runs.
     cache : Cache, mapping or str, optional
@@ -95,6 +103,8 @@ class Workflow:
         preprocess: Any = None,
         search: Any = None,
         metrics: Sequence[Any] = (),
+        decision: Any = None,
+        evaluation: Any = None,
         cluster: Any = "local",
         cache: Any = None,
         seed: int = 0,
@@ -123,6 +133,8 @@ class Workflow:
         self.split: Split = attempt(_settings, Split, split, "split")
         self.balance: Balance = attempt(_settings, Balance, balance, "balance")
         self.preprocess: Preprocessing = attempt(_settings, Preprocessing, preprocess, "preprocess")
+        self.decision: DecisionSettings = attempt(_settings, DecisionSettings, decision, "decision")
+        self.evaluation: EvaluationSettings = attempt(_settings, EvaluationSettings, evaluation, "evaluation")
         cache = {"kind": cache} if isinstance(cache, str) else cache
         self.cache: Cache = attempt(_settings, Cache, cache, "cache")
         self.cluster: Cluster = attempt(daskflow.clusters.REGISTRY.parse, cluster, where="cluster")
@@ -285,6 +297,8 @@ class Workflow:
             "preprocess": self.preprocess.dump(),
             "model": self.model.dump(),
             "search": search,
+            "decision": self.decision.dump(),
+            "evaluation": self.evaluation.dump(),
             "cluster": self.cluster.dump(),
             "cache": self.cache.dump(),
         }
@@ -299,6 +313,10 @@ class Workflow:
             tables.pop(word)
         tables["search"].pop("isolate")
         tables["cache"] = {"block_rows": self.cache.block_rows}
+        tables["evaluation"] = self.evaluation.changes()
+        for word in ("decision", "evaluation"):
+            if not tables[word]:  # what asks nothing is no part of it
+                del tables[word]
         return digest(tables, 10)
 
     def space(self, task: str) -> dict[str, Any]:
