@@ -17,6 +17,8 @@ NAMES = {
     "read": "daskflow.workflow",
     "profile": "daskflow.workflow",
     "Profile": "daskflow.workflow",
+    "evaluate": "daskflow.workflow.judging",
+    "Judgement": "daskflow.workflow.judging",
     "Workflow": "daskflow.workflow",
     "DecisionSettings": "daskflow.workflow.judging_settings",
     "EvaluationSettings": "daskflow.workflow.judging_settings",
