@@ -22,6 +22,7 @@ from daskflow.preprocess.interactions import Interaction
 from daskflow.preprocess.select import Select
 from daskflow.preprocess.settings import Preprocessing
 from daskflow.sources.join import Join
+from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
 from daskflow.workflow.workflow import Cache
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -41,6 +42,8 @@ TABLES: dict[str, tuple[type[Settings], str]] = {
     "preprocess.functions": (Function, "New columns by functions of your own; a list: `[[preprocess.functions]]`."),
     "preprocess.interactions": (Interaction, "New columns of others; a list of lists of names, or of such tables."),
     "preprocess.select": (Select, "Which columns stay."),
+    "decision": (DecisionSettings, "What stands between probabilities and answers."),
+    "evaluation": (EvaluationSettings, "How the model is judged."),
     "cache": (Cache, "Where blocks are kept."),
 }
 

@@ -35,7 +35,7 @@ def block_bytes(table: Table, partitions: Iterable[Partition] | None = None) -> 
     partitions : iterable of Partition, optional
         Some of the table's; default all.
     """
-    stored = table.schema.without(table.roles.drop)
+    stored = table.schema.without(set(table.roles.drop) - set(table.roles.keep))
     return rows_of(table, partitions) * (HASH_BYTES + sum(_width_in_block(column) for column in stored.columns))
 
 

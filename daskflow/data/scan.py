@@ -87,7 +87,7 @@ class _Recipe:
     def of(cls, table: Table, store: Path) -> _Recipe:
         """Decide which columns are stored and which make the unit hash."""
         roles = table.roles
-        needed = {name for name in (roles.target, roles.weight, roles.time, roles.fold) if name}
+        needed = {name for name in (roles.target, roles.weight, roles.time, roles.fold, *roles.keep) if name}
         stored = table.schema.without(set(roles.drop) - needed)
         unit = (roles.group,) if roles.group else tuple(roles.key)
         joins = tuple(StoredJoin.of(join, store) for join in table.joins)

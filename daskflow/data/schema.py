@@ -123,6 +123,8 @@ class Roles:
         Columns that say what a row is; rows of equal key are one row to the split.
     drop : tuple of str
         Columns no model sees.
+    keep : tuple of str
+        Those among them that are stored all the same, for the evaluation to look at.
     """
 
     target: str | None = None
@@ -132,6 +134,7 @@ class Roles:
     fold: str | None = None
     key: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
     def check(self, schema: Schema) -> None:
         """Raise DataError for a role whose column does not exist."""
@@ -139,7 +142,7 @@ class Roles:
             name = getattr(self, role)
             if name is not None and name not in schema:
                 raise DataError(f"{role} = '{name}': there is no such column{nearest(name, schema.names)}")
-        for role in ("key", "drop"):
+        for role in ("key", "drop", "keep"):
             for name in getattr(self, role):
                 if name not in schema:
                     raise DataError(f"{role} names '{name}': there is no such column{nearest(name, schema.names)}")

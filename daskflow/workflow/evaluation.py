@@ -107,7 +107,7 @@ class Judging:
 def aside_of(blocks: Blocks, plan: SplitPlan, folder: Path, block_rows: int | None) -> Aside:
     """Return what is kept of the source rows for the evaluation: the test's, and a sample of the training's."""
     roles = blocks.roles
-    names = [*blocks.features.names, roles.target, roles.group, roles.time]
+    names = [*blocks.features.names, roles.target, roles.group, roles.time, *roles.keep]
     columns = tuple(dict.fromkeys(name for name in names if name and name in blocks.schema.names))
     rows = block_rows or usual_block_rows(blocks.n_rows)
     share = max(1e-9, plan.sizes["train"] + plan.sizes["validation"]) / max(blocks.n_rows, 1)
@@ -286,7 +286,7 @@ def _of_all_rows(
 
 def _shown(part: TestPart) -> list[str]:
     """Columns that slices are made of: what the model sees, and those of the roles but the target."""
-    names = [*part.features.names, part.roles.group, part.roles.time]
+    names = [*part.features.names, part.roles.group, part.roles.time, *part.roles.keep]
     return list(dict.fromkeys(name for name in names if name and name in part.aside.columns))
 
 

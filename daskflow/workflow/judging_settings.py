@@ -78,7 +78,8 @@ class EvaluationSettings(Settings):
     replicates : int
         Resamples that 95 % intervals are taken from; 0 for none.
     slices : bool or list of str
-        Whether errors are shown by groups of rows; a list names the columns. Default: all that can be.
+        Whether errors are shown by groups of rows; a list names the columns, dropped ones among them. Default: all that
+        a model sees, and the group and the time.
     explain : bool
         Whether importances of the columns and partial dependence are computed.
     explain_rows : int
@@ -108,6 +109,11 @@ class EvaluationSettings(Settings):
     shap: bool = True
     learning_curve: bool | Literal["auto"] = "auto"
     predictions: bool = True
+
+    def named(self, word: str) -> tuple[str, ...]:
+        """Return the columns that an option names; none where it is a number or a truth."""
+        value = getattr(self, word)
+        return value if isinstance(value, tuple) else ()
 
     def changes(self) -> dict[str, Any]:
         """Return what is not as by default: what a run's ID is made from."""

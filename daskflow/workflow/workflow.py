@@ -328,7 +328,18 @@ class Workflow:
 
     def table(self) -> Table:
         """Open the source: names, footers, headers and a sample are looked at; nothing is computed."""
-        return self.data.table(self.base)
+        table = self.data.table(self.base)
+        slices, dependence = self.evaluation.named("slices"), self.evaluation.named("dependence")
+        problems = [
+            Problem(f"evaluation.{word}", f"there is no column '{name}'{nearest(name, schema.names)}")
+            for word, names, schema in (("slices", slices, table.schema), ("dependence", dependence, table.features))
+            for name in names
+            if name not in schema
+        ]
+        if problems:
+            raise SettingsError(problems)
+        kept = tuple(name for name in slices if name in table.roles.drop)
+        return table.with_roles(keep=kept) if kept else table
 
     def check(self) -> list[str]:
         """Look for every mistake that shows without computing, and return notes on what was understood."""
