@@ -1,0 +1,114 @@
+"""`flow.evaluate` judges any fitted model on pandas and dask frames alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from dask_ml.wrappers import ParallelPostFit
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, roc_auc_score
+from sklearn.svm import LinearSVC
+
+import daskflow as flow
+from daskflow.core.errors import DataError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    x, z = draw.normal(size=(2, 2_000))
+    label = np.where(x - 0.5 * z + draw.logistic(size=2_000) > 0, "yes", "no")
+    kind = np.where(x + z > 1.2, "high", np.where(x - z > 0.5, "low", "mid"))
+    return pd.DataFrame({"x": x, "z": z, "label": label, "kind": kind, "value": 2 * x + z + draw.normal(size=2_000)})
+
+
+def test_a_classifier_on_pandas_scores_as_scikit_learn_says(frame: pd.DataFrame) -> None:
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["label"])
+    found = flow.evaluate(model, frame, target="label", metrics=["roc_auc", "log_loss", "accuracy"])
+    said = model.predict_proba(frame[["x", "z"]])
+    assert found["roc_auc"].value == pytest.approx(roc_auc_score(frame["label"] == "yes", said[:, 1]), abs=1e-9)
+    assert found["log_loss"].value == pytest.approx(log_loss(frame["label"], said), abs=1e-9)
+    assert found["accuracy"].value == pytest.approx(accuracy_score(frame["label"], model.predict(frame[["x", "z"]])))
+    assert found["roc_auc"].low < found["roc_auc"].value < found["roc_auc"].high
+
+
+@pytest.mark.parametrize("npartitions", [1, 3, 20])
+def test_dask_frames_give_what_pandas_frames_give(frame: pd.DataFrame, npartitions: int) -> None:
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["kind"])
+    columns = frame[["x", "z", "kind"]]
+    whole = flow.evaluate(model, columns, target="kind", slices=["x"])
+    parts = flow.evaluate(model, dd.from_pandas(columns, npartitions=npartitions), target="kind", slices=["x"])
+    for name, score in whole.metrics.items():
+        assert parts[name].value == pytest.approx(score.value, abs=1e-9)
+    assert parts.n_rows == 2_000
+    assert parts.details["confusion"] == whole.details["confusion"]
+
+
+def test_arrays_of_numpy_and_dask_are_taken_as_x_and_y(frame: pd.DataFrame) -> None:
+    X, y = frame[["x", "z"]].to_numpy(), frame["value"].to_numpy()
+    model = LinearRegression().fit(X, y)
+    expected = mean_absolute_error(y, model.predict(X))
+    assert flow.evaluate(model, (X, y), metrics=["mae"])["mae"].value == pytest.approx(expected)
+    chunked = da.from_array(X, chunks=(700, 1)), da.from_array(y, chunks=700)
+    assert flow.evaluate(model, chunked, metrics=["mae"])["mae"].value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ParallelPostFit(LogisticRegression()),
+        LinearSVC(),
+        DummyClassifier(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_any_estimator_of_scikit_learns_interface_is_judged(frame: pd.DataFrame, model: Any) -> None:
+    model.fit(frame[["x", "z"]], frame["label"])
+    found = flow.evaluate(model, frame, target="label", metrics=["accuracy"])
+    expected = (model.predict(frame[["x", "z"]]) == frame["label"]).mean()
+    assert found["accuracy"].value == pytest.approx(expected)
+
+
+def test_weights_count(frame: pd.DataFrame) -> None:
+    model = Ridge().fit(frame[["x"]], frame["value"])
+    weighted = frame.assign(w=np.where(frame["x"] > 0, 3.0, 0.0))
+    found = flow.evaluate(model, weighted, target="value", weight="w", metrics=["mae"])["mae"].value
+    above = frame[frame["x"] > 0]
+    assert found == pytest.approx(mean_absolute_error(above["value"], model.predict(above[["x"]])))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda f: f.assign(label=f["label"].where(f.index > 3)), DataError, "lacks a value in 4 of 2000 rows"),
+        (lambda f: f.replace({"label": {"no": "perhaps"}}), DataError, "such as 'perhaps'"),
+        (lambda f: f.drop(columns="label"), SettingsError, "there is no column 'label'"),
+    ],
+)
+def test_a_truth_that_cannot_be_judged_by_is_refused(frame: pd.DataFrame, change: Any, error: Any, words: str) -> None:
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["label"])
+    with pytest.raises(error, match=words):
+        flow.evaluate(model, change(frame), target="label")
+
+
+def test_metrics_of_another_task_and_arrays_without_names_are_refused(frame: pd.DataFrame) -> None:
+    model = LinearRegression().fit(frame[["x", "z"]], frame["value"])
+    with pytest.raises(SettingsError, match="roc_auc is for"):
+        flow.evaluate(model, frame, target="value", metrics=["roc_auc"])
+    with pytest.raises(DataError, match="Give a pandas or dask DataFrame"):
+        flow.evaluate(model, frame.to_numpy(), target="value")
+    with pytest.raises(SettingsError, match="is required"):
+        flow.evaluate(model, frame)
+
+
+def test_a_judgement_shows_itself_without_markup_of_the_data(frame: pd.DataFrame) -> None:
+    model = LinearRegression().fit(frame[["x", "z"]], frame["value"])
+    found = flow.evaluate(model, frame, target="value")
+    assert "rmse" in repr(found) and "2,000 rows" in found._repr_html_()
+    assert list(found.to_frame().columns) == ["value", "low", "high"]
