@@ -110,5 +110,6 @@ def test_metrics_of_another_task_and_arrays_without_names_are_refused(frame: pd.
 def test_a_judgement_shows_itself_without_markup_of_the_data(frame: pd.DataFrame) -> None:
     model = LinearRegression().fit(frame[["x", "z"]], frame["value"])
     found = flow.evaluate(model, frame, target="value")
-    assert "rmse" in repr(found) and "2,000 rows" in found._repr_html_()
+    assert "rmse" in repr(found)
+    assert "2,000 rows" in found._repr_html_()
     assert list(found.to_frame().columns) == ["value", "low", "high"]

@@ -74,14 +74,16 @@ def test_metrics_are_scikit_learns_on_the_kept_predictions(run: flow.Run) -> Non
 def test_kept_predictions_name_every_test_row_once(run: flow.Run) -> None:
     kept = pq.read_table(run.path / "predictions.parquet")
     rows = kept.select(["row", "copy"]).to_pandas()
-    assert len(rows) == run.evaluation.n_rows and not rows.duplicated().any()
+    assert len(rows) == run.evaluation.n_rows
+    assert not rows.duplicated().any()
     told = json.loads(kept.schema.metadata[b"daskflow"])
     assert told == {"target": "late", "task": "binary", "classes": ["False", "True"]}
 
 
 def test_the_decision_is_that_of_the_model_folder(run: flow.Run) -> None:
     model, told = run.model, run.evaluation.details["decision"]
-    assert told["source"] == "out-of-fold" and told["threshold"]["rows"] == 2_100
+    assert told["source"] == "out-of-fold"
+    assert told["threshold"]["rows"] == 2_100
     assert model.decision.threshold == pytest.approx(told["threshold"]["value"])
     frame = table()
     said = model.predict_proba(frame)[True]
@@ -111,7 +113,8 @@ def test_what_matters_is_important_and_noise_is_not(run: flow.Run) -> None:
 
 def test_the_learning_curve_ends_with_all_rows_of_the_first_fold(run: flow.Run) -> None:
     curve = run.evaluation.details["learning_curve"]
-    assert curve["rows"] == sorted(curve["rows"]) and len(curve["rows"]) >= 2
+    assert curve["rows"] == sorted(curve["rows"])
+    assert len(curve["rows"]) >= 2
     first = next(trial for trial in run.trials if trial.id == run.best.id).curve[-1].fold_scores[0]
     assert curve["value"][-1] == pytest.approx(first, abs=1e-9)
 
@@ -153,7 +156,8 @@ def test_a_time_role_gives_the_score_over_time_and_groups_widen_intervals(tmp_pa
     )
     grouped = made.run(tmp_path)
     over_time = grouped.evaluation.details["over_time"]
-    assert over_time["column"] == "day" and sum(over_time["rows"]) == grouped.evaluation.n_rows
+    assert over_time["column"] == "day"
+    assert sum(over_time["rows"]) == grouped.evaluation.n_rows
     kept = pq.read_table(grouped.path / "predictions.parquet").to_pandas()
     assert kept.groupby("unit").size().max() == 2
     alone = flow.evaluate(grouped.model, frame, metrics=["accuracy"])["accuracy"]

@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-VERBS = ("demo", "fetch", "profile", "init", "check", "plan", "run", "report", "predict", "runs", "cache", "kinds")
+VERBS = (
+    *("demo", "fetch", "profile", "init", "check", "plan", "run", "report"),
+    *("predict", "evaluate", "runs", "cache", "kinds"),
+)
 """Verbs in the order of a first day; each is the function of its name in the file of its name."""
 
 

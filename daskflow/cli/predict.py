@@ -72,7 +72,7 @@ def predict(
             kind=kind,
             options=parsed(changes),
             keep=keep,
-            joined=_paths(joined),
+            joined=paths_by_name(joined),
             probabilities=proba,
             trusted=trust,
             listener=listener,
@@ -90,7 +90,7 @@ def predict(
         click.echo(f"  {column}: {count:,} rows with a level that the model has not seen in training", err=True)
 
 
-def _paths(given: tuple[str, ...]) -> dict[str, str]:
+def paths_by_name(given: tuple[str, ...]) -> dict[str, str]:
     """``NAME=PATH`` texts as paths by name."""
     found = {}
     for text in given:

@@ -27,7 +27,6 @@ from daskflow.core.results import Evaluation
 from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions, predict
-from daskflow.metrics import Metric
 from daskflow.metrics.slices import SliceAsked, SliceTally, slice_columns
 from daskflow.metrics.tally import Asked, Tally
 from daskflow.workflow.run import Run
@@ -89,7 +88,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """What a partition is judged by; picklable."""
 
     model: Any
@@ -188,24 +187,15 @@ def evaluate(
     for word, name in (("target", target), ("weight", weight), ("group", group)):
         if name is not None and name not in names:
             raise SettingsError([Problem(word, f"there is no column '{name}'{nearest(name, names)}")])
-    labels, task = labels_of(model), task_of(model)
-    chosen = [daskflow.metrics.parse(metric) for metric in metrics or daskflow.metrics.defaults(task)]
-    problems = [problem for metric in chosen if (problem := daskflow.metrics.check(metric, task)) is not None]
-    if problems:
-        raise SettingsError(problems)
-    settled = tuple(metric.for_task(task, len(labels)) for metric in chosen)
-    words = tuple(str(label) for label in labels)
-    asked = Asked(settled, task, words, seed_of(seed, "evaluation"), replicates)
-    sliced = None
-    if slices:
-        sliced = _sliced(table, slices, settled[0], asked, leave_out=(target, weight), replicates=replicates)
-    judge = _Judge(model, asked, sliced, labels, target, weight, group)
+    asked = asked_of(model, metrics, replicates=replicates, seed=seed)
+    sliced = sliced_by(table, slices, asked, leave_out=(target, weight), replicates=replicates)
+    judge = Judge(model, asked, sliced, labels_of(model), target, weight, group)
     if isinstance(table, dd.DataFrame):
         node = dask.delayed(judge, pure=False)
         found = [node.of(part, number) for number, part in enumerate(table.to_delayed())]
         while len(found) > 1:  # merged in pairs, beside the partitions
             pairs = [found[place : place + 8] for place in range(0, len(found), 8)]
-            found = [dask.delayed(_merged, pure=False)(pair) for pair in pairs]
+            found = [dask.delayed(merged, pure=False)(pair) for pair in pairs]
         (tallies,) = dask.compute(found[0])
     else:
         tallies = judge.of(table, 0)
@@ -214,7 +204,7 @@ def evaluate(
     return Judgement(Evaluation(evaluation.metrics, evaluation.n_rows, details))
 
 
-def _merged(tallies: Sequence[Tallies]) -> Tallies:
+def merged(tallies: Sequence[Tallies]) -> Tallies:
     """Merge what some partitions gave."""
 
     def both(left: Tallies, right: Tallies) -> Tallies:
@@ -224,10 +214,26 @@ def _merged(tallies: Sequence[Tallies]) -> Tallies:
     return reduce(both, tallies)
 
 
-def _sliced(
-    table: Any, slices: bool | Sequence[str], metric: Metric, asked: Asked, *, leave_out: Sequence[Any], replicates: int
-) -> SliceAsked:
-    """The cuts of slices, from the first, the middle and the last partition of a dask frame."""
+def asked_of(model: Any, metrics: Sequence[Any], *, replicates: int, seed: int) -> Asked:
+    """Return what is computed for a model; SettingsError for metrics that do not fit its task."""
+    labels, task = labels_of(model), task_of(model)
+    chosen = [daskflow.metrics.parse(metric) for metric in metrics or daskflow.metrics.defaults(task)]
+    problems = [problem for metric in chosen if (problem := daskflow.metrics.check(metric, task)) is not None]
+    if problems:
+        raise SettingsError(problems)
+    settled = tuple(metric.for_task(task, len(labels)) for metric in chosen)
+    return Asked(settled, task, tuple(str(label) for label in labels), seed_of(seed, "evaluation"), replicates)
+
+
+def sliced_by(
+    table: Any, slices: bool | Sequence[str], asked: Asked, *, leave_out: Sequence[Any], replicates: int
+) -> SliceAsked | None:
+    """The cuts of slices, from the first, the middle and the last partition of a dask frame; None where none is asked.
+
+    Groups are judged by the first metric.
+    """
+    if not slices:
+        return None
     sample = table
     if isinstance(table, dd.DataFrame):
         places = sorted({0, table.npartitions // 2, table.npartitions - 1})
@@ -235,9 +241,11 @@ def _sliced(
     sample = sample.drop(columns=[name for name in leave_out if name])
     if len(sample) > SAMPLE_ROWS:
         sample = sample.sample(SAMPLE_ROWS, random_state=0)
-    columns = None if slices is True else [str(name) for name in slices or ()]
+    columns = None if isinstance(slices, bool) else [str(name) for name in slices]
     cuts = slice_columns(pa.Table.from_pandas(sample, preserve_index=False), columns)
-    return SliceAsked(metric, asked.task, asked.classes, cuts, seed_of(asked.seed, "slices"), min(replicates, 200))
+    return SliceAsked(
+        asked.metrics[0], asked.task, asked.classes, cuts, seed_of(asked.seed, "slices"), min(replicates, 200)
+    )
 
 
 def _whole(table: Any, target: str | None, model: Any) -> tuple[Any, str]:

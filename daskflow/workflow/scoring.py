@@ -160,9 +160,19 @@ def score(
 
 
 def open_new(
-    model: Model, paths: Sequence[str], base: Path, *, kind: str | None, options: Mapping[str, Any], keep: Sequence[str]
+    model: Model,
+    paths: Sequence[str],
+    base: Path,
+    *,
+    kind: str | None,
+    options: Mapping[str, Any],
+    keep: Sequence[str],
+    columns: Sequence[str] = (),
 ) -> tuple[Table, dict[str, str]]:
-    """Open new files as the model's own were read; return the table and the columns to derive from it."""
+    """Open new files as the model's own were read; return the table and the columns to derive from it.
+
+    Those are the columns that the model needs, and `columns` beside them.
+    """
     absolute = [path if "://" in path else os.path.abspath(base / os.path.expanduser(path)) for path in paths]
     learned = model.card.get("source", {})
     guessed: Mapping[str, Any] = {}
@@ -175,12 +185,12 @@ def open_new(
     for name in keep:
         if name not in names:
             raise SettingsError([Problem("--keep", f"there is no column '{name}'{nearest(name, names)}")])
-    expressions = needed_expressions(learned.get("derive", {}), model.schema.names)
+    expressions = needed_expressions(learned.get("derive", {}), [*model.schema.names, *columns])
     if isinstance(settings.get("date_format"), Mapping):
         settings["date_format"] = {name: form for name, form in settings["date_format"].items() if name in names}
     if kind in TEXT_KINDS:
-        columns = Schema.load(learned["columns"]) if "columns" in learned else model.schema
-        settings["dtypes"] = {**_words(columns, names), **settings.get("dtypes", {})}
+        known = Schema.load(learned["columns"]) if "columns" in learned else model.schema
+        settings["dtypes"] = {**_words(known, names), **settings.get("dtypes", {})}
     return daskflow.sources.REGISTRY.parse(settings, where="--set").table(), expressions
 
 
