@@ -83,6 +83,7 @@ REFERENCES: dict[str, Callable[..., float]] = {
     "rmse": _plain(reference.root_mean_squared_error),
     "mae": _plain(reference.mean_absolute_error),
     "r2": _plain(reference.r2_score),
+    "explained_variance": _plain(reference.explained_variance_score),
 }
 KNOWN_ELSEWHERE = {*REFERENCES, *reference.get_scorer_names()}
 """Kinds that must be compared: those named above, and any that scikit-learn has under the same name."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.metrics import Metric
-from daskflow.metrics.bootstrap import Resample
 from daskflow.metrics.probability import LossMetric
+from daskflow.metrics.sums import Moments, SumsMetric
 
 Floats = NDArray[np.float64]
 
@@ -57,12 +55,10 @@ class MAE(LossMetric):
         return np.abs(_residuals(y_true, y_pred))
 
 
-class R2(Metric):
+class R2(SumsMetric):
     """Share of the target's variance that the predictions explain; nan for fewer than two rows.
 
-    The state is (weight, mean, sum of squares about the mean, sum of squared errors, rows), merged by the update of
-    Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983), which keeps its digits when the mean
-    is large beside the spread. A constant target gives 1 when every prediction is right, else 0, as in scikit-learn.
+    A constant target gives 1 when every prediction is right, else 0, as in scikit-learn.
 
     Examples
     --------
@@ -74,43 +70,46 @@ class R2(Metric):
 
     needs: ClassVar[str] = "predictions"
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    n_centred: ClassVar[int] = 1
 
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Floats:
-        """Sum one block about its own mean."""
-        used = weight > 0
-        y, error, w = np.asarray(y_true, dtype=np.float64)[used], _residuals(y_true, y_pred)[used], weight[used]
-        total = w.sum()
-        mean = (w * y).sum() / total if total else 0.0
-        return np.array([total, mean, (w * (y - mean) ** 2).sum(), (w * error**2).sum(), len(y)], dtype=np.float64)
+    def quantities(self, y_true: Any, y_pred: Any) -> Floats:
+        """The target, and the squared error."""
+        return np.column_stack([np.asarray(y_true, dtype=np.float64), _residuals(y_true, y_pred) ** 2])
 
-    def merge(self, left: Floats, right: Floats) -> Floats:
-        """Add, moving both sums of squares to the common mean."""
-        total = left[0] + right[0]
-        if not total:
-            return left + right
-        shift = right[1] - left[1]
-        mean = left[1] + shift * right[0] / total
-        squares = left[2] + right[2] + shift**2 * left[0] * right[0] / total
-        return np.array([total, mean, squares, left[3] + right[3], left[4] + right[4]])
-
-    def value(self, state: Floats) -> float:
+    def of_moments(self, moments: Moments) -> Floats:
         """One minus error over variance."""
-        total, mean, squares, errors, n_rows = (float(part) for part in state)
-        if n_rows < 2 or math.isnan(errors):
-            return math.nan
-        if squares <= total * (4 * np.finfo(np.float64).eps * mean) ** 2:
-            return 1.0 if errors == 0 else 0.0
-        return 1.0 - errors / squares
+        return _explained(moments.mean[:, 1], moments.variance[:, 0], moments.rows)
 
-    def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the sums about the mean of all rows."""
-        y = np.asarray(y_true, dtype=np.float64)
-        y = y - np.average(y, weights=weight if weight.sum() else None)
-        columns = (weight, weight * y, weight * y**2, weight * _residuals(y_true, y_pred) ** 2)
-        total, first, second, errors = resample.totals(columns).T
-        squares = second - np.divide(first**2, total, out=np.zeros(len(total)), where=total > 0)
-        undefined = np.full(len(total), math.nan)
-        return np.asarray(1.0 - np.divide(errors, squares, out=undefined, where=squares > 1e-12 * second))
+
+class ExplainedVariance(SumsMetric):
+    """As `r2`, of the errors about their mean: predictions that are all off by the same are not held to account for it.
+
+    Examples
+    --------
+    >>> round(ExplainedVariance().score([3.0, -0.5, 2.0, 7.0], [2.5, 0.0, 2.0, 8.0]), 4)
+    0.9572
+    """
+
+    kind: Literal["explained_variance"] = "explained_variance"
+
+    needs: ClassVar[str] = "predictions"
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    n_centred: ClassVar[int] = 2
+
+    def quantities(self, y_true: Any, y_pred: Any) -> Floats:
+        """The target, and the error."""
+        return np.column_stack([np.asarray(y_true, dtype=np.float64), _residuals(y_true, y_pred)])
+
+    def of_moments(self, moments: Moments) -> Floats:
+        """One minus the error's variance over the target's."""
+        return _explained(moments.variance[:, 1], moments.variance[:, 0], moments.rows)
+
+
+def _explained(error: Floats, variance: Floats, rows: Floats) -> Floats:
+    """One minus error over variance; of a constant target 1 without errors, else 0; nan for fewer than two rows."""
+    constant = np.where(error == 0, 1.0, 0.0)
+    found = np.where(variance > 0, 1.0 - error / variance, constant)
+    return np.where((rows < 2) | np.isnan(error), np.nan, found)
 
 
 def _residuals(y_true: Any, y_pred: Any) -> Floats:
