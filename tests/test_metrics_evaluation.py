@@ -20,7 +20,8 @@ from daskflow import metrics
 from daskflow.core.results import Evaluation
 from daskflow.data.predictions import Predictions, predict
 from daskflow.metrics import Metric
-from daskflow.metrics.bootstrap import GROUPS, Resample, interval
+from daskflow.metrics.bootstrap import BUCKETS as GROUPS
+from daskflow.metrics.bootstrap import Resample, interval
 from daskflow.metrics.evaluation import evaluate
 from daskflow.metrics.ranking import BINS
 

@@ -63,6 +63,20 @@ class RankingMetric(Metric):
         """Return the metric of two classes from their weights at the distinct scores, highest first."""
         raise NotImplementedError
 
+    def within(self, positive: Floats, negative: Floats) -> tuple[float, float]:
+        """Return between which values the metric lies when only bins of the scores are known.
+
+        `positive` and `negative` are the weights in the bins, highest first; within a bin the rows may stand in any
+        order. This one takes the worst and the best order, which bound every metric that gains when a positive row
+        moves up, and that does not change when rows of one class are told apart.
+        """
+        none = np.zeros(2 * len(positive))
+        best, worst = (none.copy(), none.copy()), (none.copy(), none.copy())
+        best[0][::2], best[1][1::2] = positive, negative
+        worst[0][1::2], worst[1][::2] = positive, negative
+        values = [self.area(*weights) for weights in (best, worst, (positive, negative))]
+        return min(values), max(values)
+
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Ranked:
         """Keep one block."""
         return Ranked(((np.asarray(y_true), np.asarray(y_pred, dtype=np.float64), np.asarray(weight)),))
@@ -153,6 +167,18 @@ class AveragePrecision(RankingMetric):
         taken = right + np.cumsum(negative)
         precision = np.divide(right, taken, out=np.zeros(len(taken)), where=taken > 0)
         return float((precision * positive).sum()) / n_positive
+
+    def within(self, positive: Floats, negative: Floats) -> tuple[float, float]:
+        """Worst: negative rows first, then the positive ones one by one, whose precision rises; best: these first."""
+        n_positive = float(positive.sum())
+        if not n_positive:
+            return math.nan, math.nan
+        right, wrong = np.cumsum(positive), np.cumsum(negative)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            start = right - positive + wrong
+            lost = np.where(wrong > 0, wrong * np.log((right + wrong) / start), 0.0)
+            best = positive * np.where(right > 0, right / (right + wrong - negative), 0.0)
+        return float((positive - lost).sum()) / n_positive, float(best.sum()) / n_positive
 
 
 def _one_against_rest(y_true: NDArray[Any], y_score: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:

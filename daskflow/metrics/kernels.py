@@ -1,0 +1,282 @@
+"""Loops over rows and scores that numpy would need many passes for, compiled by numba.
+
+As those of `daskflow.data.kernels` they release the interpreter's lock and are kept compiled on disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskflow.data.kernels import GOLDEN, compiled, mix64
+
+
+@compiled
+def place_all(units: Any, salt: Any, places: Any) -> None:
+    """Write the upper 32 bits of the units' hashes."""
+    for row in range(len(units)):
+        places[row] = np.uint32(mix64(np.uint64(units[row]) ^ salt) >> np.uint64(32))
+
+
+@compiled
+def place_numbers(start: Any, salt: Any, places: Any) -> None:
+    """Write the upper 32 bits of the hashes of the numbers from `start` on."""
+    for row in range(len(places)):
+        places[row] = np.uint32(mix64((np.uint64(start) + np.uint64(row)) ^ salt) >> np.uint64(32))
+
+
+@compiled
+def draw_counts(buckets: Any, first: int, salt: Any, steps: Any, counts: Any) -> None:
+    """Write how often each bucket stands in each replicate from `first` on: inverse distribution of 53 hashed bits."""
+    for place in range(len(buckets)):
+        state = mix64(np.uint64(buckets[place]) ^ salt)
+        for column in range(counts.shape[1]):
+            bits = mix64(state + np.uint64(first + column) * GOLDEN) >> np.uint64(11)
+            count = 0
+            while count < len(steps) and bits >= steps[count]:
+                count += 1
+            counts[place, column] = count
+
+
+@compiled
+def add_columns(columns: Any, bucket: Any, sums: Any) -> None:
+    """Add each row's columns, shape (n_rows, n_columns), to the sums of its bucket."""
+    for row in range(len(columns)):
+        place = bucket[row]
+        for column in range(columns.shape[1]):
+            sums[place, column] += columns[row, column]
+
+
+@compiled
+def resample_cells(bucket: Any, starts: Any, counts: Any, sums: Any) -> None:
+    """Sum the counts of rows by cell: `bucket` holds the rows' buckets cell by cell, cell c from ``starts[c]`` on."""
+    for cell in range(len(starts) - 1):
+        for place in range(starts[cell], starts[cell + 1]):
+            row = bucket[place]
+            for column in range(counts.shape[1]):
+                sums[cell, column] += counts[row, column]
+
+
+@compiled
+def resample_weights(bucket: Any, weight: Any, starts: Any, counts: Any, sums: Any) -> None:
+    """Sum weight times count by cell, rows standing cell by cell."""
+    for cell in range(len(starts) - 1):
+        for place in range(starts[cell], starts[cell + 1]):
+            row = bucket[place]
+            for column in range(counts.shape[1]):
+                sums[cell, column] += weight[place] * counts[row, column]
+
+
+@compiled
+def cells_of_scores(scores: Any, edges: Any, cells: Any, starts: Any) -> None:
+    """Write each score's cell, and count them into ``starts[cell + 1]``.
+
+    `edges` are the lowest scores of all cells but the last, falling: a score stands in the first cell whose edge it
+    reaches.
+    """
+    n_edges = len(edges)
+    for row in range(len(scores)):
+        score = scores[row]
+        low, length = 0, n_edges
+        while length > 0:
+            half = length >> 1
+            step = edges[low + half] > score
+            low = low + half + 1 if step else low
+            length = length - half - 1 if step else half
+        cells[row] = low
+        starts[low + 1] += 1
+
+
+@compiled
+def by_cell(cells: Any, starts: Any, places: Any, rank: Any, gathered: Any) -> None:
+    """Gather the ranks of the rows' buckets cell by cell; `starts` is moved on by the rows of each cell."""
+    for row in range(len(cells)):
+        cell = cells[row]
+        gathered[starts[cell]] = rank[places[row] >> np.uint32(18)]
+        starts[cell] += 1
+
+
+@compiled
+def move_by_cell(cells: Any, starts: Any, values: Any, moved: Any) -> None:
+    """Gather numbers of rows cell by cell."""
+    for row in range(len(cells)):
+        cell = cells[row]
+        moved[starts[cell]] = values[row]
+        starts[cell] += 1
+
+
+@compiled
+def merge_areas(positive: Any, negative: Any) -> Any:
+    """Return twice the pairs won (ties count one), and the sum of precision at each positive score, from sorted scores.
+
+    Both arrays rise; they are gone through from their ends.
+    """
+    n, m = len(positive), len(negative)
+    i, j = n - 1, m - 1
+    pairs = 0
+    precision = 0.0
+    part, flushed = 0.0, 0
+    while i >= 0:
+        score = positive[i]
+        while j >= 0 and negative[j] > score:
+            j -= 1
+        last = i
+        while i >= 0 and positive[i] == score:
+            i -= 1
+        tied = j
+        while tied >= 0 and negative[tied] == score:
+            tied -= 1
+        here = last - i
+        above = m - 1 - j
+        pairs += here * (2 * (m - above) - (j - tied))
+        right = n - 1 - i
+        part += here * (right / (right + (m - 1 - tied)))
+        if right - flushed >= 1024:
+            precision += part
+            part, flushed = 0.0, right
+        j = tied
+    return pairs, precision + part
+
+
+@compiled
+def merge_distinct(positive: Any, negative: Any, above: Any, below: Any, values: Any) -> Any:
+    """Write positive and negative counts at each distinct score, highest first, and the scores; return how many."""
+    i, j = len(positive) - 1, len(negative) - 1
+    n = 0
+    while i >= 0 or j >= 0:
+        if i >= 0 and (j < 0 or positive[i] >= negative[j]):
+            score = positive[i]
+        else:
+            score = negative[j]
+        here, there = i, j
+        while i >= 0 and positive[i] == score:
+            i -= 1
+        while j >= 0 and negative[j] == score:
+            j -= 1
+        above[n] = here - i
+        below[n] = there - j
+        values[n] = score
+        n += 1
+    return n
+
+
+@compiled
+def merge_steps(positive: Any, negative: Any, steps: Any, right: Any, wrong: Any, values: Any) -> Any:
+    """Write the counts taken at the first distinct score whose true and false positive rate sum to each step.
+
+    `steps` rise to 2; what is written is (positives taken, negatives taken, the score); returns how many were.
+    """
+    i, j = len(positive) - 1, len(negative) - 1
+    n_positive, n_negative = len(positive), len(negative)
+    step, n = 0, 0
+    while (i >= 0 or j >= 0) and step < len(steps):
+        if i >= 0 and (j < 0 or positive[i] >= negative[j]):
+            score = positive[i]
+        else:
+            score = negative[j]
+        while i >= 0 and positive[i] == score:
+            i -= 1
+        while j >= 0 and negative[j] == score:
+            j -= 1
+        taken = (n_positive - 1 - i) / n_positive + (n_negative - 1 - j) / n_negative
+        if taken >= steps[step] or (i < 0 and j < 0):
+            right[n], wrong[n], values[n] = n_positive - 1 - i, n_negative - 1 - j, score
+            n += 1
+            while step < len(steps) and taken >= steps[step]:
+                step += 1
+    return n
+
+
+@compiled
+def n_score_bins(bits: int, powers: int, least: int) -> Any:
+    """Return how many bins there are: see `score_bin`."""
+    half = ((-1 - least) << bits) + 1
+    return 2 * ((powers << bits) + 1) + 2 * half + 2
+
+
+@compiled
+def magnitude_bin(number: Any, bits: int, powers: int, least: int) -> Any:
+    """Return the bin of a number that is not negative: 0 below 2**least, then 2**bits to each power of two."""
+    raw = np.float64(number).view(np.int64) >> np.int64(52 - bits)
+    found = raw - (np.int64(1023 + least) << np.int64(bits)) + 1
+    return min(max(found, np.int64(0)), (np.int64(powers) << np.int64(bits)) + 1)
+
+
+@compiled
+def signed_bin(number: Any, bits: int, powers: int, least: int) -> Any:
+    """Return the bin of a number, negative for a negative one."""
+    if number < 0:
+        return -magnitude_bin(-number, bits, powers, least)
+    return magnitude_bin(number, bits, powers, least)
+
+
+@compiled
+def score_bin(score: Any, bits: int, powers: int, least: int) -> Any:
+    """Return the bin of a score, rising with it: by its magnitude up to one half, above by its distance from 1.
+
+    So bins are as fine, in proportion, near a probability of 1 as they are near 0.
+    """
+    lowest = (np.int64(powers) << np.int64(bits)) + 1
+    half = magnitude_bin(0.5, bits, powers, least)
+    if score <= 0.5:
+        return lowest + signed_bin(score, bits, powers, least)
+    return lowest + 2 * half + 1 - signed_bin(1.0 - score, bits, powers, least)
+
+
+@compiled
+def add_score_bins(scores: Any, weight: Any, bits: int, powers: int, least: int, sums: Any) -> None:
+    """Add weights, or rows where `weight` is empty, to the bins of their scores."""
+    for row in range(len(scores)):
+        place = score_bin(np.float64(scores[row]), bits, powers, least)
+        sums[place] += weight[row] if len(weight) else 1.0
+
+
+@compiled
+def bin_edge(place: Any, bits: int, least: int) -> Any:
+    """Return the least magnitude of a bin of magnitudes."""
+    if place <= 0:
+        return 0.0
+    raw = np.int64(place) - 1 + (np.int64(1023 + least) << np.int64(bits))
+    return np.int64(raw << np.int64(52 - bits)).view(np.float64)
+
+
+@compiled
+def score_edges(places: Any, bits: int, powers: int, least: int, edges: Any) -> None:
+    """Write a score of each bin: that of its edge which is nearer to 0, or above one half to 1."""
+    lowest = (np.int64(powers) << np.int64(bits)) + 1
+    half = magnitude_bin(0.5, bits, powers, least)
+    for row in range(len(places)):
+        signed = np.int64(places[row]) - lowest
+        is_above = signed > half
+        if is_above:
+            signed = 2 * half + 1 - signed
+        found = bin_edge(signed, bits, least) if signed >= 0 else -bin_edge(-signed, bits, least)
+        edges[row] = 1.0 - found if is_above else found
+
+
+@compiled
+def add_signed_bins(numbers: Any, bits: int, powers: int, least: int, counts: Any) -> None:
+    """Count numbers by their bins: see `signed_bin`."""
+    lowest = (np.int64(powers) << np.int64(bits)) + 1
+    for number in numbers:
+        counts[lowest + signed_bin(number, bits, powers, least)] += 1
+
+
+@compiled
+def add_tenths(is_positive: Any, probability: Any, weight: Any, sums: Any) -> None:
+    """Add rows to the sums of their tenth: rows, weight, weight times probability, positive weight, squared weight."""
+    found = np.zeros((len(sums), 5))
+    n = len(sums)
+    for row in range(len(probability)):
+        given = np.float64(probability[row])
+        tenth = int(min(max(given * n, 0.0), n - 1.0))
+        own = weight[row] if len(weight) else 1.0
+        found[tenth, 0] += 1.0
+        found[tenth, 1] += own
+        found[tenth, 2] += own * given
+        found[tenth, 3] += own if is_positive[row] else 0.0
+        found[tenth, 4] += own * own
+    for place in range(n):
+        for column in range(5):
+            sums[place, column] += found[place, column]

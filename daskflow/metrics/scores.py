@@ -1,0 +1,216 @@
+"""Scores of rows as the ranking metrics need them: all of them up to a number of rows, a histogram beyond it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskflow.metrics import kernels
+from daskflow.metrics.bootstrap import SHIFT, Places
+
+Floats = NDArray[np.float64]
+
+MOST_SCORES = 2**25
+"""Scores (rows, times classes where there are more than two) up to which ranking metrics are exact."""
+
+LEAST_POWER, POWERS = -40, 64
+"""A histogram tells magnitudes from 2**-40 on apart, over 64 powers of two."""
+
+FINEST = 12
+"""Bits of a score's fraction that the histogram of two classes tells apart; of more classes fewer, for its size."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Rows of a block, ordered by their class.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (n_classes + 1,)
+        Rows of class c stand from ``starts[c]`` to ``starts[c + 1]``.
+    scores : ndarray of float32 or float64, shape (n_rows,) or (n_rows, n_classes)
+        float32 where that holds them exactly.
+    place : ndarray of uint32, or None
+        Each row's place among the units; None without resampling.
+    weight : ndarray of float64, or None
+        None for weights of 1.
+    """
+
+    starts: NDArray[np.int64]
+    scores: NDArray[Any]
+    place: Places | None
+    weight: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """Scores of the rows of a class, or of the rest, in any order, with their places and weights."""
+
+    scores: NDArray[Any]
+    place: Places | None
+    weight: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Scores of all rows seen.
+
+    Attributes
+    ----------
+    n_classes : int
+        Of the target.
+    blocks : tuple of Block
+        All rows; beyond `most` scores those of a share of the units, chosen by their hash.
+    n_rows : int
+        Rows seen, those that are no longer held included.
+    level : int
+        A share of 2**-level of the units is held.
+    bins : ndarray of shape (n_rankings, 2, n_bins), or None
+        Beyond `most` scores the weight of the rest, and of each class, by bins of the score.
+    most : int
+        Scores that are held.
+    """
+
+    n_classes: int
+    blocks: tuple[Block, ...] = ()
+    n_rows: int = 0
+    level: int = 0
+    bins: Floats | None = None
+    most: int = MOST_SCORES
+
+    @property
+    def n_rankings(self) -> int:
+        """One for two classes, else one for each."""
+        return 1 if self.n_classes <= 2 else self.n_classes
+
+    @property
+    def n_held(self) -> int:
+        """Rows that are held."""
+        return sum(len(block.scores) for block in self.blocks)
+
+    def with_rows(self, codes: Any, scores: Any, place: Places | None, weight: Floats | None) -> Scores:
+        """Add the rows of a block.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n_rows,)
+            Class codes.
+        scores : ndarray of shape (n_rows,) or (n_rows, n_classes)
+            No nan.
+        place, weight : ndarray or None
+            See `Block`.
+        """
+        block = _block(self.n_classes, codes, scores, place, weight)
+        return self.merged(Scores(self.n_classes, (block,), len(scores), most=self.most))
+
+    def merged(self, *others: Scores) -> Scores:
+        """Put the rows of all side by side; beyond `most` scores add histograms, and hold fewer units."""
+        every = (self, *others)
+        n_rows = sum(each.n_rows for each in every)
+        blocks = tuple(block for each in every for block in each.blocks)
+        level = max(each.level for each in every)
+        together = Scores(self.n_classes, blocks, n_rows, level, None, self.most)
+        if n_rows * self.n_rankings <= self.most:
+            return together
+        bins = np.sum([each._histogram() if each.bins is None else each.bins for each in every], axis=0)
+        if any(block.place is None for block in blocks):
+            return replace(together, blocks=(), bins=bins)
+        return replace(together, bins=bins)._thinned()
+
+    def _thinned(self) -> Scores:
+        """Hold no more than `most` scores: those of half of the units, of a quarter, and so on."""
+        level, blocks = self.level, self.blocks
+        while True:
+            bound = np.uint32((1 << SHIFT) >> level)
+            if level:
+                blocks = tuple(found for block in blocks if (found := _chosen(block, bound)) is not None)
+            if sum(len(block.scores) for block in blocks) * self.n_rankings <= self.most or level == SHIFT:
+                return replace(self, blocks=blocks, level=level)
+            level += 1
+
+    def _histogram(self) -> Floats:
+        """Sum the weights of the rows that are held by bins."""
+        bits = self.bits
+        found = np.zeros((self.n_rankings, 2, kernels.n_score_bins(bits, POWERS, LEAST_POWER)))
+        for ranking in range(self.n_rankings):
+            for side, part in enumerate(self.sides(ranking)):
+                weight = np.empty(0) if part.weight is None else part.weight
+                kernels.add_score_bins(part.scores, weight, bits, POWERS, LEAST_POWER, found[ranking, side])
+        return found
+
+    @property
+    def bits(self) -> int:
+        """Bits of the fraction that the histogram tells apart."""
+        return max(4, FINEST - math.ceil(math.log2(self.n_rankings)))
+
+    def sides(self, ranking: int) -> tuple[Side, Side]:
+        """Return the rows of the rest, and those of the class, that are held: class 1 of two, else class `ranking`."""
+        code = 1 if self.n_classes <= 2 else ranking
+        rest: list[Side] = []
+        own: list[Side] = []
+        for block in self.blocks:
+            first, last = int(block.starts[code]), int(block.starts[code + 1])
+            own.append(_part(block, slice(first, last), code))
+            rest += [_part(block, slice(0, first), code), _part(block, slice(last, None), code)]
+        return _joined(rest), _joined(own)
+
+
+def _block(n_classes: int, codes: Any, scores: Any, place: Places | None, weight: Floats | None) -> Block:
+    """Order rows by class."""
+    counts = np.bincount(codes, minlength=n_classes)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    if n_classes <= 2:
+        is_positive = codes == 1
+        order = np.concatenate([np.flatnonzero(~is_positive), np.flatnonzero(is_positive)])
+    else:
+        order = np.argsort(codes, kind="stable")
+    if scores.ndim == 2 and scores.shape[1] <= 2:
+        scores = scores[:, -1]
+    taken = scores[order]
+    if taken.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            single = taken.astype(np.float32)
+        taken = single if np.array_equal(single, taken) else taken.astype(np.float64, copy=False)
+    return Block(starts, taken, None if place is None else place[order], None if weight is None else weight[order])
+
+
+def _chosen(block: Block, bound: np.uint32) -> Block | None:
+    """Keep the rows of the units below a bound."""
+    if block.place is None:
+        return block
+    kept = (block.place & np.uint32((1 << SHIFT) - 1)) < bound
+    if kept.all():
+        return block
+    if not kept.any():
+        return None
+    starts = np.concatenate([[0], np.cumsum(kept)])[block.starts]
+    return Block(starts, block.scores[kept], block.place[kept], None if block.weight is None else block.weight[kept])
+
+
+def _part(block: Block, rows: slice, code: int) -> Side:
+    scores = block.scores[rows] if block.scores.ndim == 1 else block.scores[rows, code]
+    return Side(
+        scores,
+        None if block.place is None else block.place[rows],
+        None if block.weight is None else block.weight[rows],
+    )
+
+
+def _joined(parts: Sequence[Side]) -> Side:
+    """Put rows behind each other."""
+    if not parts:
+        return Side(np.empty(0), np.empty(0, dtype=np.uint32), None)
+    has_weight = any(part.weight is not None for part in parts)
+    has_place = all(part.place is not None for part in parts)
+    return Side(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.place for part in parts if part.place is not None]) if has_place else None,
+        np.concatenate([np.ones(len(p.scores)) if p.weight is None else p.weight for p in parts])
+        if has_weight
+        else None,
+    )
