@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic import PrivateAttr
 
@@ -28,7 +29,11 @@ class Metric(Settings):
         ``labels``, ``scores`` (any monotone score of the positive class, or one column per class) or
         ``probabilities``; ``predictions`` for regression.
     tasks : tuple of str
-        Tasks it is defined for.
+        Tasks it is defined for. multilabel: truth and predictions have a column of 0 and 1, or of scores, per label.
+    defining : str
+        The option that always stands in the name, such as the share of a lift: ``lift_0.1``.
+    in_name : tuple of str
+        Options that stand in the name when they are not the default: ``f1_macro``.
     """
 
     kind: str
@@ -36,14 +41,21 @@ class Metric(Settings):
     greater_is_better: ClassVar[bool] = True
     needs: ClassVar[str] = "labels"
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
+    defining: ClassVar[str] = ""
+    in_name: ClassVar[tuple[str, ...]] = ()
 
     _task: str = PrivateAttr("")
     _n_classes: int = PrivateAttr(0)
 
     @property
     def name(self) -> str:
-        """Name in results: the kind, with the options that are not the default behind it."""
-        return self.kind
+        """Name in results: the kind, and behind it the options that tell its variants apart."""
+        fields, words = type(self).model_fields, [self.kind]
+        for option in (self.defining, *self.in_name):
+            value = getattr(self, option) if option else None
+            if option and (option == self.defining or value != fields[option].default):
+                words.append(option if value is True else str(value).removesuffix(".0"))
+        return "_".join(words)
 
     def for_task(self, task: str, n_classes: int = 0) -> Self:
         """Return the metric for one task: of the same name, sure of the classes that a block may lack.
@@ -54,9 +66,9 @@ class Metric(Settings):
         Parameters
         ----------
         task : str
-            binary, multiclass or regression.
+            binary, multiclass, multilabel or regression.
         n_classes : int
-            Classes of the target; 0 for regression.
+            Classes of the target, or labels; 0 for regression.
         """
         settled = self.model_copy()
         settled._task, settled._n_classes = task, n_classes
@@ -70,7 +82,7 @@ class Metric(Settings):
         return f"{self.name} is for {' and '.join(self.tasks)}, and the task is {task}; for {task} there is: {others}"
 
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
-        """Return the mergeable state of one block; arrays of shape (n_rows,) or (n_rows, n_classes)."""
+        """Return the mergeable state of one block; arrays of shape (n_rows,), or (n_rows, n_classes or n_labels)."""
         raise NotImplementedError
 
     def merge(self, left: Any, right: Any) -> Any:
@@ -82,7 +94,17 @@ class Metric(Settings):
         raise NotImplementedError
 
     def score(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        """Return the metric on whole arrays."""
+        """Return the metric on whole arrays; nan where it is not defined.
+
+        Parameters
+        ----------
+        y_true : array of shape (n_rows,) or (n_rows, n_labels)
+            Class codes 0..n_classes-1, numbers, or 0 and 1 per label.
+        y_pred : array of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
+            What the metric `needs`; of two classes the score of class 1.
+        sample_weight : array of shape (n_rows,), optional
+            Default: 1 each. A row of weight 0 counts as if it were not there.
+        """
         import numpy as np
 
         weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
@@ -162,10 +184,36 @@ def check(metric: Metric, task: str, where: str = "metrics") -> Problem | None:
     return Problem(where, wrong) if wrong else None
 
 
+ALIASES: Mapping[str, str] = {
+    "auc": "roc_auc",
+    "brier_score_loss": "brier",
+    "ece": "expected_calibration_error",
+    "g_mean": "geometric_mean",
+    "kappa": "cohen_kappa",
+    "kolmogorov_smirnov": "ks",
+    "mcc": "matthews_corrcoef",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "mean_gamma_deviance": "gamma_deviance",
+    "mean_pinball_loss": "pinball",
+    "mean_poisson_deviance": "poisson_deviance",
+    "mean_squared_error": "mse",
+    "mean_squared_log_error": "msle",
+    "mean_tweedie_deviance": "tweedie_deviance",
+    "roc_auc_ovr": "roc_auc",
+    "root_mean_squared_error": "rmse",
+    "root_mean_squared_log_error": "rmsle",
+    "sensitivity": "recall",
+}
+"""Other names of kinds. Besides, ``neg_`` before a name and ``_score`` behind it are left out."""
+
+
 def parse(value: Any, where: str = "metrics") -> Metric:
     """Make a metric of its name, or of a table with ``kind`` and its options.
 
-    A name may carry the average, as scikit-learn's scorers do: ``f1_macro`` is ``f1`` with ``average = "macro"``.
+    A name may carry options, as names in results do: ``f1_macro`` is ``f1`` with ``average = "macro"``. The names of
+    scikit-learn's functions and scorers are understood; one with ``neg_`` is the metric without it, which knows that
+    less is better.
 
     Raises
     ------
@@ -176,12 +224,73 @@ def parse(value: Any, where: str = "metrics") -> Metric:
     --------
     >>> parse("f1_macro")
     F1(kind='f1', average='macro')
+    >>> parse("fbeta_0.5_macro")
+    FBeta(kind='fbeta', average='macro', beta=0.5)
+    >>> parse("neg_root_mean_squared_error").name
+    'rmse'
+    >>> parse({"kind": "pinball", "alpha": 0.9}).name
+    'pinball_0.9'
     """
-    if isinstance(value, str) and value not in REGISTRY.kinds:
-        kind, _, average = value.rpartition("_")
-        if "average" in getattr(REGISTRY.kinds.get(kind), "model_fields", {}):
-            value = {"kind": kind, "average": average}
+    if isinstance(value, str):
+        value = _spelled(value)
+    elif isinstance(value, Mapping) and isinstance(value.get("kind"), str):
+        value = {**value, "kind": _kind(value["kind"]) or value["kind"]}
     return REGISTRY.parse(value, where=where)
+
+
+def _kind(word: str) -> str:
+    """Return the kind that a word means; empty when it means none."""
+    bare = word.removeprefix("neg_")
+    for name in (word, bare, bare.removesuffix("_score")):
+        if name in REGISTRY.kinds or name in ALIASES:
+            return ALIASES.get(name, name)
+    return ""
+
+
+def _spelled(name: str) -> Any:
+    """Return the table that a name with options stands for; the name as it is where it stands for none."""
+    words = name.split("_")
+    for n_words in range(len(words), 0, -1):
+        kind = _kind("_".join(words[:n_words]))
+        if kind and n_words == len(words):
+            return kind
+        options = _options(REGISTRY.kinds[kind], words[n_words:]) if kind else {}
+        if options:
+            return {"kind": kind, **options}
+    return name
+
+
+def _options(cls: type[Metric], words: list[str]) -> dict[str, Any]:
+    """Return the options that words behind a kind's name stand for; empty when they are not all options."""
+    left = [option for option in (cls.defining, *cls.in_name) if option]
+    found: dict[str, Any] = {}
+    for word in words:
+        for option in left:
+            value = _value(cls.model_fields[option].annotation, option, word)
+            if value is not None:
+                break
+        else:
+            if not left:
+                return {}
+            option, value = left[-1], word  # which the option will refuse, naming what it takes
+        left.remove(option)
+        found[option] = value
+    return found
+
+
+def _value(annotation: Any, option: str, word: str) -> Any:
+    """Return what a word of a name means as an option of a type; None when it is none."""
+    for kind in get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,):
+        if get_origin(kind) is Literal and word in get_args(kind):
+            return word
+        if kind is bool and word == option:
+            return True
+        if kind in (int, float):
+            try:
+                return kind(word)
+            except ValueError:
+                continue
+    return None
 
 
 def __getattr__(name: str) -> Any:

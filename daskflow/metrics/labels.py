@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from daskflow.core.errors import DataError
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
+from daskflow.metrics.multilabel import LabelCounts, indicators
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +77,7 @@ class LabelMetric(Metric):
 
 
 class Accuracy(LabelMetric):
-    """Share of rows (by weight) whose class was predicted right.
+    """Share of rows (by weight) whose class was predicted right; multilabel: all of whose labels were.
 
     Examples
     --------
@@ -85,27 +87,56 @@ class Accuracy(LabelMetric):
 
     kind: Literal["accuracy"] = "accuracy"
 
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
+
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Floats:
+        """Count one block; a multilabel row is of class 0, and is predicted 1 when a label is wrong."""
+        if np.ndim(y_true) < 2:
+            return super().of(y_true, y_pred, weight)
+        true, predicted = indicators(y_true, y_pred)
+        return confusion(np.zeros(len(true)), (true != predicted).any(axis=1), weight, 2)
+
     def value(self, state: Floats) -> float:
         """Right over all."""
         return _ratio(float(np.trace(state)), float(state.sum()))
+
+    def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
+        """Resample the entries of the table."""
+        if np.ndim(y_true) < 2:
+            return super().replicates(y_true, y_pred, weight, resample)
+        true, predicted = indicators(y_true, y_pred)
+        return Accuracy().replicates(np.zeros(len(true)), (true != predicted).any(axis=1), weight, resample)
 
 
 class BalancedAccuracy(LabelMetric):
     """Mean over the classes that occur of the share of their rows that was predicted right.
 
+    Attributes
+    ----------
+    adjusted : bool
+        Whether guessing scores 0, and not one over the number of classes.
+
     Examples
     --------
     >>> BalancedAccuracy().score([0, 0, 0, 1], [0, 0, 0, 0])
     0.5
+    >>> BalancedAccuracy(adjusted=True).score([0, 0, 0, 1], [0, 0, 0, 0])
+    0.0
     """
 
     kind: Literal["balanced_accuracy"] = "balanced_accuracy"
+    adjusted: bool = False
+
+    in_name: ClassVar[tuple[str, ...]] = ("adjusted",)
 
     def value(self, state: Floats) -> float:
         """Mean of the diagonal over the rows' sums."""
-        total = state.sum(axis=1)
-        occurs = total > 0
-        return float(np.mean(np.diagonal(state)[occurs] / total[occurs])) if occurs.any() else math.nan
+        recalls = recalls_of(state)
+        if not len(recalls):
+            return math.nan
+        chance = 1.0 / len(recalls)
+        found = float(np.mean(recalls))
+        return _ratio(found - chance, 1.0 - chance) if self.adjusted else found
 
 
 class AveragedMetric(LabelMetric):
@@ -114,43 +145,83 @@ class AveragedMetric(LabelMetric):
     Attributes
     ----------
     average : str or None
-        ``binary`` (class 1 only), ``macro`` (mean over classes that occur in truth or prediction), ``weighted`` (by
-        their true weight) or ``micro`` (counts summed first). None: ``binary`` for binary tasks, ``macro`` for others.
+        ``binary`` (class 1 only), ``macro`` (mean over classes that occur in truth or prediction; multilabel: over all
+        labels), ``weighted`` (by their true weight), ``micro`` (counts summed first) or, multilabel only, ``samples``
+        (mean over rows of what each row's labels give). None: ``binary`` for binary tasks, ``macro`` for others.
     """
 
-    average: Literal["binary", "macro", "micro", "weighted"] | None = None
+    average: Literal["binary", "macro", "micro", "weighted", "samples"] | None = None
 
-    @property
-    def name(self) -> str:
-        """The kind, and the average when one was chosen: ``f1_macro``."""
-        return f"{self.kind}_{self.average}" if self.average else self.kind
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
+    in_name: ClassVar[tuple[str, ...]] = ("average",)
 
     def misfit(self, task: str) -> str:
-        """Also: one positive class is for two."""
-        if task == "multiclass" and self.average == "binary":
-            return f"average = 'binary' is for two classes, and the task is {task}; choose macro, micro or weighted"
+        """Also: one positive class is for two, and the mean over rows for rows of several labels."""
+        if task in ("multiclass", "multilabel") and self.average == "binary":
+            others = "macro, micro or weighted" if task == "multiclass" else "macro, micro, weighted or samples"
+            return f"average = 'binary' is for two classes, and the task is {task}; choose {others}"
+        if task in ("binary", "multiclass") and self.average == "samples":
+            return f"average = 'samples' is for multilabel, and the task is {task}; choose macro, micro or weighted"
         return super().misfit(task)
 
-    def ratio(self, right: Floats, predicted: Floats, true: Floats) -> tuple[Floats, Floats]:
-        """Return numerator and denominator per class from the weights predicted right, predicted, and true."""
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Return numerator and denominator per class from the weights predicted right, predicted, true, and of all."""
         raise NotImplementedError
 
-    def value(self, state: Floats) -> float:
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
+        """Count one block."""
+        if np.ndim(y_true) < 2:
+            return super().of(y_true, y_pred, weight)
+        true, predicted = indicators(y_true, y_pred)
+        weight = np.asarray(weight, dtype=np.float64)
+        counts = [weight @ (true & predicted), weight @ predicted, weight @ true, np.full(true.shape[1], weight.sum())]
+        each = np.zeros(len(true))
+        if self.average == "samples":
+            each = self._ratios(*(part.sum(axis=1) for part in (true & predicted, predicted, true, true | ~true)))
+        return LabelCounts(np.array(counts), np.array([weight @ each, weight.sum()]))
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Add."""
+        return left.merge(right) if isinstance(left, LabelCounts) else super().merge(left, right)
+
+    def value(self, state: Any) -> float:
         """Divide per class, 0 where nothing stands below as in scikit-learn, and average."""
+        if isinstance(state, LabelCounts):
+            if self.average == "samples":
+                return _ratio(float(state.samples[0]), float(state.samples[1]))
+            right, predicted, true, total = state.labels
+            return self._averaged(right, predicted, true, total, self.average or "macro", total > 0)
         right, predicted, true = np.diagonal(state), state.sum(axis=0), state.sum(axis=1)
-        if not true.sum():
-            return math.nan
         binary = self._task == "binary" if self._task else len(state) == 2
         average = self.average or ("binary" if binary else "macro")
+        total = np.full(len(state), true.sum())
+        return self._averaged(right, predicted, true, total, average, (predicted > 0) | (true > 0))
+
+    def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
+        """Resample the entries of the table; of multilabel rows, all rows."""
+        bases = LabelMetric if np.ndim(y_true) < 2 else Metric
+        return np.asarray(bases.replicates(self, y_true, y_pred, weight, resample))
+
+    def _averaged(
+        self, right: Floats, predicted: Floats, true: Floats, total: Floats, average: str, occurs: NDArray[np.bool_]
+    ) -> float:
+        """Average over classes; nan without rows."""
+        if not total.any():
+            return math.nan
+        counts = (right, predicted, true, total)
         if average == "micro":
-            right, predicted, true = (np.atleast_1d(counts.sum()) for counts in (right, predicted, true))
-        above, below = self.ratio(right, predicted, true)
-        values = np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+            return float(self._ratios(*(np.atleast_1d(count.sum()) for count in counts))[0])
+        values = self._ratios(*counts)
         if average == "binary":
             return float(values[1])
         if average == "weighted":
-            return float(np.average(values, weights=true))
-        return float(np.mean(values[(predicted > 0) | (true > 0)]))
+            return float(np.average(values, weights=true)) if true.any() else 0.0
+        return float(np.mean(values[occurs]))
+
+    def _ratios(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> Floats:
+        """Divide, 0 where nothing stands below."""
+        above, below = self.ratio(right, predicted, true, total)
+        return np.asarray(np.divide(above, below, out=np.zeros(len(above)), where=below > 0))
 
 
 class Precision(AveragedMetric):
@@ -164,7 +235,7 @@ class Precision(AveragedMetric):
 
     kind: Literal["precision"] = "precision"
 
-    def ratio(self, right: Floats, predicted: Floats, true: Floats) -> tuple[Floats, Floats]:
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Right over predicted."""
         return right, predicted
 
@@ -180,9 +251,25 @@ class Recall(AveragedMetric):
 
     kind: Literal["recall"] = "recall"
 
-    def ratio(self, right: Floats, predicted: Floats, true: Floats) -> tuple[Floats, Floats]:
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Right over true."""
         return right, true
+
+
+class Specificity(AveragedMetric):
+    """Of the rows that are not of a class, the share predicted not to be: the recall of the rest.
+
+    Examples
+    --------
+    >>> Specificity().score([0, 1, 1, 0], [1, 1, 0, 0])
+    0.5
+    """
+
+    kind: Literal["specificity"] = "specificity"
+
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Neither predicted nor true, over not true."""
+        return total - predicted - true + right, total - true
 
 
 class F1(AveragedMetric):
@@ -196,9 +283,58 @@ class F1(AveragedMetric):
 
     kind: Literal["f1"] = "f1"
 
-    def ratio(self, right: Floats, predicted: Floats, true: Floats) -> tuple[Floats, Floats]:
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Twice right over predicted and true."""
         return 2 * right, predicted + true
+
+
+class FBeta(AveragedMetric):
+    """Harmonic mean of precision and recall that gives recall `beta` squared times the weight of precision.
+
+    Attributes
+    ----------
+    beta : float
+        Above 1 a missed row costs more than a false alarm, below 1 less; above 0.
+
+    Examples
+    --------
+    >>> round(FBeta(beta=0.5).score([0, 1, 1, 0], [0, 1, 0, 0]), 4)
+    0.8333
+    """
+
+    kind: Literal["fbeta"] = "fbeta"
+    beta: float = Field(2.0, gt=0, allow_inf_nan=False)
+
+    defining: ClassVar[str] = "beta"
+
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Right over predicted and true, weighted."""
+        square = self.beta**2
+        return (1.0 + square) * right, predicted + square * true
+
+
+class Jaccard(AveragedMetric):
+    """Rows that are of a class and predicted to be, over those that are either: intersection over union.
+
+    Examples
+    --------
+    >>> round(Jaccard().score([0, 1, 1, 0], [0, 1, 0, 1]), 4)
+    0.3333
+    """
+
+    kind: Literal["jaccard"] = "jaccard"
+
+    def ratio(self, right: Floats, predicted: Floats, true: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Right over predicted or true."""
+        return right, predicted + true - right
+
+
+def recalls_of(table: Floats) -> Floats:
+    """Return the share predicted right of each class that occurs in the truth."""
+    total = table.sum(axis=1)
+    occurs = total > 0
+    found: Floats = np.diagonal(table)[occurs] / total[occurs]
+    return found
 
 
 def _padded(table: Floats, size: int) -> Floats:

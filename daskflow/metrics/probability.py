@@ -46,7 +46,7 @@ class LossMetric(Metric):
 
     def _columns(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Floats, Floats]:
         """Weight times loss beside weight; a row without weight counts for nothing, whatever was predicted."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             weighted = np.where(weight > 0, weight * self.losses(np.asarray(y_true), np.asarray(y_pred)), 0.0)
         return weighted, np.asarray(weight, dtype=np.float64)
 
@@ -54,7 +54,8 @@ class LossMetric(Metric):
 class LogLoss(LossMetric):
     """Cross-entropy: mean of minus the logarithm of the probability given to the true class.
 
-    Probabilities are clipped to [eps, 1 - eps], eps being that of their type, as in scikit-learn.
+    Probabilities are clipped to [eps, 1 - eps], eps being that of their type, as in scikit-learn. Multilabel: mean over
+    the labels.
 
     Examples
     --------
@@ -65,20 +66,23 @@ class LogLoss(LossMetric):
     kind: Literal["log_loss"] = "log_loss"
 
     needs: ClassVar[str] = "probabilities"
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
     def losses(self, y_true: Any, y_pred: Any) -> Floats:
         """Minus the logarithm of the true class's probability."""
         eps = np.finfo(y_pred.dtype).eps if np.issubdtype(y_pred.dtype, np.floating) else np.finfo(np.float64).eps
         codes = y_true.astype(np.int64)
-        given = np.where(codes == 1, y_pred, 1.0 - y_pred) if y_pred.ndim == 1 else _at(y_pred, codes)
+        one = y_pred.ndim == codes.ndim  # the probability of class 1 alone, or of each label
+        given = np.where(codes == 1, y_pred, 1.0 - y_pred) if one else _at(y_pred, codes)
         losses: Floats = -np.log(np.clip(given, eps, 1.0 - eps).astype(np.float64))
-        return losses
+        return np.asarray(losses.mean(axis=1)) if losses.ndim == 2 else losses
 
 
 class Brier(LossMetric):
     """Brier score: squared distance between probabilities and truth.
 
     Two classes: of the probability of class 1, in [0, 1]. More: summed over classes, in [0, 2], as in scikit-learn.
+    Multilabel: mean over the labels.
 
     Examples
     --------
@@ -89,10 +93,13 @@ class Brier(LossMetric):
     kind: Literal["brier"] = "brier"
 
     needs: ClassVar[str] = "probabilities"
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
     def losses(self, y_true: Any, y_pred: Any) -> Floats:
         """Squared distance, summed over classes where there are more than two."""
         codes, given = y_true.astype(np.int64), y_pred.astype(np.float64)
+        if codes.ndim == 2:
+            return np.asarray(((given - codes) ** 2).mean(axis=1))
         if given.ndim == 2 and given.shape[1] == 2:
             given = given[:, 1]
         if given.ndim == 1:

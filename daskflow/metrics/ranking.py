@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
+from daskflow.metrics.multilabel import ByLabel
 
 Floats = NDArray[np.float64]
 
@@ -123,10 +124,11 @@ class RankingMetric(Metric):
         return np.asarray(np.divide(total, counts, out=undefined, where=counts > 0))
 
 
-class RocAuc(RankingMetric):
+class RocAuc(ByLabel, RankingMetric):
     """Area under the ROC curve: how often a positive row scores above a negative one, ties counting half.
 
-    Multiclass: mean over the classes that occur (and are not the only one) of the class against the rest.
+    Multiclass: mean over the classes that occur (and are not the only one) of the class against the rest. Multilabel:
+    the same of the labels.
 
     Examples
     --------
@@ -135,6 +137,8 @@ class RocAuc(RankingMetric):
     """
 
     kind: Literal["roc_auc"] = "roc_auc"
+
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
     def area(self, positive: Floats, negative: Floats) -> float:
         """Trapezoids between thresholds, which give ties their half."""
@@ -145,10 +149,10 @@ class RocAuc(RankingMetric):
         return float((above * negative).sum()) / (n_positive * n_negative)
 
 
-class AveragePrecision(RankingMetric):
+class AveragePrecision(ByLabel, RankingMetric):
     """Precision at each threshold, weighted by the recall gained there; not interpolated.
 
-    Multiclass: mean over the classes that occur of the class against the rest.
+    Multiclass: mean over the classes that occur of the class against the rest. Multilabel: the same of the labels.
 
     Examples
     --------
@@ -157,6 +161,8 @@ class AveragePrecision(RankingMetric):
     """
 
     kind: Literal["average_precision"] = "average_precision"
+
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
     def area(self, positive: Floats, negative: Floats) -> float:
         """Sum of precision times recall's step."""
