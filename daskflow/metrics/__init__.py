@@ -79,7 +79,8 @@ class Metric(Settings):
         if task in self.tasks:
             return ""
         others = ", ".join(name for name, cls in REGISTRY.kinds.items() if task in cls.tasks)
-        return f"{self.name} is for {' and '.join(self.tasks)}, and the task is {task}; for {task} there is: {others}"
+        own = [each for each in self.tasks if each != "multilabel"] or self.tasks  # which no workflow has
+        return f"{self.name} is for {' and '.join(own)}, and the task is {task}; for {task} there is: {others}"
 
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
         """Return the mergeable state of one block; arrays of shape (n_rows,), or (n_rows, n_classes or n_labels)."""
