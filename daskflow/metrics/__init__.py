@@ -82,6 +82,10 @@ class Metric(Settings):
         own = [each for each in self.tasks if each != "multilabel"] or self.tasks  # which no workflow has
         return f"{self.name} is for {' and '.join(own)}, and the task is {task}; for {task} there is: {others}"
 
+    def judge(self, n_dimensions: int) -> Metric:
+        """Return the metric whose states judge a truth of 1 or 2 dimensions, where no task was named: itself."""
+        return self
+
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
         """Return the mergeable state of one block; arrays of shape (n_rows,), or (n_rows, n_classes or n_labels)."""
         raise NotImplementedError
@@ -109,7 +113,8 @@ class Metric(Settings):
         import numpy as np
 
         weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        return float(self.value(self.of(np.asarray(y_true), np.asarray(y_pred), weight)))
+        metric = self.judge(np.ndim(y_true))
+        return float(metric.value(metric.of(np.asarray(y_true), np.asarray(y_pred), weight)))
 
     def on_parts(self, y_true: Any, y_pred: Any, sample_weight: Any, part: Any, n_parts: int) -> Any:
         """Return the metric on each part of the rows, shape (n_parts,); nan where it is not defined.
@@ -122,7 +127,8 @@ class Metric(Settings):
         from daskflow.metrics.bootstrap import Parts
 
         weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        return self.replicates(np.asarray(y_true), np.asarray(y_pred), weight, Parts(part, n_parts))
+        metric = self.judge(np.ndim(y_true))
+        return metric.replicates(np.asarray(y_true), np.asarray(y_pred), weight, Parts(part, n_parts))
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Any:
         """Return the metric on every resample of the rows, shape (n_replicates,): what its interval is taken from.

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
+from daskflow.metrics.delegate import Delegate
 from daskflow.metrics.ordered import OrderedSums
-from daskflow.metrics.sums import Moments, Sums, SumsMetric
+from daskflow.metrics.sums import Moments, SumsMetric
 
 Floats = NDArray[np.float64]
 
@@ -63,12 +65,35 @@ class ExpectedCalibrationError(SumsMetric):
     def of_moments(self, moments: Moments) -> Floats:
         """Put the bins together."""
         share, apart = np.split(moments.mean, 2, axis=1)
-        return self._together(share, apart)
+        return self.together(share, apart)
 
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
-        """Sum one block by bins; for bins of equal weight by probability, None when one is not a number."""
-        if self.strategy == "uniform":
-            return super().of(y_true, y_pred, weight)
+    def together(self, share: Floats, apart: Floats) -> Floats:
+        """Return the metric from the share of weight and the distance summed by bin, both of shape (n, n_bins)."""
+        distance = np.abs(apart) / np.where(share > 0, share, 1.0)
+        if self.norm == "max":
+            return np.asarray(distance.max(axis=1))
+        if self.norm == "l2":
+            return np.asarray(np.sqrt((share * distance**2).sum(axis=1)))
+        return np.asarray(np.abs(apart).sum(axis=1))
+
+    def for_task(self, task: str, n_classes: int = 0) -> Any:
+        """Return the metric for one task; with bins of equal weight one whose state is not a sum."""
+        settled = super().for_task(task, n_classes)
+        return settled if self.strategy == "uniform" else EqualWeightError(kind=self.kind, metric=settled)
+
+    def judge(self, n_dimensions: int) -> Metric:
+        """Return the one with the state that its bins need."""
+        found: Metric = self.for_task(self._task, self._n_classes)
+        return found
+
+
+class EqualWeightError(Delegate):
+    """Calibration error in bins of equal weight; its state is weight and distance in the order of the probability."""
+
+    metric: ExpectedCalibrationError
+
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> OrderedSums | None:
+        """Sum one block by probability; None when one is not a number."""
         probability, outcome = _judged(np.asarray(y_true), np.asarray(y_pred))
         weight = np.asarray(weight, dtype=np.float64)
         used = weight > 0
@@ -77,24 +102,16 @@ class ExpectedCalibrationError(SumsMetric):
         columns = np.column_stack([weight, weight * (probability - outcome)])
         return OrderedSums.of(np.abs(probability[used]), columns[used])
 
-    def merge(self, left: Any, right: Any) -> Any:
+    def merge(self, left: OrderedSums | None, right: OrderedSums | None) -> OrderedSums | None:
         """Add."""
-        if left is None or right is None:
-            return None
-        return super().merge(left, right) if isinstance(left, Sums) else left.merge(right)
+        return None if left is None or right is None else left.merge(right)
 
-    def value(self, state: Any) -> float:
-        """Put the bins together."""
-        if state is None:
-            return math.nan
-        if isinstance(state, Sums):
-            return super().value(state)
-        return self._of_ordered(state.sums[:, 0], state.sums[:, 1])
+    def value(self, state: OrderedSums | None) -> float:
+        """Cut into bins, and put them together."""
+        return math.nan if state is None else self._of_ordered(*state.sums.T)
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the sums of equally wide bins; for bins of equal weight those of many narrow ones."""
-        if self.strategy == "uniform":
-            return np.asarray(super().replicates(y_true, y_pred, weight, resample))
+        """Resample the sums of many narrow ranges of the order."""
         probability, outcome = _judged(np.asarray(y_true), np.asarray(y_pred))
         weight = np.asarray(weight, dtype=np.float64)
         if not np.isfinite(probability[weight > 0]).all():
@@ -109,26 +126,17 @@ class ExpectedCalibrationError(SumsMetric):
 
     def _of_ordered(self, weight: Floats, apart: Floats) -> float:
         """Put sums in the order of the probability into bins of equal weight: each by the middle of its own."""
-        total = float(weight.sum())
+        total, n_bins = float(weight.sum()), self.metric.n_bins
         if not total:
             return math.nan
         middle = (np.cumsum(weight) - weight / 2) / total
-        bins = np.minimum((middle * self.n_bins * (1 + 1e-12)).astype(np.int64), self.n_bins - 1)
-        sums = [np.bincount(bins, column, self.n_bins)[None] / total for column in (weight, apart)]
-        return float(self._together(*sums)[0])
-
-    def _together(self, share: Floats, apart: Floats) -> Floats:
-        """Return the metric from the share of weight and the distance summed by bin, both (n, n_bins)."""
-        distance = np.abs(apart) / np.where(share > 0, share, 1.0)
-        if self.norm == "max":
-            return np.asarray(distance.max(axis=1))
-        if self.norm == "l2":
-            return np.asarray(np.sqrt((share * distance**2).sum(axis=1)))
-        return np.asarray(np.abs(apart).sum(axis=1))
+        bins = np.minimum((middle * n_bins * (1 + 1e-12)).astype(np.int64), n_bins - 1)
+        share, distance = (np.bincount(bins, column, n_bins)[None] / total for column in (weight, apart))
+        return float(self.metric.together(share, distance)[0])
 
 
 NARROW = 4096
-"""Distinct probabilities that resamples tell apart for bins of equal weight."""
+"""Ranges of the order of probabilities that resamples tell apart."""
 
 
 def _judged(y_true: Any, y_pred: Any) -> tuple[Floats, Floats]:

@@ -54,17 +54,27 @@ def confusion(y_true: Any, y_pred: Any, weight: Any = None, n_classes: int = 0) 
 class LabelMetric(Metric):
     """A metric whose state is the confusion table, shape (n_classes, n_classes)."""
 
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Floats:
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
         """Count one block."""
+        if np.ndim(y_true) == 2:
+            return self.of_labels(*indicators(y_true, y_pred), np.asarray(weight, dtype=np.float64))
         return confusion(y_true, y_pred, weight, self._n_classes)
 
-    def merge(self, left: Floats, right: Floats) -> Floats:
+    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
+        """Count one block of multilabel rows; booleans of shape (n_rows, n_labels)."""
+        raise DataError(f"{self.name} is for one label per row (found {y_true.shape[1]}).")
+
+    def merge(self, left: Any, right: Any) -> Any:
         """Add two tables; a block that lacks the last classes has a smaller one."""
+        if isinstance(left, LabelCounts):
+            return left.merge(right)
         size = max(len(left), len(right))
         return _padded(left, size) + _padded(right, size)
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the entries of the table that are not empty."""
+        """Resample the entries of the table that are not empty; of multilabel rows, the rows."""
+        if np.ndim(y_true) == 2:
+            return np.asarray(super().replicates(y_true, y_pred, weight, resample))
         cell, size = cells_of(y_true, y_pred, self._n_classes)
         occurs = np.bincount(cell, minlength=size * size) > 0
         used, place = np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[cell]
@@ -89,23 +99,15 @@ class Accuracy(LabelMetric):
 
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Floats:
-        """Count one block; a multilabel row is of class 0, and is predicted 1 when a label is wrong."""
-        if np.ndim(y_true) < 2:
-            return super().of(y_true, y_pred, weight)
-        true, predicted = indicators(y_true, y_pred)
-        return confusion(np.zeros(len(true)), (true != predicted).any(axis=1), weight, 2)
+    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
+        """Sum the weight of rows that are right in every label."""
+        return LabelCounts.of(y_true, y_pred, weight, (y_true == y_pred).all(axis=1))
 
-    def value(self, state: Floats) -> float:
+    def value(self, state: Any) -> float:
         """Right over all."""
+        if isinstance(state, LabelCounts):
+            return state.mean()
         return _ratio(float(np.trace(state)), float(state.sum()))
-
-    def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the entries of the table."""
-        if np.ndim(y_true) < 2:
-            return super().replicates(y_true, y_pred, weight, resample)
-        true, predicted = indicators(y_true, y_pred)
-        return Accuracy().replicates(np.zeros(len(true)), (true != predicted).any(axis=1), weight, resample)
 
 
 class BalancedAccuracy(LabelMetric):
@@ -168,27 +170,19 @@ class AveragedMetric(LabelMetric):
         """Return numerator and denominator per class from the weights predicted right, predicted, true, and of all."""
         raise NotImplementedError
 
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
-        """Count one block."""
-        if np.ndim(y_true) < 2:
-            return super().of(y_true, y_pred, weight)
-        true, predicted = indicators(y_true, y_pred)
-        weight = np.asarray(weight, dtype=np.float64)
-        counts = [weight @ (true & predicted), weight @ predicted, weight @ true, np.full(true.shape[1], weight.sum())]
-        each = np.zeros(len(true))
+    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
+        """Count by label, and judge each row by its labels where that is asked for."""
+        each = np.zeros(len(y_true))
         if self.average == "samples":
-            each = self._ratios(*(part.sum(axis=1) for part in (true & predicted, predicted, true, true | ~true)))
-        return LabelCounts(np.array(counts), np.array([weight @ each, weight.sum()]))
-
-    def merge(self, left: Any, right: Any) -> Any:
-        """Add."""
-        return left.merge(right) if isinstance(left, LabelCounts) else super().merge(left, right)
+            parts = (y_true & y_pred, y_pred, y_true, np.ones_like(y_true))
+            each = self._ratios(*(part.sum(axis=1) for part in parts))
+        return LabelCounts.of(y_true, y_pred, weight, each)
 
     def value(self, state: Any) -> float:
         """Divide per class, 0 where nothing stands below as in scikit-learn, and average."""
         if isinstance(state, LabelCounts):
             if self.average == "samples":
-                return _ratio(float(state.samples[0]), float(state.samples[1]))
+                return state.mean()
             right, predicted, true, total = state.labels
             return self._averaged(right, predicted, true, total, self.average or "macro", total > 0)
         right, predicted, true = np.diagonal(state), state.sum(axis=0), state.sum(axis=1)
@@ -196,11 +190,6 @@ class AveragedMetric(LabelMetric):
         average = self.average or ("binary" if binary else "macro")
         total = np.full(len(state), true.sum())
         return self._averaged(right, predicted, true, total, average, (predicted > 0) | (true > 0))
-
-    def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the entries of the table; of multilabel rows, all rows."""
-        bases = LabelMetric if np.ndim(y_true) < 2 else Metric
-        return np.asarray(bases.replicates(self, y_true, y_pred, weight, resample))
 
     def _averaged(
         self, right: Floats, predicted: Floats, true: Floats, total: Floats, average: str, occurs: NDArray[np.bool_]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from daskflow.core.errors import DataError
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
+from daskflow.metrics.delegate import Delegate
 from daskflow.metrics.probability import LossMetric
 
 Floats = NDArray[np.float64]
@@ -38,70 +40,85 @@ def indicators(y_true: Any, y_pred: Any) -> tuple[NDArray[np.bool_], NDArray[np.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelCounts:
-    """Weights of rows by label, and the sum of a ratio over rows.
+    """Weights of rows by label, and the sum of a number per row.
 
     Attributes
     ----------
     labels : ndarray of shape (4, n_labels)
         Weight predicted right, predicted, true, and of all rows.
     samples : ndarray of shape (2,)
-        Sum of weight times each row's own ratio, and of weight.
+        Sum of weight times each row's own number, and of weight.
     """
 
     labels: Floats
     samples: Floats
+
+    @classmethod
+    def of(cls, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats, each: Any) -> LabelCounts:
+        """Sum one block; `each`, shape (n_rows,), is the number of each row."""
+        counts = [weight @ (y_true & y_pred), weight @ y_pred, weight @ y_true, np.full(y_true.shape[1], weight.sum())]
+        return cls(np.array(counts), np.array([weight @ each, weight.sum()]))
+
+    def mean(self) -> float:
+        """Mean of the rows' numbers; nan without rows."""
+        return float(self.samples[0] / self.samples[1]) if self.samples[1] else math.nan
 
     def merge(self, other: LabelCounts) -> LabelCounts:
         """Add."""
         return LabelCounts(self.labels + other.labels, self.samples + other.samples)
 
 
-@dataclass(frozen=True, slots=True)
-class ByLabelState:
-    """A state per label, and whether all that was predicted were numbers."""
+class ByLabel(Delegate):
+    """Mean of a metric of two classes over the labels for which it is defined; a state per label."""
 
-    labels: tuple[Any, ...]
-    is_whole: bool
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Any, ...]:
+        """Judge each column."""
+        return tuple(self.metric.of(true, said, weight) for true, said in _columns(y_true, y_pred))
 
-
-class ByLabel(Metric):
-    """Makes of a metric of two classes, the next base, the mean over the labels for which it is defined."""
-
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
-        """Judge each column of a multilabel truth."""
-        if np.ndim(y_true) < 2:
-            return super().of(y_true, y_pred, weight)
-        columns = zip(np.asarray(y_true).T, np.asarray(y_pred).T, strict=True)
-        is_whole = not np.isnan(np.asarray(y_pred, dtype=np.float64)[np.asarray(weight) > 0]).any()
-        return ByLabelState(tuple(super(ByLabel, self).of(true, said, weight) for true, said in columns), is_whole)
-
-    def merge(self, left: Any, right: Any) -> Any:
+    def merge(self, left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
         """Merge label by label."""
-        if not isinstance(left, ByLabelState):
-            return super().merge(left, right)
-        pairs = zip(left.labels, right.labels, strict=True)
-        merged = tuple(super(ByLabel, self).merge(one, other) for one, other in pairs)
-        return ByLabelState(merged, left.is_whole and right.is_whole)
+        return tuple(self.metric.merge(one, other) for one, other in zip(left, right, strict=True))
 
-    def value(self, state: Any) -> float:
-        """Mean over the labels for which it is defined; nan when a prediction was not a number."""
-        if not isinstance(state, ByLabelState):
-            return float(super().value(state))
-        if not state.is_whole:
-            return math.nan
-        values = np.array([super(ByLabel, self).value(label) for label in state.labels])
-        defined = ~np.isnan(values)
-        return math.fsum(values[defined]) / int(defined.sum()) if defined.any() else math.nan
+    def value(self, state: tuple[Any, ...]) -> float:
+        """Mean over the labels for which it is defined."""
+        return float(_defined_mean(np.array([[self.metric.value(label)] for label in state]))[0])
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
         """Mean over the labels for which it is defined."""
-        if np.ndim(y_true) < 2:
-            return np.asarray(super().replicates(y_true, y_pred, weight, resample))
-        columns = zip(np.asarray(y_true).T, np.asarray(y_pred).T, strict=True)
-        each = np.array([super(ByLabel, self).replicates(true, said, weight, resample) for true, said in columns])
-        defined = ~np.isnan(each)
-        counts, total = defined.sum(axis=0), np.where(defined, each, 0.0).sum(axis=0)
-        return np.asarray(np.divide(total, counts, out=np.full(len(total), math.nan), where=counts > 0))
+        columns = _columns(y_true, y_pred)
+        return _defined_mean(np.array([self.metric.replicates(true, said, weight, resample) for true, said in columns]))
+
+
+class MeanOverLabels(Metric):
+    """Lets a metric of two classes judge rows of several labels by its mean over them; stands before its base."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
+
+    def for_task(self, task: str, n_classes: int = 0) -> Any:
+        """Return the metric for one task; for multilabel one that judges each label."""
+        if task != "multilabel":
+            return super().for_task(task, n_classes)
+        return ByLabel(kind=self.kind, metric=super().for_task("binary", 2))
+
+    def judge(self, n_dimensions: int) -> Metric:
+        """Return the one that judges each label of a truth of two dimensions."""
+        found: Metric = self.for_task("multilabel") if n_dimensions == 2 else self
+        return found
+
+
+def _columns(y_true: Any, y_pred: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield truth and prediction of each label; a label is not defined by a row of which another is not a number."""
+    predicted = np.asarray(y_pred)
+    if np.issubdtype(predicted.dtype, np.floating):
+        predicted = np.where(np.isnan(predicted).any(axis=1, keepdims=True), np.nan, predicted)
+    yield from zip(np.asarray(y_true).T, np.ascontiguousarray(predicted.T), strict=True)
+
+
+def _defined_mean(values: Floats) -> Floats:
+    """Mean of each column of what is defined in it; nan where nothing is."""
+    defined = ~np.isnan(values)
+    counts, total = defined.sum(axis=0), np.where(defined, values, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, counts, out=np.full(len(total), math.nan), where=counts > 0))
 
 
 class HammingLoss(LossMetric):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
-from daskflow.metrics.multilabel import ByLabel
+from daskflow.metrics.multilabel import MeanOverLabels
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ class RankingMetric(Metric):
         return np.asarray(np.divide(total, counts, out=undefined, where=counts > 0))
 
 
-class RocAuc(ByLabel, RankingMetric):
+class RocAuc(MeanOverLabels, RankingMetric):
     """Area under the ROC curve: how often a positive row scores above a negative one, ties counting half.
 
     Multiclass: mean over the classes that occur (and are not the only one) of the class against the rest. Multilabel:
@@ -138,8 +138,6 @@ class RocAuc(ByLabel, RankingMetric):
 
     kind: Literal["roc_auc"] = "roc_auc"
 
-    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
-
     def area(self, positive: Floats, negative: Floats) -> float:
         """Trapezoids between thresholds, which give ties their half."""
         n_positive, n_negative = float(positive.sum()), float(negative.sum())
@@ -149,7 +147,7 @@ class RocAuc(ByLabel, RankingMetric):
         return float((above * negative).sum()) / (n_positive * n_negative)
 
 
-class AveragePrecision(ByLabel, RankingMetric):
+class AveragePrecision(MeanOverLabels, RankingMetric):
     """Precision at each threshold, weighted by the recall gained there; not interpolated.
 
     Multiclass: mean over the classes that occur of the class against the rest. Multilabel: the same of the labels.
@@ -161,8 +159,6 @@ class AveragePrecision(ByLabel, RankingMetric):
     """
 
     kind: Literal["average_precision"] = "average_precision"
-
-    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
     def area(self, positive: Floats, negative: Floats) -> float:
         """Sum of precision times recall's step."""
