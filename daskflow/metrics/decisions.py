@@ -310,16 +310,16 @@ def _sigmoid(positive: NDArray[np.bool_], given: Floats, weight: Floats) -> tupl
     # Platt's targets: what a rule of succession makes of as many rows
     target = np.where(positive, (above + 1) / (above + 2), 1 / (below + 2))
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
+    def loss(parameters: Any) -> tuple[float, Any]:
         raw = parameters[0] * x + parameters[1]
         excess = weight * (1 / (1 + np.exp(-np.clip(raw, -700, 700))) - target)
         value = float((weight * (np.logaddexp(0, raw) - target * raw)).sum()) / total
         return value, np.array([(excess * x).sum(), excess.sum()]) / total
 
-    start = np.array([scale, 0.0]) if np.ptp(odds) > 0 else np.array([0.0, math.log((above + 1) / (below + 1))])
-    bounds = [(0.0, None if np.ptp(odds) > 0 else 0.0), (None, None)]
-    options = {"gtol": 1e-9, "ftol": 1e-15}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    is_flat = bool(np.ptp(odds) == 0)
+    start: Any = np.array([0.0 if is_flat else scale, math.log((above + 1) / (below + 1)) if is_flat else 0.0])
+    bounds: Any = [(0.0, 0.0 if is_flat else None), (None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-9, "ftol": 1e-15})
     return ((float(found.x[0]) / scale, float(found.x[1])),)
 
 
