@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-ROOMS = ("sources", "preprocess", "models", "metrics", "search", "clusters")
+ROOMS = ("sources", "preprocess", "models", "metrics", "explain", "search", "clusters")
 NAMES = {
     "connect": "daskflow.clusters",
     "Table": "daskflow.data.table",

@@ -116,6 +116,14 @@ class FittedPreprocessor:
         return tuple(name for column in self.columns for name in column.outputs)
 
     @cached_property
+    def sources(self) -> tuple[tuple[str, ...], ...]:
+        """Columns of the table that each of the matrix's columns is made of: one, but for new columns of several."""
+        origins = self.preparation.origins
+        return tuple(
+            origins.get(column.column.name, (column.column.name,)) for column in self.columns for _ in column.outputs
+        )
+
+    @cached_property
     def token(self) -> str:
         """A hash of everything that decides the matrix."""
         return digest(self.dump(), 16)

@@ -124,6 +124,15 @@ class Preparation:
         names = [name for function in self.functions for name in function.columns]
         return tuple(dict.fromkeys([*names, *(name for made in self.interactions for name in made.factors)]))
 
+    @property
+    def origins(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the table that each new column is made of, directly or by others."""
+        found: dict[str, tuple[str, ...]] = {}
+        made = [(name, f.columns) for f in self.functions for name in f.outputs]
+        for name, parts in [*made, *((each.name, each.factors) for each in self.interactions)]:
+            found[name] = tuple(dict.fromkeys(origin for part in parts for origin in found.get(part, (part,))))
+        return found
+
     def only(self, names: Iterable[str]) -> Preparation:
         """Return the part that makes some of the new columns."""
         wanted = set(names)
