@@ -254,8 +254,9 @@ def test_a_folder_without_a_model_is_said_to_be_one(tmp_path: Path) -> None:
     [
         (files.SCHEMA, b"{", "is not JSON"),
         (files.SCHEMA, b"[]", "holds no JSON object"),
-        (files.SCHEMA, b'{"format": 2}', "this daskflow reads 1"),
-        (files.SCHEMA, b'{"format": 1}', "is not as daskflow writes it"),
+        (files.SCHEMA, b'{"format": 3}', "this daskflow reads 1 and 2"),
+        (files.SCHEMA, b'{"format": 1}', "files of one format and the number of another"),
+        (files.SCHEMA, b'{"format": 2}', "is not as daskflow writes it"),
         (files.PREPROCESSOR, b"{}", "names ''"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from daskflow.core.errors import BundleError
@@ -12,17 +12,38 @@ from daskflow.core.errors import BundleError
 MODEL = "model.skops"
 PREPROCESSOR = "preprocessor.json"
 SCHEMA = "schema.json"
+DECISION = "decision.json"
 CARD = "card.json"
+CARD_TEXT = "card.md"
+REQUIREMENTS = "requirements.txt"
 CHECKSUMS = "SHA256SUMS"
 
-PARTS = (CARD, MODEL, PREPROCESSOR, SCHEMA)
-"""What a model folder holds besides its checksums."""
+ESTIMATOR = "estimator.json"
+"""What a boosting library's own file does not say of the estimator around it."""
+
+NATIVE = ("model.xgboost.json", "model.lightgbm.txt", "model.catboost.cbm")
+"""Estimators in their libraries' own formats, each beside an `ESTIMATOR`."""
+
+COMMON = (CARD, CARD_TEXT, DECISION, PREPROCESSOR, REQUIREMENTS, SCHEMA)
+"""What every model folder holds besides its estimator and its checksums."""
+
+PARTS = tuple(sorted((*COMMON, MODEL)))
+"""What the folder of a scikit-learn estimator holds besides its checksums."""
+
+FIRST_PARTS = (CARD, MODEL, PREPROCESSOR, SCHEMA)
+"""The same in format 1."""
+
+LAYOUTS = (PARTS, *(tuple(sorted((*COMMON, ESTIMATOR, name))) for name in NATIVE), FIRST_PARTS)
+"""Sets of files that make a model."""
 
 JOIN = re.compile(r"join-\d+\.arrow")
 """Small tables, if any, that rows were joined to in training, and new ones are joined to in scoring."""
 
-FORMAT = 1
+FORMAT = 2
 """Number of the layout; a later daskflow that changes it counts on."""
+
+READ = (1, 2)
+"""Layouts that this daskflow reads. Format 1 had one model file, and no decision."""
 
 LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 """A line of ``sha256sum``."""
@@ -53,7 +74,7 @@ def find(path: Path) -> Path:
     for folder in (path, run / "model"):
         if (folder / CHECKSUMS).is_file():
             return folder
-    if (path / MODEL).exists():
+    if any((path / name).exists() for name in (MODEL, *NATIVE)):
         raise BundleError(
             f"{path} has no {CHECKSUMS}, so nothing says that its files are whole. Write the model again."
         )
@@ -103,9 +124,21 @@ def _expected(folder: Path) -> dict[str, str]:
         if match is None or match[2] in expected:
             raise BundleError(f"{folder / CHECKSUMS}, line {number} is not a checksum: {line[:80]!r}.")
         expected[match[2]] = match[1]
-    if sorted(name for name in expected if not JOIN.fullmatch(name)) != sorted(PARTS):
+    if tuple(sorted(name for name in expected if not JOIN.fullmatch(name))) not in LAYOUTS:
         raise BundleError(
             f"{folder / CHECKSUMS} lists {', '.join(sorted(expected)) or 'nothing'}; "
-            f"a model is {', '.join(sorted(PARTS))}. Write the model again."
+            f"a model is {', '.join(COMMON)} and {MODEL}, or {ESTIMATOR} and one of {', '.join(NATIVE)}. "
+            "Write the model again."
         )
     return expected
+
+
+def model_of(names: Iterable[str]) -> str:
+    """Return which of a folder's files is the estimator.
+
+    Examples
+    --------
+    >>> model_of(["card.json", "model.lightgbm.txt"])
+    'model.lightgbm.txt'
+    """
+    return next(name for name in (MODEL, *NATIVE) if name in set(names))

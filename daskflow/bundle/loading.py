@@ -10,15 +10,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from daskflow.bundle import files, trust
+from daskflow.bundle import files, native
 from daskflow.bundle.model import Model, StoredTransformer
 from daskflow.core.errors import BundleError, DataError
-from daskflow.data.joins import Join
+from daskflow.data.decision import Decision
 from daskflow.data.schema import Schema, Target, Task
+
+if TYPE_CHECKING:
+    from daskflow.data.joins import Join
 
 PREPROCESSING = "daskflow.preprocess"
 """The package whose classes may read ``preprocessor.json`` without being named as trusted."""
@@ -58,11 +61,13 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
     folder = files.find(Path(path))
     contents = files.read(folder)
     described = _json(contents, files.SCHEMA, folder)
-    if described.get("format") != files.FORMAT:
+    if described.get("format") not in files.READ:
         raise BundleError(
-            f"{folder} has format {described.get('format')!r}; this daskflow reads {files.FORMAT}. "
-            "Load it with the daskflow that wrote it (card.json)."
+            f"{folder} has format {described.get('format')!r}; this daskflow reads "
+            f"{' and '.join(map(str, files.READ))}. Load it with the daskflow that wrote it (card.json)."
         )
+    if (described["format"] == 1) != (files.DECISION not in contents):
+        raise BundleError(f"{folder} holds files of one format and the number of another. Write the model again.")
     try:
         schema = Schema.load(described["features"])
         target = _target(described["target"])
@@ -71,9 +76,7 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
         raise BundleError(f"{folder / files.SCHEMA} is not as daskflow writes it: {error!r}.") from error
     transformer = _transformer(_json(contents, files.PREPROCESSOR, folder), trusted, folder)
     _warn_of_versions(written_with, folder)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # said above, once
-        estimator = trust.build(contents[files.MODEL], trusted, str(folder / files.MODEL))
+    estimator = _estimator(contents, trusted, folder)
     width = getattr(estimator, "n_features_in_", 0)  # 0, too, of a CatBoost model that was read: it forgets the number
     if width and width != len(transformer.feature_names):
         raise BundleError(
@@ -82,7 +85,50 @@ def load_model(path: str | Path, *, trusted: Sequence[str] = ()) -> Model:
         )
     identity = hashlib.sha256(files.checksums(contents)).hexdigest()
     joins = tuple(_join(contents, name, folder) for name in sorted(contents, key=_number) if files.JOIN.fullmatch(name))
-    return Model(estimator, transformer, schema, target, _json(contents, files.CARD, folder), identity, joins)
+    decision = _decision(contents, estimator, target, folder)
+    return Model(estimator, transformer, schema, target, _json(contents, files.CARD, folder), identity, joins, decision)
+
+
+def _estimator(contents: Mapping[str, bytes], trusted: Sequence[str], folder: Path) -> Any:
+    """The estimator, by skops or by its own library."""
+    name = files.model_of(contents)
+    if name == files.MODEL:
+        from daskflow.bundle import trust  # skops and all of scikit-learn's estimators: a second that boosters need not
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # said above, once
+            return trust.build(contents[name], trusted, str(folder / name))
+    return native.build(name, contents[name], _json(contents, files.ESTIMATOR, folder), trusted, str(folder / name))
+
+
+def _decision(contents: Mapping[str, bytes], estimator: Any, target: Target, folder: Path) -> Decision:
+    """The calibration and the threshold; format 1 has none."""
+    if files.DECISION not in contents:
+        return Decision()
+    try:
+        decision = Decision.load(_json(contents, files.DECISION, folder))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder / files.DECISION} is not as daskflow writes it: {error!r}.") from error
+    problem = misfit(decision, estimator, target)
+    if problem:
+        raise BundleError(f"{folder / files.DECISION} does not fit the model: {problem}. Write the model again.")
+    return decision
+
+
+def misfit(decision: Decision, estimator: Any, target: Target) -> str:
+    """Say why a decision does not fit an estimator; empty when it does."""
+    if decision.is_empty:
+        return ""
+    n_classes = len(target.classes)
+    if n_classes < 2 or not hasattr(estimator, "predict_proba"):
+        return "a calibration and a threshold need probabilities, which the estimator does not give"
+    if decision.threshold is not None and n_classes > 2:
+        return f"a threshold is for two classes, and there are {n_classes}"
+    calibration = decision.calibration
+    n_curves = 1 if n_classes == 2 or (calibration and calibration.kind == "temperature") else n_classes
+    if calibration is not None and len(calibration.curves) != n_curves:
+        return f"its calibration has {len(calibration.curves)} curves, where {n_curves} are needed"
+    return ""
 
 
 def _number(name: str) -> int:
@@ -92,6 +138,8 @@ def _number(name: str) -> int:
 
 def _join(contents: Mapping[str, bytes], name: str, folder: Path) -> Join:
     """A small table."""
+    from daskflow.data.joins import Join  # few models have one, and it brings the compiled loops of the scan
+
     try:
         return Join.load(contents[name])
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:

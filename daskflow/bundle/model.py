@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
-import dask
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
-from daskflow.data.joins import Join
-from daskflow.data.predictions import Predictions, predict
+from daskflow.data.decision import Decision
+from daskflow.data.predictions import ALL, Predictions, predict
 from daskflow.data.schema import Schema, Target
+
+if TYPE_CHECKING:
+    from daskflow.data.joins import Join
 
 ROWS_AT_ONCE = 65_536
 """Rows that are a matrix at the same time: a frame of any length needs the memory of one such matrix."""
@@ -51,12 +55,16 @@ class Model:
     joins : tuple of Join
         Small tables that rows were joined to in training. ``daskflow predict`` joins new files to them; `predict`
         takes frames with their columns.
+    decision : Decision
+        Calibration and threshold that stand between the estimator's probabilities and every answer.
 
     Notes
     -----
     A category that was not seen in training is treated as its column's encoder says: one-hot gives it the column's
     "rare" indicator where there is one, else zeros in all of the column's indicators; ordinal its own code. `check`
     counts them.
+
+    A frame of one row takes a quicker way to the same answers: see `daskflow.bundle.one_row`.
     """
 
     estimator: Any = field(repr=False)
@@ -66,6 +74,7 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
     identity: str = field(default="", repr=False)
     joins: tuple[Join, ...] = field(default=(), repr=False)
+    decision: Decision = field(default_factory=Decision, repr=False)
 
     @property
     def classes(self) -> tuple[Any, ...]:
@@ -101,7 +110,44 @@ class Model:
         DataError
             For columns that are missing (at once, for dask too) or hold something else than the model learned.
         """
-        return self._apply(X, Model._labels)
+        if not _is_dask(X):
+            return self._labels(_frame(X))
+        return self._lazily(X, "_labels")
+
+    def predict_one(self, row: Mapping[str, Any]) -> Any:
+        """Predict one row, given as a mapping of values by column name.
+
+        Parameters
+        ----------
+        row : mapping
+            With every column of `schema`; None or nan is a missing value. Further names are ignored.
+
+        Returns
+        -------
+        bool, int, float or str
+            The label, or the number for regression.
+
+        Raises
+        ------
+        DataError
+            As `predict`.
+        """
+        found = self._of_row(row, self._label_needs)
+        code = found.of("labels")[0].item()
+        return self.classes[code] if self.classes else code
+
+    def predict_proba_one(self, row: Mapping[str, Any]) -> dict[Any, float]:
+        """Predict the probability of every class for one row, given as a mapping; see `predict_one`.
+
+        Returns
+        -------
+        dict
+            Probability by label, in the order of `classes`.
+        """
+        self._check_probabilities()
+        given = self._of_row(row, frozenset({"probabilities"})).of("probabilities")[0]
+        values = [1.0 - float(given), float(given)] if len(self.classes) == 2 else given.tolist()
+        return dict(zip(self.classes, values, strict=True))
 
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of every class.
@@ -121,6 +167,13 @@ class Model:
         DataError
             As `predict`, and when the estimator gives no probabilities.
         """
+        self._check_probabilities()
+        if not _is_dask(X):
+            return self._probabilities(_frame(X))
+        return self._lazily(X, "_probabilities")
+
+    def _check_probabilities(self) -> None:
+        """Raise DataError when there are none."""
         if not self.target.task.is_classification:
             raise DataError(f"The model predicts the number '{self.target.name}': there are no classes. Use predict.")
         if not hasattr(self.estimator, "predict_proba"):
@@ -128,7 +181,6 @@ class Model:
                 f"{type(self.estimator).__name__} gives no probabilities: it has no predict_proba. Use predict, "
                 "or train an estimator that has it (for SGD: loss = 'log_loss')."
             )
-        return self._apply(X, Model._probabilities)
 
     def predict_all(self, X: pd.DataFrame) -> tuple[pd.Series[Any], pd.DataFrame | None, dict[str, int]]:
         """Predict labels and probabilities and count unseen categories, preparing the rows once.
@@ -153,14 +205,17 @@ class Model:
             As `predict`.
         """
         rows = rows_of(_frame(X), self.schema)
-        found = self._predictions(rows)
+        found = self._predictions(rows, ALL if self.decision.is_empty else {"probabilities"})
         has_probabilities = self.target.task.is_classification and hasattr(self.estimator, "predict_proba")
         unseen = {name: int(count) for name, count in self.transformer.unseen(rows).items() if count}
         probabilities = self._as_probabilities(found, X.index) if has_probabilities else None
         return self._as_labels(found, X.index), probabilities, unseen
 
     def predictions(self, table: pa.Table) -> Predictions:
-        """Predict the rows of a pyarrow Table of the schema's columns, in its types; codes stand for labels."""
+        """Predict the rows of a pyarrow Table of the schema's columns, in its types; codes stand for labels.
+
+        As every answer of the model: calibrated, and by its threshold.
+        """
         parts = self._predictions(table)
         if not parts:
             return Predictions(np.empty(0, np.int64 if self.classes else np.float64))
@@ -179,7 +234,9 @@ class Model:
         dict of str to int
             Columns with at least one such row; missing values are not counted.
         """
-        if isinstance(X, dd.DataFrame):
+        if _is_dask(X):
+            import dask
+
             check_names(X, self.schema)
             model = dask.delayed(self, pure=True)
             counts = dask.compute(*[model.check(part) for part in X[list(self.schema.names)].to_delayed()])
@@ -195,49 +252,92 @@ class Model:
         """Rows per column with a category that the preprocessing does not know."""
         return {name: int(count) for name, count in self.transformer.unseen(rows_of(frame, self.schema)).items()}
 
-    def _apply(self, X: Any, function: Callable[[Model, pd.DataFrame], Any]) -> Any:
-        """Call a function on a frame, or lazily on every partition of a dask frame."""
-        if not isinstance(X, dd.DataFrame):
-            return function(self, _frame(X))
+    def _lazily(self, X: Any, method: str) -> Any:
+        """Call a method on every partition of a dask frame, when it is computed."""
+        import dask
+
         check_names(X, self.schema)
         # As one node of the graph: every partition names it, so the model travels once per worker, not per task.
         model = dask.delayed(self, pure=True)
         return X[list(self.schema.names)].map_partitions(
-            _on_partition, model, function.__name__, meta=function(self, X._meta), enforce_metadata=False
+            _on_partition, model, method, meta=getattr(self, method)(X._meta), enforce_metadata=False
         )
 
     def _labels(self, frame: pd.DataFrame) -> pd.Series[Any]:
         """Predict labels of a pandas frame."""
-        return self._as_labels(self._predictions(rows_of(frame, self.schema)), frame.index)
+        return self._as_labels(self._of_frame(frame, self._label_needs), frame.index)
 
     def _as_labels(self, parts: list[Predictions], index: pd.Index[Any]) -> pd.Series[Any]:
         """Labels in their own type, or numbers."""
         found = [part.labels for part in parts]
         if not self.classes:
             return pd.Series(_joined(found, np.float64), index=index, name=self.target.name)
-        labels = pd.Series(list(self.classes)).array.take(_joined(found, np.int64))
-        return pd.Series(labels, index=index, name=self.target.name)
+        return pd.Series(self._class_values.take(_joined(found, np.int64)), index=index, name=self.target.name)
 
     def _probabilities(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Predict probabilities of a pandas frame."""
-        return self._as_probabilities(self._predictions(rows_of(frame, self.schema)), frame.index)
+        return self._as_probabilities(self._of_frame(frame, frozenset({"probabilities"})), frame.index)
 
     def _as_probabilities(self, parts: list[Predictions], index: pd.Index[Any]) -> pd.DataFrame:
         """One column per class."""
         found = [part.of("probabilities") for part in parts]
         if len(self.classes) == 2:
             found = [np.column_stack([1.0 - positive, positive]) for positive in found]
-        values = np.concatenate([np.empty((0, len(self.classes))), *found])
-        return pd.DataFrame(values, index=index, columns=pd.Index(list(self.classes)))
+        values = found[0] if len(found) == 1 else np.concatenate([np.empty((0, len(self.classes))), *found])
+        return pd.DataFrame(values, index=index, columns=self._class_index)
 
-    def _predictions(self, rows: pa.Table) -> list[Predictions]:
+    @property
+    def _label_needs(self) -> frozenset[str]:
+        """What labels are made of: each need is a pass over the rows."""
+        return frozenset({"labels"} if self.decision.is_empty else {"probabilities"})
+
+    def _of_frame(self, frame: pd.DataFrame, needs: Collection[str]) -> list[Predictions]:
+        """Predictions of a frame's rows; of one alone on the quicker way where that takes it."""
+        matrix = self._one_row.matrix(frame)
+        if matrix is not None:
+            return [self._decided(matrix, needs)]
+        return self._predictions(rows_of(frame, self.schema), needs)
+
+    def _of_row(self, row: Mapping[str, Any], needs: Collection[str]) -> Predictions:
+        """Predictions of one mapping."""
+        matrix = self._one_row.matrix_of(row)
+        if matrix is not None:
+            return self._decided(matrix, needs)
+        if not isinstance(row, Mapping):
+            raise DataError(f"One row is a mapping of values by column name (found {type(row).__name__}).")
+        frame = pd.DataFrame({name: pd.Series([value]) for name, value in row.items() if name in self.schema})
+        return self._predictions(rows_of(frame, self.schema), needs)[0]
+
+    def _predictions(self, rows: pa.Table, needs: Collection[str] = ALL) -> list[Predictions]:
         """Predictions of checked rows, some rows at a time."""
-        matrices = (
-            self.transformer.matrix(rows.slice(start, ROWS_AT_ONCE)) for start in range(0, len(rows), ROWS_AT_ONCE)
-        )
+        starts = range(0, len(rows), ROWS_AT_ONCE)
+        return [self._decided(self.transformer.matrix(rows.slice(start, ROWS_AT_ONCE)), needs) for start in starts]
+
+    def _decided(self, matrix: Any, needs: Collection[str]) -> Predictions:
+        """What the estimator says of a matrix, calibrated and by the threshold."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="X does not have valid feature names")
-            return [predict(self.estimator, matrix, len(self.classes)) for matrix in matrices]
+            found = predict(self.estimator, matrix, len(self.classes), needs)
+        return self.decision.apply(found)
+
+    @cached_property
+    def _one_row(self) -> OneRow:
+        """The quicker way of one row."""
+        return OneRow(self.schema, self.transformer)
+
+    @cached_property
+    def _class_values(self) -> Any:
+        """The labels, in their own type."""
+        return pd.Series(list(self.classes)).array
+
+    @cached_property
+    def _class_index(self) -> Any:
+        """The labels as names of columns."""
+        return pd.Index(list(self.classes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made again when it is first asked for: functions do not travel."""
+        return {name: value for name, value in self.__dict__.items() if not isinstance(value, OneRow)}
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Name the model in Dask's graphs by the checksums of its files."""
@@ -247,6 +347,12 @@ class Model:
 def _on_partition(frame: pd.DataFrame, model: Model, method: str) -> Any:
     """Predict one partition."""
     return getattr(model, method)(frame)
+
+
+def _is_dask(X: Any) -> bool:
+    """Whether it is a dask DataFrame; dask is not imported to know it."""
+    module = sys.modules.get("dask.dataframe")
+    return module is not None and isinstance(X, module.DataFrame)
 
 
 def _frame(X: Any) -> pd.DataFrame:

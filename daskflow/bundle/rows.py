@@ -59,7 +59,7 @@ def rows_of(frame: pd.DataFrame, schema: Schema) -> pa.Table:
     problems: list[str] = []
     for column in schema.columns:
         try:
-            arrays[column.name] = _array(frame.iloc[:, by_name[column.name]], column)
+            arrays[column.name] = array_of(frame.iloc[:, by_name[column.name]], column)
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -67,8 +67,8 @@ def rows_of(frame: pd.DataFrame, schema: Schema) -> pa.Table:
     return pa.table(arrays)
 
 
-def _array(series: pd.Series[Any], column: Column) -> Any:
-    """One column, checked."""
+def array_of(series: pd.Series[Any], column: Column) -> Any:
+    """Return one column as Arrow, checked against what the model learned; DataError when it holds something else."""
     try:
         array = pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

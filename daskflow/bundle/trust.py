@@ -8,13 +8,16 @@ process (scikit-learn #34558). Here they are let in, and every index is checked 
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skops.io
 
+from daskflow.bundle import files, native
 from daskflow.core.errors import BundleError
 
 TREE = "sklearn.tree._tree.Tree"
@@ -91,6 +94,17 @@ def build(content: bytes, trusted: Iterable[str], place: str) -> Any:
 def foreign_types(content: bytes) -> list[str]:
     """Return the full names of the types in a model file that are built only when the caller trusts them."""
     return [name for name in skops.io.get_untrusted_types(data=content) if name not in (*CHECKED, *PLAIN)]
+
+
+def foreign_types_of(folder: Path) -> list[str]:
+    """Return the same for a model folder; nothing of it is built. Empty where there is no model."""
+    for name in (files.MODEL, *files.NATIVE):
+        path = folder / name
+        if path.exists() and name == files.MODEL:
+            return foreign_types(path.read_bytes())
+        if path.exists():
+            return native.foreign_types(name, json.loads((folder / files.ESTIMATOR).read_text()))
+    return []
 
 
 def _check_archive(content: bytes, place: str) -> None:

@@ -16,11 +16,14 @@ import numpy as np
 import skops.io
 
 import daskflow
-from daskflow.bundle import files, trust
-from daskflow.bundle.loading import LABELS
+from daskflow.bundle import files, native, trust
+from daskflow.bundle.card_text import card_text
+from daskflow.bundle.loading import LABELS, misfit
 from daskflow.bundle.model import StoredTransformer
+from daskflow.bundle.requirements import requirements
 from daskflow.core.errors import BundleError, StorageError
 from daskflow.core.journal import plain, write_atomically
+from daskflow.data.decision import Decision
 from daskflow.data.joins import Join
 from daskflow.data.schema import Schema, Target
 
@@ -37,6 +40,7 @@ def write(
     target: Target,
     card: Mapping[str, Any],
     joins: Sequence[Join] = (),
+    decision: Decision | None = None,
 ) -> None:
     """Write a fitted model as a folder that `load_model` reads without running code.
 
@@ -45,7 +49,8 @@ def write(
     folder : Path
         A model that is there already is replaced.
     estimator : scikit-learn estimator
-        Fitted on class codes 0..k-1, or on numbers.
+        Fitted on class codes 0..k-1, or on numbers. Those of xgboost, lightgbm and catboost are stored in their
+        libraries' own formats, all others by skops.
     transformer : StoredTransformer
         Fitted; its class stands at the top of a module.
     schema : Schema
@@ -53,19 +58,29 @@ def write(
     target : Target
         Its labels are bool, int, float or str, all of one type.
     card : mapping
-        Plain values: metrics, data, versions, parameters; not-a-number becomes null.
+        Plain values: metrics, data, versions, parameters; not-a-number becomes null. ``card.md`` is written from it;
+        `daskflow.bundle.card_text` says which keys it tells of.
     joins : sequence of Join
         Small tables that new rows are joined to before they are scored.
+    decision : Decision, optional
+        Calibration and threshold between the estimator's probabilities and the answers; default none.
 
     Raises
     ------
     BundleError
-        When the estimator cannot be stored without pickle, with the reason.
+        When the estimator cannot be stored without pickle, with the reason; when the decision does not fit it.
     StorageError
         When the folder cannot be written.
     """
+    decision = decision or Decision()
+    problem = misfit(decision, estimator, target)
+    if problem:
+        raise BundleError(f"The decision does not fit the model: {problem}.")
+    plain_card = plain(card)
+    made = _estimator(estimator)
+    name = files.model_of(made)
     contents = {
-        files.MODEL: _estimator(estimator),
+        **made,
         files.PREPROCESSOR: _text({"class": _name_of(transformer), "state": transformer.dump()}),
         files.SCHEMA: _text(
             {
@@ -75,29 +90,36 @@ def write(
                 "written_with": {
                     "daskflow": daskflow.__version__,
                     "python": python_version(),
-                    **{name: version(name) for name in LIBRARIES},
+                    **{library: version(library) for library in LIBRARIES},
                 },
             }
         ),
-        files.CARD: _text(plain(card)),
+        files.DECISION: _text(decision.dump()),
+        files.CARD: _text(plain_card),
+        files.CARD_TEXT: card_text(plain_card, estimator, schema, target, decision).encode(),
+        files.REQUIREMENTS: requirements(estimator, is_native=name != files.MODEL).encode(),
         **{f"join-{number}.arrow": join.dump() for number, join in enumerate(joins)},
     }
     _place(Path(folder), {**contents, files.CHECKSUMS: files.checksums(contents)})
 
 
-def _estimator(estimator: Any) -> bytes:
-    """The estimator as a skops file that was read back once, so that what is written can be loaded."""
+def _estimator(estimator: Any) -> dict[str, bytes]:
+    """The estimator's files: its library's own, or one of skops that was read back once, so that it can be loaded."""
+    own = native.dump(estimator)
+    if own is not None:
+        name, content, saved = own
+        return {name: content, files.ESTIMATOR: native.dumps(saved)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content: bytes = skops.io.dumps(estimator)
+            content = skops.io.dumps(estimator)
             trust.build(content, skops.io.get_untrusted_types(data=content), files.MODEL)
     except Exception as error:  # third-party estimators fail in their own ways
         raise BundleError(
             f"{type(estimator).__name__} cannot be stored without pickle: {type(error).__name__}: {error}. "
             "Leave functions and open resources out of its parameters, or choose another estimator."
         ) from error
-    return content
+    return {files.MODEL: content}
 
 
 def _name_of(transformer: StoredTransformer) -> str:

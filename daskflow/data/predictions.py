@@ -71,7 +71,7 @@ def predict(estimator: Any, X: Any, n_classes: int, needs: Collection[str] = ALL
         return Predictions(np.asarray(estimator.predict(X), dtype=np.float64).reshape(len_of(X)))
     labels = None
     if {"labels", "predictions"} & set(needs):
-        labels = np.asarray(estimator.predict(X), dtype=np.int64)
+        labels = np.asarray(estimator.predict(X), dtype=np.int64).reshape(len_of(X))  # catboost: a column of several
     if not {"scores", "probabilities"} & set(needs):
         return Predictions(labels)
     codes = np.asarray(estimator.classes_, dtype=np.int64)

@@ -15,7 +15,7 @@ from daskflow.data.schema import Column, ColumnKind
 from daskflow.data.statistics import ColumnStatistics
 from daskflow.preprocess import Step
 from daskflow.preprocess.changes import changed, distribution_of, too_large
-from daskflow.preprocess.steps import Fitted, Flow, Form, State
+from daskflow.preprocess.steps import Fitted, Flow, Form, Single, State
 
 Quantile = Annotated[float, Field(ge=0, le=1)]
 
@@ -42,6 +42,12 @@ class Clipped(Fitted):
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
         return np.clip(numbers, low, high)
+
+    def single(self) -> Single:
+        """Clip one number; nan is in no comparison, so it stays."""
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return Single(lambda value: low if value < low else high if value > high else value)
 
 
 class Clip(Step):

@@ -15,7 +15,7 @@ from daskflow.core.settings import nearest
 from daskflow.data.arrays import MISSING, UNKNOWN, Level, Levels
 from daskflow.data.schema import Column
 from daskflow.preprocess import Step
-from daskflow.preprocess.steps import Fitted, Flow, Form, OneHot, State
+from daskflow.preprocess.steps import Fitted, Flow, Form, OneHot, Single, State
 
 MOST_COLUMNS = 10_000
 """Columns that one column may become."""
@@ -111,6 +111,16 @@ class Indicators(Fitted):
         if self.has_missing:
             codes[found.codes == MISSING] = self.n_indicators - 1
         return flow.finished(OneHot(codes, self.n_indicators))
+
+    def single(self) -> Single | None:
+        """Look one level up; None where an unknown one is an error."""
+        if self.unknown == "error":
+            return None
+        places: dict[Level | None, int] = {level: place for place, level in enumerate(self.levels)}
+        unknown = places[self.rare] if self.unknown == "infrequent" and self.rare in places else UNKNOWN
+        places |= dict.fromkeys(self.without, UNKNOWN)
+        places[None] = self.n_indicators - 1 if self.has_missing else MISSING
+        return Single(lambda value: places.get(value, unknown), "level", "place")
 
     def unseen(self, flow: Flow) -> int | None:
         """Count rows of unknown levels."""
@@ -228,6 +238,15 @@ class Coded(Fitted):
         numbers[codes < MISSING] = math.nan if self.unknown is None else self.unknown
         numbers[codes == MISSING] = math.nan if self.missing is None else self.missing
         return replace(flow, values=numbers)
+
+    def single(self) -> Single | None:
+        """Look one level up; None where an unknown one is an error."""
+        if self.refuses:
+            return None
+        codes: dict[Level | None, float] = {level: float(place) for place, level in enumerate(self.levels)}
+        codes[None] = math.nan if self.missing is None else self.missing
+        unknown = math.nan if self.unknown is None else self.unknown
+        return Single(lambda value: codes.get(value, unknown), "level", "number")
 
     def unseen(self, flow: Flow) -> int | None:
         """Count rows of unknown levels."""

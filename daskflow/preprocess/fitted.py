@@ -18,6 +18,7 @@ from daskflow.core.seeds import digest
 from daskflow.data import arrays
 from daskflow.data.schema import Column, ColumnKind
 from daskflow.preprocess import REGISTRY
+from daskflow.preprocess.one_row import WIDEST, RowMaker
 from daskflow.preprocess.preparation import NOTHING, Preparation
 from daskflow.preprocess.reading import read
 from daskflow.preprocess.steps import Fitted, Flow, OneHot, Output, SparseColumns
@@ -83,7 +84,7 @@ class FittedColumn:
         """Return what `dump` gave."""
         return cls(
             Column(values["name"], ColumnKind(values["kind"]), values["type"]),
-            tuple(REGISTRY.get(step["kind"]).fitted.load(step) for step in values["steps"]),
+            tuple(REGISTRY.find(step["kind"]).fitted.load(step) for step in values["steps"]),
             tuple(values["outputs"]),
             values["keeps_values"],
         )
@@ -174,6 +175,15 @@ class FittedPreprocessor:
             place += len(column.outputs)
         build = _sparse if self.is_sparse else _dense
         return build(outputs, table.num_rows, len(self.feature_names))
+
+    def one_row(self) -> RowMaker | None:
+        """Return what makes the matrix of one row, quicker than `matrix`; None where new columns are made first.
+
+        Also for sparse matrices.
+        """
+        if self.preparation.new.columns or self.is_sparse or not 0 < len(self.feature_names) <= WIDEST:
+            return None
+        return RowMaker(self.columns)
 
     def unseen(self, table: pa.Table) -> dict[str, int]:
         """Count, for each column with levels, the rows whose level did not occur in training."""

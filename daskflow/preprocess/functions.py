@@ -29,7 +29,6 @@ from pydantic import Field, field_validator
 from daskflow.core.errors import DataError
 from daskflow.core.seeds import digest
 from daskflow.core.settings import Settings, nearest
-from daskflow.data.frames import to_pandas
 from daskflow.data.schema import Column, kind_of
 
 TYPES: Mapping[str, pa.DataType] = {
@@ -100,6 +99,8 @@ class Function(Settings):
         """
         if table.num_rows == 0:
             return {name: pa.array([], type=TYPES[word]) for name, word in self.outputs.items()}
+        from daskflow.data.frames import to_pandas  # brings dask, which a model without functions need not
+
         frame = to_pandas(table.select(list(self.columns)).replace_schema_metadata(None))
         return self._arrays(self._called(frame))
 

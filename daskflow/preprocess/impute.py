@@ -27,7 +27,7 @@ from daskflow.data.tallies import Tally
 from daskflow.preprocess import Step
 from daskflow.preprocess.changes import distribution_of, too_large
 from daskflow.preprocess.sentinels import WithoutSentinels, statistics_without, without_levels, without_numbers
-from daskflow.preprocess.steps import Fitted, Flow, Form, State
+from daskflow.preprocess.steps import Fitted, Flow, Form, Single, State
 
 NEEDS: Mapping[str, frozenset[str | Tally]] = {
     "mean": frozenset({"moments"}),
@@ -75,6 +75,16 @@ class Imputed(Fitted):
         if not self.indicator:
             return filled
         return replace(filled, outputs=(*flow.outputs, missing.astype(np.float64)))
+
+    def single(self) -> Single | None:
+        """Replace one value; None with sentinels or an indicator."""
+        if self.sentinels or self.indicator:
+            return None
+        if self.is_level:
+            level = self.fill
+            return Single(lambda value: level if value is None else value, "level", "level")
+        number = float(self.fill)
+        return Single(lambda value: value if value == value else number)
 
 
 class Impute(Step):

@@ -13,7 +13,7 @@ from daskflow.data.schema import Column
 from daskflow.preprocess import Step
 from daskflow.preprocess.encode import free_name, in_order, n_unseen
 from daskflow.preprocess.level_counts import LevelTally
-from daskflow.preprocess.steps import Fitted, Flow, Form, State
+from daskflow.preprocess.steps import Fitted, Flow, Form, Single, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ class Grouped(Fitted):
             rare = set(self.rare)
             values = [self.name if level in rare else level for level in found.values]
         return replace(flow, values=Levels(found.codes, values))
+
+    def single(self) -> Single:
+        """Replace one level."""
+        name, kept, rare = self.name, set(self.kept), set(self.rare)
+        if name is None:
+            return Single(lambda value: value, "level", "level")
+        if self.takes_unknown:
+            return Single(lambda value: value if value is None or value in kept else name, "level", "level")
+        return Single(lambda value: name if value in rare else value, "level", "level")
 
     def unseen(self, flow: Flow) -> int | None:
         """Count rows of levels that training did not have."""

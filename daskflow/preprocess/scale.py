@@ -15,7 +15,7 @@ from daskflow.data.schema import Column
 from daskflow.data.statistics import ColumnStatistics
 from daskflow.preprocess import Step
 from daskflow.preprocess.changes import distribution_of, too_large
-from daskflow.preprocess.steps import Fitted, Flow, Form, State
+from daskflow.preprocess.steps import Fitted, Flow, Form, Single, State
 
 Method = Literal["standard", "minmax", "maxabs", "robust"]
 
@@ -52,6 +52,13 @@ class Scaled(Fitted):
         if self.low is not None and self.high is not None:
             np.clip(numbers, self.low, self.high, out=numbers)
         return replace(flow, values=numbers)
+
+    def single(self) -> Single | None:
+        """Scale one number; None where it is moved or brought into a range after that."""
+        if self.start or self.low is not None:
+            return None
+        centre, scale = self.centre, self.scale
+        return Single(lambda value: (value - centre) / scale)
 
 
 class Scale(Step):

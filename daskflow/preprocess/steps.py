@@ -57,7 +57,7 @@ scaled), `counted` (any values with their counts).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self
@@ -204,6 +204,25 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Single:
+    """What a fitted step does to one value in plain Python: the same as `Fitted.apply`, to the last bit.
+
+    Attributes
+    ----------
+    function : callable or None
+        The value to the next one; None when it stays as it is.
+    takes : str
+        ``number`` (a float, nan where missing) or ``level`` (a `Level`, None where missing).
+    gives : str
+        The same, or ``place``: which of the finished columns has the one, negative for none.
+    """
+
+    function: Callable[[Any], Any] | None
+    takes: str = "number"
+    gives: str = "number"
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted(ABC):
     """A fitted step: plain data that JSON can hold, and a vectorised `apply`; subclasses are frozen dataclasses."""
 
@@ -215,6 +234,10 @@ class Fitted(ABC):
 
     def unseen(self, flow: Flow) -> int | None:
         """Return the rows whose level did not occur in training; None when the step cannot know."""
+        return None
+
+    def single(self) -> Single | None:
+        """Return what it does to one value; None when it is asked for tables only, which is always right."""
         return None
 
     @property
@@ -247,6 +270,10 @@ class Unchanged(Fitted):
     def apply(self, flow: Flow) -> Flow:
         """Return the values as they are."""
         return flow
+
+    def single(self) -> Single:
+        """The value as it is."""
+        return Single(None)
 
 
 class Passthrough(Step):

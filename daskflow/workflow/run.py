@@ -113,11 +113,9 @@ class Run:
     @property
     def foreign_types(self) -> list[str]:
         """Full names of the types in the model that are built only when they are trusted; empty without a model."""
-        from daskflow.bundle.files import MODEL
-        from daskflow.bundle.trust import foreign_types
+        from daskflow.bundle.trust import foreign_types_of
 
-        path = self._folder.model / MODEL
-        return foreign_types(path.read_bytes()) if path.exists() else []
+        return foreign_types_of(self._folder.model)
 
     @property
     def report_path(self) -> Path:

@@ -1,0 +1,166 @@
+"""A fitted preprocessing for one row of plain Python values: the same numbers as for a table, much sooner.
+
+An array of one value costs as much to make as one of thousands, and each step makes several. A step that can tell what
+it does to one value says so by `Fitted.single`; the columns of others go through Arrow as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskflow.data.arrays import level_of
+from daskflow.preprocess.steps import OneHot, Single, SparseColumns
+
+if TYPE_CHECKING:
+    from daskflow.preprocess.fitted import FittedColumn
+
+WIDEST = 4_096
+"""Wider matrices are sparse, and not made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleColumn:
+    """One column's chain.
+
+    Attributes
+    ----------
+    name : str
+        Of the column.
+    takes : str
+        ``number`` (float, nan where missing), ``level`` (None where missing), or ``array`` (an Arrow array of one
+        value).
+    function : callable or None
+        The value to what the chain makes of it: a number, or the place of the one among zeros, negative for none.
+    gives : str
+        ``number`` or ``place``.
+    place : int
+        First of its columns in the matrix.
+    width : int
+        How many there are.
+    column : FittedColumn
+        For arrays.
+    """
+
+    name: str
+    takes: str
+    function: Callable[[Any], Any] | None
+    gives: str
+    place: int
+    width: int
+    column: FittedColumn
+
+
+class RowMaker:
+    """Makes the matrix of one row.
+
+    Parameters
+    ----------
+    columns : sequence of FittedColumn
+        In the order of the matrix.
+    """
+
+    def __init__(self, columns: Sequence[FittedColumn]) -> None:
+        """Put each column's steps together."""
+        found: list[SingleColumn] = []
+        self.width = 0
+        for column in columns:
+            found.append(_column(column, self.width))
+            self.width += len(column.outputs)
+        self.columns = tuple(found)
+
+    def matrix(self, values: Sequence[Any]) -> NDArray[np.float32]:
+        """Return float32 of shape (1, width).
+
+        Parameters
+        ----------
+        values : sequence
+            One for each of `columns`, as its ``takes`` says.
+
+        Raises
+        ------
+        ArithmeticError, DataError
+            As Python's numbers and the steps do.
+        """
+        row = [0.0] * self.width
+        for column, value in zip(self.columns, values, strict=True):
+            if column.function is None:
+                _fill(row, column, value)
+            elif column.gives == "number":
+                row[column.place] = column.function(value)
+            else:
+                code = column.function(value)
+                if code >= 0:
+                    row[column.place + code] = 1.0
+        with np.errstate(over="ignore"):
+            return np.array([row], dtype=np.float64).astype(np.float32)
+
+
+def _fill(row: list[float], column: SingleColumn, array: Any) -> None:
+    """Put what the steps make of an Arrow array of one value into the row."""
+    at = column.place
+    for output in column.column.apply(array):
+        if isinstance(output, OneHot):
+            if output.codes[0] >= 0:
+                row[at + int(output.codes[0])] = 1.0
+            at += output.width
+        elif isinstance(output, SparseColumns):
+            row[at : at + output.width] = output.matrix.toarray()[0].tolist()
+            at += output.width
+        else:
+            row[at] = float(output[0])
+            at += 1
+
+
+def _column(column: FittedColumn, place: int) -> SingleColumn:
+    """A column's steps as one function, or none where a step has no such form."""
+    width = len(column.outputs)
+    general = SingleColumn(column.column.name, "array", None, "", place, width, column)
+    steps: list[Single] = []
+    for step in column.steps:
+        single = step.single()
+        if single is None:
+            return general
+        if single.function is not None:
+            steps.append(single)
+    form = takes = steps[0].takes if steps else "number"
+    functions: list[Callable[[Any], Any]] = []
+    for single in steps:
+        if (form, single.takes) == ("number", "level"):
+            functions.append(_as_level)
+        elif form != single.takes:
+            return general
+        if single.function is not None:
+            functions.append(single.function)
+        form = single.gives
+    is_whole = form == ("number" if column.keeps_values else "place") and (form == "place" or width == 1)
+    return (
+        SingleColumn(column.column.name, takes, _chained(functions), form, place, width, column)
+        if is_whole
+        else general
+    )
+
+
+def _as_level(number: float) -> Any:
+    """A number as a level; nan is missing."""
+    return level_of(number) if number == number else None
+
+
+def _chained(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Several functions as one."""
+    if len(functions) == 1:
+        return functions[0]
+    if len(functions) == 2:
+        first, second = functions
+        return lambda value: second(first(value))
+
+    def chained(value: Any) -> Any:
+        for function in functions:
+            value = function(value)
+        return value
+
+    return chained
