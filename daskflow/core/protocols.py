@@ -118,6 +118,8 @@ class Outcome:
         Wall time, and processor time of the thread that ran it.
     peak_memory_bytes : int
         Largest resident size of that process so far.
+    blocked_seconds : float
+        Wall time in which that thread neither ran nor waited for a processor: mostly for bytes. Of a unit without calls.
     parts : tuple of Outcome
         Of a unit's calls, in their order.
     death : Death or None
@@ -135,6 +137,7 @@ class Outcome:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    blocked_seconds: float = 0.0
     parts: tuple[Outcome, ...] = ()
     death: Death | None = None
     log: str = ""

@@ -62,6 +62,8 @@ class ClientExecutor:
         self._slots = (0.0, 1)
         self._looked, self._paused_since = time.monotonic(), 0.0
         self._seen: set[str] = set()
+        self.answered_at = 0.0
+        """When the answer that `next` returned last came here, by `time.perf_counter`; it may have waited to be fetched."""
 
     @property
     def slots(self) -> int:
@@ -110,7 +112,7 @@ class ClientExecutor:
             answer = await future._result()
         except BaseException as error:  # also that of a future that was cancelled: `_failed` looks at it
             failure = error
-        self._done.put((key, future, answer, failure))
+        self._done.put((key, future, answer, failure, time.perf_counter()))
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, Kept):
@@ -129,12 +131,13 @@ class ClientExecutor:
                 self._send(suspect, f"{self._run}-alone")
                 self._suspect = suspect.key
             try:
-                key, future, answer, failure = self._done.get(timeout=timeout)
+                key, future, answer, failure, answered_at = self._done.get(timeout=timeout)
             except queue.Empty:
                 return None
             if self._running.get(key) is not future:
                 continue
             self._paused_since = 0.0  # something goes on
+            self.answered_at = answered_at
             was_alone = key == self._alone
             del self._running[key]
             unit = self._units.pop(key)

@@ -38,9 +38,11 @@ from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
-from daskflow.workflow.preparing import Preparing
-from daskflow.workflow.recording import Recorder, versions
-from daskflow.workflow.refit import Fitted, FittedModel, refit_best
+from daskflow.workflow.listing import gist
+from daskflow.workflow.memory import memory_notes
+from daskflow.workflow.plan import matrices_bytes
+from daskflow.workflow.recording import Recorder, origin_of, versions
+from daskflow.workflow.rejects import rejects_csv
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.why import explain
@@ -82,7 +84,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
             raise
         folder.discard(folder.report)
-        recorder.append({"record": "end", "status": "done"})
+        recorder.append({"record": "end", "status": "done", **_gist(folder)})
     run = open_run(folder.path, trusted=workflow.trusted)
     run.write_report()
     return run
@@ -109,14 +111,22 @@ def _is_done(journal: Journal, folder: RunFolder) -> bool:
 def _end(recorder: Recorder, folder: RunFolder, error: BaseException, status: str, text: str) -> None:
     """Record how an invocation ended; leave a report and a summary of what there is."""
     with suppress(DaskflowError, OSError):
-        recorder.append({"record": "end", "status": status, "error": text})
+        recorder.append({"record": "end", "status": status, "error": text, **_gist(folder)})
         recorder.journal.close()
         run = open_run(folder.path)
         error.__dict__["summary"] = run.summary()  # what the command line prints with --json
         run.write_report()
 
 
-class _Execution(Preparing):
+def _gist(folder: RunFolder) -> dict[str, Any]:
+    """What the list of runs tells of this one; nothing where that fails, so that the end is recorded all the same."""
+    try:
+        return {"gist": gist(open_run(folder.path))}
+    except Exception:
+        return {}
+
+
+class _Execution(Stages):
     """One invocation: what each stage does, in order."""
 
     def run(self) -> None:

@@ -13,7 +13,9 @@ import daskflow
 from daskflow.core.journal import Journal
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.core.seeds import digest
+from daskflow.data.execution import InlineExecutor
 from daskflow.data.table import Table
+from daskflow.workflow.occupancy import Occupancy
 
 LIBRARIES = ("dask", "distributed", "dask-ml", "scikit-learn", "numpy", "scipy", "pandas", "pyarrow")
 """Libraries whose version a run records; another version refuses to continue a run."""
@@ -45,19 +47,33 @@ class Meter:
         Does the work.
     warn : callable
         Is told once of each trouble, whichever stage meets it.
+    asked : int
+        Slots that were asked for; 0 where that is not known.
     """
 
     inner: Executor
     warn: Callable[[str], None]
+    asked: int = 0
     cpu_seconds: float = 0.0
     decoded: int = 0
     peak_memory_bytes: int = 0
     told: set[str] = field(default_factory=set)
+    occupancy: Occupancy = field(init=False)
+    n_answers: int = 0
+    reads: bool = False
+    """Whether what blocks a unit now is bytes on their way; a stage that moves data sets it."""
+
+    def __post_init__(self) -> None:
+        """Keep account of the slots; units of the inline executor begin when they are asked for."""
+        self.occupancy = Occupancy(self.asked)
+        self._is_inline = isinstance(self.inner, InlineExecutor)
 
     @property
     def slots(self) -> int:
         """As the inner one's."""
-        return self.inner.slots
+        slots = self.inner.slots
+        self.occupancy.see(slots, time.perf_counter())
+        return slots
 
     @property
     def pending(self) -> int:
@@ -66,12 +82,23 @@ class Meter:
 
     def submit(self, unit: Unit) -> None:
         """Hand on."""
+        if not self._is_inline:
+            is_fed = any(hasattr(argument, "__dask_graph__") for argument in unit.arguments)
+            self.occupancy.hand_in(unit.key, time.perf_counter(), is_fed=is_fed)
         self.inner.submit(unit)
 
     def next(self, timeout: float | None = None) -> Outcome | None:
         """Hand back, and count."""
         outcome = self.inner.next(timeout)
         if outcome is not None:
+            self.n_answers += 1
+            now = time.perf_counter()
+            self.occupancy.answer(
+                outcome.key,
+                now if self._is_inline else getattr(self.inner, "answered_at", now),
+                seconds=outcome.seconds,
+                waited=outcome.blocked_seconds if self.reads else 0.0,
+            )
             self.cpu_seconds += outcome.cpu_seconds
             if outcome.key.startswith("scan-") and outcome.error is None:
                 self.decoded += sum(len(record["members"]) for record in outcome.value)
@@ -80,6 +107,7 @@ class Meter:
 
     def cancel(self) -> None:
         """Hand on."""
+        self.occupancy.give_up_all(time.perf_counter())
         self.inner.cancel()
 
     def release(self, keys: Sequence[str]) -> None:
@@ -88,6 +116,7 @@ class Meter:
 
     def drop(self, keys: Sequence[str]) -> None:
         """Hand on."""
+        self.occupancy.give_up(keys, time.perf_counter())
         self.inner.drop(keys)
 
     def troubles(self) -> Sequence[str]:

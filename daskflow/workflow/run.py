@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from daskflow.core.errors import SearchError, StorageError
+from daskflow.core.errors import SearchError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
 from daskflow.core.mounts import WITHOUT_LOCKS
@@ -177,7 +177,7 @@ class Run:
                 "score": plain(self.best.score),
             }
         )
-        seconds, cpu, peak = self._cost()
+        seconds, cpu, peak = self.cost
         begun = [(r["trial"], r["fold"], r["resource"]) for r in self._records if r["record"] == "start"]
         return {
             "status": self.status,
@@ -205,10 +205,7 @@ class Run:
     def record(self) -> RunRecord:
         """Return everything the report is drawn from."""
         data = read_json(self._folder.data)
-        seconds, cpu, peak = self._cost()
-        stages: dict[str, float] = {}
-        for stage in (r for r in self._records if r["record"] == "stage"):
-            stages[stage["stage"]] = stages.get(stage["stage"], 0.0) + stage["seconds"]
+        seconds, cpu, peak = self.cost
         ended = next((r for r in reversed(self._records) if r["record"] == "end" and r.get("error")), None)
         warnings = [str(r["text"]) for r in self._records if r["record"] == "warning"]
         if ended is not None and self.status == "failed":
@@ -227,7 +224,8 @@ class Run:
             search=self.search,
             evaluation=self.evaluation,
             versions=read_json(self._folder.versions),
-            stages=tuple({"stage": name, "seconds": total} for name, total in stages.items()),
+            stages=stages_of(self._records),
+            utilisation=utilisation_of(self._records),
             warnings=tuple(dict.fromkeys(warnings)),
             seconds=seconds,
             cpu_seconds=cpu,
@@ -241,7 +239,13 @@ class Run:
         write(self.record(), self._folder.report)
         return self._folder.report
 
-    def _cost(self) -> tuple[float, float, int]:
+    @property
+    def records(self) -> Sequence[Record]:
+        """What the journal held when the run was opened; see docs/architecture.md."""
+        return self._records
+
+    @property
+    def cost(self) -> tuple[float, float, int]:
         """Wall seconds over invocations, processor seconds, and the largest process."""
         wall = start = last = 0.0
         for record in self._records:
@@ -281,35 +285,43 @@ def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
     return Run(find_run(path), trusted)
 
 
-def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
-    """Return the runs below a folder, newest first.
+def stages_of(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
+    """Return what each stage took, summed over invocations: ``stage``, ``seconds``, ``cpu_seconds``.
 
-    Each has name, id, status, metric, score with its 95 % interval (low, high), tied (candidates that cannot be told
-    apart from the best, itself among them), seconds, started, path.
+    The search's processor time is that of its stage and of its units.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise StorageError(f"There is no folder {root}; `daskflow run` makes it, or name another one.")
-    found = []
-    for journal in root.glob("*/*/journal.jsonl"):
-        run = Run(RunFolder(journal.parent.resolve()))
-        summary = run.summary()
-        found.append(
-            {
-                "name": journal.parent.parent.name,
-                "id": journal.parent.name,
-                "status": run.status,
-                "metric": None if run.search is None else run.search.metric,
-                "score": None if run.search is None else run.best.score,
-                "low": None if run.search is None else run.best.low,
-                "high": None if run.search is None else run.best.high,
-                "tied": sum(trial.is_tied is True for trial in run.trials),
-                "seconds": summary["seconds"],
-                "started": next((r["at"] for r in run._records if r["record"] == "invocation"), 0.0),
-                "path": str(run.path),
-            }
-        )
-    return sorted(found, key=lambda run: run["started"], reverse=True)
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record["record"] not in ("stage", "unit"):
+            continue
+        name = record.get("stage", "search")
+        sums = found.setdefault(name, {"stage": name, "seconds": 0.0, "cpu_seconds": 0.0})
+        sums["cpu_seconds"] += record.get("cpu_seconds") or 0.0
+        if record["record"] == "stage":
+            sums["seconds"] += record["seconds"]
+    return tuple(found.values())
+
+
+def utilisation_of(records: Sequence[Record]) -> dict[str, Any]:
+    """Return what the cluster's slots did, summed over invocations; empty where no stage recorded it.
+
+    ``slots`` is the most of any stage, ``stages`` a list of mappings with ``stage``, ``seconds``, ``slot_seconds``,
+    ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``; see `workflow.occupancy.Account`.
+    """
+    words = ("slot_seconds", "busy", "no_task", "waiting_for_data", "waiting_for_workers")
+    found: dict[str, dict[str, Any]] = {}
+    slots = 0
+    for record in records:
+        known = record.get("utilisation") if record["record"] == "stage" else None
+        if not known:
+            continue
+        name = record["stage"]
+        sums = found.setdefault(name, {"stage": name, "seconds": 0.0, **dict.fromkeys(words, 0.0)})
+        sums["seconds"] += record["seconds"]
+        for word in words:
+            sums[word] += known[word]
+        slots = max(slots, int(known["slots"]))
+    return {"slots": slots, "stages": list(found.values())} if found else {}
 
 
 def search_of(records: Sequence[Record]) -> SearchResult | None:

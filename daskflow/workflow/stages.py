@@ -17,6 +17,12 @@ from daskflow.data.execution import peak_memory_bytes
 from daskflow.workflow.recording import Meter, Recorder
 from daskflow.workflow.workflow import Workflow
 
+MOVE_DATA = frozenset({"scan", "statistics", "matrices"})
+"""Stages whose units wait for bytes when they are blocked: from the source or a disk, or to it."""
+
+BESIDE_UNITS = frozenset({"refit"})
+"""Stages that can give workers work without units, as boosting over all of them does; that has no account."""
+
 
 @dataclass
 class Stages:
@@ -50,23 +56,31 @@ class Stages:
 
     def __post_init__(self) -> None:
         """Count what units cost."""
-        self.executor = Meter(self.connection.executor, self.warn)
+        asked = int(getattr(self.workflow.cluster, "threads", 0))
+        self.executor = Meter(self.connection.executor, self.warn, asked)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Tell and record a stage; what the body puts into the mapping is recorded with it."""
         tell(self.listener, "stage", stage=name, state="started")
         wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
+        answers, reads = self.executor.n_answers, self.executor.reads
+        self.executor.reads = name in MOVE_DATA
+        self.executor.occupancy.open(wall)
         found: dict[str, Any] = {"failed": True}
         try:
             yield found
             del found["failed"]
         finally:
-            here = time.process_time() - cpu
+            here, now = time.process_time() - cpu, time.perf_counter()
+            self.executor.reads = reads
+            account = self.executor.occupancy.close(wall, now)
+            if name not in BESIDE_UNITS or self.executor.n_answers > answers:
+                found["utilisation"] = account.dump()
             record = {
                 "record": "stage",
                 "stage": name,
-                "seconds": time.perf_counter() - wall,
+                "seconds": now - wall,
                 "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
                 "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
                 **found,
