@@ -8,8 +8,19 @@ from typing import Any
 import click
 
 VERBS = (
-    *("demo", "fetch", "profile", "init", "check", "plan", "run", "report"),
-    *("predict", "evaluate", "runs", "cache", "kinds"),
+    "demo",
+    "fetch",
+    "profile",
+    "init",
+    "check",
+    "plan",
+    "run",
+    "report",
+    "predict",
+    "runs",
+    "compare",
+    "cache",
+    "kinds",
 )
 """Verbs in the order of a first day; each is the function of its name in the file of its name."""
 
@@ -40,5 +51,6 @@ def main() -> None:  # Dask lists the group by its own name, so it is called flo
     """From a folder of files bigger than memory to a tuned, evaluated, servable model.
 
     A first day: `daskflow demo`; then `init` writes a workflow for your files, `check` and `plan` say what it will
-    do, `run` does it (and continues it after a stop), `report` shows it, `predict` scores new files.
+    do, `run` does it (and continues it after a stop), `report` shows it, `predict` scores new files; `runs` lists what
+    was done, and `compare` says what differs.
     """

@@ -14,35 +14,58 @@ from daskflow.cli.verb import Verb, between, duration, number, shown, table
 
 @click.command(cls=Verb)
 @click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@click.option("--name", metavar="PATTERN", help="Only runs of this name; * and ? stand for anything.")
+@click.option("--status", metavar="STATUS", help="Only done, failed, interrupted, running or damaged ones.")
+@click.option("--model", metavar="PATTERN", help="Only runs with this model.")
+@click.option("--data", metavar="FINGERPRINT", help="Only runs on these data; the beginning is enough.")
+@click.option("--metric", help="The test metric to show; default the one that chose the best candidate.")
+@click.option(
+    "--sort",
+    default="started",
+    show_default=True,
+    help="started (newest first), name, status, model; score or test (best first); rows, seconds or cpu_seconds.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Show so many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of the table.")
-def runs(folder: Path, as_json: bool) -> None:
-    """List the runs of a folder, newest first (default: runs)."""
+def runs(folder: Path, sort: str, metric: str | None, limit: int | None, as_json: bool, **filters: str | None) -> None:
+    """List the runs of a folder, newest first (default: runs).
+
+    Shown are the best score in validation and a test metric, both with 95 % intervals, the rows, the model, the
+    beginning of the data's fingerprint, and the time. FOLDER may also be runs/NAME.
+    """
     from daskflow.cli.running import print_json
     from daskflow.workflow import list_runs
 
-    found = list_runs(folder)
+    found = list_runs(folder, sort=sort, metric=metric, **filters)
+    left_out = len(found) - limit if limit is not None else 0
+    found = found[:limit]
     if as_json:
         print_json(found)
     elif not found:
-        click.echo(f"There is no run in {shown(folder)}.")
+        asked = any(value is not None for value in filters.values())
+        click.echo(f"There is no {'such ' if asked else ''}run in {shown(folder)}.")
     else:
-        rows = [
-            {
-                "run": f"{run['name']}/{run['id']}",
-                "status": run["status"],
-                "best": "-"
-                if run["score"] is None
-                else f"{run['metric']} {number(run['score'])}{between(run['low'], run['high'])}",
-                "time": duration(run["seconds"]),
-                "started": datetime.fromtimestamp(run["started"]).strftime("%Y-%m-%d %H:%M"),
-            }
-            for run in found
-        ]
-        click.echo(table(rows))
+        click.echo(table([_row(run) for run in found]))
+        if left_out > 0:
+            click.echo(f"and {left_out} more")
 
 
-def _best(run: Mapping[str, Any]) -> str:
-    """The best score with its interval."""
-    if run["score"] is None:
-        return "-"
-    return f"{run['metric']} {number(run['score'])}{between(run['low'], run['high'])}"
+def _row(run: Mapping[str, Any]) -> dict[str, str]:
+    """One line of the table."""
+    started = "-" if run["started"] is None else datetime.fromtimestamp(run["started"]).strftime("%Y-%m-%d %H:%M")
+    return {
+        "run": f"{run['name']}/{run['id']}",
+        "status": run["status"],
+        "validation": _score(run["metric"], run["score"], run["low"], run["high"]),
+        "test": _score(run["test_metric"], run["test"], run["test_low"], run["test_high"]),
+        "rows": "-" if run["rows"] is None else f"{run['rows']:,}",
+        "data": "-" if run["data"] is None else run["data"][:8],
+        "model": run["model"] or "-",
+        "time": "-" if run["seconds"] is None else duration(run["seconds"]),
+        "started": started,
+    }
+
+
+def _score(metric: str | None, value: float | None, low: float | None, high: float | None) -> str:
+    """A score with its interval."""
+    return "-" if value is None else f"{metric} {number(value)}{between(low, high)}"

@@ -119,7 +119,7 @@ class Outcome:
     peak_memory_bytes : int
         Largest resident size of that process so far.
     blocked_seconds : float
-        Wall time in which that thread neither ran nor waited for a processor: mostly for bytes. Of a unit without calls.
+        Wall time in which that thread neither ran nor waited for a processor: for bytes, mostly. 0 for units of calls.
     parts : tuple of Outcome
         Of a unit's calls, in their order.
     death : Death or None

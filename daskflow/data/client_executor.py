@@ -63,7 +63,7 @@ class ClientExecutor:
         self._looked, self._paused_since = time.monotonic(), 0.0
         self._seen: set[str] = set()
         self.answered_at = 0.0
-        """When the answer that `next` returned last came here, by `time.perf_counter`; it may have waited to be fetched."""
+        """When the answer that `next` returned last came here, by `time.perf_counter`."""
 
     @property
     def slots(self) -> int:

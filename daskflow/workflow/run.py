@@ -232,12 +232,13 @@ class Run:
             peak_memory_bytes=peak,
         )
 
-    def write_report(self) -> Path:
-        """Write the report's page anew from the folder, and return where it is."""
+    def write_report(self, path: Path | str | None = None) -> Path:
+        """Write the report's page anew, into the folder or to `path`, and return where it is."""
         from daskflow.reports.page import write
 
-        write(self.record(), self._folder.report)
-        return self._folder.report
+        page = self._folder.report if path is None else Path(path)
+        write(self.record(), page)
+        return page
 
     @property
     def records(self) -> Sequence[Record]:
