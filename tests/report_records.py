@@ -6,8 +6,11 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from tests import report_details
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 1'>"
 TEX = r"$$\frac{1}{2}$$ \(x\) \[y\]"
@@ -105,6 +108,123 @@ def record_of(**changed: Any) -> RunRecord:
         peak_memory_bytes=412 * 2**20,
     )
     return replace(record, **changed)
+
+
+def full_record(n_trials: int = 60) -> RunRecord:
+    """A binary run with every detail that a run can record."""
+    details = {**report_details.binary_curves(), **report_details.slices(), **report_details.why()}
+    metrics = {
+        "roc_auc": Score(0.7312, 0.7123, 0.7501), "average_precision": Score(0.4512, 0.4211, 0.4822),
+        "log_loss": Score(0.4567, 0.4444, 0.4688), "brier": Score(0.1512, 0.1455, 0.1571),
+        "accuracy": Score(0.7812, 0.7711, 0.7922), "balanced_accuracy": Score(0.6812, 0.6611, 0.7022),
+        "precision": Score(0.5112, 0.4811, 0.5422), "recall": Score(0.7012, 0.6811, 0.7222),
+        "f1": Score(0.5912, 0.5711, 0.6122), "matthews": Score(0.4312, 0.4011, 0.4622),
+    }  # fmt: skip
+    stages = tuple(
+        {"stage": one["stage"], "seconds": one["seconds"], "cpu_seconds": one["busy"]}
+        for one in report_details.utilisation()["stages"]
+    )
+    return record_of(
+        search=tuned(n_trials),
+        evaluation=Evaluation(metrics, 4_000, details),
+        utilisation=report_details.utilisation(),
+        stages=stages,
+    )
+
+
+def tuned(n_trials: int, metric: str = "roc_auc", greater_is_better: bool = True) -> SearchResult:
+    """Trials of a search over five parameters whose scores depend on them; a twentieth failed, many were stopped."""
+    rng = np.random.default_rng(3)
+    sign = 1 if greater_is_better else -1
+    trials = []
+    for number in range(n_trials):
+        alpha, eta = 10 ** rng.uniform(-6, -1), 10 ** rng.uniform(-3, 0)
+        params = {
+            "alpha": float(alpha),
+            "penalty": str(rng.choice(["l1", "l2", "elasticnet"])),
+            "eta0": float(eta),
+            "average": bool(rng.random() < 0.5),
+            "power_t": round(float(rng.uniform(0.1, 0.9)), 3),
+        }
+        if number % 20 == 19:
+            trials.append(Trial(str(number), params, TrialState.FAILED, error="ValueError: alpha must be > 0"))
+            continue
+        end = 0.74 - 0.012 * abs(math.log10(alpha) + 4) - 0.01 * (params["penalty"] == "l1") + 0.008 * rng.normal()
+        steps = [1, 3, 9, 27][: 4 if end > 0.72 else int(rng.integers(1, 4))]
+        scores = [end - 0.06 / step for step in steps]
+        if not greater_is_better:
+            scores = [3_000 * (1.6 - score) for score in scores]
+        half = 0.01 * (1 if greater_is_better else 3_000)
+        curve = tuple(
+            Point(step, score, (score - half, score + half / 2, score + half / 2), 0.5, 0.4, (), score - half, score + half)
+            for step, score in zip(steps, scores, strict=True)
+        )
+        state = TrialState.FINISHED if len(steps) == 4 else TrialState.STOPPED
+        metrics = {metric: scores[-1], "log_loss": 0.4321}
+        low, high = scores[-1] - half, scores[-1] + half
+        trials.append(Trial(str(number), params, state, scores[-1], steps[-1], curve, metrics, "", low, high, False))
+    best = max((trial for trial in trials if not math.isnan(trial.score)), key=lambda trial: sign * trial.score)
+    trials = [
+        replace(trial, is_tied=True) if abs(trial.score - best.score) < abs(best.high - best.score) / 2 else trial
+        for trial in trials
+    ]
+    best = next(trial for trial in trials if trial.id == best.id)
+    return SearchResult(tuple(trials), best, metric, greater_is_better, 3)
+
+
+def regression_full() -> RunRecord:
+    """A regression with every detail."""
+    rng = np.random.default_rng(4)
+    true = rng.gamma(4, 3_000, 1_500)
+    predicted = true * rng.normal(1, 0.15, 1_500)
+    counts, edges = np.histogram(np.clip(true - predicted, -6_000, 6_000), 40)
+    details = {
+        "residuals": {"y_true": [*map(float, true)], "y_pred": [*map(float, predicted)]},
+        "residual_histogram": {"edges": [*map(float, edges)], "counts": [*map(int, counts)]},
+        **report_details.slices("rmse", 2_381.6, False),
+        **report_details.why("rmse", ("prediction",)),
+    }
+    metrics = {
+        "rmse": Score(2381.6, 2248.7, 2559.5), "mae": Score(1512.1, 1455.0, 1571.9), "median_ae": Score(988.0, 950.0, 1022.0),
+        "r2": Score(0.9432, 0.93, 0.95), "mape": Score(0.1232, 0.1211, 0.1255),
+    }  # fmt: skip
+    return record_of(
+        task="regression", classes=(), class_counts=(), search=tuned(60, "rmse", False),
+        evaluation=Evaluation(metrics, 1_500, details), utilisation=report_details.utilisation(),
+    )  # fmt: skip
+
+
+def multiclass_full() -> RunRecord:
+    """23 classes, the rarest of a few rows."""
+    rng = np.random.default_rng(5)
+    names = [f"{word}." for word in (
+        "smurf neptune normal back satan ipsweep portsweep warezclient teardrop pod nmap guess_passwd buffer_overflow land "
+        "warezmaster imap rootkit loadmodule ftp_write multihop phf perl spy"
+    ).split()]  # fmt: skip
+    sizes = [int(280_000 / 2.1**place) + 2 for place in range(23)]
+    test = [max(1, size // 5) for size in sizes]
+    counts = [
+        [int(round(size * 0.93)) if row == column else int(rng.poisson(size * 0.07 / 22)) for column in range(23)]
+        for row, size in enumerate(test)
+    ]
+    details = {
+        "confusion": {"classes": names, "counts": counts},
+        "per_class": [
+            {"class": name, "support": size, "precision": 0.9 - 0.01 * place, "recall": 0.93 if size > 1 else None}
+            | {"f1": 0.9 - 0.012 * place, "roc_auc": 0.99, "average_precision": 0.8}
+            for place, (name, size) in enumerate(zip(names, test, strict=True))
+        ],
+        **report_details.slices("accuracy", 0.9312),
+        **report_details.why("accuracy", ("probability of smurf.", "probability of neptune.", "probability of normal.")),
+    }
+    metrics = {
+        "accuracy": Score(0.9312, 0.93, 0.9324), "balanced_accuracy": Score(0.7312, 0.6911, 0.7722),
+        "log_loss": Score(0.1212, 0.12, 0.1224), "f1_macro": Score(0.6712, 0.6411, 0.7022),
+    }  # fmt: skip
+    return record_of(
+        task="multiclass", classes=tuple(names), class_counts=tuple(sizes), search=tuned(60, "accuracy"),
+        evaluation=Evaluation(metrics, sum(test), details), utilisation=report_details.utilisation(),
+    )  # fmt: skip
 
 
 def hostile_record() -> RunRecord:

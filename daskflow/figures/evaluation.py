@@ -1,4 +1,4 @@
-"""Figures of an evaluation: intervals of the metrics, curves, calibration, confusion and residuals."""
+"""Figures of an evaluation: intervals of the metrics, confusion and residuals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bokeh.core.properties import value
-from bokeh.models import FixedTicker, NumeralTickFormatter, Range1d
+from bokeh.models import FixedTicker
 from bokeh.plotting import figure
 
 from daskflow.core.protocols import Score
@@ -33,9 +33,15 @@ def metric_intervals(metrics: Mapping[str, Score]) -> list[figure]:
 
 def _forest(name: str, metrics: Mapping[str, Score]) -> figure:
     """One forest plot."""
-    made = style.plot(name, height=style.rows_height(len(metrics)), x_label="value on the test rows, 95 % interval")
     low = [score.value if math.isnan(score.low) else score.low for score in metrics.values()]
     high = [score.value if math.isnan(score.high) else score.high for score in metrics.values()]
+    is_log = style.spans_decades(low)
+    made = style.plot(
+        name,
+        height=style.rows_height(len(metrics)),
+        x_label="value on the test rows, 95 % interval" + (" (logarithmic)" if is_log else ""),
+        x_axis_type="log" if is_log else "linear",
+    )
     data = style.source(
         name,
         y=[-place for place in range(len(metrics))],
@@ -49,55 +55,13 @@ def _forest(name: str, metrics: Mapping[str, Score]) -> figure:
     style.hover(
         made, [dots], {"metric": "@metric", "value": "@value{0.0000}", "95 % interval": "@low{0.0000} to @high{0.0000}"}
     )
+    style.movable(made, "width")
     style.name_rows(made, list(metrics))
-    style.plain_numbers(made.xaxis[0], high)
-    return made
-
-
-def roc(curve: Mapping[str, Sequence[float]]) -> figure:
-    """Return the ROC curve: the share of positives found against the share of negatives wrongly taken."""
-    made = _square("roc", "false positive rate", "true positive rate")
-    made.line([0, 1], [0, 1], line_color=style.NEUTRAL, line_dash="dashed")
-    data = style.source("roc", fpr=list(curve["fpr"]), tpr=list(curve["tpr"]))
-    line = made.line("fpr", "tpr", source=data, line_color=style.ACCENT, line_width=2.5)
-    style.hover(made, [line], {"false positive rate": "@fpr{0.000}", "true positive rate": "@tpr{0.000}"}, mode="mouse")
-    return made
-
-
-def precision_recall(curve: Mapping[str, Sequence[float]], share: float | None = None) -> figure:
-    """Return the precision-recall curve; the dashed line is what guessing reaches, the `share` of positives."""
-    made = _square("precision_recall", "recall", "precision")
-    if share is not None:
-        made.line([0, 1], [share, share], line_color=style.NEUTRAL, line_dash="dashed")
-    data = style.source("precision_recall", recall=list(curve["recall"]), precision=list(curve["precision"]))
-    line = made.line("recall", "precision", source=data, line_color=style.ACCENT, line_width=2.5)
-    style.hover(made, [line], {"recall": "@recall{0.000}", "precision": "@precision{0.000}"}, mode="mouse")
-    return made
-
-
-def calibration(bins: Mapping[str, Sequence[float]]) -> figure:
-    """Return the observed share of positives against the predicted probability; a dot's area is its number of rows."""
-    made = _square("calibration", "predicted probability", "observed share")
-    made.line([0, 1], [0, 1], line_color=style.NEUTRAL, line_dash="dashed")
-    most = max(bins["count"], default=1) or 1
-    data = style.source(
-        "calibration",
-        predicted=list(bins["predicted"]),
-        observed=list(bins["observed"]),
-        count=list(bins["count"]),
-        size=[6 + 22 * math.sqrt(count / most) for count in bins["count"]],
-    )
-    made.line("predicted", "observed", source=data, line_color=style.ACCENT, line_width=1.5, line_alpha=0.6)
-    dots = made.scatter(
-        "predicted",
-        "observed",
-        source=data,
-        size="size",
-        fill_color=style.ACCENT,
-        fill_alpha=0.45,
-        line_color=style.ACCENT,
-    )
-    style.hover(made, [dots], {"predicted": "@predicted{0.000}", "observed": "@observed{0.000}", "rows": "@count{0,0}"})
+    if is_log:
+        style.log_ticks(made.xaxis[0], [*low, *high])
+    else:
+        style.plain_numbers(made.xaxis[0], high)
+        made.xaxis[0].ticker.desired_num_ticks = 5
     return made
 
 
@@ -132,9 +96,9 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
         predicted=[style.shown(classes[kept[column]], 80) for _, column in cells],
         count=count,
         share=share,
+        **_cell_texts("count", [_short(n) if n and has_text else "" for n in count], share),
+        **_cell_texts("share", [_percent(s) if s and has_text else "" for s in share], share),
         alpha=[0.05 if not n else 0.15 + 0.85 * part for n, part in zip(count, share, strict=True)],
-        dark_text=[_short(n) if part < 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
-        light_text=[_short(n) if part >= 0.55 and n and has_text else "" for n, part in zip(count, share, strict=True)],
     )
     squares = made.rect("x", "y", 0.95, 0.93, source=data, fill_color=CELL, fill_alpha="alpha", line_color=None)
     fonts = {
@@ -143,8 +107,10 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
         "text_font": value("system-ui, sans-serif"),
         "text_font_size": "13px" if size <= 6 else "10px",
     }
-    made.text("x", "y", "dark_text", source=data, text_color=style.INK, tags=[style.INK_TAG], **fonts)
-    made.text("x", "y", "light_text", source=data, text_color="white", **fonts)
+    made.text(
+        "x", "y", "count_dark", source=data, text_color=style.INK, tags=[style.INK_TAG], name="cells_dark", **fonts
+    )
+    made.text("x", "y", "count_light", source=data, text_color="white", name="cells_light", **fonts)
     style.hover(
         made,
         [squares],
@@ -158,6 +124,14 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
     made.x_range.start, made.x_range.end = -0.5, size - 0.5
     made.grid.grid_line_color = None
     return made
+
+
+def _cell_texts(name: str, texts: Sequence[str], share: Sequence[float]) -> dict[str, list[str]]:
+    """Texts of cells in two columns: dark on pale cells, white on full ones."""
+    return {
+        f"{name}_dark": [text if part < 0.55 else "" for text, part in zip(texts, share, strict=True)],
+        f"{name}_light": [text if part >= 0.55 else "" for text, part in zip(texts, share, strict=True)],
+    }
 
 
 def residuals(sample: Mapping[str, Sequence[float]]) -> figure:
@@ -176,6 +150,7 @@ def residuals(sample: Mapping[str, Sequence[float]]) -> figure:
     style.hover(
         made, [dots], {"truth": "@true{0,0.00}", "prediction": "@predicted{0,0.00}", "difference": "@residual{0,0.00}"}
     )
+    style.movable(made)
     style.plain_numbers(made.xaxis[0], predicted)
     style.plain_numbers(made.yaxis[0], data.data["residual"])
     made.xaxis[0].ticker.desired_num_ticks = 5
@@ -189,19 +164,11 @@ def residual_histogram(bins: Mapping[str, Sequence[float]]) -> figure:
     data = style.source("residual_histogram", left=edges[:-1], right=edges[1:], count=counts)
     bars = made.quad("left", "right", "count", 0, source=data, fill_color=style.ACCENT, fill_alpha=0.7, line_color=None)
     style.hover(made, [bars], {"from": "@left{0,0.00}", "to": "@right{0,0.00}", "rows": "@count{0,0}"})
+    style.movable(made, "width")
     made.y_range.start = 0
     style.whole_numbers(made.yaxis[0])
     style.plain_numbers(made.xaxis[0], edges)
     made.xaxis[0].ticker.desired_num_ticks = 5
-    return made
-
-
-def _square(name: str, x_label: str, y_label: str) -> figure:
-    """A figure of two shares."""
-    made = style.plot(name, height=340, x_label=x_label, y_label=y_label)
-    made.x_range, made.y_range = Range1d(-0.02, 1.02), Range1d(-0.02, 1.02)
-    for axis in made.axis:
-        axis.formatter = NumeralTickFormatter(format="0.0")
     return made
 
 
@@ -217,3 +184,14 @@ def _short(count: int) -> str:
         if count >= size:
             return f"{count / (1000 if unit == 'k' else size):.1f}{unit}"
     return str(count)
+
+
+def _percent(share: float) -> str:
+    """A share of a class's rows in at most four characters.
+
+    Examples
+    --------
+    >>> _percent(1.0), _percent(0.123), _percent(0.0001)
+    ('100%', '12%', '<1%')
+    """
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"

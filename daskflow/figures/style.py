@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, NumeralTickFormatter
+from bokeh.models import (
+    BoxSelectTool,
+    BoxZoomTool,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    LinearAxis,
+    NumeralTickFormatter,
+    PanTool,
+    Span,
+    TapTool,
+)
 from bokeh.plotting import figure
 
 MAX_POINTS = 2000
@@ -94,6 +106,7 @@ def plot(name: str, *, height: int, x_label: str = "", y_label: str = "", **opti
         min_border_right=20,
         **options,
     )
+    made.toolbar.active_drag = made.toolbar.active_scroll = None
     for axis in made.axis:
         dress(axis)
     made.grid.grid_line_color = GRID
@@ -119,6 +132,75 @@ def source(name: str, /, **columns: Any) -> ColumnDataSource:
 def hover(made: figure, renderers: Sequence[Any], tooltips: Mapping[str, str], **options: Any) -> None:
     """Show values at the pointer; values from the data are escaped by bokeh."""
     made.add_tools(HoverTool(renderers=list(renderers), tooltips=list(tooltips.items()), **options))
+
+
+def movable(made: figure, dimensions: str = "both") -> None:
+    """Let the page zoom and move the figure by dragging, along these `dimensions` (both, width or height).
+
+    Neither is switched on: the page says what dragging does, so that on a phone a figure does not hold the page fast.
+    """
+    made.add_tools(BoxZoomTool(dimensions=dimensions, tags=["zoom"]), PanTool(dimensions=dimensions, tags=["move"]))
+
+
+def markable(made: figure, renderers: Sequence[Any]) -> None:
+    """Let rows of the renderers' source be marked: by a tap, and by a box where the page says that dragging marks."""
+    tap = TapTool(renderers=list(renderers), mode="xor")
+    made.add_tools(tap, BoxSelectTool(renderers=list(renderers), tags=["mark"]))
+    made.toolbar.active_tap = tap
+
+
+def line_at(made: figure, place: float, dimension: str = "height", name: str = "", **look: Any) -> None:
+    """Draw a line through the figure: upright at x = `place`, or level at y = `place` with dimension ``width``."""
+    options = {"line_color": NEUTRAL, "line_dash": "dashed", "line_width": 1.5, **look}
+    made.add_layout(Span(location=place, dimension=dimension, name=name or None, **options))
+
+
+def texts_at_right(made: figure, texts: Sequence[str]) -> None:
+    """Write a text at the right edge of each row, on an axis that keeps room for it at any width."""
+    places = [-place for place in range(len(texts))]
+    right = LinearAxis(
+        ticker=FixedTicker(ticks=places), major_label_overrides=dict(zip(places, texts, strict=True)), name="values"
+    )
+    made.add_layout(right, "right")
+    dress(right)
+    right.axis_line_color = right.major_tick_line_color = None
+
+
+def known(value: Any) -> float:
+    """Return a number of the record as a float; nan for what it does not know.
+
+    Examples
+    --------
+    >>> known(0.5), known(None), known("inf")
+    (0.5, nan, inf)
+    """
+    return math.nan if value is None else float(value)
+
+
+def instant(text: Any) -> float:
+    """Return the milliseconds since 1970 of an ISO time; one without a zone is taken as it is.
+
+    Examples
+    --------
+    >>> instant("1970-01-02"), instant("1970-01-01T00:00:01.000000000")
+    (86400000.0, 1000.0)
+    """
+    line = str(text).rstrip("Z")
+    moment = datetime.fromisoformat(line[:26] if "." in line else line)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
+
+
+def every(n_values: int, most: int) -> list[int]:
+    """Return the places of at most `most` of `n_values` values, evenly spread, the first and the last among them.
+
+    Examples
+    --------
+    >>> every(3, 10), every(9, 3)
+    ([0, 1, 2], [0, 4, 8])
+    """
+    if n_values <= most:
+        return list(range(n_values))
+    return sorted({round(place * (n_values - 1) / (most - 1)) for place in range(most)})
 
 
 def name_rows(made: figure, names: Sequence[Any]) -> None:

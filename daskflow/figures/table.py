@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bokeh.models import FixedTicker, LinearAxis
 from bokeh.plotting import figure
 
 from daskflow.figures import style
@@ -87,13 +86,7 @@ def _bars(
     )
     style.hover(made, [bars], {"": "@name", "value": "@text"})
     style.name_rows(made, names)
-    # As an axis the texts keep room for themselves at any width; beside the bars they would leave a narrow page.
-    right = LinearAxis(
-        ticker=FixedTicker(ticks=places), major_label_overrides=dict(zip(places, texts, strict=True)), name="values"
-    )
-    made.add_layout(right, "right")
-    style.dress(right)
-    right.axis_line_color = right.major_tick_line_color = None
+    style.texts_at_right(made, texts)
     made.x_range.start, made.x_range.end = start, max(values, default=1) or 1
     if is_log:
         style.log_ticks(made.xaxis[0], [1, max(values)])

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bokeh.embed import components
 from markupsafe import Markup
 
 from daskflow.core.journal import write_atomically
 from daskflow.core.results import RunRecord
-from daskflow.core.space import told
-from daskflow.reports import pictures, tables, words
-from daskflow.reports.shell import environment, library, text_of
+from daskflow.reports import (
+    answering,
+    part_cost,
+    part_data,
+    part_search,
+    part_slices,
+    part_test,
+    part_warnings,
+    part_why,
+    tables,
+    words,
+)
+from daskflow.reports.blocks import Part
+from daskflow.reports.shell import drawing, environment, library, text_of
+
+PARTS = (
+    part_data.data,
+    part_data.split,
+    part_search.part,
+    part_search.best,
+    part_test.metrics,
+    part_test.decision,
+    part_test.in_curves,
+    part_slices.part,
+    part_why.part,
+    part_warnings.part,
+    part_cost.part,
+    part_cost.again,
+)
+"""The parts of the report in reading order."""
 
 
 def write(record: RunRecord, path: Path) -> None:
@@ -34,47 +60,32 @@ def write(record: RunRecord, path: Path) -> None:
 
 def render(record: RunRecord) -> str:
     """Return the report's HTML: styles, scripts and data inside, every name and value escaped."""
-    groups = {
-        "data": pictures.of_data(record),
-        "search": pictures.of_search(record),
-        "parameters": pictures.of_parameters(record),
-        "metrics": pictures.of_metrics(record),
-        "test": pictures.of_test(record),
-    }
-    figures = {picture.key: picture.figure for group in groups.values() for picture in group}
-    script, places = components(figures) if figures else ("", {})
+    made = parts(record)
+    figures = {key: one for part in made for key, one in part.figures().items()}
+    drawn, places = drawing(figures)
     return (
         environment()
         .get_template("page.html")
         .render(
             record=record,
-            answer=words.answer(record),
+            learned=answering.learned(record),
+            answer=answering.answer(record),
             tiles=_tiles(record),
-            baseline=words.baseline(record),
-            notes=list(record.evaluation.details.get("notes", ())) if record.evaluation else [],
-            pictures=groups,
-            places={key: Markup(place) for key, place in places.items()},
-            figure_script=Markup(script),
+            parts=made,
+            places=places,
+            drawing=drawn,
             library=Markup(library()) if figures else "",
-            style=Markup(text_of("page.css")),
-            look=Markup(text_of("page.js")),
-            columns=tables.columns(record),
-            split=tables.split(record),
-            leaderboard=tables.leaderboard(record),
-            failures=tables.failures(record),
-            metrics=tables.metrics(record),
-            per_class=tables.per_class(record.evaluation.details) if record.evaluation else None,
-            stages=tables.stages(record),
-            parameters=tables.pairs(told(record.search.best.params), ("parameter", "value")) if record.search else None,
-            versions=tables.pairs(
-                {name: value for name, value in record.versions.items() if name != "data"}, ("what", "version")
-            ),
-            fingerprint=str(record.versions.get("data", "")),
-            workflow_text=tables.workflow_text(record),
-            limits={"trials": tables.TOP_TRIALS, "columns": tables.MAX_COLUMNS, "failures": tables.MAX_FAILURES},
+            style=Markup(text_of("page.css") + text_of("report.css")),
+            look=Markup(text_of("page.js") + ";\n" + text_of("report.js")),
             words=words,
         )
     )
+
+
+def parts(record: RunRecord) -> list[Part]:
+    """Return the parts of the report that a record has content for."""
+    found = [make(record) for make in PARTS]
+    return [part for part in found if part is not None]
 
 
 def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:

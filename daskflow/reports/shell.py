@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from bokeh.core.json_encoder import serialize_json
+from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
+from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that change the direction of the text after them."""
@@ -43,3 +48,25 @@ def library() -> str:
 def text_of(name: str) -> str:
     """Return a file of this room."""
     return files("daskflow.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
+    """Return what is drawn as JSON in an element of its own, and the place of each figure by its key.
+
+    Unlike `bokeh.embed.components` the page's own script draws it, so that colours are right from the start. Nothing in
+    the JSON ends the element that holds it, whatever names and values are in it.
+    """
+    if not figures:
+        return Markup(), {}
+    models = list(figures.values())
+    with OutputDocumentFor(models):
+        docs, items = standalone_docs_json_and_render_items(models)
+    content = serialize_json({"docs": docs, "items": [item.to_json() for item in items]}, pretty=False)
+    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        content = content.replace(sign, code)
+    roots = list(items[0].roots)
+    places = {
+        key: Markup('<div id="{}" data-root-id="{}"></div>').format(root.elementid, root.id)
+        for key, root in zip(figures, roots, strict=True)
+    }
+    return Markup('<script type="application/json" id="figures">' + content + "</script>"), places

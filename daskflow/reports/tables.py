@@ -236,13 +236,20 @@ def per_class(details: Mapping[str, Any]) -> Table | None:
 
 
 def stages(record: RunRecord) -> Table | None:
-    """Return the seconds of each stage and its share; None when none was finished."""
+    """Return the seconds of each stage, its share, and its processor time; None when none was finished."""
     total = sum(float(stage["seconds"]) for stage in record.stages)
+    has_cpu = any(stage.get("cpu_seconds") for stage in record.stages)
     rows = [
-        (str(stage["stage"]), words.seconds(float(stage["seconds"])), words.share(float(stage["seconds"]), total))
+        (
+            str(stage["stage"]),
+            words.seconds(float(stage["seconds"])),
+            words.share(float(stage["seconds"]), total),
+            *([words.seconds(float(stage.get("cpu_seconds") or 0.0))] if has_cpu else []),
+        )
         for stage in record.stages
     ]
-    return Table(("stage", "time", "share"), tuple(rows), frozenset({1, 2})) if rows else None
+    head = ("stage", "time", "share", *(["processor time"] if has_cpu else []))
+    return Table(head, tuple(rows), frozenset(range(1, len(head)))) if rows else None
 
 
 def workflow_text(record: RunRecord) -> str:

@@ -8,21 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from daskflow.core.protocols import Score
-from daskflow.core.results import RunRecord, SearchResult, TrialState
+from daskflow.core.results import RunRecord, SearchResult
 from daskflow.core.space import FAMILY
-from daskflow.figures.style import number
+from daskflow.figures.style import known, number
 from daskflow.figures.style import score as score_text
 
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"']+@|(?<=[?&])(token|key|sig|signature|password|secret)=[^&\s\"']+", re.I)
 """Parts of an address that let somebody in."""
-
-STATES = {
-    "running": "the run goes on, and this page shows what there was when it was written",
-    "interrupted": "the run was interrupted, and the same command continues it",
-    "failed": "the run failed, and the same command tries again from there",
-}
-"""What to expect of a run that is not done."""
-
 
 def seconds(value: float) -> str:
     """Return a duration as people say it.
@@ -119,11 +111,6 @@ def without_credentials(text: str) -> str:
     return CREDENTIALS.sub(lambda match: "***@" if match[0].endswith("@") else "***", text)
 
 
-def answer(record: RunRecord) -> list[str]:
-    """Return the answer in three sentences: what was learned from what, how good the best is, how sure that is."""
-    return [sentence for sentence in (_learned(record), _best(record), _certainty(record)) if sentence]
-
-
 def model_name(record: RunRecord) -> str:
     """Return the model family's name, that of the best among several, or the estimator's."""
     model = record.workflow.get("model", {})
@@ -164,73 +151,42 @@ def baseline(record: RunRecord) -> str:
     )
 
 
-def _learned(record: RunRecord) -> str:
-    """What was learned from what."""
-    target = target_name(record)
-    rows = record.data.get("rows")
-    if rows is None:
-        return f"The run has not read its data yet; it is {record.status}."
-    n_features = sum(column.get("role") in ("feature", "group", "time") for column in record.data.get("columns", ()))
-    where = f"{plural(rows, 'row')} in {plural(int(record.data.get('files', 0)), 'file')}"
-    what = f"'{target}'" if target else "the target"
-    if record.task == "regression":
-        aim = f"the number {what}"
-    elif record.task == "binary" and len(record.classes) == 2:
-        positive = record.class_counts[1] if len(record.class_counts) == 2 else 0
-        aim = f"whether {what} is '{record.classes[1]}' ({share(positive, sum(record.class_counts))} of the rows)"
-    else:
-        aim = f"{what}, one of {plural(len(record.classes), 'class', 'classes')},"
-    return f"{model_name(record)} learned to predict {aim} from {plural(n_features, 'column')} of {where}."
+def details(record: RunRecord) -> Mapping[str, Any]:
+    """Return the evaluation's details; empty before the test."""
+    return record.evaluation.details if record.evaluation else {}
 
 
-def _best(record: RunRecord) -> str:
-    """The best, and its test metric."""
-    search, evaluation, metric = record.search, record.evaluation, main_metric(record)
-    if search is None:
-        return "No candidate has been scored yet." if evaluation is None else ""
-    scored = sum(not math.isnan(trial.score) for trial in search.trials)
-    best = f"The best of {plural(scored, 'scored candidate')} is trial {search.best.id}"
-    if evaluation is None or metric not in evaluation.metrics:
-        return f"{best}, with {search.metric} {score_text(search.best.score)} in validation; it has not been tested."
-    score = evaluation.metrics[metric]
-    bounds = interval(score)
-    between = f" (95 % interval {bounds})" if bounds else ""
-    return (
-        f"{best}: {metric} {score_text(score.value)}{between} on {plural(evaluation.n_rows, 'test row')} "
-        "that had no part in any choice."
-    )
+def rule_text(rule: Any) -> str:
+    """Return how a threshold was chosen.
+
+    Examples
+    --------
+    >>> rule_text("cost"), rule_text("f1"), rule_text(0.3)
+    ('for the lowest cost', 'for the best F1', 'by the workflow')
+    """
+    named = {
+        "cost": "for the lowest cost",
+        "f1": "for the best F1",
+        "youden": "for the best Youden index (recall less false positive rate)",
+        "balanced_accuracy": "for the best balanced accuracy",
+        "mcc": "for the best Matthews correlation",
+    }
+    return named.get(str(rule), "by the workflow")
 
 
-def _certainty(record: RunRecord) -> str:
-    """How sure that is, and what speaks against it."""
-    search, evaluation, metric = record.search, record.evaluation, main_metric(record)
-    parts: list[str] = []
-    if search is not None and evaluation is not None and not math.isnan(search.best.score):
-        folds = f"mean of {search.n_folds} folds" if search.n_folds > 1 else "one validation part"
-        validated = f"{search.metric} {score_text(search.best.score)} ({folds})"
-        score = evaluation.metrics.get(metric) if evaluation and metric == search.metric else None
-        parts.append(f"validation had said {validated}{_agreement(search.best.score, score, search.greater_is_better)}")
-    if search is not None:
-        failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
-        if failed:
-            parts.append(f"{plural(failed, 'candidate')} failed")
-    if record.status in STATES:
-        parts.append(STATES[record.status])
-    if record.warnings:
-        parts.append(f"see the {'warning' if len(record.warnings) == 1 else f'{len(record.warnings)} warnings'} below")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _agreement(validated: float, score: Score | None, greater_is_better: bool) -> str:
-    """Whether the validation score lies within the test's interval, and what it may mean when it does not."""
-    if score is None or math.isnan(score.low) or math.isnan(score.high):
+def more_rows(found: Mapping[str, Any]) -> str:
+    """Return whether the learning curve still rises: its last step against its interval, in one sentence."""
+    value = [known(one) for one in found["value"]]
+    if len(value) < 2 or not all(map(math.isfinite, value[-2:])):
         return ""
-    if score.low <= validated <= score.high:
-        return ", which lies within the test's interval"
-    if (validated > score.high) == greater_is_better:
-        return ", better than the test's interval: choosing the best flatters, or the parts differ"
-    return ", worse than the test's interval: the final model learned from more rows, or the parts differ"
+    low, high = (known((found.get(word) or [None])[-1]) for word in ("low", "high"))
+    step, rows = value[-1] - value[-2], [int(count) for count in found["rows"][-2:]]
+    changed = f"From {rows[0]:,} to {rows[1]:,} rows it changed by {score_text(step)}"
+    if math.isnan(low) or math.isnan(high):
+        return f"{changed}."
+    if low <= value[-2] <= high:
+        return f"{changed}, less than chance explains: more rows of the same kind would hardly help."
+    return f"{changed}, more than chance explains: more rows would probably help."
 
 
 def value_text(value: Any) -> str:

@@ -1,0 +1,127 @@
+"""The report's parts on the search and the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daskflow.core.results import RunRecord
+from daskflow.core.space import told
+from daskflow.figures import parallel, search, why
+from daskflow.figures.style import score as score_text
+from daskflow.reports import tables, words
+from daskflow.reports import tables_evaluation as more
+from daskflow.reports.blocks import Block, Grid, Heading, Live, Part, Pictures, Text
+from daskflow.reports.pictures import Picture
+from daskflow.reports.tables import Table
+
+
+def part(record: RunRecord) -> Part | None:
+    """Return the candidates: scores, curves, parameters, leaderboard, failures; None before the first."""
+    result = record.search
+    board = tables.leaderboard(record)
+    if result is None or board is None:
+        return None
+    blocks: list[Block] = []
+    if result.ended:
+        blocks.append(Text(f"The search did not come to its own end: {result.ended.rstrip('.')}."))
+    details = words.details(record)
+    drawn = search.trials(result)
+    if drawn.shown:
+        blocks += _pictures(drawn, details)
+    blocks.append(Heading("Leaderboard"))
+    likeness = words.likeness(result)
+    if likeness:
+        blocks.append(Text(likeness))
+    rows = range(min(len(board.rows), len(drawn.shown)))
+    can_mark = "trials" if len(drawn.shown) > 1 else ""
+    blocks.append(Grid(board, "Leaderboard", True, marks=can_mark, rows=list(rows) if can_mark else ()))
+    if len(result.trials) > tables.TOP_TRIALS:
+        text = f"The best {tables.TOP_TRIALS} of {len(result.trials)} candidates; trials.csv beside this page has all."
+        blocks.append(Text(text, is_note=True))
+    failures = tables.failures(record)
+    if failures:
+        blocks += [Heading("Failed candidates"), Grid(failures, "Failed candidates", True)]
+    return Part("search", "Search", blocks)
+
+
+def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
+    """Figures that share their marks, and the line that tells what is marked."""
+    result = drawn.result
+    blocks: list[Block] = []
+    if len(drawn.shown) > 1:
+        blocks.append(Live("trials", "Tap candidates in a figure or tick them in the leaderboard: they are marked in all."))
+    spread = "the line from the worst to the best fold" if result.n_folds > 1 else "one validation part"
+    caption = f"Candidates from best to worst: the dot is {result.metric}, {spread}; the best in orange."
+    if any(trial.low == trial.low for trial in drawn.shown):
+        caption = (
+            f"Candidates from best to worst: the dot is {result.metric}, the line its 95 % interval; "
+            "the best in orange, those told apart from it hollow."
+        )
+    found = [Picture("leaderboard", "Scores of the best candidates", caption, search.leaderboard(drawn))]
+    if any(len(trial.curve) > 1 for trial in result.trials):
+        caption = (
+            f"{result.metric} after each resource; a line that ends early was stopped by the search; the best in orange."
+        )
+        found.append(Picture("learning_curves", "Learning curves", caption, search.learning_curves(drawn)))
+    blocks.append(Pictures(found, whole=[picture.key for picture in found] if len(found) == 1 else ()))
+    side = []
+    made = parallel.parallel(drawn)
+    if made is not None:
+        n_axes = len(made.xaxis[0].ticker.ticks)
+        caption = (
+            f"Each line is a candidate, from its parameters to its {result.metric}; good ones orange, bad ones pale blue. "
+            "Dragging a box around dots of an axis marks their candidates, where dragging marks."
+        )
+        side.append(Picture("parallel", "Parallel coordinates", caption, made, 90 * n_axes))
+    found_importance = details.get("parameter_importance") or {}
+    if found_importance.get("parameters"):
+        rows = sorted(found_importance["parameters"], key=lambda row: -(row.get("value") or 0.0))
+        made = why.importance("parameter_importance", rows, "share of the scores' spread that it explains", "name")
+        caption = (
+            f"How much of the spread of {found_importance.get('metric', result.metric)} each parameter explains, from "
+            f"{words.plural(int(found_importance.get('trials') or 0), 'candidate')}"
+            f"{_method(found_importance)}; the line is the 95 % interval."
+        )
+        table = more.importances(rows, "parameter", "name")
+        side.append(Picture("parameter_importance", "Importance of the parameters", caption, made, table=table))
+    if side:
+        blocks.append(Pictures(side, whole=["parallel"]))
+    small = _parameters(drawn)
+    if small:
+        blocks += [Heading("What each parameter did"), Pictures(small, "small")]
+    return blocks
+
+
+def _method(found: Mapping[str, Any]) -> str:
+    return f" ({found['method']})" if found.get("method") else ""
+
+
+def _parameters(drawn: search.Trials) -> list[Picture]:
+    """Score against each parameter that varied."""
+    best = drawn.result.best.params
+    found = []
+    for place, (name, made) in enumerate(search.parameters(drawn).items()):
+        caption = f"The best candidate has {words.value_text(best.get(name))}."
+        if name not in best:
+            caption = "The best candidate is of a family that has no such parameter."
+        found.append(Picture(f"parameter_{place}", name, caption, made))
+    return found
+
+
+def best(record: RunRecord) -> Part | None:
+    """Return the candidate that was kept, with its parameters; None before the first."""
+    if record.search is None:
+        return None
+    kept = record.search.best
+    after = f" after resource {kept.resource:,}" if kept.resource > 1 else ""
+    text = (
+        f"{words.model_name(record)}, trial {kept.id}: {record.search.metric} {score_text(kept.score)} in validation{after}."
+    )
+    parameters: Table = tables.pairs(told(kept.params), ("parameter", "value"))
+    blocks: list[Block] = [Text(text)]
+    if parameters.rows:
+        blocks.append(Grid(parameters, "Parameters of the best model"))
+    else:
+        blocks.append(Text("No parameter was searched.", is_note=True))
+    return Part("best", "Best model", blocks)
