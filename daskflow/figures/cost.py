@@ -28,7 +28,7 @@ def utilisation(found: Mapping[str, Any]) -> figure:
     """
     stages = [stage for stage in found["stages"] if stage.get("slot_seconds")]
     made = style.plot(
-        "utilisation", height=style.rows_height(len(stages)) + 40, x_label=f"seconds of {found['slots']} slots together"
+        "utilisation", height=style.rows_height(len(stages)) + 40, x_label=f"slot-seconds ({found['slots']} slots)"
     )
     columns: dict[str, Sequence[Any]] = {
         "y": [-place for place in range(len(stages))],
@@ -62,9 +62,7 @@ def utilisation(found: Mapping[str, Any]) -> figure:
     if max(left, default=0) < 10:
         made.xaxis[0].formatter.format = "0.[00]"
     made.xaxis[0].ticker.desired_num_ticks = 5
-    style.legend(made, "left")
-    made.add_layout(made.legend[0], "above")
-    made.legend[0].orientation = "horizontal"
+    style.legend_above(made)
     made.legend[0].ncols = 2
     return made
 

@@ -222,9 +222,7 @@ def thresholds(table: Mapping[str, Any]) -> figure:
     style.line_at(
         made, style.known(table.get("chosen")), name="thresholds_line", line_color=style.SECOND, line_dash="solid"
     )
-    style.legend(made, "right")
-    made.add_layout(made.legend[0], "above")
-    made.legend[0].orientation = "horizontal"
+    style.legend_above(made)
     return made
 
 

@@ -91,8 +91,9 @@ def parallel(drawn: Trials) -> figure | None:
         text=[style.shown(text, 12) for marks in ticks for _, text in marks],
     )
     made.text(
-        "x", "y", "text", source=words, x_offset=5, text_baseline="middle", text_color=style.INK, text_font_size="11px",
+        "x", "y", "text", source=words, x_offset=4, padding=2, text_baseline="middle", text_color=style.INK, text_font_size="11px",
         text_font={"value": "system-ui, sans-serif"}, tags=[style.INK_TAG],
+        background_fill_color=style.GROUND, background_fill_alpha=0.75,
     )  # fmt: skip
     return made
 

@@ -15,9 +15,7 @@ MAX_GROUPS = 20
 """Groups of a column that are drawn."""
 
 
-def by_group(
-    place: int, column: Mapping[str, Any], metric: str, overall: float, span: tuple[float, float] | None = None
-) -> figure:
+def by_group(place: int, column: Mapping[str, Any], metric: str, overall: float) -> figure:
     """Return a metric with its interval in each group of a column; the dashed line is that of all test rows.
 
     Parameters
@@ -30,8 +28,6 @@ def by_group(
         The metric's name.
     overall : float
         Its value on all test rows.
-    span : tuple of float or None
-        Range of the axis, so that columns can be compared.
     """
     groups = [group for group in column["groups"] if math.isfinite(style.known(group["value"]))][:MAX_GROUPS]
     name = f"slices_{place}"
@@ -73,8 +69,7 @@ def by_group(
     style.movable(made, "width")
     style.name_rows(made, [group["group"] for group in groups])
     made.xaxis[0].ticker.desired_num_ticks = 4
-    if span is not None:
-        made.x_range.start, made.x_range.end = span
+    made.x_range.start, made.x_range.end = style.cover([*low, *high], overall)
     style.plain_numbers(made.xaxis[0], high)
     return made
 
@@ -121,6 +116,7 @@ def worst(slices: Sequence[Mapping[str, Any]], metric: str) -> figure:
     style.movable(made, "width")
     style.name_rows(made, [style.shown(name, 34) for name in names])
     made.yaxis[0].major_label_overrides = {-row: style.shown(name, 34) for row, name in enumerate(names)}
+    made.x_range.start, made.x_range.end = style.cover([*low, *high], 0.0)
     made.xaxis[0].ticker.desired_num_ticks = 4
     return made
 
@@ -232,9 +228,7 @@ def learning_curve(found: Mapping[str, Any]) -> figure:
         style.log_ticks(made.xaxis[0], rows)
     else:
         style.whole_numbers(made.xaxis[0])
-    style.legend(made, "right")
-    made.add_layout(made.legend[0], "above")
-    made.legend[0].orientation = "horizontal"
+    style.legend_above(made)
     return made
 
 

@@ -34,6 +34,9 @@ ACCENT, SECOND, NEUTRAL = "#3b82f6", "#d97706", "#8b95a5"
 INK, SOFT, GRID = "#1f2328", "#57606a", "#d8dee4"
 """Text, quiet text and lines on light ground."""
 
+GROUND = "#ffffff"
+"""What a text stands on that must be read over lines."""
+
 INK_TAG = "ink"
 """Tag of glyphs that are drawn in the colour of text."""
 
@@ -238,6 +241,28 @@ def legend(made: figure, location: str) -> None:
     box.label_text_font = "system-ui, sans-serif"
     box.label_text_font_size = "12px"
     box.spacing, box.padding = 2, 4
+
+
+def legend_above(made: figure) -> None:
+    """Place the legend in a line above the figure, where it hides nothing."""
+    legend(made, "left")
+    box = made.legend[0]
+    made.add_layout(box, "above")
+    box.orientation = "horizontal"
+    box.spacing, box.padding, box.margin = 16, 0, 0
+
+
+def cover(values: Sequence[float], *others: float) -> tuple[float, float]:
+    """Return a range that holds all these values, those that are no numbers aside, with a little room.
+
+    Examples
+    --------
+    >>> cover([0.25, float("nan"), 0.75], 1.25)
+    (0.2, 1.3)
+    """
+    finite = [value for value in (*values, *others) if math.isfinite(value)] or [0.0, 1.0]
+    room = 0.05 * (max(finite) - min(finite)) or 0.05 * abs(finite[0]) or 0.5
+    return round(min(finite) - room, 12), round(max(finite) + room, 12)
 
 
 def log_ticks(axis: Any, values: Sequence[float]) -> None:

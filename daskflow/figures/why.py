@@ -157,10 +157,7 @@ def _gap(at: Sequence[float], right: int) -> float:
 
 def _span(lines: Sequence[Sequence[Any]]) -> tuple[float, float]:
     """Lowest and highest number of all lines, with a little room."""
-    values = [style.known(one) for line in lines for one in line]
-    finite = [one for one in values if math.isfinite(one)] or [0.0, 1.0]
-    room = 0.05 * (max(finite) - min(finite)) or 0.5
-    return min(finite) - room, max(finite) + room
+    return style.cover([style.known(one) for line in lines for one in line])
 
 
 def span_of(found: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

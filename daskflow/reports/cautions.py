@@ -70,10 +70,8 @@ def _leaks(details: Mapping[str, Any]) -> Iterator[Caution]:
     """Columns that say the target by themselves."""
     leaks = list(details.get("leaks") or ())
     for place, leak in enumerate(leaks):
-        short = words.plural(len(leaks), "column says", "columns say") + " almost all by itself" if place == 0 else ""
-        if len(leaks) > 1:
-            short = short.replace("itself", "themselves")
-        yield Caution("leak suspected", f"{leak['column']}: {leak['text']}", "why", short)
+        count = words.plural(len(leaks), "column looks like a leak", "columns look like leaks")
+        yield Caution("leak suspected", f"{leak['column']}: {leak['text']}", "data", count if place == 0 else "")
 
 
 def _gap(record: RunRecord) -> Iterator[Caution]:
@@ -107,7 +105,7 @@ def _drift(details: Mapping[str, Any]) -> Iterator[Caution]:
         named = ", ".join(str(row["column"]) for row in drifted[:NAMED]) + (" and others" if len(drifted) > NAMED else "")
         n_drifted = words.plural(len(drifted), "column differs", "columns differ")
         sentence = f"{n_drifted} between training and test rows by more than chance explains: {named}."
-        yield Caution("drift", sentence, "warnings", f"{n_drifted} between training and test rows")
+        yield Caution("drift", sentence, "drift", f"{n_drifted} between training and test rows")
 
 
 def evident(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:

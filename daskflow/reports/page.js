@@ -2,8 +2,8 @@
 (() => {
   "use strict"
   const INK_TAG = "ink"
-  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4"}
-  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44"}
+  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4", ground: "#ffffff"}
+  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44", ground: "#0f1318"}
   const dark = window.matchMedia("(prefers-color-scheme: dark)")
   const paint = (colours) => {
     for (const document of window.Bokeh?.documents ?? []) {
@@ -18,6 +18,7 @@
             model.setv({label_text_color: colours.soft})
           } else if (model.tags.includes(INK_TAG)) {
             model.setv({text_color: {value: colours.ink}})
+            if (model.background_fill_color?.value != null) model.setv({background_fill_color: {value: colours.ground}})
           }
         }
       }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daskflow.core.results import RunRecord
@@ -14,6 +14,10 @@ from daskflow.reports import tables_evaluation as more
 from daskflow.reports.blocks import Block, Grid, Heading, Live, Part, Pictures, Text
 from daskflow.reports.pictures import Picture
 from daskflow.reports.tables import Table
+
+
+OPEN_RANKS = 12
+"""Candidates of the leaderboard that are shown unfolded."""
 
 
 def part(record: RunRecord) -> Part | None:
@@ -35,7 +39,7 @@ def part(record: RunRecord) -> Part | None:
         blocks.append(Text(likeness))
     rows = range(min(len(board.rows), len(drawn.shown)))
     can_mark = "trials" if len(drawn.shown) > 1 else ""
-    blocks.append(Grid(board, "Leaderboard", True, marks=can_mark, rows=list(rows) if can_mark else ()))
+    blocks += _leaderboard(board, list(rows) if can_mark else [], can_mark)
     if len(result.trials) > tables.TOP_TRIALS:
         text = f"The best {tables.TOP_TRIALS} of {len(result.trials)} candidates; trials.csv beside this page has all."
         blocks.append(Text(text, is_note=True))
@@ -43,6 +47,18 @@ def part(record: RunRecord) -> Part | None:
     if failures:
         blocks += [Heading("Failed candidates"), Grid(failures, "Failed candidates", True)]
     return Part("search", "Search", blocks)
+
+
+def _leaderboard(board: Table, rows: Sequence[int], marks: str) -> list[Block]:
+    """The leaderboard, all but the first ranks folded away."""
+    if len(board.rows) <= OPEN_RANKS + 3:
+        return [Grid(board, "Leaderboard", True, marks=marks, rows=rows)]
+    first, rest = board.parted(OPEN_RANKS)
+    folded = f"Ranks {OPEN_RANKS + 1} to {len(board.rows)}"
+    return [
+        Grid(first, "Leaderboard", True, marks=marks, rows=rows[:OPEN_RANKS]),
+        Grid(rest, f"Leaderboard, ranks from {OPEN_RANKS + 1}", True, folded, marks, rows[OPEN_RANKS:]),
+    ]
 
 
 def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:

@@ -57,7 +57,7 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
     caption = (
         f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
     )
-    picture = Picture("worst_slices", "Worst slices", caption, figures.worst(shown, metric))
+    picture = Picture("worst_slices", "Difference to all test rows", caption, figures.worst(shown, metric))
     return [
         *blocks,
         Text(text),
@@ -117,7 +117,7 @@ def _over_time(found: Mapping[str, Any], overall: float) -> list[Block]:
         f"{found['metric']} of the test rows from the earliest to the latest, with 95 % intervals; the dashed line is all rows."
     )
     made = figures.over_time(found, overall)
-    picture = Picture("over_time", f"Over time ({found['column']})", caption, made, table=more.over_time(found))
+    picture = Picture("over_time", f"{found['metric']} by {found['column']}", caption, made, table=more.over_time(found))
     return [Heading("Over time", "over-time"), Pictures([picture], whole=["over_time"])]
 
 
@@ -125,7 +125,7 @@ def _learning_curve(found: Mapping[str, Any]) -> list[Block]:
     """Whether more rows would help."""
     caption = f"{found['metric']} on rows held out after learning from more and more rows. {words.more_rows(found)}"
     made = figures.learning_curve(found)
-    picture = Picture("learning_curve_rows", "Learning curve", caption, made, table=more.learning_curve(found))
+    picture = Picture("learning_curve_rows", "Score after more and more rows", caption, made, table=more.learning_curve(found))
     return [
         Heading("Would more rows help?", "learning-curve"),
         Pictures([picture], whole=["learning_curve_rows"]),

@@ -129,7 +129,7 @@ def _thresholds(given: Mapping[str, Any], record: RunRecord) -> list[Block]:
         found.append(Picture("costs", "Cost", caption, curves.costs(given)))
     blocks.append(Pictures(found, whole=["thresholds"] if len(found) == 1 else ()))
     if given.get("costs"):
-        blocks.append(Grid(more.costs(given["costs"], record.classes), "Costs that were given"))
+        blocks += [Text("What each answer costs:"), Grid(more.costs(given["costs"], record.classes), "Costs")]
     table = more.thresholds(given)
     blocks.append(Grid(table, "Thresholds", True, marks="thresholds", rows=more.shown_thresholds(given)))
     return blocks

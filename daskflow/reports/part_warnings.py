@@ -16,7 +16,7 @@ def part(record: RunRecord) -> Part | None:
     details = words.details(record)
     blocks: list[Block] = []
     if found:
-        blocks.append(Items([(one.kind, one.sentence, one.part if one.part != "warnings" else "") for one in found]))
+        blocks.append(Items([(one.kind, one.sentence, one.part) for one in found]))
     drift = list(details.get("drift") or ())
     if drift:
         drifted = sum(bool(row.get("is_drifted")) for row in drift)

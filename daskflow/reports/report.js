@@ -3,7 +3,7 @@
   "use strict"
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)]
   const places = document.getElementById("figures")
-  const DARK = [["#57606a", "#9ea7b3"], ["#1f2328", "#e6edf3"], ["#d8dee4", "#343b44"]]
+  const DARK = [["#57606a", "#9ea7b3"], ["#1f2328", "#e6edf3"], ["#d8dee4", "#343b44"], ["#ffffff", "#0f1318"]]
 
   // Copy buttons, the current part in the contents: without any figure, too.
   for (const button of all(".copy")) {
@@ -83,13 +83,12 @@
 
   const trials = (doc) => {
     const source = named(doc, "trials_data")
-    const table = document.querySelector("[data-marks=trials]")
     const live = document.querySelector("[data-live=trials]")
-    if (source === null || table === null || live === null) return
+    if (source === null || live === null) return
     const corners = named(doc, "parallel_corners_data")
     const status = live.querySelector("p")
     const clear = live.querySelector("button")
-    const rows = new Map(all("tr[data-row]", table).map((row) => [Number(row.dataset.row), row]))
+    const rows = new Map(all("[data-marks=trials] tr[data-row]").map((row) => [Number(row.dataset.row), row]))
     const show = () => {
       const marked = new Set(source.selected.indices)
       for (const [place, row] of rows) {

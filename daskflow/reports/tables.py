@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tomli_w
@@ -44,6 +44,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = field(default=frozenset())
     marked: frozenset[int] = field(default=frozenset())
+
+    def parted(self, n_rows: int) -> tuple[Table, Table]:
+        """Return the first rows, and the others."""
+        first = replace(self, rows=self.rows[:n_rows], marked=frozenset(row for row in self.marked if row < n_rows))
+        others = frozenset(row - n_rows for row in self.marked if row >= n_rows)
+        return first, replace(self, rows=self.rows[n_rows:], marked=others)
 
 
 def pairs(values: Mapping[str, Any], head: tuple[str, str]) -> Table:
