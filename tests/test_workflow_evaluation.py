@@ -178,7 +178,7 @@ def test_what_leaks_and_what_moved_is_said_at_once(tmp_path: Path) -> None:
     )
     made.run(tmp_path, listener=lambda event: heard.append(str(event)))
     assert any("paid_late" in text for text in heard)
-    assert any("moves" in text and "other values than the training rows" in text for text in heard)
+    assert any("moves" in text and "differs between training and test rows" in text for text in heard)
 
 
 @pytest.mark.parametrize(

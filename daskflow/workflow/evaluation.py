@@ -26,10 +26,14 @@ from daskflow.data.schema import Roles, Schema, Target
 from daskflow.data.split_plan import SplitPlan
 from daskflow.data.targets import target_codes
 from daskflow.metrics import Metric
-from daskflow.metrics.drift import drift, leaks
+from daskflow.metrics.asked import Asked
+from daskflow.metrics.drift import drift, texts
+from daskflow.metrics.leaks import leaks
 from daskflow.metrics.over_time import over_time
-from daskflow.metrics.slices import SliceAsked, SliceTally, slice_columns
-from daskflow.metrics.tally import Asked, Tally
+from daskflow.metrics.slices import SliceAsked, SliceTally
+from daskflow.metrics.slices_columns import slice_columns
+from daskflow.metrics.slices_terms import score_cuts
+from daskflow.metrics.tally import Tally
 from daskflow.metrics.thresholds import threshold_table
 from daskflow.search.training import native_threads
 from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
@@ -38,6 +42,12 @@ from daskflow.workflow.refit import Fitted, loaded
 
 UNIT_ROWS, UNITS_PER_SLOT = 50_000, 4
 """Rows of a unit at least, and units there are about for each slot of the cluster."""
+
+MOST_TOLD = 3
+"""Columns of which a run says that they drifted."""
+
+CUT_ROWS = 5_000
+"""Test rows whose scores say how slices are ranked: cuts, not values."""
 
 SAMPLE_ROWS = 50_000
 """Rows of either part that drift, leaks and the cuts of slices are taken from."""
@@ -120,11 +130,10 @@ def aside_of(blocks: Blocks, plan: SplitPlan, folder: Path, block_rows: int | No
 def remarks(details: Mapping[str, Any]) -> list[str]:
     """Return sentences that a user should hear at once: columns that give the target away, and those that moved."""
     found = [str(leak["text"]) for leak in details.get("leaks", ())]
-    moved = [str(each["column"]) for each in details.get("drift", ()) if each["is_drifted"]]
-    if moved:
-        named = ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if len(moved) > 5 else "")
-        found.append(f"The test rows have other values than the training rows in: {named}. See drift in the report.")
-    return found
+    moved = texts(list(details.get("drift", ())))
+    if len(moved) > MOST_TOLD:
+        moved = [*moved[:MOST_TOLD], f"{len(moved) - MOST_TOLD} more columns differ so; the report shows them."]
+    return found + moved
 
 
 def evaluate_test(
@@ -165,9 +174,11 @@ def evaluate_test(
     slices = None
     if settings.slices and part.matrix.n_rows:
         names = list(settings.slices) if isinstance(settings.slices, tuple) else _shown(part)
-        cuts = slice_columns(part.sample(SAMPLE_ROWS)[0].select(_shown(part)), names)
-        replicates = min(settings.replicates, 200)
-        slices = SliceAsked(main, task, tuple(classes), cuts, seed_of(seed, "slices"), replicates)
+        columns = slice_columns(part.sample(SAMPLE_ROWS)[0].select(_shown(part)), names)
+        first = Unit("judge-first", scores_of, (fitted, decision, part.matrix.head(_blocks(part.matrix)), len(classes)))
+        scores = run_all(executor, [first])[first.key]
+        cuts = () if scores is None else score_cuts(scores)
+        slices = SliceAsked(main, task, tuple(classes), columns, seed_of(seed, "slices"), cuts)
     folder.mkdir(parents=True, exist_ok=True)
     work = Judging(part, fitted, decision, asked, slices, str(folder))
     units = [
@@ -230,8 +241,20 @@ def judge(work: Judging, number: int, blocks: Sequence[int]) -> tuple[Tally, Sli
     tally = Tally.of(work.asked, judged.y, judged.said, judged.weight, unit, start)
     if work.slices is None:
         return tally, None
-    places = np.arange(start, start + len(judged.y)).astype(np.uint64) if unit is None else unit
-    return tally, SliceTally.of(work.slices, rows, judged.y, judged.said, judged.weight, places)
+    return tally, SliceTally.of(work.slices, rows, judged.y, judged.said, judged.weight, unit, start)
+
+
+def _blocks(part: MatrixPart) -> int:
+    """How many first blocks hold some thousands of rows."""
+    return next((block + 1 for block in range(part.n_blocks) if part.offsets[block + 1] >= CUT_ROWS), part.n_blocks)
+
+
+def scores_of(fitted: Fitted, decision: Decision, part: MatrixPart, n_classes: int) -> Any:
+    """Return the scores of class 1 of a part's rows; None where there are none, or more classes."""
+    estimator = loaded(fitted)
+    with native_threads(estimator):
+        said = decision.apply(predict(estimator, part.whole().X, n_classes))
+    return None if said.scores is None or said.scores.ndim != 1 else said.scores
 
 
 def _of_all_rows(
@@ -260,10 +283,8 @@ def _of_all_rows(
         times = np.concatenate(
             [_instants(part.rows(block).column(part.roles.time)) for block in range(part.matrix.n_blocks)]
         )
-        places = np.arange(len(times)).astype(np.uint64)
-        found["over_time"] = {
-            "column": part.roles.time,
-            **over_time(
+        if not np.isnat(times).all():
+            found["over_time"] = over_time(
                 main,
                 task,
                 classes,
@@ -271,16 +292,19 @@ def _of_all_rows(
                 judged.y,
                 judged.said,
                 judged.weight,
-                judged.unit if part.is_grouped else places,
+                judged.unit if part.is_grouped else None,
+                column=part.roles.time,
                 seed=seed_of(seed, "over-time"),
-                replicates=min(settings.replicates, 200),
-            ),
-        }
+            )
     train, y = part.train_sample()
     if len(train) and part.matrix.n_rows:
         names = list(part.features.names)
-        found["drift"] = drift(train.select(names), part.sample(SAMPLE_ROWS)[0].select(names), seed_of(seed, "drift"))
-        found["leaks"] = leaks(train.select(names), y, task)
+        test = part.sample(SAMPLE_ROWS)[0]
+        ours, theirs = hashes(train, UNIT), hashes(test, UNIT)
+        n_units = [len(np.unique(units)) if part.is_grouped else None for units in (ours, theirs)]
+        found["drift"] = drift(train.select(names), test.select(names), train_units=n_units[0], test_units=n_units[1])
+        unit = ours if part.is_grouped else None
+        found["leaks"] = leaks(train.select(names), y, task, unit=unit, seed=seed_of(seed, "leaks"))
     return found
 
 

@@ -275,7 +275,7 @@ class _Execution(Stages):
             )
             said = [answer for key, answer in answers.items() if key.startswith("fold-")]
             rows = out_of_fold.gathered(said) if said else None
-            decision, found = out_of_fold.decide(flow.decision, rows, target)
+            decision, found = out_of_fold.decide(flow.decision, rows, target, seed_of(flow.seed, "decision"))
         told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
         if any(key.startswith("curve-") for key in answers):
             told["learning_curve"] = learning_curve.curve_of(metric.name, answers)

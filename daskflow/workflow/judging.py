@@ -27,12 +27,18 @@ from daskflow.core.results import Evaluation
 from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions, predict
-from daskflow.metrics.slices import SliceAsked, SliceTally, slice_columns
-from daskflow.metrics.tally import Asked, Tally
+from daskflow.metrics.asked import Asked
+from daskflow.metrics.slices import SliceAsked, SliceTally
+from daskflow.metrics.slices_columns import slice_columns
+from daskflow.metrics.slices_terms import score_cuts
+from daskflow.metrics.tally import Tally
 from daskflow.workflow.run import Run
 
 SAMPLE_ROWS = 50_000
-"""Rows that the cuts of slices are taken from."""
+"""Rows that the groups of slices are taken from."""
+
+CUT_ROWS = 5_000
+"""Rows whose scores say how slices are ranked."""
 
 Tallies = tuple[Tally, SliceTally | None]
 
@@ -109,9 +115,8 @@ class Judge:
         tally = Tally.of(self.asked, y, said, weight, unit, start)
         if self.slices is None:
             return tally, None
-        places = (start + np.arange(len(y))).astype(np.uint64) if unit is None else unit
         table = pa.Table.from_pandas(frame.drop(columns=[self.target]), preserve_index=False)
-        return tally, SliceTally.of(self.slices, table, y, said, weight, places)
+        return tally, SliceTally.of(self.slices, table, y, said, weight, unit, start)
 
     def features(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The columns that the model takes."""
@@ -188,7 +193,7 @@ def evaluate(
         if name is not None and name not in names:
             raise SettingsError([Problem(word, f"there is no column '{name}'{nearest(name, names)}")])
     asked = asked_of(model, metrics, replicates=replicates, seed=seed)
-    sliced = sliced_by(table, slices, asked, leave_out=(target, weight), replicates=replicates)
+    sliced = sliced_by(model, table, slices, asked, leave_out=(target, weight, group))
     judge = Judge(model, asked, sliced, labels_of(model), target, weight, group)
     if isinstance(table, dd.DataFrame):
         node = dask.delayed(judge, pure=False)
@@ -226,7 +231,7 @@ def asked_of(model: Any, metrics: Sequence[Any], *, replicates: int, seed: int) 
 
 
 def sliced_by(
-    table: Any, slices: bool | Sequence[str], asked: Asked, *, leave_out: Sequence[Any], replicates: int
+    model: Any, table: Any, slices: bool | Sequence[str], asked: Asked, *, leave_out: Sequence[Any]
 ) -> SliceAsked | None:
     """The cuts of slices, from the first, the middle and the last partition of a dask frame; None where none is asked.
 
@@ -238,14 +243,18 @@ def sliced_by(
     if isinstance(table, dd.DataFrame):
         places = sorted({0, table.npartitions // 2, table.npartitions - 1})
         sample = pd.concat(dask.compute(*[table.get_partition(place) for place in places]))
-    sample = sample.drop(columns=[name for name in leave_out if name])
     if len(sample) > SAMPLE_ROWS:
         sample = sample.sample(SAMPLE_ROWS, random_state=0)
+    seed = seed_of(asked.seed, "slices")
+    cuts: tuple[float, ...] = ()
+    if asked.task == "binary":
+        judge = Judge(model, asked, None, asked.classes, str(leave_out[0]), *leave_out[1:])
+        scores = predictions_of(model, judge.features(sample[:CUT_ROWS]), 2).scores
+        cuts = () if scores is None else score_cuts(scores)
     columns = None if isinstance(slices, bool) else [str(name) for name in slices]
-    cuts = slice_columns(pa.Table.from_pandas(sample, preserve_index=False), columns)
-    return SliceAsked(
-        asked.metrics[0], asked.task, asked.classes, cuts, seed_of(asked.seed, "slices"), min(replicates, 200)
-    )
+    shown = sample.drop(columns=[name for name in leave_out[:2] if name])
+    found = slice_columns(pa.Table.from_pandas(shown, preserve_index=False), columns)
+    return SliceAsked(asked.metrics[0], asked.task, asked.classes, found, seed, cuts)
 
 
 def _whole(table: Any, target: str | None, model: Any) -> tuple[Any, str]:

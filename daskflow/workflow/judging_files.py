@@ -82,7 +82,7 @@ def judge_files(
         frame = derive(rows, expressions).to_pandas(types_mapper=pd.ArrowDtype)
         if len(frame):
             if judge is None:
-                sliced = sliced_by(frame, slices, asked, leave_out=(target, weight), replicates=replicates)
+                sliced = sliced_by(model, frame, slices, asked, leave_out=(target, weight, group))
                 judge = Judge(model, asked, sliced, model.classes, target, weight, group)
             try:
                 found = judge.of(frame, number)

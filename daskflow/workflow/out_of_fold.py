@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.protocols import Unit
 from daskflow.core.results import Trial
-from daskflow.data.decision import Calibration, Decision
+from daskflow.data.decision import Decision
 from daskflow.data.matrices import MatrixPart
 from daskflow.data.predictions import Predictions, predict
 from daskflow.data.schema import Target
-from daskflow.metrics.decisions import calibration_report, choose_threshold, fit_calibration, threshold_report
+from daskflow.metrics.decisions import fit_decision
 from daskflow.search.candidates import model_params
 from daskflow.search.fits import MatrixWork
 from daskflow.search.training import Training, native_threads
@@ -43,6 +43,11 @@ class OutOfFold:
     probabilities: NDArray[np.float64]
     weight: NDArray[np.float64] | None
     fold: NDArray[np.int64]
+
+    @property
+    def n_folds(self) -> int:
+        """Folds there are."""
+        return int(self.fold.max(initial=0)) + 1
 
 
 def units_of(work: MatrixWork, best: Trial, parts: Sequence[tuple[MatrixPart, MatrixPart]]) -> list[Unit]:
@@ -88,7 +93,9 @@ def check(settings: DecisionSettings, target: Target) -> None:
         raise SettingsError([Problem("decision", wrong)])
 
 
-def decide(settings: DecisionSettings, rows: OutOfFold | None, target: Target) -> tuple[Decision, dict[str, Any]]:
+def decide(
+    settings: DecisionSettings, rows: OutOfFold | None, target: Target, seed: int
+) -> tuple[Decision, dict[str, Any]]:
     """Return the decision, and what is told of it: see ``decision`` in `daskflow.core.results.Evaluation`.
 
     Parameters
@@ -99,25 +106,23 @@ def decide(settings: DecisionSettings, rows: OutOfFold | None, target: Target) -
         Needed where it is learned.
     target : Target
         Its classes.
+    seed : int
+        Of the parts that a single fold is judged in.
     """
-    calibration: Calibration | None = None
-    told: dict[str, Any] = {"calibration": None, "threshold": None}
     rule = settings.rule
     if rows is None:
         threshold = float(rule) if isinstance(rule, int | float) else None
-        if threshold is not None:
-            told["threshold"] = {"value": threshold, "rule": "given", "rows": 0}
-        return Decision(None, threshold), told
-    n_classes, probabilities = len(target.classes), rows.probabilities
-    told["source"] = "out-of-fold" if int(rows.fold.max(initial=0)) else "validation"
-    if settings.calibrate is not None:
-        calibration = fit_calibration(settings.calibrate, rows.y, probabilities, rows.weight, n_classes=n_classes)
-        told["calibration"] = calibration_report(
-            settings.calibrate, rows.y, probabilities, rows.weight, n_classes=n_classes, fold=rows.fold
-        )
-        probabilities = calibration.apply(probabilities)
-    threshold = None
-    if rule is not None:
-        threshold = choose_threshold(rule, rows.y, probabilities, rows.weight, costs=settings.costs)
-        told["threshold"] = threshold_report(rule, threshold, rows.y, probabilities, rows.weight, costs=settings.costs)
-    return Decision(calibration, threshold), told
+        told = None if threshold is None else {"value": threshold, "rule": "given", "rows": 0}
+        return Decision(None, threshold), {"calibration": None, "threshold": told}
+    decision, found = fit_decision(
+        y=rows.y,
+        probabilities=rows.probabilities,
+        weight=rows.weight,
+        n_classes=len(target.classes),
+        calibrate=settings.calibrate,
+        threshold=rule,
+        costs=settings.costs,
+        fold=rows.fold if rows.n_folds > 1 else None,
+        seed=seed,
+    )
+    return decision, {**found, "source": "out-of-fold" if rows.n_folds > 1 else "validation"}

@@ -10,9 +10,9 @@ from typing import Any
 from daskflow.core.protocols import Executor
 from daskflow.core.results import SearchResult
 from daskflow.core.seeds import seed_of
-from daskflow.explain.dependence import partial_dependence
-from daskflow.explain.importance import permutation_importance
 from daskflow.explain.parameters import parameter_importance
+from daskflow.explain.partial import partial_dependence
+from daskflow.explain.permutation import permutation_importance
 from daskflow.metrics import Metric
 from daskflow.workflow.evaluation import TestPart
 from daskflow.workflow.judging_settings import EvaluationSettings
@@ -76,7 +76,7 @@ def explain(
             record=lambda record: recorder.append({"record": "explained", "what": "dependence", **record}),
         )
     if settings.shap and importlib.util.find_spec("shap") is not None:
-        from daskflow.explain.shap_values import shap_values
+        from daskflow.explain.attributions import shap_values
 
         found["shap"] = shap_values(
             model, table, seed=seed_of(seed, "shap"), executor=executor, seconds=max(1.0, until - time.perf_counter())
