@@ -67,16 +67,11 @@ def evaluate(
         return
     click.echo(f"{found.n_rows:,} rows")
     click.echo(table([_row(name, score) for name, score in found.metrics.items()]))
-    for column in found.details.get("slices", {}).get("columns", ()):
-        click.echo(f"\nby {column['column']}, {found.details['slices']['metric']}")
-        click.echo(
-            table(
-                [
-                    {"group": str(each["group"]), "rows": f"{each['rows']:,}", **_cells(each)}
-                    for each in column["groups"]
-                ]
-            )
-        )
+    sliced = found.details.get("slices") or {}
+    for column in sliced.get("columns", ()):
+        click.echo(f"\n{sliced['metric']} by {column['column']}")
+        rows = [{"group": str(e["group"]), "rows": f"{e['rows']:,}", **_cells(e)} for e in column["groups"]]
+        click.echo(table(rows))
     for note in found.details.get("notes", ()):
         click.echo(note, err=True)
 

@@ -273,7 +273,7 @@ class _Execution(Stages):
                 listener=self.listener,
                 beside=beside,
             )
-            said = [answer for key, answer in answers.items() if key.startswith("fold-")]
+            said = [answers[unit.key] for unit in beside if unit.key.startswith("fold-")]  # not as they came in
             rows = out_of_fold.gathered(said) if said else None
             decision, found = out_of_fold.decide(flow.decision, rows, target, seed_of(flow.seed, "decision"))
         told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
