@@ -221,3 +221,44 @@ def test_settings_that_ask_nothing_are_no_part_of_the_id() -> None:
 def test_equal_rows_are_numbered() -> None:
     assert copies_of(np.array([3, 1, 3, 3, 1], dtype=np.uint64)).tolist() == [0, 0, 1, 2, 1]
     assert copies_of(np.array([], dtype=np.uint64)).tolist() == []
+
+
+def test_a_run_killed_while_it_explains_neither_refits_nor_explains_again(tmp_path: Path) -> None:
+    # given a run that was stopped when two columns were explained
+    made = workflow(table(900), evaluation={"explain_rows": 200, "repeats": 2, "shap": False})
+
+    class Stop(BaseException):
+        """A kill."""
+
+    import daskflow.workflow.why as why
+
+    seen: list[str] = []
+    whole = why.permutation_importance
+
+    def cut(*arguments: Any, record: Any, **options: Any) -> Any:
+        def stopping(found: Any) -> None:
+            record(found)
+            seen.append(found["column"])
+            if len(seen) == 2:
+                raise Stop
+
+        return whole(*arguments, record=stopping, **options)
+
+    why.permutation_importance = cut
+    try:
+        with pytest.raises(Stop):
+            made.run(tmp_path)
+    finally:
+        why.permutation_importance = whole
+    # when
+    run = made.run(tmp_path)
+    # then
+    undisturbed = made.run(tmp_path / "other")
+    stages = [record["stage"] for record in run._records if record["record"] == "stage"]
+    explained = [(record["what"], record["column"]) for record in run._records if record["record"] == "explained"]
+    assert stages.count("refit") == 1
+    assert len(explained) == len(set(explained))
+    values = [
+        {e["column"]: e["value"] for e in r.evaluation.details["importance"]["columns"]} for r in (run, undisturbed)
+    ]
+    assert values[0] == values[1]

@@ -10,7 +10,6 @@ from bokeh.models import FixedTicker, LinearColorMapper
 from bokeh.plotting import figure
 from bokeh.transform import transform
 
-from daskflow.core.results import Trial
 from daskflow.figures import search, style
 from daskflow.figures.search import Trials
 

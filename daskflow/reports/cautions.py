@@ -155,7 +155,7 @@ def _wide(record: RunRecord) -> Iterator[Caution]:
     score = record.evaluation.metrics.get(metric) if record.evaluation else None
     if record.evaluation is None or score is None or math.isnan(score.low) or math.isnan(score.high):
         return
-    width, is_share = score.high - score.low, 0 <= score.low and score.high <= 1
+    width, is_share = score.high - score.low, score.low >= 0 and score.high <= 1
     if width > (WIDE if is_share else 2 * WIDE * abs(score.value)):
         rows = words.plural(record.evaluation.n_rows, "test row")
         sentence = f"The interval of {metric} is {score_text(width)} wide: {rows} say little about it."

@@ -15,7 +15,6 @@ from daskflow.reports.blocks import Block, Grid, Heading, Live, Part, Pictures, 
 from daskflow.reports.pictures import Picture
 from daskflow.reports.tables import Table
 
-
 OPEN_RANKS = 12
 """Candidates of the leaderboard that are shown unfolded."""
 

@@ -39,10 +39,9 @@ from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
-from daskflow.workflow.memory import memory_notes
-from daskflow.workflow.plan import matrices_bytes
-from daskflow.workflow.recording import Recorder, origin_of, versions
-from daskflow.workflow.rejects import rejects_csv
+from daskflow.workflow.preparing import Preparing
+from daskflow.workflow.recording import Recorder, versions
+from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
 from daskflow.workflow.why import explain
@@ -255,8 +254,16 @@ class _Execution(Stages):
         target: Target,
         metric: Metric,
     ) -> tuple[Fitted, Decision, dict[str, Any]]:
-        """Fit the winner on every row that is not test; beside it, what the decision and the learning curve need."""
+        """Fit the winner on every row that is not test; beside it, what the decision and the learning curve need.
+
+        What an earlier invocation fitted is taken as it is.
+        """
         flow, best = self.workflow, result.best
+        earlier = next((r for r in reversed(self.recorder.journal.records) if r["record"] == "refitted"), None)
+        if earlier is not None and earlier["trial"] == best.id:
+            fitted = Fitted(self.folder.path / FITTED, earlier["sha256"])
+            if fitted.is_whole:
+                return fitted, Decision.load(earlier["decision"]), earlier["told"]
         beside = []
         if flow.decision.is_learned:
             beside += out_of_fold.units_of(work, best, [(fold.train, fold.validation) for fold in matrices.folds])
@@ -279,6 +286,8 @@ class _Execution(Stages):
         told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
         if any(key.startswith("curve-") for key in answers):
             told["learning_curve"] = learning_curve.curve_of(metric.name, answers)
+        record = {"record": "refitted", "trial": best.id, "sha256": fitted.sha256}
+        self.recorder.append({**record, "decision": decision.dump(), "told": told})
         return fitted, decision, told
 
     def finish(self) -> None:
@@ -287,4 +296,4 @@ class _Execution(Stages):
         write_atomically(self.folder.trials, table.to_csv(index=False).encode())
         path = self.folder.path
         self.folder.discard(self.folder.matrices, self.folder.judging, self.folder.snapshots)
-        self.folder.discard(path / "fitted.pkl", path / "checkpoints")
+        self.folder.discard(path / FITTED, path / "checkpoints")

@@ -27,6 +27,9 @@ from daskflow.search.distributed_fit import distributed_fit, why_not
 from daskflow.search.fits import MatrixWork, refit
 from daskflow.search.training import Way
 
+FITTED = "fitted.pkl"
+"""The refitted estimator in the run's folder, until the model is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -42,6 +45,14 @@ class Fitted:
 
     path: Path
     sha256: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is there, as it was written."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
+        except OSError:
+            return False
 
     def load(self) -> Any:
         """Return the estimator; DataError when the file is not the one that was written."""
@@ -120,7 +131,7 @@ def refit_best(
     SearchError
         When the fit fails on all rows.
     """
-    path = folder / "fitted.pkl"
+    path = folder / FITTED
     if connection.client is not None and matrices.final is not None and _is_spread(work, best, matrices.final):
         training = work.training
         estimator = distributed_fit(
