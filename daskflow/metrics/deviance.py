@@ -110,4 +110,4 @@ def unit_deviance(y_true: Any, y_pred: Any, power: float) -> Floats:
             half += mean ** (2 - power) / (2 - power) - y * mean ** (1 - power) / (1 - power)
     lowest = -np.inf if power < 0 else 0.0
     inside = (mean > 0) & ((y >= lowest) if power < 2 else (y > lowest))
-    return np.where(inside, 2 * half, np.nan)
+    return np.where(inside, np.where(y == mean, 0.0, 2 * half), np.nan)

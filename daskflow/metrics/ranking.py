@@ -143,8 +143,8 @@ class RocAuc(MeanOverLabels, RankingMetric):
         n_positive, n_negative = float(positive.sum()), float(negative.sum())
         if not n_positive or not n_negative:
             return math.nan
-        above = np.cumsum(positive) - positive / 2
-        return float((above * negative).sum()) / (n_positive * n_negative)
+        above = (np.cumsum(positive) - positive / 2) / n_positive
+        return float(above @ (negative / n_negative))
 
 
 class AveragePrecision(MeanOverLabels, RankingMetric):

@@ -216,7 +216,7 @@ def notes(workflow: Workflow, table: Table) -> list[str]:
         problems.append(Problem("data", "no feature is left after target, weight, group and drop"))
     if table.task is not None:
         metrics = list(workflow.metrics)
-        if workflow.search.metric is not None:
+        if workflow.search.metric is not None and workflow.search.metric not in [each.name for each in metrics]:
             metrics.append(daskflow.metrics.parse(workflow.search.metric))
         found = [daskflow.metrics.check(metric, str(table.task)) for metric in metrics]
         problems += list(dict.fromkeys(problem for problem in found if problem is not None))

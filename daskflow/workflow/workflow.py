@@ -191,9 +191,9 @@ class Workflow:
         ]
 
     def _search_problems(self) -> list[Problem]:
-        """A metric that does not exist."""
+        """A metric that does not exist, and is not the name of one of the metrics."""
         try:
-            if self.search.metric is not None:
+            if self.search.metric is not None and self.search.metric not in [each.name for each in self.metrics]:
                 daskflow.metrics.parse(self.search.metric, where="search.metric")
         except SettingsError as error:
             return list(error.problems)
