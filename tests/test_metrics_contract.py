@@ -272,6 +272,17 @@ def test_quick_replicates_are_those_of_weighting_every_row_by_its_count(metric: 
 
 
 @pytest.mark.parametrize(("metric", "task"), CASES)
+def test_parts_of_the_rows_are_scored_as_they_are_alone(metric: Metric, task: str) -> None:
+    y, p, weight = rows_for(metric, task)
+    part = np.random.default_rng(1).integers(0, 3, len(y))
+
+    found = metric.on_parts(y, p, weight, part, 3)
+
+    alone = [metric.score(y[part == k], p[part == k], weight[part == k]) for k in range(3)]
+    assert found == pytest.approx(alone, rel=1e-9)
+
+
+@pytest.mark.parametrize(("metric", "task"), CASES)
 def test_settings_survive_pickling_and_writing_down(metric: Metric, task: str) -> None:
     y, p, weight = rows_for(metric, task)
 
