@@ -184,6 +184,8 @@ REFERENCES: dict[str, Callable[..., float]] = {
     "hamming_loss": _plain(reference.hamming_loss),
     "top_k_accuracy": _plain(reference.top_k_accuracy_score, "k"),
     "ks": _unweighted(_ks),
+    "d2_log_loss": _plain(reference.d2_log_loss_score),
+    "d2_brier": _plain(reference.d2_brier_score),
     "expected_calibration_error": _unweighted(_calibration_curve),
 }
 KNOWN_ELSEWHERE = {*REFERENCES, *reference.get_scorer_names()}

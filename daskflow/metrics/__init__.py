@@ -34,6 +34,8 @@ class Metric(Settings):
         The option that always stands in the name, such as the share of a lift: ``lift_0.1``.
     in_name : tuple of str
         Options that stand in the name when they are not the default: ``f1_macro``.
+    undefined : str
+        What keeps it from having a value, when rows, weights and classes do not.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Metric(Settings):
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
     defining: ClassVar[str] = ""
     in_name: ClassVar[tuple[str, ...]] = ()
+    undefined: ClassVar[str] = "it has no value for these rows"
 
     _task: str = PrivateAttr("")
     _n_classes: int = PrivateAttr(0)

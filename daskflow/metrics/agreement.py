@@ -67,6 +67,7 @@ class CohenKappa(LabelMetric):
     weights: Literal["linear", "quadratic"] | None = None
 
     in_name: ClassVar[tuple[str, ...]] = ("weights",)
+    undefined: ClassVar[str] = "all rows are, and were predicted to be, of one class"
 
     def value(self, state: Any) -> float:
         """One minus the disagreement found over that of chance."""

@@ -19,6 +19,7 @@ class DevianceMetric(LossMetric):
 
     needs: ClassVar[str] = "predictions"
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    undefined: ClassVar[str] = "a truth or a prediction is one that the distribution does not have, such as 0 or less"
 
 
 class PoissonDeviance(DevianceMetric):

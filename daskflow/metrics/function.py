@@ -81,6 +81,7 @@ class Function(Metric):
     )
 
     tasks: ClassVar[tuple[str, ...]] = ()
+    undefined: ClassVar[str] = "its function says so by a ValueError, or by nan"
 
     @field_validator("function")
     @classmethod

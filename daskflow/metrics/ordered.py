@@ -47,7 +47,20 @@ class OrderedSums:
     @classmethod
     def of(cls, keys: Floats, columns: Floats, most: int = MOST) -> OrderedSums:
         """Add up rows: keys of shape (n_rows,), at least 0, and columns of shape (n_rows, n_columns)."""
+        if len(keys) > 4 * most:  # likely too many to tell apart, which a part of the rows can show
+            head = slice(0, 2 * most)
+            if not cls.of(keys[head], columns[head], most).is_exact:
+                return cls._counted(keys, columns)
         return cls(*_added(keys + 0.0, columns))._bounded(most)
+
+    @classmethod
+    def _counted(cls, keys: Floats, columns: Floats) -> OrderedSums:
+        """Add up rows by bin without sorting them."""
+        bins = ordered_bits(keys + 0.0) >> DROPPED
+        first = int(bins.min())
+        used = np.flatnonzero(np.bincount(bins - first))
+        sums = [np.bincount(bins - first, column)[used] for column in columns.T]
+        return cls(_middles(used + first), np.column_stack(sums), False)
 
     def merge(self, other: OrderedSums, most: int = MOST) -> OrderedSums:
         """Add; associative and commutative up to the rounding of sums."""
@@ -64,10 +77,14 @@ class OrderedSums:
         """Move every key to the middle of its bin."""
         if not self.is_exact:
             return self
-        bins = ordered_bits(self.keys) >> DROPPED
-        middles = numbers_of((bins << DROPPED) + (1 << (DROPPED - 1)))
-        middles[bins == 0] = 0.0
-        return OrderedSums(*_added(middles, self.sums), False)
+        return OrderedSums(*_added(_middles(ordered_bits(self.keys) >> DROPPED), self.sums), False)
+
+
+def _middles(bins: NDArray[np.int64]) -> Floats:
+    """Return the middles of bins; that of the first, which holds 0, is 0."""
+    middles = numbers_of((bins << DROPPED) + (1 << (DROPPED - 1)))
+    middles[bins == 0] = 0.0
+    return middles
 
 
 def _added(keys: Floats, columns: Floats) -> tuple[Floats, Floats]:

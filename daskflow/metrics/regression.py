@@ -122,6 +122,8 @@ class MSLE(ErrorMetric):
 
     kind: Literal["msle"] = "msle"
 
+    undefined: ClassVar[str] = "a truth or a prediction is -1 or less"
+
     def losses(self, y_true: Any, y_pred: Any) -> Floats:
         """Squared difference of the logarithms."""
         return _log_residuals(y_true, y_pred) ** 2
@@ -137,6 +139,8 @@ class RMSLE(ErrorMetric):
     """
 
     kind: Literal["rmsle"] = "rmsle"
+
+    undefined: ClassVar[str] = "a truth or a prediction is -1 or less"
 
     def losses(self, y_true: Any, y_pred: Any) -> Floats:
         """Squared difference of the logarithms."""

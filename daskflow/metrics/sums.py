@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,9 @@ from daskflow.metrics.bootstrap import Resample
 Floats = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
+
+CHUNK = 2**16
+"""Rows whose columns are held at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +131,13 @@ class SumsMetric(Metric):
             return self.of_moments(Moments(rows, weight, mean, variance))
 
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Sums:
-        """Sum one block about its own mean."""
+        """Sum one block about its own mean, some rows at a time."""
+        starts = range(0, max(len(y_true), 1), CHUNK)
+        return reduce(self.merge, (self._of_some(y_true, y_pred, weight, slice(at, at + CHUNK)) for at in starts))
+
+    def _of_some(self, y_true: Any, y_pred: Any, weight: Any, rows: slice) -> Sums:
+        """Sum some rows."""
+        y_true, y_pred, weight = y_true[rows], y_pred[rows], weight[rows]
         centre = self.centre(y_true, y_pred, weight)
         return Sums(self.columns(y_true, y_pred, weight, centre).sum(axis=0), centre)
 
