@@ -11,14 +11,15 @@ from pydantic import Field
 
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
-from daskflow.metrics.delegate import Delegate
 from daskflow.metrics.ordered import OrderedSums
-from daskflow.metrics.sums import Moments, SumsMetric
 
 Floats = NDArray[np.float64]
 
+NARROW = 4096
+"""Ranges of the order of probabilities that resamples tell apart, for bins of equal weight."""
 
-class ExpectedCalibrationError(SumsMetric):
+
+class ExpectedCalibrationError(Metric):
     """Distance between mean probability and observed share in bins of the probability, averaged by the bins' weight.
 
     Two classes: of the probability of class 1. More: of the highest probability, and whether its class is the true one
@@ -52,96 +53,74 @@ class ExpectedCalibrationError(SumsMetric):
     needs: ClassVar[str] = "probabilities"
     in_name: ClassVar[tuple[str, ...]] = ("n_bins", "strategy", "norm")
 
-    def quantities(self, y_true: Any, y_pred: Any) -> Floats:
-        """Whether a row is in each bin, and its probability less its outcome there."""
-        probability, outcome = _judged(y_true, y_pred)
-        bins = np.searchsorted(np.linspace(0.0, 1.0, self.n_bins + 1)[1:-1], probability)
-        found = np.zeros((len(bins), 2, self.n_bins))
-        rows = np.arange(len(bins))
-        found[rows, 0, bins] = 1.0
-        found[rows, 1, bins] = probability - outcome
-        return found.reshape(len(bins), 2 * self.n_bins)
-
-    def of_moments(self, moments: Moments) -> Floats:
-        """Put the bins together."""
-        share, apart = np.split(moments.mean, 2, axis=1)
-        return self.together(share, apart)
-
-    def together(self, share: Floats, apart: Floats) -> Floats:
-        """Return the metric from the share of weight and the distance summed by bin, both of shape (n, n_bins)."""
-        distance = np.abs(apart) / np.where(share > 0, share, 1.0)
-        if self.norm == "max":
-            return np.asarray(distance.max(axis=1))
-        if self.norm == "l2":
-            return np.asarray(np.sqrt((share * distance**2).sum(axis=1)))
-        return np.asarray(np.abs(apart).sum(axis=1))
-
-    def for_task(self, task: str, n_classes: int = 0) -> Any:
-        """Return the metric for one task; with bins of equal weight one whose state is not a sum."""
-        settled = super().for_task(task, n_classes)
-        return settled if self.strategy == "uniform" else EqualWeightError(kind=self.kind, metric=settled)
-
-    def judge(self, n_dimensions: int) -> Metric:
-        """Return the one with the state that its bins need."""
-        found: Metric = self.for_task(self._task, self._n_classes)
-        return found
-
-
-class EqualWeightError(Delegate):
-    """Calibration error in bins of equal weight; its state is weight and distance in the order of the probability."""
-
-    metric: ExpectedCalibrationError
-
-    def of(self, y_true: Any, y_pred: Any, weight: Any) -> OrderedSums | None:
-        """Sum one block by probability; None when one is not a number."""
-        probability, outcome = _judged(np.asarray(y_true), np.asarray(y_pred))
+    def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
+        """Sum weight, and probability less outcome, of one block: by bin, or by probability; None when one is nan."""
+        probability, outcome = judged(y_true, y_pred)
         weight = np.asarray(weight, dtype=np.float64)
         used = weight > 0
         if not np.isfinite(probability[used]).all():
             return None
-        columns = np.column_stack([weight, weight * (probability - outcome)])
-        return OrderedSums.of(np.abs(probability[used]), columns[used])
+        apart = np.where(used, weight * (probability - outcome), 0.0)
+        if self.strategy == "uniform":
+            bins = self._bins(probability)
+            return np.array([np.bincount(bins, column, self.n_bins) for column in (weight, apart)])
+        return OrderedSums.of(np.abs(probability[used]), np.column_stack([weight, apart])[used])
 
-    def merge(self, left: OrderedSums | None, right: OrderedSums | None) -> OrderedSums | None:
+    def merge(self, left: Any, right: Any) -> Any:
         """Add."""
-        return None if left is None or right is None else left.merge(right)
+        if left is None or right is None:
+            return None
+        return left.merge(right) if isinstance(left, OrderedSums) else left + right
 
-    def value(self, state: OrderedSums | None) -> float:
-        """Cut into bins, and put them together."""
-        return math.nan if state is None else self._of_ordered(*state.sums.T)
+    def value(self, state: Any) -> float:
+        """Put the bins together."""
+        if state is None:
+            return math.nan
+        return self._of_sums(*(state.sums.T if isinstance(state, OrderedSums) else state))
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the sums of many narrow ranges of the order."""
-        probability, outcome = _judged(np.asarray(y_true), np.asarray(y_pred))
+        """Resample the sums of the bins, or of many narrow ranges of the order where bins are of equal weight."""
+        probability, outcome = judged(y_true, y_pred)
         weight = np.asarray(weight, dtype=np.float64)
         if not np.isfinite(probability[weight > 0]).all():
             return np.full(resample.n_replicates, math.nan)
-        keys, cell = np.unique(np.nan_to_num(probability), return_inverse=True)
-        if len(keys) > NARROW:
-            cell = (cell * NARROW // len(keys)).astype(np.int64)
-        n_cells = int(cell.max(initial=-1)) + 1
-        weights = resample.cells(cell, weight, n_cells)
-        apart = resample.cells(cell, np.where(weight > 0, weight * (probability - outcome), 0.0), n_cells)
-        return np.array([self._of_ordered(total, part) for total, part in zip(weights, apart, strict=True)])
+        if self.strategy == "uniform":
+            cell, n_cells = self._bins(probability), self.n_bins
+        else:
+            keys, cell = np.unique(np.nan_to_num(probability), return_inverse=True)
+            if len(keys) > NARROW:
+                cell = cell * NARROW // len(keys)
+            n_cells = int(cell.max(initial=-1)) + 1
+        weights = resample.cells(cell.astype(np.int64), weight, n_cells)
+        apart = np.where(weight > 0, weight * (probability - outcome), 0.0)
+        parts = resample.cells(cell.astype(np.int64), apart, n_cells)
+        return np.array([self._of_sums(total, part) for total, part in zip(weights, parts, strict=True)])
 
-    def _of_ordered(self, weight: Floats, apart: Floats) -> float:
-        """Put sums in the order of the probability into bins of equal weight: each by the middle of its own."""
-        total, n_bins = float(weight.sum()), self.metric.n_bins
+    def _bins(self, probability: Floats) -> NDArray[np.int64]:
+        """The bin of equal width of each probability."""
+        return np.searchsorted(np.linspace(0.0, 1.0, self.n_bins + 1)[1:-1], probability).astype(np.int64)
+
+    def _of_sums(self, weight: Floats, apart: Floats) -> float:
+        """Return the metric from sums by bin, or in the order of the probability, which are then cut into bins."""
+        total = float(weight.sum())
         if not total:
             return math.nan
-        middle = (np.cumsum(weight) - weight / 2) / total
-        bins = np.minimum((middle * n_bins * (1 + 1e-12)).astype(np.int64), n_bins - 1)
-        share, distance = (np.bincount(bins, column, n_bins)[None] / total for column in (weight, apart))
-        return float(self.metric.together(share, distance)[0])
+        share, distance = weight / total, apart / total
+        if self.strategy == "quantile":
+            middle = np.cumsum(share) - share / 2
+            bins = np.minimum((middle * self.n_bins * (1 + 1e-12)).astype(np.int64), self.n_bins - 1)
+            share = np.bincount(bins, share, self.n_bins).astype(np.float64)
+            distance = np.bincount(bins, distance, self.n_bins).astype(np.float64)
+        distance = np.abs(distance)
+        if self.norm == "l1":
+            return float(distance.sum())
+        mean = np.divide(distance, share, out=np.zeros(len(share)), where=share > 0)
+        return float(mean.max()) if self.norm == "max" else float(np.sqrt((share * mean**2).sum()))
 
 
-NARROW = 4096
-"""Ranges of the order of probabilities that resamples tell apart."""
-
-
-def _judged(y_true: Any, y_pred: Any) -> tuple[Floats, Floats]:
+def judged(y_true: Any, y_pred: Any) -> tuple[Floats, Floats]:
     """Return the probability of each row that is judged, and whether what it says came true."""
-    codes, given = y_true.astype(np.int64), y_pred.astype(np.float64)
+    codes, given = np.asarray(y_true).astype(np.int64), np.asarray(y_pred).astype(np.float64)
     if given.ndim == 2 and given.shape[1] > 2:
         first = np.argmax(given, axis=1)
         broken = np.isnan(given).any(axis=1)

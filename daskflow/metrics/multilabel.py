@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from daskflow.core.errors import DataError
 from daskflow.metrics import Metric
 from daskflow.metrics.bootstrap import Resample
-from daskflow.metrics.delegate import Delegate
 from daskflow.metrics.probability import LossMetric
 
 Floats = NDArray[np.float64]
@@ -68,8 +67,41 @@ class LabelCounts:
         return LabelCounts(self.labels + other.labels, self.samples + other.samples)
 
 
-class ByLabel(Delegate):
-    """Mean of a metric of two classes over the labels for which it is defined; a state per label."""
+class ByLabel(Metric):
+    """Mean over labels of `metric`, one of two classes, where that is defined; of its name, with a state per label."""
+
+    metric: Metric
+
+    @property
+    def name(self) -> str:
+        """The other's."""
+        return self.metric.name
+
+    @property
+    def greater_is_better(self) -> bool:  # type: ignore[override]  # of each metric, not of the class
+        """The other's."""
+        return self.metric.greater_is_better
+
+    @property
+    def needs(self) -> str:  # type: ignore[override]  # of each metric, not of the class
+        """The other's."""
+        return self.metric.needs
+
+    def misfit(self, task: str) -> str:
+        """Ask the other."""
+        return self.metric.misfit(task)
+
+    def for_task(self, task: str, n_classes: int = 0) -> Any:
+        """Ask the other."""
+        return self.metric.for_task(task, n_classes)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the other's settings."""
+        return self.metric.dump()
+
+    def __repr__(self) -> str:
+        """Show the other."""
+        return repr(self.metric)
 
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Any, ...]:
         """Judge each column."""
