@@ -103,8 +103,8 @@ def leaks(
         if metric == "roc_auc":
             said = f"ranks the target with an area under the ROC curve of {score:.4f}"
         text = (
-            f"{shown_of(name)} alone {said} on rows it was not fitted on{_of_importance(name, importance)}: a suspected "
-            "leak. Is it known before the target is? If not, leave the column out."
+            f"{shown_of(name)} alone {said} on rows it was not fitted on{_of_importance(name, importance)}: a "
+            "suspected leak. Is it known before the target is? If not, leave the column out."
         )
         rows.append({"column": name, "metric": metric, "score": score, "text": text})
     return rows

@@ -221,7 +221,8 @@ class SliceTally:
         dict
             ``slices``: ``metric``, ``greater_is_better``, ``overall``, ``columns`` (each with ``column``, ``kind`` and
             ``groups``: ``group``, ``rows``, ``value``, ``low``, ``high``, ``target``, ``predicted``), ``left_out``
-            (sentences) and, for binned scores, ``bound``: at most so far is an area under the ROC curve off.
+            (sentences); where a loss stands for the metric ``stands_for``, its name; and for metrics of the order of
+            scores ``bound``, here and in each group: at most so far is the area under the ROC curve off for its bins.
             ``worst_slices``: see `daskflow.metrics.slices_worst.worst`.
         """
         columns = []
@@ -243,8 +244,7 @@ class SliceTally:
         if self.terms.metric.name != self.asked.metric.name:
             slices["stands_for"] = self.asked.metric.name
         if isinstance(self.terms, RankTerms):
-            bounds = [self.terms.bound(self.sums[:, cell].sum(axis=0)) for cell in range(self.sums.shape[1])]
-            slices["bound"] = max((bound for bound in bounds if not math.isnan(bound)), default=None)
+            slices["bound"] = _number(self.terms.bound(self.sums[:, -1].sum(axis=0)))
         cells = Cells(
             self.searched,
             tuple(self.asked.columns.columns),
@@ -264,11 +264,15 @@ class SliceTally:
     def _shown(self, cell: int) -> dict[str, Any]:
         """A group's numbers."""
         weight, truth, predicted = self.means[cell].tolist()
+        bound = {}
+        if isinstance(self.terms, RankTerms):
+            bound["bound"] = _number(self.terms.bound(self.sums[:, cell].sum(axis=0)))
         return {
             "rows": int(self.rows[cell]),
             **plain(score(self.terms, self.sums[:, cell], int(self.rows[cell]))),
             "target": _number(truth / weight if weight else math.nan),
             "predicted": _number(predicted / weight if weight else math.nan),
+            **bound,
         }
 
     def _not_paired(self) -> list[str]:

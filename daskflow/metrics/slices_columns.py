@@ -134,7 +134,7 @@ def slice_columns(
     >>> fuel.kind, fuel.groups, fuel.codes(table)
     ('levels', ('gas', 'oil', 'other', 'missing'), array([0, 1, 3, 0]))
     >>> slice_columns(pa.table({"age": [float(i) + 0.5 for i in range(40)]}), n_bins=3).columns[0].groups
-    ('< 13.5', '13.5 to 26.5', '>= 26.5', 'missing')
+    ('< 13.5', '13.5 to < 26.5', '>= 26.5', 'missing')
     """
     if n_bins < 1 or n_levels < 1:
         raise DataError(f"Slices need at least one bin and one level; found n_bins = {n_bins}, n_levels = {n_levels}.")
@@ -207,12 +207,16 @@ def _cut(name: str, kind: Literal["bins", "times"], values: NDArray[np.float64],
     present = values[~np.isnan(values)]
     edges: list[float] = []
     if len(present):
-        inner = np.quantile(present, np.arange(1, n_bins) / n_bins, method="higher")
-        edges = [edge for edge in np.unique(inner).tolist() if edge > present.min()]
+        quantiles = np.quantile(present, np.arange(1, n_bins) / n_bins, method="higher")
+        edges = [edge for edge in np.unique(quantiles).tolist() if edge > present.min()]
     texts = _edge_texts(edges) if kind == "bins" else _instants(edges)
     names = ["all values"]
-    if texts:
-        names = [f"< {texts[0]}", *(f"{low} to {high}" for low, high in pairwise(texts)), f">= {texts[-1]}"]
+    if texts and kind == "bins" and all(_is_whole(value) for value in np.unique(present).tolist()):
+        spans = [(int(low), int(high) - 1) for low, high in pairwise(edges)]
+        inner = [str(low) if low == high else f"{low} to {high}" for low, high in spans]
+        names = [f"< {texts[0]}", *inner, f">= {texts[-1]}"]
+    elif texts:
+        names = [f"< {texts[0]}", *(f"{low} to < {high}" for low, high in pairwise(texts)), f">= {texts[-1]}"]
     codes = np.where(np.isnan(values), len(names), np.searchsorted(edges, values, side="right"))
     shares = np.bincount(codes, minlength=len(names) + 1) / max(len(values), 1)
     return SliceColumn(name, kind, tuple(edges), (*names, MISSING_GROUP), tuple(shares.tolist()))

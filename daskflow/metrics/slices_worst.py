@@ -202,9 +202,10 @@ def worst(cells: Cells, *, most: int = 10) -> list[dict[str, Any]]:
 
     Notes
     -----
-    A conjunction must be worse than the rest *and* than what is left of either part without it: it is not shown for
-    being a piece of a bad group. A slice that overlaps one shown before is shown only if it is worse without those
-    rows too.
+    Groups and conjunctions share the chance of a false alarm half and half, so that the many conjunctions do not hide a
+    bad group. A conjunction must be worse than the rest *and* than what is left of either part without it: it is not
+    shown for being a piece of a bad group. A slice that overlaps one shown before is shown only if it is worse without
+    those rows too.
     """
     least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * int(cells.rows[cells.all])))
     if int(cells.rows[cells.all]) < 2 * least or not np.isfinite(cells.sums[:, cells.all]).all():
@@ -219,16 +220,20 @@ def worst(cells: Cells, *, most: int = 10) -> list[dict[str, Any]]:
     for part in (0, 1):
         log_p = np.maximum(log_p, _against_part(cells, candidates, part, least))
     log_p = np.where(found.difference >= LEAST_EFFECT * cells.sigma, log_p, 0.0)
-    adjusted = holm(log_p)
+    n_parts = np.array([len(candidate.parts) for candidate in candidates])
+    n_looks = {count: int((n_parts == count).sum()) * len(set(n_parts.tolist())) for count in set(n_parts.tolist())}
+    adjusted = np.ones(len(candidates))
+    for count in n_looks:
+        adjusted[n_parts == count] = np.minimum(len(n_looks) * holm(log_p[n_parts == count]), 1.0)
     shown: list[Slice] = []
     rows: list[dict[str, Any]] = []
     for place in np.argsort(log_p, kind="stable"):
-        if len(rows) >= most or adjusted[place] > ALPHA:
-            break
         candidate = candidates[place]
-        if any(_is_explained(cells, candidate, earlier, least) for earlier in shown):
+        if len(rows) >= most:
+            break
+        if adjusted[place] > ALPHA or any(_is_explained(cells, candidate, earlier, least) for earlier in shown):
             continue
-        row = _row(cells, candidate, len(candidates), float(found.error[place]))
+        row = _row(cells, candidate, n_looks[len(candidate.parts)], float(found.error[place]))
         if row is None:
             continue
         row |= {"p": float(adjusted[place]), "effect": float(found.difference[place]) / cells.sigma}
@@ -341,36 +346,33 @@ def _row(cells: Cells, found: Slice, n_looks: int, error: float) -> dict[str, An
     here, beside = moved(terms, inside, rows), moved(terms, outside, rows_outside)
     if here is None or beside is None:
         return None
-    value = score(terms, inside, rows)
-    factor = _slope(terms, beside.value)
-    difference = value.value - terms.value(outside.sum(axis=0))
-    own = math.sqrt(float(((_slope(terms, here.value) * here.influence - factor * beside.influence) ** 2).sum()))
-    spread = max(own, factor * error)
+    value, elsewhere = score(terms, inside, rows), terms.value(outside.sum(axis=0))
     df = max(min(here.n_buckets, beside.n_buckets) - 1, 1)
     sign = -1.0 if terms.metric.greater_is_better else 1.0
-    if sign * difference - spread * float(student.ppf(1 - ALPHA / 2, df)) <= 0:
-        return None
-    wide = spread * float(student.ppf(1 - ALPHA / 2 / n_looks, df))
+    change = here.value - beside.value
+    if not isinstance(terms, MeanTerms):
+        own = math.sqrt(float(((here.influence - beside.influence) ** 2).sum()))
+        error = max(error, own)
+        if sign * change - error * float(student.ppf(1 - ALPHA / 2, df)) <= 0:
+            return None
+    wide = error * float(student.ppf(1 - ALPHA / 2 / n_looks, df))
+    low, high = change - wide, change + wide
+    if isinstance(terms, MeanTerms):
+        # the metric (a root, say) of the mean beside it and of what that may differ by
+        floor = -math.inf if (cells.sums[:, cells.all, 0] < 0).any() else 0.0
+        low, high = sorted(terms.of_mean(max(beside.value + end, floor)) - elsewhere for end in (low, high))
     return {
         "where": [cells.name(part) for part in found.parts],
         "rows": rows,
         "value": value.value,
         "low": _plain(value.low),
         "high": _plain(value.high),
-        "difference": difference,
-        "difference_low": difference - wide,
-        "difference_high": difference + wide,
+        "difference": value.value - elsewhere,
+        "difference_low": _plain(low),
+        "difference_high": _plain(high),
         "metric": terms.metric.name,
         "greater_is_better": bool(terms.metric.greater_is_better),
     }
-
-
-def _slope(terms: Terms, mean: float) -> float:
-    """How the metric moves with the mean loss: 1 but for roots and the like."""
-    if not isinstance(terms, MeanTerms):
-        return 1.0
-    step = 1e-4 * abs(mean)
-    return abs(terms.of_mean(mean + step) - terms.of_mean(mean - step)) / (2 * step) if step else 1.0
 
 
 def _plain(value: float) -> float | None:
