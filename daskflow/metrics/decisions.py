@@ -363,7 +363,8 @@ def _checked(kind: str, y: Any, probabilities: Any, weight: Any, n_classes: int)
         raise DataError("Weights should be finite and not negative.")
     used = weights > 0
     codes, given, weights = codes[used], given[used], weights[used]
-    n_wrong = int((~((given >= 0) & (given <= 1)).reshape(len(given), -1).all(axis=1)).sum())
+    is_wrong = ~((given >= 0) & (given <= 1))
+    n_wrong = int((is_wrong if given.ndim == 1 else is_wrong.any(axis=1)).sum())
     if n_wrong:
         raise DataError(
             f"The probabilities of {n_wrong} of {len(codes)} rows do not lie between 0 and 1. A decision needs an "
