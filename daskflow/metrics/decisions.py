@@ -219,7 +219,7 @@ def expected_calibration_error(y: Any, probabilities: Any, weight: Any = None, n
     """Return the mean distance between predicted probability and observed share over bins of equal width.
 
     Two classes: of class 1. More: of the most probable class and how often it is the true one (Guo et al., "On
-    calibration of modern neural networks", 2017).
+    calibration of modern neural networks", 2017). An edge belongs to the bin below it.
 
     Examples
     --------
@@ -232,7 +232,7 @@ def expected_calibration_error(y: Any, probabilities: Any, weight: Any = None, n
         return math.nan
     right = (codes == 1) if given.ndim == 1 else (given.argmax(axis=1) == codes)
     sure = given if given.ndim == 1 else given.max(axis=1)
-    place = np.minimum((sure * n_bins).astype(np.int64), n_bins - 1)
+    place = np.searchsorted(np.linspace(0.0, 1.0, n_bins + 1)[1:-1], sure)
     gaps = np.bincount(place, weights * (sure - right), n_bins)
     return float(np.abs(gaps).sum() / weights.sum())
 

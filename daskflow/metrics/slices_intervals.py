@@ -74,7 +74,7 @@ def score(terms: Terms, sums: Floats, rows: int) -> Score:
     if math.isnan(found.variance):
         return Score(terms.value(sums.sum(axis=0)))
     quantile = float(student.ppf(0.5 + LEVEL / 2, found.n_buckets - 1))
-    if terms.is_share:
+    if terms.is_share and 0.0 <= found.value <= 1.0:
         low, high = _wilson(found, quantile, _least(terms, sums.sum(axis=0), rows))
         return Score(found.value, low, high)
     low, high = _hall(found, quantile)
@@ -88,7 +88,7 @@ def score(terms: Terms, sums: Floats, rows: int) -> Score:
 
 def _wilson(found: Moved, quantile: float, least: float) -> tuple[float, float]:
     """Wilson's interval of a share."""
-    share = min(max(found.value, 0.0), 1.0)
+    share = found.value
     spread = share * (1.0 - share)
     rows = spread / found.variance if found.variance > 1e-300 and spread > 0 else least
     rows = min(max(rows, 1.0), 1e15)

@@ -97,7 +97,8 @@ class MeanTerms:
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 return np.asarray(self.metric.losses(np.asarray(y), given), dtype=np.float64)
         right = np.asarray(given == y, dtype=np.float64)
-        return right if right.ndim == 1 else np.asarray(right.mean(axis=1))
+        # of several labels all must be right, as in scikit-learn
+        return right if right.ndim == 1 else np.asarray(right.min(axis=1))
 
     def value(self, sums: Floats) -> float:
         """The metric of the two sums."""
@@ -163,8 +164,8 @@ class RankTerms:
 
     @property
     def is_share(self) -> bool:
-        """Areas are like shares."""
-        return True
+        """Areas are; a lift is no share."""
+        return "lift" not in self.metric.kind
 
     @property
     def n_sums(self) -> int:
@@ -229,8 +230,8 @@ def stand_in(metric: Metric, task: str, n_classes: int, predictions: Predictions
     if task == "regression":
         return MeanTerms(RMSE() if metric.kind in ("r2", "explained_variance") else MAE())
     if metric.needs == "labels" or task == "multilabel" or predictions.probabilities is None:
-        return MeanTerms(Accuracy().for_task(task, n_classes))
-    return MeanTerms(LogLoss().for_task(task, n_classes))
+        return MeanTerms(Accuracy())
+    return MeanTerms(LogLoss())
 
 
 def can_judge(terms: Terms, predictions: Predictions) -> bool:
