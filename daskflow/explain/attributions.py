@@ -18,6 +18,7 @@ from daskflow.core.protocols import Executor, Kept, Predictor, Unit
 from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
 from daskflow.data.schema import ColumnKind, kind_of
+from daskflow.explain.asking import asked_values
 from daskflow.explain.bounded import Deadline, Record, gather, nothing, prepare
 from daskflow.explain.columns import columns_of, numbers_of, open_rows
 from daskflow.explain.matrix_values import MatrixValues, by_source, linear_values, meaning, spread, tree_values
@@ -335,63 +336,12 @@ def explain_block(chosen: Chosen, name: str, begin: int, end: int, repeats: int,
                 for repeat in range(repeats)
             ]
         )
-        values, base = asked_values(chosen, rows, orders)
+        values, base = asked_values(chosen.predictor, chosen.output, rows, chosen.ground, chosen.columns, orders)
     else:
         transformer = chosen.predictor.transformer  # type: ignore[attr-defined]  # `choose` found it there
         found, base = chosen.values.of(transformer.matrix(rows))
         values = by_source(found, _sources(transformer, chosen.columns), chosen.columns)
     return {"column": name, "values": values.tolist(), "base": base.tolist()}
-
-
-def asked_values(chosen: Chosen, rows: pa.Table, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Sample SHAP values by asking the model about rows of which some columns are known.
-
-    Parameters
-    ----------
-    chosen : Chosen
-        The model, and the rows whose values stand for "not known".
-    rows : pyarrow.Table
-        To explain.
-    orders : ndarray of int64, shape (n_repeats, n_rows, n_columns)
-        In which order each row's columns become known; each is gone through there and back.
-
-    Returns
-    -------
-    values : ndarray of shape (n_rows, n_columns)
-        Mean change of the answer when the column becomes known.
-    base : ndarray of shape (n_rows,)
-        Mean answer of the ground.
-    """
-    n_rows, n_ground, n_columns = len(rows), len(chosen.ground), len(chosen.columns)
-    both = pa.concat_tables([rows, chosen.ground]).unify_dictionaries().combine_chunks()
-    own = np.repeat(np.arange(n_rows), n_ground)
-    other = n_rows + np.tile(np.arange(n_ground), n_rows)
-
-    def answer(is_known: NDArray[np.bool_]) -> Floats:
-        """Mean answer over the ground when each row's columns (n_rows, n_columns) are known."""
-        mixed = both.take(pa.array(other))
-        for place, name in enumerate(chosen.columns):
-            known = is_known[:, place]
-            if known.any():
-                at = pa.array(np.where(np.repeat(known, n_ground), own, other))
-                where = mixed.column_names.index(name)
-                mixed = mixed.set_column(where, mixed.schema.field(where), both.column(name).take(at))
-        found = chosen.output.of(chosen.predictor.predictions(mixed), len(chosen.predictor.classes))[:, 0]
-        return np.asarray(found.reshape(n_rows, n_ground).mean(axis=1))
-
-    nobody = np.zeros((n_rows, n_columns), dtype=np.bool_)
-    base, whole = answer(nobody), answer(~nobody)
-    values = np.zeros((n_rows, n_columns))
-    each = np.arange(n_rows)
-    for order in orders:
-        for way in (order, order[:, ::-1]):
-            is_known, before = nobody.copy(), base
-            for step in range(n_columns):
-                is_known[each, way[:, step]] = True
-                after = whole if step == n_columns - 1 else answer(is_known)
-                values[each, way[:, step]] += after - before
-                before = after
-    return values / (2 * len(orders)), base
 
 
 def _sources(transformer: Any, columns: Sequence[str]) -> Sequence[Sequence[str]] | None:

@@ -59,14 +59,14 @@ def open_rows(rows: pa.Table | str | Path) -> pa.Table:
         When the file is not there, or is none.
     """
     if isinstance(rows, pa.Table):
-        return rows
+        return rows.unify_dictionaries()
     try:
         source = pa.memory_map(str(rows))
         try:
-            return pa.ipc.open_file(source).read_all()
+            return pa.ipc.open_file(source).read_all().unify_dictionaries()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_stream(source).read_all()
+            return pa.ipc.open_stream(source).read_all().unify_dictionaries()
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{rows} cannot be read as an Arrow file: {error}.") from error
 
