@@ -122,7 +122,7 @@ def shap_values(predictor: Predictor, rows: pa.Table | str | Path, **options: An
         "output": found.output,
         "method": found.method,
         "rows": len(found.places),
-        "base": number(found.base.mean()),
+        "base": number(found.base.mean()) if len(found.base) else None,
         "columns": [
             {"column": name, **dict(zip(("value", "low", "high"), map(number, sizes[name]), strict=True))}
             for name in order

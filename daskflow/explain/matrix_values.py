@@ -184,7 +184,9 @@ def _is_boosted(estimator: Any) -> bool:
 
 
 def spread(values: Floats) -> tuple[float, float, float]:
-    """Return the mean size of values over rows, and its 95 % interval."""
+    """Return the mean size of values over rows, and its 95 % interval; nan without rows."""
+    if not len(values):
+        return math.nan, math.nan, math.nan
     sizes = np.abs(values)
     mean = float(sizes.mean())
     half = 1.96 * float(sizes.std(ddof=1)) / math.sqrt(len(sizes)) if len(sizes) > 1 else math.nan
