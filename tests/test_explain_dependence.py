@@ -199,6 +199,7 @@ def test_a_real_model_s_answers_follow_what_it_learned() -> None:
     assert np.diff(found["is_new"]["mean"])[0] > 0
 
 
+@pytest.mark.slow
 def test_it_is_the_same_on_a_cluster(client: Any) -> None:
     rows = normal_rows(200, "a", "b")
     here = entries_of(Formula(double_a_plus_b), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -202,6 +203,40 @@ def test_it_is_the_same_on_a_cluster_from_a_file_and_for_fewer_columns(client: A
     # then
     assert here["columns"] == there["columns"]
     assert fewer["columns"] == [each for each in here["columns"] if each["column"] == "b"]
+
+
+class DyingOnce(Formula):
+    """Ends its process the first time that it sees shuffled rows."""
+
+    flag: Path
+    first: float
+
+    def predictions(self, table: pa.Table) -> Any:
+        if table["a"][0].as_py() != self.first and not self.flag.exists():
+            self.flag.touch()
+            os._exit(1)
+        return super().predictions(table)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
+    # given a cluster, and a model that kills the worker that holds the rows
+    from distributed import Client, LocalCluster
+
+    rows = normal_rows(200, "a", "b", "c")
+    y = double_a_plus_b(rows)
+    dying = DyingOnce(double_a_plus_b)
+    dying.flag, dying.first = tmp_path / "died", rows["a"][0].as_py()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        # when
+        found = found_of(dying, rows, y, executor=ClientExecutor(client))
+    # then
+    assert dying.flag.exists()
+    assert found["left_out"] == []
+    assert found["columns"] == found_of(Formula(double_a_plus_b), rows, y)["columns"]
 
 
 def test_columns_that_have_a_record_are_not_computed_again_after_a_kill() -> None:

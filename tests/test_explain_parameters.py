@@ -227,6 +227,7 @@ def test_a_tree_s_mean_effects_are_those_of_very_many_points() -> None:
         assert np.abs(means - effects[feature]).max() < 0.03
 
 
+@pytest.mark.slow
 def test_a_thousand_trials_take_less_than_two_seconds_of_processor_time() -> None:
     search = search_of(
         1000,

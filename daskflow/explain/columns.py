@@ -152,6 +152,7 @@ def explained_share(column: Binned, outputs: Floats) -> float:
 
 def by_promise(rows: pa.Table, names: Sequence[str], outputs: Floats) -> list[str]:
     """Return columns in the order of how much the predictions go with them, so that those that matter come first."""
+    outputs = outputs[:, np.isfinite(outputs).all(axis=0)]  # classes that an estimator never saw have no scores
     shares = {name: explained_share(binned(rows.column(name), name), outputs) for name in names}
     return sorted(names, key=lambda name: -shares[name])
 
