@@ -24,6 +24,18 @@ TEXT = ("string", "large_string")
 EXACT = 2**24
 """Whole numbers up to here are float32."""
 
+TYPES = (
+    np.dtype,
+    pd.ArrowDtype,
+    pd.BooleanDtype,
+    pd.CategoricalDtype,
+    pd.DatetimeTZDtype,
+    pd.StringDtype,
+    *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype, pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype),
+    *(pd.UInt64Dtype, pd.Float32Dtype, pd.Float64Dtype),
+)
+"""Types of columns whose single values mean what their arrays mean; a sparse column, for one, is none Arrow takes."""
+
 NAN = math.nan
 Reader = Callable[[Any], Any]
 
@@ -65,6 +77,8 @@ class OneRow:
             return None
         try:
             places = self._places_in(frame.columns)
+            if not all(issubclass(kind, TYPES) for kind in {type(dtype) for dtype in frame.dtypes.array}):
+                return None
             given = frame.to_numpy(dtype=object)[0].tolist()
             return self._matrix([given[place] for place in places], frame, places)
         except (Otherwise, DataError, ArithmeticError, TypeError, ValueError):
@@ -207,7 +221,9 @@ def _missing(value: Any) -> None:
 
 
 def _nothing(value: Any) -> None:
-    if type(value) not in (int, float, str, bool):
+    if type(value) is int:
+        _number_of_double(value)  # one that Arrow holds
+    elif type(value) not in (float, str, bool):
         _missing(value)
 
 
