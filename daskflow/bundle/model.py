@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,38 @@ class Model:
             return None if arrays[0] is None else np.concatenate(arrays)
 
         return parts[0] if len(parts) == 1 else Predictions(*map(joined, ("labels", "probabilities", "scores")))
+
+    def to_onnx(self, path: str | Path, *, inputs: Literal["columns", "matrix"] = "columns") -> Path:
+        """Write the model as one ONNX file, for programs without Python; needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write.
+        inputs : str
+            ``columns`` (default): an input for each source column, of shape (n_rows, 1): float64 for numbers and
+            booleans (nan where missing), strings for texts (empty where missing). ``matrix``: one float32 input of the
+            preprocessed columns, whose names are in the file's metadata; the preprocessing is not in it.
+
+        Returns
+        -------
+        Path
+            The file. Its outputs are ``label`` and ``probabilities`` (float32, in the order of `classes`), calibrated
+            and by the threshold as here; for regression ``prediction``.
+
+        Raises
+        ------
+        DataError
+            For preprocessing steps and estimators that have no form in ONNX.
+
+        Notes
+        -----
+        Estimators compute in float32 there: numbers agree to about 1e-5 of their size, and a label may differ where two
+        classes are as close.
+        """
+        from daskflow.bundle.onnx_export import to_onnx
+
+        return to_onnx(self, Path(path), inputs)
 
     def check(self, X: Any) -> dict[str, int]:
         """Count, per text column, the rows whose category was not seen in training; computes for dask.

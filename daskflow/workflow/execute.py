@@ -32,9 +32,10 @@ from daskflow.search.fits import MatrixWork
 from daskflow.search.policies import Policy
 from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
-from daskflow.workflow.cache import forget, open_store
-from daskflow.workflow.continuing import check_data, check_versions
-from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
+from daskflow.workflow.cache import Room, forget, open_store
+from daskflow.workflow.continuing import check_data, check_fingerprint, check_versions
+from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.exports import csv_of
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
@@ -293,7 +294,7 @@ class _Execution(Stages):
     def finish(self) -> None:
         """Write the leaderboard and remove what only the search needed."""
         table = open_run(self.folder.path).leaderboard()
-        write_atomically(self.folder.trials, table.to_csv(index=False).encode())
+        write_atomically(self.folder.trials, csv_of(table))
         path = self.folder.path
         self.folder.discard(self.folder.matrices, self.folder.judging, self.folder.snapshots)
         self.folder.discard(path / FITTED, path / "checkpoints")

@@ -241,12 +241,58 @@ class Run:
         return page
 
     @property
-    def records(self) -> Sequence[Record]:
-        """What the journal held when the run was opened; see docs/architecture.md."""
-        return self._records
+    def started(self) -> float:
+        """When the run was begun, in seconds since 1970."""
+        return float(next((r["at"] for r in self._records if r["record"] == "invocation"), 0.0))
 
-    @property
-    def cost(self) -> tuple[float, float, int]:
+    def trials_frame(self) -> pd.DataFrame:
+        """Return the trials as `leaderboard` does, with their metrics, every column of one type."""
+        from daskflow.workflow.exports import trials_frame
+
+        return trials_frame(self)
+
+    def export_trials(self, path: Path | str) -> Path:
+        """Write the trials as ``.csv`` (in which nothing is a formula) or ``.parquet``, and return the path."""
+        from daskflow.workflow.exports import export_trials
+
+        return export_trials(self, path)
+
+    def export_predictions(self, path: Path | str) -> Path:
+        """Write what was predicted of the test rows as ``.csv`` or ``.parquet``, and return the path."""
+        from daskflow.workflow.exports import export_predictions
+
+        return export_predictions(self, path)
+
+    def to_mlflow(
+        self, tracking_uri: str | None = None, experiment: str | None = None, *, artifacts: str | None = None
+    ) -> str:
+        """Log the run to MLflow, a nested run for each trial, and return the parent's ID; needs the extra ``mlflow``.
+
+        Parameters
+        ----------
+        tracking_uri : str, optional
+            Such as ``"sqlite:///mlflow.db"`` or a server's address; default MLflow's own (``MLFLOW_TRACKING_URI``).
+        experiment : str, optional
+            Made when it is not there; default the workflow's name.
+        artifacts : str, optional
+            Where a new experiment keeps its files; default as the store says.
+
+        Raises
+        ------
+        SettingsError
+            Without MLflow, or in a task of a Dask worker.
+        StorageError
+            When the store cannot be used, with MLflow's own reason.
+
+        Notes
+        -----
+        A second call changes nothing. A run that went on since takes the place of its older entry.
+        """
+        from daskflow.workflow.mlflow import to_mlflow
+
+        return to_mlflow(self, tracking_uri, experiment, artifacts=artifacts)
+
+    def _cost(self) -> tuple[float, float, int]:
         """Wall seconds over invocations, processor seconds, and the largest process."""
         wall = start = last = 0.0
         for record in self._records:
