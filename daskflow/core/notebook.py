@@ -82,7 +82,7 @@ def block(
 
 
 def _table(body: str) -> str:
-    return f'<table style="border-collapse:collapse;margin:4px 0;border:0">{body}</table>'
+    return f'<table style="border-collapse:collapse;margin:4px 0;border:0;font:inherit;color:inherit">{body}</table>'
 
 
 def _cell(value: object) -> str:

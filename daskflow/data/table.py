@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from daskflow.core.notebook import block
 from daskflow.data.schema import Roles, Schema, Task
 
 if TYPE_CHECKING:
@@ -159,6 +160,25 @@ class Table:
         changed = replace(self.roles, **roles)
         changed.check(self.schema)
         return replace(self, roles=changed)
+
+    def _repr_html_(self) -> str:
+        """Partitions, roles and columns, as text; reads nothing."""
+        words = ("target", "group", "time", "weight", "fold")
+        roles = {name: word for word in words if (name := getattr(self.roles, word)) is not None}
+        features = set(self.features.names)
+
+        def role_of(name: str) -> str:
+            return roles.get(name) or ("feature" if name in features else "dropped")
+
+        kind, task = str(self.settings.get("kind", "table")), self.task or "inferred from the target"
+        pairs: dict[str, object] = {"partitions": f"{len(self.partitions):,}, nothing is read before a run"}
+        pairs |= {"target": f"{self.roles.target} (task: {task})"} if self.roles.target is not None else {}
+        pairs |= {"derived": ", ".join(self.derive)} if self.derive else {}
+        pairs |= {"notes": " ".join(self.notes)} if self.notes else {}
+        columns = sorted(self.schema.columns, key=lambda column: column.name not in roles)
+        rows = [[column.name, role_of(column.name), column.kind, column.type] for column in columns]
+        title = f"{kind}, {len(columns)} columns"
+        return block("Table", title, pairs=pairs, head=["column", "role", "kind", "type"], rows=rows)
 
     def to_dask(self) -> Any:
         """Return the table as a lazy dask DataFrame, one partition per partition, derived columns included.

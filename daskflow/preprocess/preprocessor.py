@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from daskflow.core.errors import SettingsError
+from daskflow.core.notebook import block
 from daskflow.data.hashing import row_hashes
 from daskflow.data.schema import Schema
 from daskflow.preprocess.fitted import FittedPreprocessor
@@ -113,6 +114,21 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.drop_constant = drop_constant
         self.drop_duplicates = drop_duplicates
         self.sparse = sparse
+
+    def _html_repr(self) -> str:
+        """What a notebook shows, in place of scikit-learn's page with scripts: what was set, and what was fitted."""
+        pairs: dict[str, object] = {
+            word: repr(value)
+            for word, value in self.get_params(deep=False).items()
+            if value is not None and value is not True and value != "auto"
+        }
+        if not hasattr(self, "fitted_"):
+            return block(type(self).__name__, "not fitted", pairs=pairs or {"steps": "the default ones of each kind"})
+        names = [str(name) for name in self.fitted_.feature_names]
+        pairs |= {"input": f"{self.n_features_in_:,} columns", "output": f"{len(names):,} features"}
+        rows = [[place, name] for place, name in enumerate(names)]
+        told = list(self.warnings_)[:5]
+        return block(type(self).__name__, "fitted", pairs=pairs, sentences=told, head=["feature", "name"], rows=rows)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Count the values once and fit every step.

@@ -35,6 +35,7 @@ from daskflow.search.jobs import unit_key
 from daskflow.search.places import Place, Watched, client_for, place_for, warn_of
 from daskflow.search.policies import Adaptive, Candidate, Policy, SideBySide
 from daskflow.search.races import Ledger, Race, logger
+from daskflow.search.showing import html_of
 
 
 class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml has no types
@@ -77,6 +78,10 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         if client is not None and client.asynchronous:
             return self._fit_beside(client, X, y, fit_params)
         return self._search(place_for(), X, y, fit_params)
+
+    def _html_repr(self) -> str:
+        """What a notebook shows, in place of scikit-learn's page with scripts."""
+        return html_of(self)
 
     async def _fit_beside(self, client: Client, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
         """Search in a thread with a client of its own, so that an event loop goes on."""

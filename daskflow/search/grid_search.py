@@ -49,6 +49,7 @@ from daskflow.search.fold_work import FoldWork
 from daskflow.search.places import Here, Place, Watched, place_for, warn_of
 from daskflow.search.policies import AllAtOnce, Candidate, Policy
 from daskflow.search.races import Ledger
+from daskflow.search.showing import html_of
 
 
 class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]  # dask-ml has no types
@@ -218,6 +219,10 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         self.best_estimator_ = place.executor.kept("refit")
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
+
+    def _html_repr(self) -> str:
+        """What a notebook shows, in place of scikit-learn's page with scripts."""
+        return html_of(self)
 
     @property
     def best_score_(self) -> float:

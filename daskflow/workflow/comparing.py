@@ -122,8 +122,9 @@ class Comparison(Compared):
         """The sentences and the test metrics, as text."""
         rows = [
             [name, other.label, f"{one.first.value:.4g}", f"{one.second.value:.4g}", str(one), str(one.verdict)]
+            for name in self.metrics
             for other in self.against
-            for name, one in other.differences.items()
+            if (one := other.differences.get(name)) is not None
         ]
         head = ["metric", "run", self.baseline.label, "the run", "difference (95 %)", "verdict"]
         return block(

@@ -9,6 +9,7 @@ from typing import Any
 
 import daskflow.metrics
 from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.notebook import block
 from daskflow.data.forecasts import block_bytes, rows_of
 from daskflow.data.matrices import estimate_bytes
 from daskflow.data.schema import Schema
@@ -127,6 +128,19 @@ class Plan:
             *(f"  note        {note}" for note in self.notes),
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The page as a table."""
+        return block("Plan", f"{self.name}, run {self.id}", pairs=_lines(str(self)))
+
+
+def _lines(text: str) -> dict[str, str]:
+    """The page as words and what is said of them."""
+    found: dict[str, str] = {}
+    for line in text.splitlines()[1:]:
+        word, _, said = line.strip().partition(" ")
+        found[word] = f"{found[word]}; {said.strip()}" if word in found else said.strip()
+    return found
 
 
 def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:

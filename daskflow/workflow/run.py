@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,12 @@ from daskflow.core.errors import SearchError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
 from daskflow.core.mounts import WITHOUT_LOCKS
+from daskflow.core.notebook import block
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.core.space import told
 from daskflow.search.uncertainty import with_intervals
+from daskflow.workflow.spent import stages_of, utilisation_of
 from daskflow.workflow.toml import load
 
 if TYPE_CHECKING:
@@ -310,8 +312,24 @@ class Run:
         return f"<Run {self._folder.name}/{self._folder.id}: {self.status}{best}>"
 
     def _repr_html_(self) -> str:
-        """The summary and the top of the leaderboard, escaped."""
-        return f"<p>{escape(repr(self))}</p>" + str(self.leaderboard().head(10).to_html(index=False, escape=True))
+        """What it learned from, the best candidate, and the test metrics or else the leaderboard; as text."""
+        record, search = self.record(), self.search
+        pairs: dict[str, object] = {"status": record.status}
+        if record.data.get("rows") is not None:
+            pairs["data"] = f"{record.data['rows']:,} rows, target {record.data.get('target')}, task {record.task}"
+        if search is not None:
+            params = ", ".join(f"{name} = {_told(value)}" for name, value in told(search.best.params).items())
+            pairs[f"best of {len(search.trials):,}"] = f"trial {search.best.id}: {params or 'nothing was searched'}"
+            pairs[f"validation {search.metric}"] = _told_score(search.best)
+        pairs["time"] = f"{record.seconds:,.1f} s, {record.cpu_seconds:,.1f} s of processor"
+        pairs["folder"] = str(self.path)
+        title = f"{record.name}/{record.id}"
+        if self.metrics:
+            rows = [[name, f"{score.value:.4g}", _told_interval(score)] for name, score in self.metrics.items()]
+            return block("Run", title, pairs=pairs, head=["test metric", "value", "95 % interval"], rows=rows)
+        top = [] if search is None else search.ranked()
+        rows = [[str(place), trial.id, trial.state, _told_score(trial)] for place, trial in enumerate(top, start=1)]
+        return block("Run", title, pairs=pairs, head=["rank", "trial", "state", "score"], rows=rows)
 
 
 def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
@@ -330,45 +348,6 @@ def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
         When there is no run.
     """
     return Run(find_run(path), trusted)
-
-
-def stages_of(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
-    """Return what each stage took, summed over invocations: ``stage``, ``seconds``, ``cpu_seconds``.
-
-    The search's processor time is that of its stage and of its units.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        if record["record"] not in ("stage", "unit"):
-            continue
-        name = record.get("stage", "search")
-        sums = found.setdefault(name, {"stage": name, "seconds": 0.0, "cpu_seconds": 0.0})
-        sums["cpu_seconds"] += record.get("cpu_seconds") or 0.0
-        if record["record"] == "stage":
-            sums["seconds"] += record["seconds"]
-    return tuple(found.values())
-
-
-def utilisation_of(records: Sequence[Record]) -> dict[str, Any]:
-    """Return what the cluster's slots did, summed over invocations; empty where no stage recorded it.
-
-    ``slots`` is the most of any stage, ``stages`` a list of mappings with ``stage``, ``seconds``, ``slot_seconds``,
-    ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``; see `workflow.occupancy.Account`.
-    """
-    words = ("slot_seconds", "busy", "no_task", "waiting_for_data", "waiting_for_workers")
-    found: dict[str, dict[str, Any]] = {}
-    slots = 0
-    for record in records:
-        known = record.get("utilisation") if record["record"] == "stage" else None
-        if not known:
-            continue
-        name = record["stage"]
-        sums = found.setdefault(name, {"stage": name, "seconds": 0.0, **dict.fromkeys(words, 0.0)})
-        sums["seconds"] += record["seconds"]
-        for word in words:
-            sums[word] += known[word]
-        slots = max(slots, int(known["slots"]))
-    return {"slots": slots, "stages": list(found.values())} if found else {}
 
 
 def search_of(records: Sequence[Record]) -> SearchResult | None:
@@ -430,6 +409,19 @@ def _with_state(trial: Trial, most: int, is_over: bool) -> Trial:
         return trial
     state = TrialState.FINISHED if trial.resource == most else TrialState.STOPPED
     return Trial(trial.id, trial.params, state, trial.score, trial.resource, trial.curve, trial.metrics)
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _told_interval(score: Score | Trial) -> str:
+    return "-" if math.isnan(score.low) or math.isnan(score.high) else f"{score.low:.4g} to {score.high:.4g}"
+
+
+def _told_score(trial: Trial) -> str:
+    interval = _told_interval(trial)
+    return f"{trial.score:.4g}" + ("" if interval == "-" else f" ({interval})")
 
 
 def _spread(trial: Trial) -> float:
