@@ -48,6 +48,18 @@ def scores(y: Any, noise: float, seed: int) -> Any:
     return 1 / (1 + np.exp(-(2.0 * (2 * y - 1) + noise * rng.normal(size=len(y)))))
 
 
+def written(predictions: Predictions) -> dict[str, Any]:
+    """Predictions as the columns of a run's file."""
+    found = {"label": predictions.labels}
+    name, values = "probability", predictions.probabilities
+    if values is None:
+        name, values = "score", predictions.scores
+    if values is not None:
+        several = {f"{name}_{code}": column for code, column in enumerate(values.T)}
+        found |= {name: values} if values.ndim == 1 else several
+    return found
+
+
 def make_run(
     runs: Path,
     name: str,
@@ -55,8 +67,10 @@ def make_run(
     run_id: str = "0a1b2c3d4e",
     rows: Any = None,
     probability: Any = None,
+    predictions: Predictions | None = None,
     y: Any = None,
     weight: Any = None,
+    unit: Any = None,
     metrics: Sequence[str] = ("roc_auc", "log_loss", "accuracy"),
     settings: Mapping[str, Any] | None = None,
     columns: Sequence[Mapping[str, Any]] = (),
@@ -105,21 +119,20 @@ def make_run(
     )
     write_json(folder.versions, {"python": "3.11.7", "scikit-learn": "1.9.1", **(versions or {}), "data": fingerprint})
     if probability is not None:
-        rows = row_hashes(len(probability)) if rows is None else rows
+        predictions = Predictions((probability > 0.5).astype(np.int64), probability, probability)
+    if predictions is not None and predictions.labels is not None:
+        rows = row_hashes(len(predictions.labels)) if rows is None else rows
         y = truth(rows) if y is None else y
-        label = (probability > 0.5).astype(np.int64)
-        given = Predictions(label, probability, probability)
         asked = [parse(metric) for metric in metrics]
-        found = evaluate(asked, task, given, y, weight, classes=classes, seed=7, replicates=100)
+        found = evaluate(asked, task, predictions, y, weight, classes=classes, seed=7, replicates=100)
         tested = {
             word: {"value": score.value, "low": score.low, "high": score.high} for word, score in found.metrics.items()
         }
         write_json(folder.metrics, {"metrics": tested, "n_rows": len(y), "details": found.details})
         if has_predictions:
-            table = {"row": rows, "copy": copies(rows), "y": y, "label": label, "probability": probability}
-            pq.write_table(
-                pa.table(table | ({} if weight is None else {"weight": weight})), folder.path / "predictions.parquet"
-            )
+            given = {"row": rows, "copy": copies(rows), "y": y, **written(predictions), "weight": weight, "unit": unit}
+            table = pa.table({word: values for word, values in given.items() if values is not None})
+            pq.write_table(table, folder.path / "predictions.parquet")
     lines: list[Mapping[str, Any]] = [
         {"record": "invocation", "id": run_id, "versions": {}, "at": at},
         {

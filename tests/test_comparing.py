@@ -16,6 +16,7 @@ import daskflow as flow
 from daskflow.core.comparison import Pairing, Verdict, difference_text, holm
 from daskflow.core.errors import SettingsError, StorageError
 from daskflow.core.protocols import Score
+from daskflow.data.predictions import Predictions
 from daskflow.metrics import parse
 from daskflow.workflow.pairing import independent
 from tests.report_records import HOSTILE
@@ -122,6 +123,72 @@ def test_common_rows_with_another_target_are_not_paired(tmp_path: Path) -> None:
     (other,) = flow.compare(tmp_path / "a", tmp_path / "b").against
     assert other.pairing is Pairing.NONE
     assert "2,000 of 2,000 rows have another target in b than in a" in other.how
+
+
+def test_numbers_classes_and_decision_values_are_compared_as_they_were_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    n = len(ROWS)
+    # given runs of a regression, of three classes, and of two with decision values instead of probabilities
+    y = rng.normal(size=n)
+    codes = (ROWS % np.uint64(3)).astype(np.int64)
+    asked: dict[str, tuple[str, tuple[str, ...], Any, str, Any]] = {}
+    for noise in (1.0, 0.5):
+        numbers = y + noise * rng.normal(size=n)
+        logits = 2.0 * np.eye(3)[codes] + 2 * noise * rng.normal(size=(n, 3))
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        decisions = (2 * Y - 1) + 2 * noise * rng.normal(size=n)
+        asked |= {
+            f"number{noise}": ("regression", (), y, "rmse", Predictions(numbers)),
+            f"class{noise}": (
+                "multiclass",
+                ("a", "b", "c"),
+                codes,
+                "log_loss",
+                Predictions(shares.argmax(1), shares, shares),
+            ),
+            f"score{noise}": ("binary", ("no", "yes"), Y, "roc_auc", Predictions((decisions > 0) * 1, None, decisions)),
+        }
+    for name, (task, classes, truths, metric, given_) in asked.items():
+        options: dict[str, Any] = {"task": task, "classes": classes, "y": truths, "metrics": [metric]}
+        make_run(tmp_path, name, rows=ROWS, predictions=given_, **options)
+    for kind, metric in (("number", "rmse"), ("class", "log_loss"), ("score", "roc_auc")):
+        # when the noisy one is compared with the other
+        found = flow.compare(tmp_path / f"{kind}1.0", tmp_path / f"{kind}0.5")
+        # then it is paired, worse, and its value is that of its report
+        (other,) = found.against
+        one = other.differences[metric]
+        assert (other.pairing, one.verdict) == (Pairing.SAME, Verdict.BETTER), kind
+        reported = [flow.open_run(tmp_path / f"{kind}{noise}").metrics[metric].value for noise in (1.0, 0.5)]
+        assert [one.first.value, one.second.value] == pytest.approx(reported)
+
+
+def test_weights_count_and_rows_of_one_unit_are_drawn_together(tmp_path: Path) -> None:
+    # given rows that come in 40 groups which a model gets right or wrong as a whole
+    group = np.arange(len(ROWS)) // 50
+    right = np.random.default_rng(2).random(40)[group] < 0.6
+    other = np.where(right, Y, 1 - Y).astype(float)
+    weight = np.where(np.arange(len(ROWS)) % 2, 2.0, 1.0)
+    for name, unit in (("rows", None), ("groups", group.astype(np.uint64))):
+        for side, probability in (("a", WORSE), ("b", np.clip(other, 0.01, 0.99))):
+            make_run(
+                tmp_path / name,
+                side,
+                rows=ROWS,
+                probability=probability,
+                weight=weight,
+                unit=unit,
+                metrics=["accuracy"],
+            )
+    # when they are compared with and without their groups
+    by_row, by_group = (
+        flow.compare(tmp_path / name / "a", tmp_path / name / "b").against[0].differences["accuracy"]
+        for name in ("rows", "groups")
+    )
+    # then the value is the weighted one, and groups make it less sure
+    expected = np.average((WORSE > 0.5) == Y, weights=weight)
+    assert by_row.first.value == pytest.approx(expected)
+    assert by_group.value == pytest.approx(by_row.value)
+    assert by_group.high - by_group.low > 2 * (by_row.high - by_row.low)
 
 
 def test_runs_of_another_target_task_or_classes_are_refused(tmp_path: Path) -> None:

@@ -40,7 +40,15 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
     """Run a unit here; a raise is an answer. Return what it keeps and its outcome."""
     if unit.calls:
         return None, _perform_calls(unit, arguments)
-    started, cpu, queued = time.perf_counter(), time.thread_time(), queued_seconds()
+    queued = queued_seconds()
+    kept, outcome = _perform_one(unit, arguments)
+    blocked = outcome.seconds - outcome.cpu_seconds - (queued_seconds() - queued)
+    return kept, replace(outcome, blocked_seconds=max(0.0, blocked))
+
+
+def _perform_one(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
+    """Run a unit without calls, or one call."""
+    started, cpu = time.perf_counter(), time.thread_time()
     kept: Any = None
     value: Any = None
     error: Exception | None = None
@@ -50,7 +58,6 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
     except Exception as caught:
         error = caught
     rest()
-    seconds, cpu_seconds = time.perf_counter() - started, time.thread_time() - cpu
     return kept, Outcome(
         key=unit.key,
         value=value,
@@ -58,10 +65,9 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
         exception=_portable(error),
         traceback="" if error is None else "".join(traceback.format_exception(error)),
         worker=_worker_name(),
-        seconds=seconds,
-        cpu_seconds=cpu_seconds,
+        seconds=time.perf_counter() - started,
+        cpu_seconds=time.thread_time() - cpu,
         peak_memory_bytes=peak_memory_bytes(),
-        blocked_seconds=max(0.0, seconds - cpu_seconds - (queued_seconds() - queued)),
     )
 
 
@@ -71,7 +77,7 @@ def _perform_calls(unit: Unit, arguments: Sequence[Any]) -> Outcome:
     started = time.perf_counter()
     if unit.limits is None or worker is None or worker.address.startswith("inproc"):
         single = [Unit(call.key, unit.function, (*arguments, *call.arguments)) for call in unit.calls]
-        parts = [perform(each, each.arguments)[1] for each in single]
+        parts = [_perform_one(each, each.arguments)[1] for each in single]
     else:
         limits = unit.limits
         if limits.memory_bytes is None:
