@@ -171,8 +171,10 @@ def test_compare_prints_one_json_object_and_writes_a_page(runs: Path) -> None:
 
 
 def test_the_baseline_can_be_named_apart(runs: Path) -> None:
-    done = called("compare", runs / "small", runs / "large", "--baseline", runs / "large", "--json")
-    assert json.loads(done.output)["runs"][0]["label"] == "large"
+    for others in (["small", "large"], ["small"]):
+        paths = [runs / name for name in others]
+        done = called("compare", *paths, "--baseline", runs / "large" / "0a1b2c3d4e", "--json")
+        assert [run["label"] for run in json.loads(done.output)["runs"]] == ["large", "small"]
 
 
 def test_runs_that_cannot_be_compared_are_a_sentence_and_exit_code_2(runs: Path) -> None:

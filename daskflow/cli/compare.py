@@ -44,8 +44,12 @@ def compare(
     """
     from daskflow.cli.running import print_json
     from daskflow.workflow import compare as compared
+    from daskflow.workflow import open_run
 
-    named = [*paths] if baseline is None else [baseline, *(path for path in paths if not _is_same(path, baseline))]
+    named = [open_run(path) for path in paths]
+    if baseline is not None:
+        first = open_run(baseline)
+        named = [first, *(run for run in named if run.path != first.path)]
     if len(named) < 2:
         raise click.UsageError("Name two runs at least, such as runs/small runs/large; `daskflow runs` lists them.")
     found = compared(*named, metrics=metrics or None, replicates=replicates)
@@ -57,10 +61,6 @@ def compare(
     click.echo(text_of(found))
     if html is not None:
         click.echo(f"\nPage: {shown(html)}")
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve()
 
 
 def text_of(found: Comparison) -> str:

@@ -217,7 +217,11 @@ def _gains(compared: Compared) -> list[Picture]:
             found.append(Picture(key, f"Difference in {name}", _caption(baseline), made))
     if shares:
         made = figures.gains("gain_shares", shares, f"better than {baseline}")
-        found.insert(0, Picture("gain_shares", "Differences of the test metrics", _caption(baseline), made))
+        is_first = any(gain.name.partition(":")[0] == compared.metric for gain in shares)
+        found.insert(
+            0 if is_first else len(found),
+            Picture("gain_shares", "Differences of the test metrics", _caption(baseline), made),
+        )
     return found
 
 
