@@ -174,6 +174,21 @@ def test_time_in_the_clusters_queue_waits_for_workers() -> None:
     assert account.waiting_for_workers == pytest.approx(0.2, abs=0.1)
 
 
+def test_workers_that_were_asked_for_and_are_not_there_are_waited_for(client: Any) -> None:
+    # given a cluster of two slots where four were asked for, and four units at once
+    meter = Meter(ClientExecutor(client), print, asked=4)
+    start = meter.occupancy.open(time.perf_counter())
+    # when two run after the other two
+    run_all(meter, [Unit(f"late-{n}", wait, (0.4,)) for n in range(4)])
+    account = meter.occupancy.close(start, time.perf_counter())
+    # then the missing two slots wait for workers in the first half, and have no task in the second
+    assert account.slots == 4
+    assert account.busy == pytest.approx(1.6, abs=0.2)
+    assert account.waiting_for_workers > 0.6
+    assert account.no_task > 0.5
+    assert sum_of(account) == pytest.approx(account.slot_seconds)
+
+
 def test_a_unit_costs_the_meter_a_few_microseconds() -> None:
     occupancy = Occupancy(asked=4)
     start = occupancy.open(0.0)
