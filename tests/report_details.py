@@ -62,8 +62,14 @@ def binary_curves(n_points: int = 400, seed: int = 0) -> dict[str, Any]:
         "confusion": {
             "classes": ["no", "yes"],
             "counts": [
-                [int((~y & (probability < threshold[table[at]])).sum()), int((~y & (probability >= threshold[table[at]])).sum())],
-                [int((y & (probability < threshold[table[at]])).sum()), int((y & (probability >= threshold[table[at]])).sum())],
+                [
+                    int((~y & (probability < threshold[table[at]])).sum()),
+                    int((~y & (probability >= threshold[table[at]])).sum()),
+                ],
+                [
+                    int((y & (probability < threshold[table[at]])).sum()),
+                    int((y & (probability >= threshold[table[at]])).sum()),
+                ],
             ],
         },
         "thresholds": {
@@ -200,7 +206,9 @@ def why(metric: str = "roc_auc", outputs: tuple[str, ...] = ("probability of yes
     dependence = []
     for number, output in enumerate(outputs):
         line = 0.2 + 0.15 * np.tanh((grid - 900) / 500) + 0.05 * number
-        single = [[float(v) for v in line + 0.08 * rng.normal() + 0.03 * rng.normal() * grid / 2_000] for _ in range(50)]
+        single = [
+            [float(v) for v in line + 0.08 * rng.normal() + 0.03 * rng.normal() * grid / 2_000] for _ in range(50)
+        ]
         density = rng.dirichlet(np.ones(20))
         dependence.append(
             {"column": "distance", "kind": "number", "values": [float(v) for v in grid], "output": output}
@@ -235,9 +243,7 @@ def why(metric: str = "roc_auc", outputs: tuple[str, ...] = ("probability of yes
         "shap": {
             "output": outputs[0],
             "rows": 300,
-            "columns": [
-                {"column": column, "value": 0.3 / (place + 1)} for place, column in enumerate(COLUMNS)
-            ],
+            "columns": [{"column": column, "value": 0.3 / (place + 1)} for place, column in enumerate(COLUMNS)],
             "points": [
                 {
                     "column": column,

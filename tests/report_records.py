@@ -13,6 +13,10 @@ from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Tr
 from tests import report_details
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 1'>"
+CLASSES = (
+    "smurf neptune normal back satan ipsweep portsweep warezclient teardrop pod nmap guess_passwd buffer_overflow land "
+    "warezmaster imap rootkit loadmodule ftp_write multihop phf perl spy"
+)
 TEX = r"$$\frac{1}{2}$$ \(x\) \[y\]"
 
 
@@ -156,7 +160,16 @@ def tuned(n_trials: int, metric: str = "roc_auc", greater_is_better: bool = True
             scores = [3_000 * (1.6 - score) for score in scores]
         half = 0.01 * (1 if greater_is_better else 3_000)
         curve = tuple(
-            Point(step, score, (score - half, score + half / 2, score + half / 2), 0.5, 0.4, (), score - half, score + half)
+            Point(
+                step,
+                score,
+                (score - half, score + half / 2, score + half / 2),
+                0.5,
+                0.4,
+                (),
+                score - half,
+                score + half,
+            )
             for step, score in zip(steps, scores, strict=True)
         )
         state = TrialState.FINISHED if len(steps) == 4 else TrialState.STOPPED
@@ -185,7 +198,8 @@ def regression_full() -> RunRecord:
         **report_details.why("rmse", ("prediction",)),
     }
     metrics = {
-        "rmse": Score(2381.6, 2248.7, 2559.5), "mae": Score(1512.1, 1455.0, 1571.9), "median_ae": Score(988.0, 950.0, 1022.0),
+        "rmse": Score(2381.6, 2248.7, 2559.5), "mae": Score(1512.1, 1455.0, 1571.9),
+        "median_ae": Score(988.0, 950.0, 1022.0),
         "r2": Score(0.9432, 0.93, 0.95), "mape": Score(0.1232, 0.1211, 0.1255),
     }  # fmt: skip
     return record_of(
@@ -197,14 +211,11 @@ def regression_full() -> RunRecord:
 def multiclass_full() -> RunRecord:
     """23 classes, the rarest of a few rows."""
     rng = np.random.default_rng(5)
-    names = [f"{word}." for word in (
-        "smurf neptune normal back satan ipsweep portsweep warezclient teardrop pod nmap guess_passwd buffer_overflow land "
-        "warezmaster imap rootkit loadmodule ftp_write multihop phf perl spy"
-    ).split()]  # fmt: skip
+    names = [f"{word}." for word in CLASSES.split()]
     sizes = [int(280_000 / 2.1**place) + 2 for place in range(23)]
     test = [max(1, size // 5) for size in sizes]
     counts = [
-        [int(round(size * 0.93)) if row == column else int(rng.poisson(size * 0.07 / 22)) for column in range(23)]
+        [round(size * 0.93) if row == column else int(rng.poisson(size * 0.07 / 22)) for column in range(23)]
         for row, size in enumerate(test)
     ]
     details = {
@@ -215,7 +226,9 @@ def multiclass_full() -> RunRecord:
             for place, (name, size) in enumerate(zip(names, test, strict=True))
         ],
         **report_details.slices("accuracy", 0.9312),
-        **report_details.why("accuracy", ("probability of smurf.", "probability of neptune.", "probability of normal.")),
+        **report_details.why(
+            "accuracy", ("probability of smurf.", "probability of neptune.", "probability of normal.")
+        ),
     }
     metrics = {
         "accuracy": Score(0.9312, 0.93, 0.9324), "balanced_accuracy": Score(0.7312, 0.6911, 0.7722),

@@ -10,8 +10,9 @@ import pytest
 
 from daskflow.core.protocols import Score
 from daskflow.core.results import Point
-from daskflow.figures import evaluation, search, style, table
-from tests.report_records import HOSTILE, TEX, search_of
+from daskflow.figures import cost, curves, evaluation, parallel, search, slices, style, table, why
+from tests import report_details
+from tests.report_records import HOSTILE, TEX, search_of, tuned
 
 
 def data_of(figure: Any, name: str = "") -> dict[str, Any]:
@@ -25,8 +26,15 @@ def n_points(figure: Any) -> int:
     return sum(max((len(column) for column in source.data.values()), default=0) for source in sources)
 
 
+def drawn(n_trials: int = 6) -> search.Trials:
+    """Trials of a small search, with the columns of all its figures in their one source."""
+    return search.trials(search_of(n_trials))
+
+
 def test_the_leaderboard_shows_scores_with_the_spread_over_folds() -> None:
-    data = data_of(search.leaderboard(search_of()))
+    trials = drawn()
+    search.leaderboard(trials)
+    data = trials.source.data
     assert data["trial"] == ["3", "4", "2", "1", "0"]
     assert data["score"][0] == pytest.approx(0.73 - 0.05 / 9)
     assert data["low"][0] == pytest.approx(data["score"][0] - 0.011)
@@ -35,41 +43,78 @@ def test_the_leaderboard_shows_scores_with_the_spread_over_folds() -> None:
 
 
 def test_learning_curves_hold_every_point_and_mark_the_best() -> None:
-    made = search.learning_curves(search_of())
-    best = data_of(made, "learning_curves_best")
-    assert best["resource"] == [1, 3, 9]
-    assert set(best["trial"]) == {"3"}
-    assert len(data_of(made, "learning_curves_others")["score"]) == 3 * 3 + 2
+    trials = drawn()
+    search.learning_curves(trials)
+    data = trials.source.data
+    assert data["resources"][0] == [1, 3, 9]
+    assert data["width"] == [3.0, 1.5, 1.5, 1.5, 1.5]
+    assert sum(map(len, data["scores"])) == 4 * 3 + 2
 
 
 def test_no_figure_of_a_long_search_has_more_points_than_can_be_drawn() -> None:
-    result = search_of(3000)
-    for made in (search.leaderboard(result), search.learning_curves(result), *search.parameters(result).values()):
+    trials = search.trials(tuned(3000))
+    for made in (search.leaderboard(trials), *search.parameters(trials).values()):
         assert 0 < n_points(made) <= style.MAX_POINTS
+    search.learning_curves(trials)
+    assert 0 < sum(map(len, trials.source.data["scores"])) <= style.MAX_POINTS
+    parallel.parallel(trials)
+    assert 0 < sum(map(len, trials.source.data["parallel_y"])) <= style.MAX_POINTS
+
+
+def test_the_figures_of_a_search_share_one_source_so_that_marks_are_shared() -> None:
+    trials = search.trials(tuned(40))
+    made = [search.leaderboard(trials), search.learning_curves(trials), parallel.parallel(trials)]
+    made += search.parameters(trials).values()
+    for one in made:
+        assert trials.source in {renderer.data_source for renderer in one.renderers}
+        assert any(type(tool).__name__ == "TapTool" for tool in one.tools)
+    assert len({len(column) for column in trials.source.data.values()}) == 1
 
 
 def test_parameters_that_varied_are_shown_and_the_scale_fits_their_values() -> None:
-    made = search.parameters(search_of())
+    trials = drawn()
+    made = search.parameters(trials)
     assert list(made) == ["alpha", "penalty"]
     assert type(made["alpha"].x_scale).__name__ == "LogScale"
     assert made["penalty"].xaxis[0].major_label_overrides == {0: "l1", 1: "l2"}
-    assert sorted(set(data_of(made["penalty"])["x"])) == [0, 1]
+    assert sorted(set(trials.source.data["at_1"])) == [0, 1]
 
 
 def test_a_parameter_of_some_candidates_only_is_drawn_for_them() -> None:
     result = search_of()
-    trials = [replace(t, params={**t.params, "power": 2}) if t.id in "12" else t for t in result.trials]
-    trials[1] = replace(trials[1], params={**trials[1].params, "power": 3})
-    made = search.parameters(replace(result, trials=tuple(trials)))
-    assert data_of(made["power"])["trial"] == ["2", "1"]
+    some = [replace(t, params={**t.params, "power": 2}) if t.id in "12" else t for t in result.trials]
+    some[1] = replace(some[1], params={**some[1].params, "power": 3})
+    trials = search.trials(replace(result, trials=tuple(some)))
+    made = search.parameters(trials)
+    view = made["power"].renderers[0].view
+    assert [trials.source.data["trial"][place] for place in view.filter.indices] == ["2", "1"]
+    assert [value for value in trials.source.data["value_2"] if value] == ["2", "3"]
+
+
+def test_parallel_coordinates_put_each_parameter_on_its_own_axis_and_the_score_last() -> None:
+    trials = search.trials(tuned(40))
+    made = parallel.parallel(trials)
+    assert made is not None
+    assert list(made.xaxis[0].major_label_overrides.values())[-1] == "roc_auc"
+    heights = trials.source.data["parallel_y"]
+    assert {len(line) for line in heights} == {6}
+    assert heights[0][-1] == 1.0
+    assert min(height for line in heights for height in line) == 0.0
+
+
+def test_one_parameter_alone_has_no_parallel_coordinates() -> None:
+    result = tuned(10)
+    some = [replace(trial, params={"alpha": trial.params["alpha"]}) for trial in result.trials]
+    assert parallel.parallel(search.trials(replace(result, trials=tuple(some)))) is None
 
 
 def test_a_curve_with_a_point_that_failed_is_drawn_without_it() -> None:
     result = search_of()
     first = result.trials[0]
     broken = replace(first, curve=(*first.curve, Point(27, math.nan)))
-    made = search.learning_curves(replace(result, trials=(broken, *result.trials[1:])))
-    assert not any(math.isnan(score) for score in data_of(made, "learning_curves_others")["score"])
+    trials = search.trials(replace(result, trials=(broken, *result.trials[1:])))
+    search.learning_curves(trials)
+    assert not any(math.isnan(score) for line in trials.source.data["scores"] for score in line)
 
 
 def test_intervals_of_shares_and_of_errors_stand_apart() -> None:
@@ -124,8 +169,8 @@ def test_residuals_are_truth_minus_prediction() -> None:
 
 
 def test_every_figure_is_as_wide_as_its_place_and_has_a_name() -> None:
-    result = search_of()
-    for made in (search.leaderboard(result), search.learning_curves(result), *search.parameters(result).values()):
+    trials = drawn()
+    for made in (search.leaderboard(trials), search.learning_curves(trials), *search.parameters(trials).values()):
         assert made.sizing_mode == "stretch_width"
         assert made.name
 

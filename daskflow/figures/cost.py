@@ -46,7 +46,7 @@ def utilisation(found: Mapping[str, Any]) -> figure:
         data.data[f"{cause}_left"], data.data[f"{cause}_right"] = left, right
         bars = made.hbar(
             y="y", left=f"{cause}_left", right=f"{cause}_right", height=0.68, source=data, fill_color=colour,
-            fill_alpha=0.85, line_color=None, hatch_pattern=pattern or " ", hatch_color="#ffffff", hatch_alpha=0.35,
+            fill_alpha=0.85, line_color=None, hatch_pattern=pattern or " ", hatch_color="white", hatch_alpha=0.35,
             hatch_weight=1, hatch_scale=8, legend_label=words,
         )  # fmt: skip
         style.hover(
@@ -62,8 +62,7 @@ def utilisation(found: Mapping[str, Any]) -> figure:
     if max(left, default=0) < 10:
         made.xaxis[0].formatter.format = "0.[00]"
     made.xaxis[0].ticker.desired_num_ticks = 5
-    style.legend_above(made)
-    made.legend[0].ncols = 2
+    style.legend_above(made, 2)
     return made
 
 
@@ -90,7 +89,9 @@ def drift(found: Sequence[Mapping[str, Any]], top: int = 20) -> figure:
         bound=[style.known(row["bound"]) for row in some],
         color=[style.SECOND if row.get("is_drifted") else style.ACCENT for row in some],
     )
-    bars = made.hbar(y="y", left=0, right="value", height=0.62, source=data, color="color", fill_alpha=0.7, line_color=None)
+    bars = made.hbar(
+        y="y", left=0, right="value", height=0.62, source=data, color="color", fill_alpha=0.7, line_color=None
+    )
     made.segment("bound", "below", "bound", "above", source=data, line_color=style.NEUTRAL, line_width=3)
     style.hover(
         made,

@@ -1,7 +1,7 @@
 """Curves of a binary classifier: ROC, precision and recall, gain, calibration, and what each threshold brings.
 
-Where a curve knows its thresholds a hollow mark stands at the chosen one; the page moves the marks of all curves together
-(their sources are named ``NAME_marker_data``).
+Where a curve knows its thresholds a hollow mark stands at the chosen one; the page moves the marks of all curves
+together (their sources are named ``NAME_marker_data``).
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def thresholds(table: Mapping[str, Any]) -> figure:
     style.line_at(
         made, style.known(table.get("chosen")), name="thresholds_line", line_color=style.SECOND, line_dash="solid"
     )
-    style.legend_above(made)
+    style.legend_above(made, 2)
     return made
 
 
@@ -237,9 +237,7 @@ def costs(table: Mapping[str, Any]) -> figure:
     line = made.line("threshold", "cost", source=data, line_color=style.ACCENT, line_width=2.5)
     style.hover(made, [line], {"threshold": "@threshold{0.000}", "cost per row": "@cost{0.0000}"}, mode="vline")
     style.movable(made)
-    style.line_at(
-        made, style.known(table.get("chosen")), name="costs_line", line_color=style.SECOND, line_dash="solid"
-    )
+    style.line_at(made, style.known(table.get("chosen")), name="costs_line", line_color=style.SECOND, line_dash="solid")
     return made
 
 

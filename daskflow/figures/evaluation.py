@@ -15,8 +15,11 @@ from daskflow.figures import style
 MAX_CELLS_WITH_TEXT = 24
 """Classes up to which the cells of a confusion matrix carry their counts."""
 
-CELL = "#2563eb"
+CELL = "#1d4ed8"
 """A full cell: dark enough for white text."""
+
+FULL = 0.72
+"""Share from which a cell is so: here dark and white text are read equally well on light ground."""
 
 
 def metric_intervals(metrics: Mapping[str, Score]) -> list[figure]:
@@ -127,10 +130,10 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
 
 
 def _cell_texts(name: str, texts: Sequence[str], share: Sequence[float]) -> dict[str, list[str]]:
-    """Texts of cells in two columns: dark on pale cells, white on full ones."""
+    """Texts of cells in two columns: in the colour of text on pale cells, white on full ones."""
     return {
-        f"{name}_dark": [text if part < 0.55 else "" for text, part in zip(texts, share, strict=True)],
-        f"{name}_light": [text if part >= 0.55 else "" for text, part in zip(texts, share, strict=True)],
+        f"{name}_dark": [text if part < FULL else "" for text, part in zip(texts, share, strict=True)],
+        f"{name}_light": [text if part >= FULL else "" for text, part in zip(texts, share, strict=True)],
     }
 
 

@@ -19,6 +19,9 @@ MAX_AXES = 8
 SCALE = ("#9ec5fe", "#6ea8fe", "#3b82f6", "#2563eb", "#7c3aed", "#b45309", "#d97706")
 """From the worst to the best."""
 
+PLATE = "#374151"
+"""What white texts stand on, in light and dark: they must be read over lines."""
+
 
 def parallel(drawn: Trials) -> figure | None:
     """Return one line per trial across its parameters to its score; None where fewer than two parameters varied.
@@ -90,9 +93,9 @@ def parallel(drawn: Trials) -> figure | None:
         text=[style.shown(text, 12) for marks in ticks for _, text in marks],
     )
     made.text(
-        "x", "y", "text", source=words, x_offset=4, padding=2, text_baseline="middle", text_color=style.INK, text_font_size="11px",
-        text_font={"value": "system-ui, sans-serif"}, tags=[style.INK_TAG],
-        background_fill_color=style.GROUND, background_fill_alpha=0.75,
+        "x", "y", "text", source=words, x_offset=4, padding=2, text_baseline="middle", text_color="white",
+        text_font_size="11px", text_font={"value": "system-ui, sans-serif"},
+        background_fill_color=PLATE, background_fill_alpha=0.85,
     )  # fmt: skip
     return made
 
@@ -106,7 +109,7 @@ def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
     step = 1.0 / max(len(order) - 1, 1)
     at = {style.number(level): place * step for place, level in enumerate(order)}
     heights = [math.nan if value is None else at[style.number(value)] for value in values]
-    shown = list(at.items()) if len(at) <= 12 else [(level, place) for level, place in at.items()][:: len(at) // 12 + 1]
+    shown = list(at.items()) if len(at) <= 12 else list(at.items())[:: len(at) // 12 + 1]
     return heights, [(place, level) for level, place in shown]
 
 

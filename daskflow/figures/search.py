@@ -95,9 +95,9 @@ def leaderboard(drawn: Trials, top: int = 16) -> figure:
     }
     for name, values in columns.items():
         drawn.source.data[name] = [*values, *rest]
-    drawn.source.data["folds"] = [
-        ", ".join(style.score(score) for score in _folds(trial)[:12]) for trial in some
-    ] + [""] * len(rest)
+    drawn.source.data["folds"] = [", ".join(style.score(score) for score in _folds(trial)[:12]) for trial in some] + [
+        ""
+    ] * len(rest)
     made = style.plot("leaderboard", height=style.rows_height(len(some)), x_label=score_label(result))
     view = drawn.view(top)
     made.segment("low", "y", "high", "y", source=drawn.source, view=view, line_width=2, line_color=style.NEUTRAL)

@@ -80,11 +80,14 @@ def worst(slices: Sequence[Mapping[str, Any]], metric: str) -> figure:
     Parameters
     ----------
     slices : sequence of mapping
-        ``where`` (pairs of column and group), ``rows``, ``value``, ``difference`` and its ``difference_low``, ``difference_high``, ``p``.
+        ``where`` (pairs of column and group), ``rows``, ``value``, ``difference`` and its
+        ``difference_low``, ``difference_high``.
     metric : str
         The metric's name.
     """
-    made = style.plot("worst_slices", height=style.rows_height(len(slices)), x_label=f"{metric}: difference to all rows")
+    made = style.plot(
+        "worst_slices", height=style.rows_height(len(slices)), x_label=f"{metric}: difference to all rows"
+    )
     names = [where_text(one) for one in slices]
     value = [style.known(one["difference"]) for one in slices]
     low = _or(value, [style.known(one.get("difference_low")) for one in slices])

@@ -34,9 +34,6 @@ ACCENT, SECOND, NEUTRAL = "#3b82f6", "#d97706", "#8b95a5"
 INK, SOFT, GRID = "#1f2328", "#57606a", "#d8dee4"
 """Text, quiet text and lines on light ground."""
 
-GROUND = "#ffffff"
-"""What a text stands on that must be read over lines."""
-
 INK_TAG = "ink"
 """Tag of glyphs that are drawn in the colour of text."""
 
@@ -243,13 +240,15 @@ def legend(made: figure, location: str) -> None:
     box.spacing, box.padding = 2, 4
 
 
-def legend_above(made: figure) -> None:
-    """Place the legend in a line above the figure, where it hides nothing."""
+def legend_above(made: figure, n_columns: int = 0) -> None:
+    """Place the legend above the figure, where it hides nothing: in a line, or in columns that a phone has room for."""
     legend(made, "left")
     box = made.legend[0]
     made.add_layout(box, "above")
     box.orientation = "horizontal"
-    box.spacing, box.padding, box.margin = 16, 0, 0
+    box.spacing, box.padding, box.margin = 6 if n_columns else 16, 0, 0
+    if n_columns:
+        box.ncols = n_columns
 
 
 def cover(values: Sequence[float], *others: float) -> tuple[float, float]:

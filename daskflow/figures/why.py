@@ -162,9 +162,7 @@ def _span(lines: Sequence[Sequence[Any]]) -> tuple[float, float]:
 
 def span_of(found: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """Return one range for the predictions of several dependences."""
-    return _span(
-        [line for one in found for line in (one["mean"], *one.get("individual", [])[:MAX_LINES])]
-    )
+    return _span([line for one in found for line in (one["mean"], *one.get("individual", [])[:MAX_LINES])])
 
 
 def shap(found: Mapping[str, Any]) -> figure:
@@ -192,7 +190,9 @@ def shap(found: Mapping[str, Any]) -> figure:
         ys += [-row + 0.32 * offset for offset in _swarm([values[place] for place in kept])]
         names += [style.shown(column, 80)] * len(kept)
         levels += [style.known(given[place]) for place in kept]
-    made = style.plot("shap", height=style.rows_height(len(order)) + 4 * len(order), x_label=f"SHAP value ({found['output']})")
+    made = style.plot(
+        "shap", height=style.rows_height(len(order)) + 4 * len(order), x_label=f"SHAP value ({found['output']})"
+    )
     data = style.source("shap", x=xs, y=ys, name=names, level=levels)
     mapper = LinearColorMapper(palette=list(BLUE_TO_ORANGE), low=0.0, high=1.0, nan_color=style.NEUTRAL)
     style.line_at(made, 0.0)

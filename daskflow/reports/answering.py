@@ -58,7 +58,9 @@ def _aim(record: RunRecord) -> str:
         return f"the number {what}"
     if record.task == "binary" and len(record.classes) == 2:
         positive = record.class_counts[1] if len(record.class_counts) == 2 else 0
-        return f"whether {what} is '{record.classes[1]}' ({words.share(positive, sum(record.class_counts))} of the rows)"
+        return (
+            f"whether {what} is '{record.classes[1]}' ({words.share(positive, sum(record.class_counts))} of the rows)"
+        )
     return f"{what}, one of {words.plural(len(record.classes), 'class', 'classes')},"
 
 
@@ -119,7 +121,8 @@ def _weakest(details: Mapping[str, Any]) -> str:
     rows = [(sum(row), row[code], str(given["classes"][code])) for code, row in enumerate(given["counts"])]
     enough = [one for one in rows if one[0] >= cautions.FEW_ROWS] or [one for one in rows if one[0]]
     total, right, name = min(enough, key=lambda one: one[1] / one[0])
-    return f"Of the classes '{name}' is recognised least: {right:,} of its {total:,} test rows ({words.share(right, total)})."
+    share = words.share(right, total)
+    return f"Of the classes '{name}' is recognised least: {right:,} of its {total:,} test rows ({share})."
 
 
 def _beware(record: RunRecord) -> str:

@@ -64,7 +64,8 @@ class Grid:
     folded : str
         The words of the line that unfolds it; empty for a table that is always open.
     marks : str
-        ``trials`` or ``thresholds``: the rows are those of the source of this name (`rows` says which), and can be chosen.
+        ``trials`` or ``thresholds``: the rows are those of the source of this name (`rows` says which), and can
+        be chosen.
     rows : sequence of int
         Rows of that source.
     """

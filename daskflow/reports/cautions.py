@@ -17,7 +17,7 @@ FEW_ROWS = 30
 """Test rows of a class below which its own metrics say little."""
 
 WIDE = 0.1
-"""Width of the interval of a share between 0 and 1 that is called wide; of other metrics, as a part of the value, twice that."""
+"""Width of the interval of a share between 0 and 1 that is called wide; of others twice that part of the value."""
 
 OFF = 0.02
 """Mean distance of predicted and observed shares that is called off, where chance does not explain it."""
@@ -85,7 +85,7 @@ def _gap(record: RunRecord) -> Iterator[Caution]:
 
 
 def agreement(record: RunRecord) -> str:
-    """Return where the validation score lies against the test's interval, and what it may mean; empty where not known."""
+    """Return where the validation score lies against the test's interval, and what it may mean; empty where unknown."""
     search = record.search
     score = record.evaluation.metrics.get(search.metric) if record.evaluation and search else None
     if search is None or score is None or any(map(math.isnan, (score.low, score.high, search.best.score))):
@@ -102,7 +102,9 @@ def _drift(details: Mapping[str, Any]) -> Iterator[Caution]:
     """Columns whose test rows differ from the training rows."""
     drifted = [row for row in details.get("drift") or () if row.get("is_drifted")]
     if drifted:
-        named = ", ".join(str(row["column"]) for row in drifted[:NAMED]) + (" and others" if len(drifted) > NAMED else "")
+        named = ", ".join(str(row["column"]) for row in drifted[:NAMED]) + (
+            " and others" if len(drifted) > NAMED else ""
+        )
         n_drifted = words.plural(len(drifted), "column differs", "columns differ")
         sentence = f"{n_drifted} between training and test rows by more than chance explains: {named}."
         yield Caution("drift", sentence, "drift", f"{n_drifted} between training and test rows")
@@ -118,14 +120,15 @@ def _slices(details: Mapping[str, Any]) -> Iterator[Caution]:
     bad = evident(details)
     if bad:
         sentence = (
-            f"{words.plural(len(bad), 'group')} of test rows {'is' if len(bad) == 1 else 'are'} served worse than chance "
+            f"{words.plural(len(bad), 'group')} of test rows {'is' if len(bad) == 1 else 'are'} served worse than "
+            "chance "
             f"explains, first of all {where_text(bad[0])}."
         )
         yield Caution("unequal", sentence, "slices")
 
 
 def calibration_error(bins: Mapping[str, Any]) -> tuple[float, int, int]:
-    """Return the mean distance of predicted and observed shares, and how many of how many bins chance does not explain."""
+    """Return the mean distance of predicted and observed shares, and how many of how many bins are beyond chance."""
     total = sum(bins["count"]) or 1
     rows = list(zip(bins["predicted"], bins["observed"], bins["count"], strict=True))
     error = sum(count * abs(known(x) - known(y)) for x, y, count in rows if x is not None and y is not None) / total
@@ -143,7 +146,8 @@ def _calibration(details: Mapping[str, Any]) -> Iterator[Caution]:
         error, n_off, n_bins = calibration_error(bins)
         if error > OFF and n_off >= 2:
             sentence = (
-                f"Predicted probabilities are off by {error:.3f} on average, and {n_off} of {n_bins} groups of rows by more "
+                f"Predicted probabilities are off by {error:.3f} on average, and {n_off} of {n_bins} groups of "
+                "rows by more "
                 "than chance explains: do not read them as frequencies, or calibrate them ([decision] in the workflow)."
             )
             yield Caution("calibration is off", sentence, "curves", "probabilities are not frequencies")
@@ -165,14 +169,18 @@ def _wide(record: RunRecord) -> Iterator[Caution]:
 def _classes(record: RunRecord, details: Mapping[str, Any]) -> Iterator[Caution]:
     """Classes with too few test rows to say anything about them."""
     support: Sequence[tuple[str, int]] = [
-        (str(row["class"]), int(row["support"])) for row in details.get("per_class") or () if row.get("support") is not None
+        (str(row["class"]), int(row["support"]))
+        for row in details.get("per_class") or ()
+        if row.get("support") is not None
     ]
     if not support and details.get("confusion"):
         given = details["confusion"]
         support = [(str(name), sum(row)) for name, row in zip(given["classes"], given["counts"], strict=True)]
     tiny = [(name, count) for name, count in support if count < FEW_ROWS]
     if tiny:
-        named = ", ".join(f"{name} ({count:,})" for name, count in tiny[:NAMED]) + (" and others" if len(tiny) > NAMED else "")
+        named = ", ".join(f"{name} ({count:,})" for name, count in tiny[:NAMED]) + (
+            " and others" if len(tiny) > NAMED else ""
+        )
         n_tiny = words.plural(len(tiny), "class has", "classes have")
         sentence = f"{n_tiny} fewer than {FEW_ROWS} test rows: {named}. Their own metrics say little."
         yield Caution("tiny classes", sentence, "test", f"{n_tiny} hardly any test rows")
@@ -186,11 +194,13 @@ def _candidates(record: RunRecord) -> Iterator[Caution]:
     tied = sum(trial.is_tied is True and trial.id != search.best.id for trial in search.trials)
     if tied:
         sentence = (
-            f"{words.plural(tied, 'other candidate')} cannot be told apart from the best: a cheaper or simpler one of them "
+            f"{words.plural(tied, 'other candidate')} cannot be told apart from the best: a cheaper or simpler one "
+            "of them "
             "would do as well."
         )
         yield Caution("no clear winner", sentence, "search")
     failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
     if failed:
-        sentence = f"{words.plural(failed, 'candidate')} of {len(search.trials):,} failed; the reasons are below the leaderboard."
-        yield Caution("failed candidates", sentence, "search", f"{words.plural(failed, 'candidate')} failed")
+        count = words.plural(failed, "candidate")
+        sentence = f"{count} of {len(search.trials):,} failed; the reasons are below the leaderboard."
+        yield Caution("failed candidates", sentence, "search", f"{count} failed")

@@ -2,8 +2,8 @@
 (() => {
   "use strict"
   const INK_TAG = "ink"
-  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4", ground: "#ffffff"}
-  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44", ground: "#0f1318"}
+  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4"}
+  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44"}
   const dark = window.matchMedia("(prefers-color-scheme: dark)")
   const paint = (colours) => {
     for (const document of window.Bokeh?.documents ?? []) {
@@ -18,7 +18,6 @@
             model.setv({label_text_color: colours.soft})
           } else if (model.tags.includes(INK_TAG)) {
             model.setv({text_color: {value: colours.ink}})
-            if (model.background_fill_color?.value != null) model.setv({background_fill_color: {value: colours.ground}})
           }
         }
       }
@@ -26,7 +25,20 @@
   }
   const follow = () => paint(dark.matches ? DARK : LIGHT)
   dark.addEventListener("change", follow)
-  window.addEventListener("beforeprint", () => paint(LIGHT))
+  // A print takes what is on the canvases now: it does not wait for the next frame.
+  window.addEventListener("beforeprint", () => {
+    if (!dark.matches) return
+    paint(LIGHT)
+    for (const document of window.Bokeh?.documents ?? []) {
+      for (const root of document.roots()) {
+        const view = window.Bokeh.index.get(root)
+        for (const part of view?.renderer_views?.values() ?? []) {
+          if (part.model.glyph?.tags.includes(INK_TAG)) part.glyph?.set_visuals?.(part.model.data_source, part.all_indices)
+        }
+        view?.repaint?.()
+      }
+    }
+  })
   window.addEventListener("afterprint", follow)
   const wait = (tries) => {
     const places = document.querySelectorAll("[data-root-id]").length

@@ -31,12 +31,16 @@ def part(record: RunRecord) -> Part | None:
         busy = sum(float(stage.get("busy") or 0.0) for stage in used)
         caption = (
             f"Of {words.plural(int(record.utilisation['slots']), 'slot')} (fits or partitions at a time) "
-            f"{words.share(busy, total)} of the time was computing. No task: the stage had less left to do than there were "
-            "slots. Waiting for data: a task was there, what it reads was not. Waiting for workers: they had not started, or "
+            f"{words.share(busy, total)} of the time was computing. No task: the stage had less left to do than "
+            "there were "
+            "slots. Waiting for data: a task was there, what it reads was not. Waiting for workers: they had not "
+            "started, or "
             "had been lost."
         )
         given = {**record.utilisation, "stages": used}
-        picture = Picture("utilisation", "What the slots did", caption, figures.utilisation(given), table=more.utilisation(given))
+        picture = Picture(
+            "utilisation", "What the slots did", caption, figures.utilisation(given), table=more.utilisation(given)
+        )
         blocks += [Heading("Utilisation", "utilisation"), Pictures([picture], whole=["utilisation"])]
     return Part("cost", "Cost", blocks)
 
@@ -44,7 +48,9 @@ def part(record: RunRecord) -> Part | None:
 def again(record: RunRecord) -> Part:
     """Return how to make the run again: command, seed, fingerprint, versions, the resolved workflow."""
     seed = record.workflow.get("seed")
-    text = "The same files, workflow and versions give the same numbers" + (f" (seed {seed})" if seed is not None else "")
+    text = "The same files, workflow and versions give the same numbers" + (
+        f" (seed {seed})" if seed is not None else ""
+    )
     blocks: list[Block] = [Text(f"{text}:"), Code(COMMAND, is_copied=True)]
     fingerprint = str(record.versions.get("data", ""))
     facts = {"run": record.id}

@@ -65,7 +65,9 @@ def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
     result = drawn.result
     blocks: list[Block] = []
     if len(drawn.shown) > 1:
-        blocks.append(Live("trials", "Tap candidates in a figure or tick them in the leaderboard: they are marked in all."))
+        blocks.append(
+            Live("trials", "Tap candidates in a figure or tick them in the leaderboard: they are marked in all.")
+        )
     spread = "the line from the worst to the best fold" if result.n_folds > 1 else "one validation part"
     caption = f"Candidates from best to worst: the dot is {result.metric}, {spread}; the best in orange."
     if any(trial.low == trial.low for trial in drawn.shown):
@@ -76,7 +78,8 @@ def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
     found = [Picture("leaderboard", "Scores of the best candidates", caption, search.leaderboard(drawn))]
     if any(len(trial.curve) > 1 for trial in result.trials):
         caption = (
-            f"{result.metric} after each resource; a line that ends early was stopped by the search; the best in orange."
+            f"{result.metric} after each resource; a line that ends early was stopped by the search; "
+            "the best in orange."
         )
         found.append(Picture("learning_curves", "Learning curves", caption, search.learning_curves(drawn)))
     blocks.append(Pictures(found, whole=[picture.key for picture in found] if len(found) == 1 else ()))
@@ -85,7 +88,8 @@ def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
     if made is not None:
         n_axes = len(made.xaxis[0].ticker.ticks)
         caption = (
-            f"Each line is a candidate, from its parameters to its {result.metric}; good ones orange, bad ones pale blue. "
+            f"Each line is a candidate, from its parameters to its {result.metric}; good ones orange, bad ones "
+            "pale blue. "
             "Dragging a box around dots of an axis marks their candidates, where dragging marks."
         )
         side.append(Picture("parallel", "Parallel coordinates", caption, made, 90 * n_axes))
@@ -130,9 +134,8 @@ def best(record: RunRecord) -> Part | None:
         return None
     kept = record.search.best
     after = f" after resource {kept.resource:,}" if kept.resource > 1 else ""
-    text = (
-        f"{words.model_name(record)}, trial {kept.id}: {record.search.metric} {score_text(kept.score)} in validation{after}."
-    )
+    score = f"{record.search.metric} {score_text(kept.score)}"
+    text = f"{words.model_name(record)}, trial {kept.id}: {score} in validation{after}."
     parameters: Table = tables.pairs(told(kept.params), ("parameter", "value"))
     blocks: list[Block] = [Text(text)]
     if parameters.rows:

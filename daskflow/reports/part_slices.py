@@ -47,17 +47,18 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
     """The slices that are worse than chance explains."""
     blocks: list[Block] = [Heading("Worst slices", "worst-slices")]
     if not worst:
-        text = "No group of test rows, alone or crossed with another, is worse than the rest by more than chance explains."
+        text = (
+            "No group of test rows, alone or crossed with another, is worse than the rest by more than chance explains."
+        )
         return [*blocks, Text(text)]
     shown = worst[:SHOWN_WORST]
     text = (
-        f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p values are "
+        f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p "
+        "values are "
         "corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
     )
-    caption = (
-        f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
-    )
-    picture = Picture("worst_slices", "Difference to all test rows", caption, figures.worst(shown, metric))
+    caption = f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
+    picture = Picture("worst_slices", "Difference to all test rows", caption, figures.worst(shown, metric), 560)
     return [
         *blocks,
         Text(text),
@@ -75,8 +76,13 @@ def _columns(given: Mapping[str, Any]) -> list[Block]:
     pictures = []
     for place, column in enumerate(drawn[:DRAWN_COLUMNS]):
         n_apart = sum(_is_apart(group, overall) for group in column["groups"])
-        caption = f"{metric} in {words.plural(len(column['groups']), 'group')}; the dashed line is {score_text(overall)}. " + (
-            f"{words.plural(n_apart, 'group differs', 'groups differ')} from it (filled)." if n_apart else "None differs from it."
+        caption = (
+            f"{metric} in {words.plural(len(column['groups']), 'group')}; the dashed line is {score_text(overall)}. "
+            + (
+                f"{words.plural(n_apart, 'group differs', 'groups differ')} from it (filled)."
+                if n_apart
+                else "None differs from it."
+            )
         )
         if len(column["groups"]) > figures.MAX_GROUPS:
             caption += f" The first {figures.MAX_GROUPS} are drawn."
@@ -85,7 +91,9 @@ def _columns(given: Mapping[str, Any]) -> list[Block]:
         pictures.append(Picture(f"slices_{place}", str(column["column"]), caption, made, table=table))
     blocks: list[Block] = [Heading("By column")]
     if len(columns) > DRAWN_COLUMNS:
-        blocks.append(Text(f"The {len(pictures)} of {len(columns)} columns whose groups differ most; the others are tables."))
+        blocks.append(
+            Text(f"The {len(pictures)} of {len(columns)} columns whose groups differ most; the others are tables.")
+        )
     blocks.append(Pictures(pictures))
     for column in drawn[DRAWN_COLUMNS:]:
         table = more.slices(column, metric, overall)
@@ -114,10 +122,13 @@ def _spread(column: Mapping[str, Any], overall: float) -> float:
 def _over_time(found: Mapping[str, Any], overall: float) -> list[Block]:
     """The score over time."""
     caption = (
-        f"{found['metric']} of the test rows from the earliest to the latest, with 95 % intervals; the dashed line is all rows."
+        f"{found['metric']} of the test rows from the earliest to the latest, with 95 % intervals; "
+        "the dashed line is all rows."
     )
     made = figures.over_time(found, overall)
-    picture = Picture("over_time", f"{found['metric']} by {found['column']}", caption, made, table=more.over_time(found))
+    picture = Picture(
+        "over_time", f"{found['metric']} by {found['column']}", caption, made, table=more.over_time(found)
+    )
     return [Heading("Over time", "over-time"), Pictures([picture], whole=["over_time"])]
 
 
@@ -125,7 +136,9 @@ def _learning_curve(found: Mapping[str, Any]) -> list[Block]:
     """Whether more rows would help."""
     caption = f"{found['metric']} on rows held out after learning from more and more rows. {words.more_rows(found)}"
     made = figures.learning_curve(found)
-    picture = Picture("learning_curve_rows", "Score after more and more rows", caption, made, table=more.learning_curve(found))
+    picture = Picture(
+        "learning_curve_rows", "Score after more and more rows", caption, made, table=more.learning_curve(found)
+    )
     return [
         Heading("Would more rows help?", "learning-curve"),
         Pictures([picture], whole=["learning_curve_rows"]),

@@ -52,7 +52,7 @@ def metrics(record: RunRecord) -> Part | None:
 
 
 def decision(record: RunRecord) -> Part | None:
-    """Return how probabilities became answers: calibration, the threshold and what others bring; None without either."""
+    """Return how probabilities became answers: calibration, the threshold, and what others bring; None without."""
     details = words.details(record)
     made = details.get("decision") or {}
     given = with_shares(details.get("thresholds"), record)
@@ -77,7 +77,8 @@ def _calibrated(made: Mapping[str, Any]) -> list[Block]:
     found = made["calibration"]
     rows = words.plural(int(found.get("rows") or 0), "row")
     text = (
-        f"Probabilities are calibrated ({found.get('kind')}) on {_source(made)} ({rows}), never on test rows. The errors "
+        f"Probabilities are calibrated ({found.get('kind')}) on {_source(made)} ({rows}), never on test rows. The "
+        "errors "
         "below are on rows that the calibration had not seen; lower is better."
     )
     table = more.before_after(found.get("before") or {}, found.get("after") or {})
@@ -116,7 +117,9 @@ def _thresholds(given: Mapping[str, Any], record: RunRecord) -> list[Block]:
     chosen = known(given.get("chosen"))
     blocks: list[Block] = [
         Heading("What each threshold brings on the test rows"),
-        Live("thresholds", "Choose a row of the table, or tap a curve: the marks move to that threshold in all curves."),
+        Live(
+            "thresholds", "Choose a row of the table, or tap a curve: the marks move to that threshold in all curves."
+        ),
     ]
     caption = (
         f"Precision, recall, F1 and false positive rate of every threshold; the orange line is {score_text(chosen)}."
@@ -170,13 +173,12 @@ def _curves(record: RunRecord, details: Mapping[str, Any]) -> list[Picture]:
         )
         made = curves.precision_recall(details["precision_recall"], share, chosen)
         has_mark = bool(details["precision_recall"].get("threshold"))
-        found.append(
-            Picture("precision_recall", "Precision and recall", caption + (in_use if has_mark else ""), made)
-        )
+        found.append(Picture("precision_recall", "Precision and recall", caption + (in_use if has_mark else ""), made))
     bins = details.get("calibration")
     if bins and bins["count"]:
         caption = (
-            "Share of positives among rows of about equal prediction; on the dashed line they are the same. A dot's area "
+            "Share of positives among rows of about equal prediction; on the dashed line they are the same. A "
+            "dot's area "
             f"is its number of rows{', its line the 95 % interval' if bins.get('low') else ''}."
         )
         table = more.calibration(bins)

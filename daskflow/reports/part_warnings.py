@@ -22,7 +22,8 @@ def part(record: RunRecord) -> Part | None:
         drifted = sum(bool(row.get("is_drifted")) for row in drift)
         caption = (
             "Distance between the training and the test rows of each column: Kolmogorov-Smirnov (KS) of numbers, total "
-            f"variation (TV) of levels. Orange ones ({drifted} of {len(drift)}) are beyond what chance explains, the grey mark."
+            f"variation (TV) of levels. Orange ones ({drifted} of {len(drift)}) are beyond what chance explains, "
+            "the grey mark."
         )
         picture = Picture(
             "drift", "Training rows against test rows", caption, figures.drift(drift), table=more.drift(drift)

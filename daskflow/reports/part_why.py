@@ -30,7 +30,9 @@ def part(record: RunRecord) -> Part | None:
     left_out = list((details.get("importance") or {}).get("left_out") or ())
     if left_out:
         named = ", ".join(map(str, left_out[:20])) + (f" and {len(left_out) - 20} more" if len(left_out) > 20 else "")
-        blocks.append(Text(f"There was no time left for {words.plural(len(left_out), 'column')}: {named}.", is_note=True))
+        blocks.append(
+            Text(f"There was no time left for {words.plural(len(left_out), 'column')}: {named}.", is_note=True)
+        )
     blocks += _dependence(details)
     return Part("why", "Why", blocks) if blocks else None
 
@@ -40,8 +42,10 @@ def _importance(found: Mapping[str, Any]) -> Picture:
     rows = sorted(found["columns"], key=lambda row: -(row.get("value") or 0.0))
     metric = str(found.get("metric", "the metric"))
     caption = (
-        f"How much worse {metric} becomes on {words.plural(int(found.get('rows') or 0), 'test row')} when a column's values are "
-        f"shuffled ({found.get('repeats')} times); the line is the 95 % interval. Columns that say the same share their "
+        f"How much worse {metric} becomes on {words.plural(int(found.get('rows') or 0), 'test row')} when a "
+        "column's values are "
+        f"shuffled ({found.get('repeats')} times); the line is the 95 % interval. Columns that say the same share "
+        "their "
         "importance, so a small one need not be useless."
     )
     made = figures.importance("importance", rows, f"loss of {metric} when shuffled")
@@ -67,14 +71,18 @@ def _dependence(details: Mapping[str, Any]) -> list[Block]:
         for output in dict.fromkeys(one["output"] for one in given)
     }
     text = (
-        "The mean prediction when a column is set to each value in turn (blue, with its 95 % interval), and the same for "
-        "single rows (grey lines). Where grey lines cross or fan out, other columns decide what this one does. Bars at the "
+        "The mean prediction when a column is set to each value in turn (blue, with its 95 % interval), and the "
+        "same for "
+        "single rows (grey lines). Where grey lines cross or fan out, other columns decide what this one does. "
+        "Bars at the "
         "bottom say where the rows are: where there are none the curve is a guess."
     )
     pictures = []
     for place, one in enumerate(given[:DRAWN_DEPENDENCES]):
         mean = [value for value in one["mean"] if value is not None]
-        caption = f"{one['output']}: from {words.value_text(min(mean))} to {words.value_text(max(mean))}." if mean else ""
+        caption = (
+            f"{one['output']}: from {words.value_text(min(mean))} to {words.value_text(max(mean))}." if mean else ""
+        )
         made = figures.dependence(place, one, spans[one["output"]])
         pictures.append(Picture(f"dependence_{place}", str(one["column"]), caption, made, table=more.dependence(one)))
     blocks: list[Block] = [Heading("What each column does", "dependence"), Text(text), Pictures(pictures, "small")]

@@ -3,7 +3,7 @@
   "use strict"
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)]
   const places = document.getElementById("figures")
-  const DARK = [["#57606a", "#9ea7b3"], ["#1f2328", "#e6edf3"], ["#d8dee4", "#343b44"], ["#ffffff", "#0f1318"]]
+  const DARK = [["#57606a", "#9ea7b3"], ["#1f2328", "#e6edf3"], ["#d8dee4", "#343b44"]]
 
   // Copy buttons, the current part in the contents: without any figure, too.
   for (const button of all(".copy")) {

@@ -127,9 +127,7 @@ def calibration(bins: Mapping[str, Any]) -> Table:
 def confusion(given: Mapping[str, Any]) -> Table:
     """Return the confusion matrix; rows are the truth."""
     classes = [str(name) for name in given["classes"]]
-    rows = [
-        (name, *(f"{count:,}" for count in counts)) for name, counts in zip(classes, given["counts"], strict=True)
-    ]
+    rows = [(name, *(f"{count:,}" for count in counts)) for name, counts in zip(classes, given["counts"], strict=True)]
     return Table(("truth \\ predicted", *classes), tuple(rows), frozenset(range(1, len(classes) + 1)))
 
 
@@ -137,8 +135,8 @@ def slices(column: Mapping[str, Any], metric: str, overall: float) -> Table:
     """Return the groups of a column; those whose interval leaves out the overall value are marked."""
     groups = list(column["groups"])
     has_target = any(group.get("target") is not None for group in groups)
-    head = (str(column["column"]), "test rows", metric, "95 % interval")
-    head += ("mean truth", "mean prediction") if has_target else ()
+    means = ("mean truth", "mean prediction") if has_target else ()
+    head = (str(column["column"]), "test rows", metric, "95 % interval", *means)
     rows = [
         (
             str(group["group"]),

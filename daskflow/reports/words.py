@@ -16,6 +16,7 @@ from daskflow.figures.style import score as score_text
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"']+@|(?<=[?&])(token|key|sig|signature|password|secret)=[^&\s\"']+", re.I)
 """Parts of an address that let somebody in."""
 
+
 def seconds(value: float) -> str:
     """Return a duration as people say it.
 
