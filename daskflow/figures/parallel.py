@@ -75,6 +75,7 @@ def parallel(drawn: Trials) -> figure | None:
         style.line_at(made, place, line_dash="solid", line_width=1)
     style.hover(made, [lines], {"trial": "@trial", style.shown(drawn.result.metric): "@score{0.0000}", "": "@params"})
     style.markable(made, [lines])
+    lines.tags = []
     # Dots of their own source: a box around some of them marks their trials (the page carries it over by the row).
     corner = style.source(
         "parallel_corners",
@@ -85,7 +86,7 @@ def parallel(drawn: Trials) -> figure | None:
     dots = made.scatter(
         "x", "y", source=corner, size=4, color=style.NEUTRAL, alpha=0.6, line_color=None, nonselection_alpha=0.2
     )
-    made.tools[-1].renderers = [dots]
+    style.boxed([dots])
     words = style.source(
         "parallel_ticks",
         x=[place for place, marks in enumerate(ticks) for _ in marks],

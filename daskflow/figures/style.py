@@ -9,14 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bokeh.models import (
-    BoxSelectTool,
-    BoxZoomTool,
     ColumnDataSource,
     FixedTicker,
     HoverTool,
     LinearAxis,
     NumeralTickFormatter,
-    PanTool,
     Span,
     TapTool,
 )
@@ -137,16 +134,24 @@ def hover(made: figure, renderers: Sequence[Any], tooltips: Mapping[str, str], *
 def movable(made: figure, dimensions: str = "both") -> None:
     """Let the page zoom and move the figure by dragging, along these `dimensions` (both, width or height).
 
-    Neither is switched on: the page says what dragging does, so that on a phone a figure does not hold the page fast.
+    It is said by a tag only: the page gives a figure its tools when the pointer first comes to it, so that a page of many
+    figures is drawn sooner, and on a phone a figure does not hold the page fast.
     """
-    made.add_tools(BoxZoomTool(dimensions=dimensions, tags=["zoom"]), PanTool(dimensions=dimensions, tags=["move"]))
+    made.tags = [*made.tags, f"moves-{dimensions}"]
 
 
 def markable(made: figure, renderers: Sequence[Any]) -> None:
     """Let rows of the renderers' source be marked: by a tap, and by a box where the page says that dragging marks."""
     tap = TapTool(renderers=list(renderers), mode="xor")
-    made.add_tools(tap, BoxSelectTool(renderers=list(renderers), tags=["mark"]))
+    made.add_tools(tap)
     made.toolbar.active_tap = tap
+    boxed(renderers)
+
+
+def boxed(renderers: Sequence[Any]) -> None:
+    """Say by a tag which dots a box marks."""
+    for one in renderers:
+        one.tags = [*one.tags, "boxed"]
 
 
 def line_at(made: figure, place: float, dimension: str = "height", name: str = "", **look: Any) -> None:

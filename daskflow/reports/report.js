@@ -54,11 +54,29 @@
   // What dragging does in all figures; on a phone nothing until it is asked for, so that the page scrolls.
   const dragging = (doc) => {
     const figures = doc.roots()
-    const tools = figures.flatMap((figure) => figure.toolbar.tools)
-    const apply = (mode) => {
-      for (const tool of tools) {
-        if (tool.tags.length > 0) tool.active = tool.tags.includes(mode)
+    let mode = "none"
+    const tools = new Map()
+    const activate = () => {
+      for (const one of [...tools.values()].flat()) one.active = one.tags.includes(mode)
+    }
+    const apply = (wanted) => {
+      mode = wanted
+      activate()
+    }
+    const give = (figure) => {
+      if (tools.has(figure)) return
+      const {BoxZoomTool, PanTool, BoxSelectTool} = window.Bokeh.Models
+      const dimensions = figure.tags.find((tag) => tag.startsWith("moves-"))?.slice("moves-".length)
+      const renderers = figure.renderers.filter((renderer) => renderer.tags.includes("boxed"))
+      const made = []
+      if (dimensions !== undefined) {
+        made.push(new BoxZoomTool({dimensions, tags: ["zoom"]}), new PanTool({dimensions, tags: ["move"]}))
       }
+      if (renderers.length > 0) made.push(new BoxSelectTool({renderers, tags: ["mark"]}))
+      tools.set(figure, made)
+      if (made.length === 0) return
+      figure.add_tools(...made)
+      activate()
     }
     const box = document.querySelector(".dragging")
     const first = window.matchMedia("(pointer: coarse)").matches ? "none" : "zoom"
@@ -70,7 +88,11 @@
     apply(first)
     const reset = (figure) => figure.reset.emit()
     box.querySelector(".reset").addEventListener("click", () => figures.forEach(reset))
-    for (const figure of figures) figure.on_event("doubletap", () => reset(figure))
+    for (const figure of figures) {
+      figure.on_event("doubletap", () => reset(figure))
+      const place = document.querySelector(`[data-root-id="${figure.id}"]`)
+      place.addEventListener("pointerenter", () => give(figure), {once: true})
+    }
     // The drawing itself has no keyboard commands: its numbers stand in the tables.
     for (const place of all("[data-root-id]")) {
       const events = place.firstElementChild?.shadowRoot?.querySelectorAll("[tabindex]") ?? []

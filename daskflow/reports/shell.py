@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from bokeh.core.json_encoder import serialize_json
-from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
+from bokeh.document import Document
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -50,23 +50,34 @@ def text_of(name: str) -> str:
     return files("daskflow.reports").joinpath(name).read_text(encoding="utf-8")
 
 
+def document_of(figures: Iterable[figure]) -> Document:
+    """Return one document of all figures.
+
+    Bokeh looks through all models of a document whenever one is added, so they are added at once: the time grows with
+    their number instead of its square.
+    """
+    document = Document()
+    with document.models.freeze():
+        for one in figures:
+            document.add_root(one)
+    return document
+
+
 def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
     """Return what is drawn as JSON in an element of its own, and the place of each figure by its key.
 
-    Unlike `bokeh.embed.components` the page's own script draws it, so that colours are right from the start. Nothing in
-    the JSON ends the element that holds it, whatever names and values are in it.
+    Unlike with `bokeh.embed.components` the page's own script draws it, so that colours are right from the start. Nothing
+    in the JSON ends the element that holds it, whatever names and values are in it.
     """
     if not figures:
         return Markup(), {}
-    models = list(figures.values())
-    with OutputDocumentFor(models):
-        docs, items = standalone_docs_json_and_render_items(models)
-    content = serialize_json({"docs": docs, "items": [item.to_json() for item in items]}, pretty=False)
+    document = document_of(figures.values())
+    places = {key: (one.id, f"place-{number}") for number, (key, one) in enumerate(figures.items())}
+    item = {"docid": "report", "roots": dict(places.values()), "root_ids": [root for root, _ in places.values()]}
+    content = serialize_json({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}, pretty=False)
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         content = content.replace(sign, code)
-    roots = list(items[0].roots)
-    places = {
-        key: Markup('<div id="{}" data-root-id="{}"></div>').format(root.elementid, root.id)
-        for key, root in zip(figures, roots, strict=True)
+    return Markup('<script type="application/json" id="figures">' + content + "</script>"), {
+        key: Markup('<div id="{}" data-root-id="{}"></div>').format(place, root)
+        for key, (root, place) in places.items()
     }
-    return Markup('<script type="application/json" id="figures">' + content + "</script>"), places
