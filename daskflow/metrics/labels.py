@@ -57,12 +57,17 @@ class LabelMetric(Metric):
     def of(self, y_true: Any, y_pred: Any, weight: Any) -> Any:
         """Count one block."""
         if np.ndim(y_true) == 2:
-            return self.of_labels(*indicators(y_true, y_pred), np.asarray(weight, dtype=np.float64))
+            return LabelCounts.of_sums(np.asarray(weight, dtype=np.float64) @ self._label_columns(y_true, y_pred))
         return confusion(y_true, y_pred, weight, self._n_classes)
 
-    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
-        """Count one block of multilabel rows; booleans of shape (n_rows, n_labels)."""
+    def by_row(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) -> Any:
+        """Return what each multilabel row gives by itself, shape (n_rows,), from arrays of shape (n_rows, n_labels)."""
         raise DataError(f"{self.name} is for one label per row (found {y_true.shape[1]}).")
+
+    def _label_columns(self, y_true: Any, y_pred: Any) -> Floats:
+        """What is summed of multilabel rows."""
+        true, predicted = indicators(y_true, y_pred)
+        return LabelCounts.columns(true, predicted, self.by_row(true, predicted))
 
     def merge(self, left: Any, right: Any) -> Any:
         """Add two tables; a block that lacks the last classes has a smaller one."""
@@ -72,9 +77,10 @@ class LabelMetric(Metric):
         return _padded(left, size) + _padded(right, size)
 
     def replicates(self, y_true: Any, y_pred: Any, weight: Any, resample: Resample) -> Floats:
-        """Resample the entries of the table that are not empty; of multilabel rows, the rows."""
+        """Resample the entries of the table that are not empty; of multilabel rows, the sums."""
         if np.ndim(y_true) == 2:
-            return np.asarray(super().replicates(y_true, y_pred, weight, resample))
+            columns = self._label_columns(y_true, y_pred) * np.asarray(weight, dtype=np.float64)[:, None]
+            return np.array([self.value(LabelCounts.of_sums(sums)) for sums in resample.totals(list(columns.T))])
         cell, size = cells_of(y_true, y_pred, self._n_classes)
         occurs = np.bincount(cell, minlength=size * size) > 0
         used, place = np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[cell]
@@ -99,9 +105,9 @@ class Accuracy(LabelMetric):
 
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
 
-    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
-        """Sum the weight of rows that are right in every label."""
-        return LabelCounts.of(y_true, y_pred, weight, (y_true == y_pred).all(axis=1))
+    def by_row(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) -> Any:
+        """Whether every label is right."""
+        return (y_true == y_pred).all(axis=1)
 
     def value(self, state: Any) -> float:
         """Right over all."""
@@ -170,13 +176,12 @@ class AveragedMetric(LabelMetric):
         """Return numerator and denominator per class from the weights predicted right, predicted, true, and of all."""
         raise NotImplementedError
 
-    def of_labels(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats) -> LabelCounts:
-        """Count by label, and judge each row by its labels where that is asked for."""
-        each = np.zeros(len(y_true))
-        if self.average == "samples":
-            parts = (y_true & y_pred, y_pred, y_true, np.ones_like(y_true))
-            each = self._ratios(*(part.sum(axis=1) for part in parts))
-        return LabelCounts.of(y_true, y_pred, weight, each)
+    def by_row(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) -> Any:
+        """Judge each row by its labels, where that is asked for."""
+        if self.average != "samples":
+            return np.zeros(len(y_true))
+        parts = (y_true & y_pred, y_pred, y_true, np.ones_like(y_true))
+        return self._ratios(*(part.sum(axis=1) for part in parts))
 
     def value(self, state: Any) -> float:
         """Divide per class, 0 where nothing stands below as in scikit-learn, and average."""

@@ -52,11 +52,19 @@ class LabelCounts:
     labels: Floats
     samples: Floats
 
+    @staticmethod
+    def columns(y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], each: Any) -> Floats:
+        """Return what is weighed and summed, shape (n_rows, 3 * n_labels + 2); `each` is the number of each row."""
+        found: Floats = np.column_stack([y_true & y_pred, y_pred, y_true, each, np.ones(len(y_true))]).astype(
+            np.float64
+        )
+        return found
+
     @classmethod
-    def of(cls, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_], weight: Floats, each: Any) -> LabelCounts:
-        """Sum one block; `each`, shape (n_rows,), is the number of each row."""
-        counts = [weight @ (y_true & y_pred), weight @ y_pred, weight @ y_true, np.full(y_true.shape[1], weight.sum())]
-        return cls(np.array(counts), np.array([weight @ each, weight.sum()]))
+    def of_sums(cls, sums: Floats) -> LabelCounts:
+        """Take the sums of the columns."""
+        by_label = sums[:-2].reshape(3, -1)
+        return cls(np.vstack([by_label, np.full(by_label.shape[1], sums[-1])]), sums[-2:])
 
     def mean(self) -> float:
         """Mean of the rows' numbers; nan without rows."""
