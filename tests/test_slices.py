@@ -330,6 +330,20 @@ def test_rows_of_one_unit_are_not_taken_for_many() -> None:
     assert width["5"] < 0.6 * width["1"]
 
 
+def test_a_share_of_the_rows_is_drawn_by_unit_and_told() -> None:
+    table, (y, predictions) = table_of(4000, seed=25), binary(4000, 25)
+    unit = (np.arange(4000) // 4).astype(np.uint64)
+
+    found = result("log_loss", table, y, predictions, unit=unit, share=0.25)["slices"]
+
+    rows = sum(group["rows"] for group in found["columns"][0]["groups"])
+    assert found["share"] == 0.25
+    assert rows % 4 == 0
+    assert rows == pytest.approx(1000, abs=4 * 3.5 * np.sqrt(1000 * 0.25 * 0.75))
+    with pytest.raises(DataError, match="lies above 0 and not above 1; found 0"):
+        result("log_loss", table, y, predictions, share=0.0)
+
+
 def test_a_group_where_no_row_went_wrong_is_not_certain_to_be_right() -> None:
     table = pa.table({"g": ["small"] * 20 + ["large"] * 400})
     y = np.arange(420) % 2

@@ -103,7 +103,7 @@ def over_time(
         np.asarray(y),
         np.asarray(predictions.of(metric.needs)),
         np.ones(len(at)) if weight is None else np.asarray(weight, dtype=np.float64),
-        buckets_of(len(at), unit, seed=seed),
+        buckets_of(len(at), unit, seed=seed)[0],
     ).taken(order)
     at = at[order]
     starts = _starts(at, n_bins)

@@ -64,6 +64,9 @@ class SliceAsked:
         metrics of the order of scores.
     most : int
         Worst slices returned.
+    share : float
+        Share of the rows that is counted, drawn by their units: a million rows say as much of slices as twenty
+        million, and counting takes 1 to 3 microseconds a row.
     """
 
     metric: Metric
@@ -73,6 +76,7 @@ class SliceAsked:
     seed: int = 0
     cuts: tuple[float, ...] = ()
     most: int = 10
+    share: float = 1.0
 
     @cached_property
     def first(self) -> NDArray[np.int64]:
@@ -182,16 +186,17 @@ class SliceTally:
         if table.num_rows != len(y):
             raise DataError(f"There are {table.num_rows} rows of source columns and {len(y)} of the target.")
         weights = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-        bucket = buckets_of(len(y), unit, start, asked.seed)
+        bucket, drawn = buckets_of(len(y), unit, start, asked.seed, asked.share)
         # by bucket, so that a bucket's sums stay in the processor's cache
         order = np.argsort(bucket, kind="stable")
-        order = order[weights[order] > 0]
+        order = order[(drawn & (weights > 0))[order]]
         bucket, y, weights = bucket[order], y[order], weights[order]
         predictions = _taken(predictions, order)
-        codes = np.empty((len(order), len(asked.columns.columns) + 1), dtype=np.int64)
+        if 2 * len(order) < table.num_rows:
+            table, order = table.take(pa.array(order)), np.arange(len(order))
+        codes = np.zeros((len(order), len(asked.columns.columns) + 1), dtype=np.int64)
         for place, column in enumerate(asked.columns.columns):
             codes[:, place] = column.codes(table)[order]
-        codes[:, -1] = 0
         terms, searched = asked.terms(predictions), asked.searched(predictions)
         n_cells = int(asked.first[-1]) + 1
         sums = np.zeros((BUCKETS, n_cells, terms.n_sums))
@@ -221,8 +226,9 @@ class SliceTally:
         dict
             ``slices``: ``metric``, ``greater_is_better``, ``overall``, ``columns`` (each with ``column``, ``kind`` and
             ``groups``: ``group``, ``rows``, ``value``, ``low``, ``high``, ``target``, ``predicted``), ``left_out``
-            (sentences); where a loss stands for the metric ``stands_for``, its name; and for metrics of the order of
-            scores ``bound``, here and in each group: at most so far is the area under the ROC curve off for its bins.
+            (sentences); where a loss stands for the metric ``stands_for``, its name; ``share`` of the rows that was
+            counted, where not all were; and for metrics of the order of scores ``bound``, here and in each group: at
+            most so far is the area under the ROC curve off for its bins.
             ``worst_slices``: see `daskflow.metrics.slices_worst.worst`.
         """
         columns = []
@@ -241,6 +247,8 @@ class SliceTally:
             "columns": columns,
             "left_out": [*self.asked.columns.left_out, *self._not_paired()],
         }
+        if self.asked.share < 1.0:
+            slices["share"] = self.asked.share
         if self.terms.metric.name != self.asked.metric.name:
             slices["stands_for"] = self.asked.metric.name
         if isinstance(self.terms, RankTerms):

@@ -259,9 +259,21 @@ def score_cuts(scores: Any, n_bins: int = SCORE_BINS) -> tuple[float, ...]:
     return tuple(cuts[cuts > given.min()].tolist()) or (float(given.min()),)
 
 
-def buckets_of(n_rows: int, unit: Any = None, start: int = 0, seed: int = 0) -> NDArray[np.int64]:
-    """Return each row's bucket: that of its unit, or of its place in the table when there are no units."""
+def buckets_of(
+    n_rows: int, unit: Any = None, start: int = 0, seed: int = 0, share: float = 1.0
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return each row's bucket, and whether it is drawn: by its unit, or its place in the table if there are no units.
+
+    Raises
+    ------
+    DataError
+        When there are more or fewer units than rows, and for a share that is none.
+    """
     units = np.arange(start, start + n_rows, dtype=np.uint64) if unit is None else np.asarray(unit, dtype=np.uint64)
     if len(units) != n_rows:
         raise DataError(f"There are {n_rows} rows and {len(units)} units; give one unit for each row.")
-    return (mix(units, seed) & np.uint64(BUCKETS - 1)).astype(np.int64)
+    if not 0.0 < share <= 1.0:
+        raise DataError(f"A share of rows lies above 0 and not above 1; found {share}.")
+    mixed = mix(units, seed)
+    drawn = (mixed >> np.uint64(32)) < np.uint64(round(share * 2**32))
+    return (mixed & np.uint64(BUCKETS - 1)).astype(np.int64), drawn
