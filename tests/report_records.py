@@ -280,3 +280,45 @@ def hostile_record() -> RunRecord:
         stages=({"stage": HOSTILE, "seconds": 1.0},),
         warnings=(HOSTILE,),
     )
+
+
+def hostile_full() -> RunRecord:
+    """Every name, group, output and text of the details tries to be markup, a formula, or to turn the text."""
+    record, plain = hostile_record(), full_record(12)
+    assert plain.evaluation is not None
+    assert record.evaluation is not None
+    details = {**plain.evaluation.details, **record.evaluation.details, "notes": [HOSTILE]}
+    details["slices"]["left_out"] = [HOSTILE]
+    details["importance"]["left_out"] = [HOSTILE, TEX]
+    utilisation = {**plain.utilisation, "stages": [{**one, "stage": HOSTILE} for one in plain.utilisation["stages"]]}
+    return replace(
+        record, evaluation=replace(record.evaluation, details=hostile(details)), utilisation=hostile(utilisation)
+    )
+
+
+NAMES = {
+    "column",
+    "group",
+    "output",
+    "text",
+    "metric",
+    "train",
+    "test",
+    "name",
+    "method",
+    "rule",
+    "source",
+    "statistic",
+}
+"""Keys of the details whose texts come from the data, or might one day."""
+
+
+def hostile(value: Any, key: str = "") -> Any:
+    """Put a hostile text before every name, the same before the same."""
+    if isinstance(value, dict):
+        return {word: hostile(item, word) for word, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item, key) for item in value]
+    if isinstance(value, str) and key in NAMES:
+        return f"{(HOSTILE, TEX, chr(0x202E))[len(value) % 3]}{value}"
+    return value

@@ -10,8 +10,7 @@ import pytest
 
 from daskflow.core.protocols import Score
 from daskflow.core.results import Point
-from daskflow.figures import cost, curves, evaluation, parallel, search, slices, style, table, why
-from tests import report_details
+from daskflow.figures import evaluation, parallel, search, style, table
 from tests.report_records import HOSTILE, TEX, search_of, tuned
 
 

@@ -134,8 +134,8 @@ def hover(made: figure, renderers: Sequence[Any], tooltips: Mapping[str, str], *
 def movable(made: figure, dimensions: str = "both") -> None:
     """Let the page zoom and move the figure by dragging, along these `dimensions` (both, width or height).
 
-    It is said by a tag only: the page gives a figure its tools when the pointer first comes to it, so that a page of many
-    figures is drawn sooner, and on a phone a figure does not hold the page fast.
+    It is said by a tag only: the page gives a figure its tools when the pointer first comes to it, so that a page of
+    many figures is drawn sooner, and on a phone a figure does not hold the page fast.
     """
     made.tags = [*made.tags, f"moves-{dimensions}"]
 

@@ -28,8 +28,9 @@ def part(record: RunRecord) -> Part | None:
     blocks: list[Block] = []
     given = details.get("slices") or {}
     worst = list(details.get("worst_slices") or ())
+    if given.get("columns") or worst:
+        blocks += _worst(worst, str(given.get("metric") or words.main_metric(record)))
     if given.get("columns"):
-        blocks += _worst(worst, str(given.get("metric", "")))
         blocks += _columns(given)
     if details.get("over_time") and details["over_time"]["value"]:
         blocks += _over_time(details["over_time"], _overall(record, details["over_time"]["metric"]))

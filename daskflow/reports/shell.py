@@ -66,8 +66,8 @@ def document_of(figures: Iterable[figure]) -> Document:
 def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
     """Return what is drawn as JSON in an element of its own, and the place of each figure by its key.
 
-    Unlike with `bokeh.embed.components` the page's own script draws it, so that colours are right from the start. Nothing
-    in the JSON ends the element that holds it, whatever names and values are in it.
+    Unlike with `bokeh.embed.components` the page's own script draws it, so that colours are right from the start.
+    Nothing in the JSON ends the element that holds it, whatever names and values are in it.
     """
     if not figures:
         return Markup(), {}
@@ -77,7 +77,8 @@ def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
     content = serialize_json({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}, pretty=False)
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         content = content.replace(sign, code)
+    # A place of a known size: what is measured while a figure is built lays out that figure, and not the page.
+    place_of = Markup('<div class="place" id="{}" data-root-id="{}" style="height: {}px"></div>')
     return Markup('<script type="application/json" id="figures">' + content + "</script>"), {
-        key: Markup('<div id="{}" data-root-id="{}"></div>').format(place, root)
-        for key, (root, place) in places.items()
+        key: place_of.format(place, root, figures[key].height) for key, (root, place) in places.items()
     }
