@@ -19,6 +19,7 @@ import sklearn.metrics as reference
 from hypothesis import HealthCheck, given, settings
 from sklearn.calibration import calibration_curve
 
+import daskflow
 from daskflow import metrics
 from daskflow.core.errors import DataError, SettingsError
 from daskflow.metrics.bootstrap import Resample
@@ -469,6 +470,19 @@ def test_what_cannot_be_a_function_is_told_when_the_settings_are_read() -> None:
         Function(function=own_metrics.profit, mergeable=True)
     with pytest.raises(SettingsError, match="is required"):
         metrics.parse("function")
+
+
+def test_a_search_may_rank_by_any_of_the_metrics_by_its_name() -> None:
+    own = {"kind": "function", "function": "tests.own_metrics:profit", "name": "earned"}
+
+    def workflow(metric: str) -> Any:
+        data = daskflow.sources.Generated(rows=400)
+        search = {"kind": "grid", "space": {"C": [0.1, 1.0]}, "metric": metric}
+        return daskflow.Workflow(data=data, model="logistic", metrics=["f1", own], search=search)
+
+    assert workflow("earned").plan().stages
+    with pytest.raises(SettingsError, match=r"search\.metric: no such metric: 'earnt'"):
+        workflow("earnt")
 
 
 @pytest.mark.slow
