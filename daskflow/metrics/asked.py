@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from daskflow.core.errors import DataError
@@ -58,8 +58,11 @@ class Families:
         others = tuple(metric for metric in every if metric.name not in known)
         return cls(labels, Layout(losses, sums), rankings, others, unfit)
 
-    def without(self, lacking: Container[str]) -> Families:
+    def without(self, lacking: Collection[str]) -> Families:
         """Leave out the metrics that need what the predictions do not give."""
+
+        if not lacking:
+            return self
 
         def given(metrics: Sequence[Any]) -> tuple[Any, ...]:
             return tuple(metric for metric in metrics if metric.needs not in lacking)
@@ -91,6 +94,8 @@ class Asked:
         Resamples of the Poisson bootstrap; 0 gives values without intervals, in a fraction of the time.
     most_scores : int
         Scores that are held for the ranking metrics; beyond them these are read off a histogram.
+    families : Families
+        The metrics by what they are read off.
     """
 
     metrics: tuple[Metric, ...]
@@ -99,6 +104,7 @@ class Asked:
     seed: int
     replicates: int = 500
     most_scores: int = MOST_SCORES
+    families: Families = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -117,15 +123,11 @@ class Asked:
             ("seed", seed),
             ("replicates", replicates),
             ("most_scores", most_scores),
+            ("families", Families.of(metrics, str(task), len(classes))),
         ):
             object.__setattr__(self, name, value)
         if replicates < 0:
             raise DataError(f"replicates is {replicates}; it is the number of resamples, 0 or more (default 500).")
-
-    @property
-    def families(self) -> Families:
-        """The metrics by what they are read off."""
-        return Families.of(self.metrics, self.task, len(self.classes))
 
     @property
     def draw_seed(self) -> int:

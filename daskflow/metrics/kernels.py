@@ -280,3 +280,122 @@ def add_tenths(is_positive: Any, probability: Any, weight: Any, sums: Any) -> No
     for place in range(n):
         for column in range(5):
             sums[place, column] += found[place, column]
+
+
+@compiled
+def pack_scores(codes: Any, labels: Any, scores: Any, raw: Any, keys: Any, losses: Any, tenths: Any) -> Any:
+    """Visit rows of two classes once: pack probability and class into a key, and sum what other states need.
+
+    Parameters
+    ----------
+    codes, labels : ndarray of int64
+        True and predicted classes.
+    scores : ndarray of float64
+        Probabilities of class 1.
+    raw : ndarray of uint64 or uint32
+        The bits of the probabilities.
+    keys : ndarray like `raw`
+        Written: twice the bits of the probability, and one for class 1.
+    losses : ndarray of shape (2,)
+        Log loss and squared error are added to it.
+    tenths : ndarray of shape (10, 5)
+        See `add_tenths`.
+
+    Returns
+    -------
+    (true, predicted, both)
+        Rows of class 1, predicted to be, and both; -1 first when a score is not a probability, or a code not 0 or 1.
+    """
+    n_true: Any = 0
+    n_predicted: Any = 0
+    n_both: Any = 0
+    least, most, one = 2.0**-52, 1.0 - 2.0**-52, raw.dtype.type(1)
+    squares, logs = 0.0, 0.0
+    product: Any = 1.0
+    counts, sums, positives = np.zeros(20), np.zeros(20), np.zeros(20)
+    for row in range(len(scores)):
+        given, code = scores[row], codes[row]
+        if not (given >= 0.0 and given <= 1.0):
+            return -1, 0, 0
+        label = labels[row]
+        if (code | label) >> 1 != 0:
+            return -1, 0, 0
+        n_true += code
+        n_predicted += label
+        n_both += code & label
+        keys[row] = (raw[row] << one) | raw.dtype.type(code)
+        apart = given - code
+        squares += apart * apart
+        right: Any = given if code == 1 else 1.0 - given
+        if right < least:
+            right = least
+        if right > most:
+            right = most
+        product = product * right
+        if row & 15 == 15:
+            logs -= np.log(product)
+            product = 1.0
+        tenth = 2 * int(min(given * 10.0, 9.0)) + (row & 1)
+        counts[tenth] += 1.0
+        sums[tenth] += given
+        positives[tenth] += code
+    losses[0] += logs - np.log(product)
+    losses[1] += squares
+    for tenth in range(10):
+        rows = counts[2 * tenth] + counts[2 * tenth + 1]
+        tenths[tenth, 0] += rows
+        tenths[tenth, 1] += rows
+        tenths[tenth, 2] += sums[2 * tenth] + sums[2 * tenth + 1]
+        tenths[tenth, 3] += positives[2 * tenth] + positives[2 * tenth + 1]
+        tenths[tenth, 4] += rows
+    return n_true, n_predicted, n_both
+
+
+@compiled
+def scan_keys(keys: Any, n_positive: int, steps: Any, right: Any, wrong: Any, places: Any) -> Any:
+    """Go through packed scores in rising order from their end: see `pack_scores`, `merge_areas`, `merge_steps`.
+
+    Returns
+    -------
+    (pairs, precision, apart, n_steps)
+        Twice the pairs won, the sum of precisions, the largest distance of the two rates, and points written.
+    """
+    one = keys.dtype.type(1)
+    n = len(keys)
+    n_negative = n - n_positive
+    per_right = 1.0 / n_positive if n_positive else 0.0
+    per_wrong = 1.0 / n_negative if n_negative else 0.0
+    got: Any = 0
+    lost: Any = 0
+    pairs: Any = 0
+    precision, part, flushed = 0.0, 0.0, 0
+    apart, step, found = 0.0, 0, 0
+    next_step = steps[0]
+    place = n - 1
+    while place >= 0:
+        key = keys[place]
+        score = key >> one
+        here = np.int64(key & one)
+        there = 1 - here
+        place -= 1
+        while place >= 0 and (keys[place] >> one) == score:
+            positive = np.int64(keys[place] & one)
+            here += positive
+            there += 1 - positive
+            place -= 1
+        pairs += there * (2 * got + here)
+        got += here
+        lost += there
+        part += here * (np.float64(got) / np.float64(got + lost))
+        if got - flushed >= 1024:
+            precision += part
+            part, flushed = 0.0, got
+        rate, other = got * per_right, lost * per_wrong
+        apart = max(apart, abs(rate - other))
+        if rate + other >= next_step or place < 0:
+            right[found], wrong[found], places[found] = got, lost, place + 1
+            found += 1
+            while step < len(steps) and rate + other >= steps[step]:
+                step += 1
+            next_step = steps[step] if step < len(steps) else 3.0
+    return pairs, precision + part, apart, found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from daskflow.data.predictions import Predictions
 from daskflow.metrics import Metric, kernels
 from daskflow.metrics.asked import Asked, Families
 from daskflow.metrics.bootstrap import BUCKETS, SHIFT, Places, places
-from daskflow.metrics.calibration import Calibration
+from daskflow.metrics.calibration import TENTHS, Calibration
 from daskflow.metrics.labels import cells_of
+from daskflow.metrics.probability import Brier, LogLoss, LossMetric
 from daskflow.metrics.residuals import Residuals
 from daskflow.metrics.rows import Rows
 from daskflow.metrics.scores import Scores
@@ -102,10 +103,13 @@ def look(asked: Asked, y: Any, predictions: Predictions, weight: Any, unit: Any,
         return found
     families = asked.families.without(lacking)
     found |= _sizes(block)
-    found |= {"broken": {need: n for need, values in block.given.items() if (n := _broken(values))}}
-    if asked.task in ("binary", "multiclass"):
-        found |= _classified(asked, block)
-    found["columns"] = _columns(families, block)
+    packed, losses = look_at_packed(asked, block)
+    found |= packed
+    if not packed:
+        found |= {"broken": {need: n for need, values in block.given.items() if (n := _broken(values))}}
+        if asked.task in ("binary", "multiclass"):
+            found |= _classified(asked, block)
+    found["columns"] = _columns(families, block, losses)
     if asked.task == "regression" and "labels" in block.given:
         numbers = places(n_rows, seed_of(asked.seed, "residuals"), start=start)
         found["residuals"] = Residuals.of(block.y, block.given["labels"], numbers if order is None else numbers[order])
@@ -210,9 +214,51 @@ def _confusion(n_classes: int, block: Block) -> dict[str, Any]:
     return {"counts": counts.reshape(n_classes, n_classes), "cells": cells}
 
 
-def _columns(families: Families, block: Block) -> Columns:
-    """Sums of losses and of the columns of metrics of sums; those whose predictions lack are left out."""
+def look_at_packed(asked: Asked, block: Block) -> tuple[dict[str, Any], dict[type[LossMetric], float]]:
+    """Look at all there is to probabilities of two classes in one visit; nothing where rows need more than that.
+
+    Returns
+    -------
+    fields : dict
+        Of the tally; empty where rows are resampled or weighted, or scores are not probabilities.
+    losses : dict
+        Sums of the losses that were taken along.
+    """
+    scores, probabilities = (block.given.get(need) for need in ("scores", "probabilities"))
+    if asked.task != "binary" or block.place is not None or block.weight is not None or scores is None:
+        return {}, {}
+    if scores is not probabilities or scores.ndim != 1 or scores.dtype != np.float64:
+        return {}, {}
+    n_rows, labels = len(scores), block.given["labels"].astype(np.int64, copy=False)
+    codes = block.y.astype(np.int64, copy=False)
+    singles = scores.astype(np.float32)
+    raw = singles.view(np.uint32) if np.array_equal(singles, scores) else scores.view(np.uint64)
+    keys, losses, tenths = np.empty_like(raw), np.zeros(2), np.zeros((TENTHS, 5))
+    true, predicted, both = 0, 0, 0
+    for first in range(0, n_rows, CHUNK_ROWS):
+        rows = slice(first, first + CHUNK_ROWS)
+        own = kernels.pack_scores(codes[rows], labels[rows], scores[rows], raw[rows], keys[rows], losses, tenths)
+        if own[0] < 0:  # the way that every row can go also names a code that is no class
+            return {}, {}
+        true, predicted, both = true + own[0], predicted + own[1], both + own[2]
+    counts = np.array([[n_rows - true - predicted + both, predicted - both], [true - both, both]])
+    used = np.flatnonzero(counts)
+    return {
+        "class_rows": np.array([n_rows - true, true]),
+        "counts": counts,
+        "cells": Cells(2, used, counts.ravel()[used].astype(np.float64)),
+        "scores": Scores(2, most=asked.most_scores).with_packed(keys, true),
+        "calibration": Calibration(tenths),
+    }, {LogLoss: float(losses[0]), Brier: float(losses[1])}
+
+
+def _columns(families: Families, block: Block, known: Mapping[type[LossMetric], float]) -> Columns:
+    """Sums of losses, unless they are known, and of the columns of metrics of sums."""
     layout = families.layout
+    wanted = [number for number, metric in enumerate(layout.losses) if type(metric) not in known]
+    if not (wanted or layout.sums) and block.place is None and block.weight is None:
+        row = [float(len(block.y)), *(known[type(metric)] for metric in layout.losses)]
+        return Columns(np.zeros(1, dtype=np.int64), np.array([row]), (), ())
     weight = block.weights()
     centres = [
         metric.centre(block.y[:CHUNK_ROWS], _first(block, metric, CHUNK_ROWS), weight[:CHUNK_ROWS])
@@ -222,8 +268,11 @@ def _columns(families: Families, block: Block) -> Columns:
     widths: tuple[int, ...] = ()
     for piece in block.pieces():
         weights = piece.weights()
-        losses = [_loss(metric, piece) * weights for metric in layout.losses]
-        blocks = [np.column_stack([weights, *losses])]
+        first = np.zeros((len(weights), 1 + len(layout.losses)))
+        first[:, 0] = weights
+        for number in wanted:
+            first[:, 1 + number] = _loss(layout.losses[number], piece) * weights
+        blocks = [first]
         blocks += [
             metric.columns(piece.y, piece.given[metric.needs], weights, centre)
             for metric, centre in zip(layout.sums, centres, strict=True)
@@ -239,6 +288,9 @@ def _columns(families: Families, block: Block) -> Columns:
             kernels.add_columns(whole, bucket, sums)
     if sums is None:
         raise ValueError("a block without rows has no sums")
+    for number, metric in enumerate(layout.losses):
+        if number not in wanted:
+            sums[0, 1 + number] = known[type(metric)]
     used = np.flatnonzero(sums[:, 0])
     return Columns(used, sums[used], tuple(centres), widths)
 

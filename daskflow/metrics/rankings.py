@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.metrics import kernels
+from daskflow.metrics.lift import KolmogorovSmirnov
+from daskflow.metrics.ordering import sort_keys, sort_scores
 from daskflow.metrics.ranking import AveragePrecision, RankingMetric, RocAuc
-from daskflow.metrics.scores import LEAST_POWER, POWERS, Scores, Side
+from daskflow.metrics.scores import LEAST_POWER, POWERS, Scores, Side, unpacked
 from daskflow.metrics.states import Draws
 
 Floats = NDArray[np.float64]
@@ -28,6 +30,9 @@ WIDTH = 16
 """Replicates that a visit to the rows sums."""
 
 CURVE_POINTS = 400
+
+FAST: tuple[type[RankingMetric], ...] = (RocAuc, AveragePrecision)
+"""Metrics that are read off sorted scores without arrays of their own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,14 +65,19 @@ class Ranking:
         """Sort the scores once."""
         self.sides = negative, positive
         self.is_weighted = negative.weight is not None or positive.weight is not None
-        self._sorted = () if self.is_weighted else tuple(np.sort(side.scores) for side in (negative, positive))
+        self._sorted = () if self.is_weighted else tuple(sort_scores(side.scores) for side in (negative, positive))
 
     def value(self, metric: RankingMetric) -> float:
         """Return the metric of all rows."""
-        if not self.is_weighted and type(metric) in (RocAuc, AveragePrecision):
-            return self._fast_values[type(metric) is AveragePrecision]
+        if not self.is_weighted and type(metric) in FAST:
+            return self._fast_values[FAST.index(type(metric))]
         above, below, _ = self.distinct
         return metric.area(above, below)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Rows of either class."""
+        return len(self.sides[0].scores), len(self.sides[1].scores)
 
     @cached_property
     def _fast_values(self) -> tuple[float, float]:
@@ -85,11 +95,7 @@ class Ranking:
         if self.is_weighted:
             return self._distinct_weighted()
         negative, positive = self._sorted
-        size = len(negative) + len(positive)
-        found = np.empty(size), np.empty(size), np.empty(size)
-        n = kernels.merge_distinct(positive, negative, *found)
-        above, below, values = (array[:n] for array in found)
-        return above, below, values
+        return distinct_of(negative, positive)
 
     def _distinct_weighted(self) -> tuple[Floats, Floats, Floats]:
         negative, positive = self.sides
@@ -146,6 +152,15 @@ class Ranking:
     def _orders(self) -> list[tuple[Side, NDArray[Any] | None]]:
         ordered = self._sorted or (None, None)
         return list(zip(self.sides, ordered, strict=True))
+
+
+def distinct_of(negative: NDArray[Any], positive: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+    """Return positive and negative counts at each distinct score, highest first, and the scores, of rising ones."""
+    size = len(negative) + len(positive)
+    found = np.empty(size), np.empty(size), np.empty(size)
+    n = kernels.merge_distinct(positive, negative, *found)
+    above, below, values = (array[:n] for array in found)
+    return above, below, values
 
 
 def curve_of(above: Floats, below: Floats, values: Floats, steps: Floats) -> Curve:
@@ -221,6 +236,51 @@ def _moved(values: Floats, step: float) -> Floats:
     return np.clip(values + step, low, high)
 
 
+class PackedRanking:
+    """The order of packed probabilities, which are sorted once and gone through once.
+
+    Parameters
+    ----------
+    keys : ndarray of uint32 or uint64
+        See `daskflow.metrics.scores.Block`; overwritten.
+    n_positive : int
+        Rows of class 1.
+    """
+
+    def __init__(self, keys: NDArray[Any], n_positive: int) -> None:
+        """Sort, and take what most evaluations ask for."""
+        self.keys = sort_keys(keys)
+        self.sizes = len(keys) - n_positive, n_positive
+        steps = np.linspace(0.0, 2.0, CURVE_POINTS - 2)
+        right, wrong, at = np.empty(CURVE_POINTS), np.empty(CURVE_POINTS), np.empty(CURVE_POINTS, dtype=np.int64)
+        pairs, precision, apart, n = kernels.scan_keys(self.keys, n_positive, steps, right, wrong, at)
+        has_both = min(self.sizes) > 0
+        self._values = {
+            RocAuc: pairs / (2 * self.sizes[0] * self.sizes[1]) if has_both else math.nan,
+            AveragePrecision: precision / n_positive if n_positive else math.nan,
+            KolmogorovSmirnov: apart if has_both else math.nan,
+        }
+        bits = self.keys[at[:n]] >> self.keys.dtype.type(1)
+        values = bits.view(np.float32 if bits.dtype == np.uint32 else np.float64).astype(np.float64)
+        self._curve = Curve(right[:n], wrong[:n], values)
+
+    def value(self, metric: RankingMetric) -> float:
+        """Return the metric of all rows."""
+        if type(metric) in self._values:
+            return self._values[type(metric)]
+        above, below, _ = self._distinct
+        return metric.area(above, below)
+
+    @cached_property
+    def _distinct(self) -> tuple[Floats, Floats, Floats]:
+        """Positive and negative weight at each distinct score, highest first, and the scores."""
+        return distinct_of(*unpacked(self.keys))
+
+    def curve(self) -> Curve:
+        """Return points spread evenly along the ROC curve, at most `CURVE_POINTS` - 1 of them."""
+        return self._curve
+
+
 class BinnedRanking:
     """The order of scores of which only the bins are known.
 
@@ -237,6 +297,11 @@ class BinnedRanking:
         used = np.flatnonzero(bins.any(axis=0))[::-1]
         self.below, self.above = bins[0, used], bins[1, used]
         self._used, self._bits = used, bits
+
+    @property
+    def sizes(self) -> tuple[float, float]:
+        """Weight of either class."""
+        return float(self.below.sum()), float(self.above.sum())
 
     def value(self, metric: RankingMetric) -> float:
         """Return the metric, rows of one bin being taken for ties."""
@@ -283,18 +348,20 @@ def rank(
     Where only the bins of the scores are known, replicates come from the rows of the units that are held, and are drawn
     together to the spread that all units would have had.
     """
-    sides = scores.sides(ranking)
-    sample = Ranking(*sides) if scores.n_held else None
-    whole: Ranking | BinnedRanking
+    packed = scores.packed()
+    sample = Ranking(*scores.sides(ranking)) if scores.n_held and packed is None else None
+    whole: Ranking | BinnedRanking | PackedRanking
     if scores.bins is not None:
         whole = BinnedRanking(scores.bins[ranking], scores.bits)
+    elif packed is not None:
+        whole = PackedRanking(*packed)
     elif sample is not None:
         whole = sample
     else:
         return Ranked([math.nan] * len(metrics), [0.0] * len(metrics), [None] * len(metrics), None)
     values = [whole.value(metric) for metric in metrics]
     errors = [whole.error(metric) if isinstance(whole, BinnedRanking) else 0.0 for metric in metrics]
-    has_both = all(part > 0 for part in _sizes(whole))
+    has_both = all(part > 0 for part in whole.sizes)
     replicates: list[Floats | None] = [None] * len(metrics)
     asked = [place for place, value in enumerate(values[:n_resampled]) if not math.isnan(value)]
     if draws is not None and sample is not None and asked:
@@ -304,9 +371,3 @@ def rank(
             own = sample.value(metrics[place]) if shrink < 1 else values[place]
             replicates[place] = values[place] + (drawn - own) * shrink
     return Ranked(values, errors, replicates, whole.curve() if has_both else None)
-
-
-def _sizes(whole: Ranking | BinnedRanking) -> tuple[float, float]:
-    if isinstance(whole, BinnedRanking):
-        return float(whole.below.sum()), float(whole.above.sum())
-    return float(len(whole.sides[0].scores)), float(len(whole.sides[1].scores))

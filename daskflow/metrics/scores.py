@@ -34,7 +34,8 @@ class Block:
     starts : ndarray of int64, shape (n_classes + 1,)
         Rows of class c stand from ``starts[c]`` to ``starts[c + 1]``.
     scores : ndarray of float32 or float64, shape (n_rows,) or (n_rows, n_classes)
-        float32 where that holds them exactly.
+        float32 where that holds them exactly. Or, in any order, packed probabilities: uint32 or uint64, twice the bits
+        of a row's probability, and one for class 1.
     place : ndarray of uint32, or None
         Each row's place among the units; None without resampling.
     weight : ndarray of float64, or None
@@ -43,8 +44,13 @@ class Block:
 
     starts: NDArray[np.int64]
     scores: NDArray[Any]
-    place: Places | None
-    weight: Floats | None
+    place: Places | None = None
+    weight: Floats | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether probability and class stand in one number."""
+        return self.scores.dtype.kind == "u"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +113,19 @@ class Scores:
         """
         block = _block(self.n_classes, codes, scores, place, weight)
         return self.merged(Scores(self.n_classes, (block,), len(scores), most=self.most))
+
+    def with_packed(self, keys: NDArray[Any], n_positive: int) -> Scores:
+        """Add rows of two classes, without places and weights, as packed probabilities."""
+        block = Block(np.array([0, len(keys) - n_positive, len(keys)]), keys)
+        return self.merged(Scores(self.n_classes, (block,), len(keys), most=self.most))
+
+    def packed(self) -> tuple[NDArray[Any], int] | None:
+        """Return all rows as packed probabilities, and how many are of class 1; None when they are not all held so."""
+        if self.bins is not None or not self.blocks or not all(block.is_packed for block in self.blocks):
+            return None
+        is_wide = any(block.scores.dtype == np.uint64 for block in self.blocks)
+        parts = [_widened(block.scores) if is_wide else block.scores for block in self.blocks]
+        return np.concatenate(parts), sum(int(block.starts[2] - block.starts[1]) for block in self.blocks)
 
     def merged(self, *others: Scores) -> Scores:
         """Put the rows of all side by side; beyond `most` scores add histograms, and hold fewer units."""
@@ -192,7 +211,27 @@ def _chosen(block: Block, bound: np.uint32) -> Block | None:
     return Block(starts, block.scores[kept], block.place[kept], None if block.weight is None else block.weight[kept])
 
 
+def _widened(keys: NDArray[Any]) -> NDArray[Any]:
+    """Packed float32 as packed float64."""
+    if keys.dtype == np.uint64:
+        return keys
+    wide = (keys >> np.uint32(1)).view(np.float32).astype(np.float64)
+    return (wide.view(np.uint64) << np.uint64(1)) | (keys & np.uint32(1))
+
+
+def unpacked(keys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the scores of rows of class 0, and those of class 1, in the order of the keys."""
+    one = keys.dtype.type(1)
+    is_positive = (keys & one).astype(bool)
+    scores = (keys >> one).view(np.float32 if keys.dtype == np.uint32 else np.float64)
+    return scores[~is_positive], scores[is_positive]
+
+
 def _part(block: Block, rows: slice, code: int) -> Side:
+    if block.is_packed:
+        first, last = unpacked(block.scores)
+        both = np.concatenate([first, last])[rows]
+        return Side(both, None, None)
     scores = block.scores[rows] if block.scores.ndim == 1 else block.scores[rows, code]
     return Side(
         scores,

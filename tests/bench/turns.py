@@ -71,6 +71,25 @@ class Clock:
         self.wall, self.cpu = time.perf_counter() - wall, cpu() - used
 
 
+class Stopwatch:
+    """Wall and CPU-seconds of this process alone, summed over many short ``with`` blocks, to the nanosecond."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        """Start."""
+        self._begun = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and add."""
+        wall, used = self._begun
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - used
+
+
 def answer(tool: Callable[[Clock], Mapping[str, Any]]) -> None:
     """Run a tool in this process, and print what it found and took as the last line of the output."""
     clock = Clock()
