@@ -20,8 +20,7 @@ from daskflow import metrics
 from daskflow.core.results import Evaluation
 from daskflow.data.predictions import Predictions, predict
 from daskflow.metrics import Metric
-from daskflow.metrics.bootstrap import BUCKETS as GROUPS
-from daskflow.metrics.bootstrap import Resample, interval
+from daskflow.metrics.bootstrap import BUCKETS, Resample, interval
 from daskflow.metrics.evaluation import evaluate
 from daskflow.metrics.ranking import BINS
 
@@ -98,9 +97,9 @@ def test_weights_reach_every_metric_and_interval() -> None:
 
 
 def test_intervals_of_many_rows_by_groups_and_bins_are_those_of_single_rows() -> None:
-    n = 3 * GROUPS
+    n = 3 * BUCKETS
     y, p = binary(n, seed=3, share=0.02)
-    assert n > GROUPS > BINS
+    assert n > BUCKETS > BINS
 
     for metric in (metrics.parse("average_precision"), metrics.parse("log_loss")):
         quick = metric.replicates(y, p, np.ones(n), Resample(n, 150, seed=1))
