@@ -172,6 +172,8 @@ def test_one_visit_without_resampling_sees_what_the_states_see_one_by_one() -> N
     slow = Tally.of(asked, y, apart).evaluation()
 
     assert_same(numbers(quick), numbers(slow), 1e-11)
+    blocks = merged(asked, y, predictions, None, None, [1, 700, 3000], [2, 0, 3, 1]).evaluation()
+    assert_same(numbers(blocks), numbers(quick))
     assert all(math.isnan(score.low) and math.isnan(score.high) for score in quick.metrics.values())
     assert "notes" not in quick.details
 
@@ -191,6 +193,17 @@ def test_intervals_of_the_pass_are_those_of_resampling_each_metric_alone(task: s
         expected = np.quantile(drawn, [0.025, 0.975], method="weibull")
         score = found.metrics[metric.name]
         assert [score.low, score.high] == pytest.approx(list(expected), rel=1e-9), metric.name
+
+
+def test_blocks_whose_scores_float32_holds_and_others_are_ranked_together() -> None:
+    rng = np.random.default_rng(11)
+    p = np.concatenate([np.round(rng.random(1000), 1).astype(np.float32), np.round(rng.random(1000), 1)])
+    y = (rng.random(2000) < p).astype(np.int64)
+    for replicates in (0, 3):
+        asked = Asked([RocAuc(), metrics.parse("gain")], "binary", ["no", "yes"], 7, replicates)
+        found = merged(asked, y, Predictions(y, p, p), None, None, [1000], [1, 0]).evaluation()
+        assert found.metrics["roc_auc"].value == pytest.approx(reference.roc_auc_score(y, p), rel=1e-9)
+        assert found.metrics["gain_0.1"].value == pytest.approx(metrics.parse("gain").score(y, p), rel=1e-9)
 
 
 def test_labels_left_out_are_the_more_probable_class() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -131,26 +131,20 @@ class Scores:
         """Put the rows of all side by side; beyond `most` scores add histograms, and hold fewer units."""
         every = (self, *others)
         n_rows = sum(each.n_rows for each in every)
-        blocks = tuple(block for each in every for block in each.blocks)
         level = max(each.level for each in every)
-        together = Scores(self.n_classes, blocks, n_rows, level, None, self.most)
         if n_rows * self.n_rankings <= self.most:
-            return together
+            blocks = tuple(block for each in every for block in each.blocks)
+            return Scores(self.n_classes, blocks, n_rows, level, None, self.most)
         bins = np.sum([each._histogram() if each.bins is None else each.bins for each in every], axis=0)
-        if any(block.place is None for block in blocks):
-            return replace(together, blocks=(), bins=bins)
-        return replace(together, bins=bins)._thinned()
-
-    def _thinned(self) -> Scores:
-        """Hold no more than `most` scores: those of half of the units, of a quarter, and so on."""
-        level, blocks = self.level, self.blocks
-        while True:
-            bound = np.uint32((1 << SHIFT) >> level)
-            if level:
-                blocks = tuple(found for block in blocks if (found := _chosen(block, bound)) is not None)
-            if sum(len(block.scores) for block in blocks) * self.n_rankings <= self.most or level == SHIFT:
-                return replace(self, blocks=blocks, level=level)
+        if any(block.place is None for each in every for block in each.blocks):
+            return Scores(self.n_classes, (), n_rows, level, bins, self.most)
+        blocks = tuple(
+            block for each in every for block in (each.blocks if each.level == level else _chosen(each.blocks, level))
+        )
+        while sum(len(block.scores) for block in blocks) * self.n_rankings > self.most and level < SHIFT:
             level += 1
+            blocks = _chosen(blocks, level)
+        return Scores(self.n_classes, blocks, n_rows, level, bins, self.most)
 
     def _histogram(self) -> Floats:
         """Sum the weights of the rows that are held by bins."""
@@ -198,17 +192,19 @@ def _block(n_classes: int, codes: Any, scores: Any, place: Places | None, weight
     return Block(starts, taken, None if place is None else place[order], None if weight is None else weight[order])
 
 
-def _chosen(block: Block, bound: np.uint32) -> Block | None:
-    """Keep the rows of the units below a bound."""
-    if block.place is None:
-        return block
-    kept = (block.place & np.uint32((1 << SHIFT) - 1)) < bound
-    if kept.all():
-        return block
-    if not kept.any():
-        return None
-    starts = np.concatenate([[0], np.cumsum(kept)])[block.starts]
-    return Block(starts, block.scores[kept], block.place[kept], None if block.weight is None else block.weight[kept])
+def _chosen(blocks: Sequence[Block], level: int) -> tuple[Block, ...]:
+    """Keep the rows of a share of 2**-level of the units."""
+    bound = np.uint32((1 << SHIFT) >> level)
+    found = []
+    for block in blocks:
+        if block.place is None:
+            raise ValueError("these rows were not placed for resampling")
+        kept = (block.place & np.uint32((1 << SHIFT) - 1)) < bound
+        if kept.any():
+            starts = np.concatenate([[0], np.cumsum(kept)])[block.starts]
+            weight = None if block.weight is None else block.weight[kept]
+            found.append(Block(starts, block.scores[kept], block.place[kept], weight))
+    return tuple(found)
 
 
 def _widened(keys: NDArray[Any]) -> NDArray[Any]:
