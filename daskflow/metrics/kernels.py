@@ -108,11 +108,14 @@ def move_by_cell(cells: Any, starts: Any, values: Any, moved: Any) -> None:
 
 @compiled
 def merge_areas(positive: Any, negative: Any) -> Any:
-    """Return twice the pairs won (ties count one), and the sum of precision at each positive score, from sorted scores.
+    """Return twice the pairs won, the sum of precisions, and the largest distance of the two rates, of sorted scores.
 
-    Both arrays rise; they are gone through from their ends.
+    Ties count as one half of a pair won; precision is taken at each positive score. Both arrays rise; they are gone
+    through from their ends. Between positive scores only the negative rate moves, so that the rates are farthest apart
+    before or behind one of them.
     """
     n, m = len(positive), len(negative)
+    apart, per_right, per_wrong = 0.0, 1.0 / max(n, 1), 1.0 / max(m, 1)
     i, j = n - 1, m - 1
     pairs = 0
     precision = 0.0
@@ -131,12 +134,14 @@ def merge_areas(positive: Any, negative: Any) -> Any:
         above = m - 1 - j
         pairs += here * (2 * (m - above) - (j - tied))
         right = n - 1 - i
+        before, behind = (right - here) * per_right - above * per_wrong, right * per_right - (m - 1 - tied) * per_wrong
+        apart = max(apart, abs(before), abs(behind))
         part += here * (right / (right + (m - 1 - tied)))
         if right - flushed >= 1024:
             precision += part
             part, flushed = 0.0, right
         j = tied
-    return pairs, precision + part
+    return pairs, precision + part, apart
 
 
 @compiled
@@ -158,6 +163,31 @@ def merge_distinct(positive: Any, negative: Any, above: Any, below: Any, values:
         below[n] = there - j
         values[n] = score
         n += 1
+    return n
+
+
+@compiled
+def merge_runs(positive: Any, negative: Any, above: Any, below: Any) -> Any:
+    """Write what `merge_distinct` does, distinct scores of rows of one class alone that follow each other as one."""
+    i, j = len(positive) - 1, len(negative) - 1
+    n = 0
+    while i >= 0 or j >= 0:
+        if i >= 0 and (j < 0 or positive[i] >= negative[j]):
+            score = positive[i]
+        else:
+            score = negative[j]
+        here, there = i, j
+        while i >= 0 and positive[i] == score:
+            i -= 1
+        while j >= 0 and negative[j] == score:
+            j -= 1
+        own, other = here - i, there - j
+        if n > 0 and ((own == 0 and above[n - 1] == 0) or (other == 0 and below[n - 1] == 0)):
+            above[n - 1] += own
+            below[n - 1] += other
+        else:
+            above[n], below[n] = own, other
+            n += 1
     return n
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.metrics import kernels
-from daskflow.metrics.lift import KolmogorovSmirnov
+from daskflow.metrics.lift import Gain, KolmogorovSmirnov, Lift
 from daskflow.metrics.ordering import sort_keys, sort_scores
 from daskflow.metrics.ranking import AveragePrecision, RankingMetric, RocAuc
 from daskflow.metrics.scores import LEAST_POWER, POWERS, Scores, Side, unpacked
@@ -31,8 +31,11 @@ WIDTH = 16
 
 CURVE_POINTS = 400
 
-FAST: tuple[type[RankingMetric], ...] = (RocAuc, AveragePrecision)
+FAST: tuple[type[RankingMetric], ...] = (RocAuc, AveragePrecision, KolmogorovSmirnov)
 """Metrics that are read off sorted scores without arrays of their own."""
+
+STRAIGHT: tuple[type[RankingMetric], ...] = (Gain, Lift)
+"""Metrics for which neighbouring scores of one class alone may be taken together: the gain is a straight line there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +74,8 @@ class Ranking:
         """Return the metric of all rows."""
         if not self.is_weighted and type(metric) in FAST:
             return self._fast_values[FAST.index(type(metric))]
+        if not self.is_weighted and type(metric) in STRAIGHT:
+            return metric.area(*runs_of(*self._sorted))
         above, below, _ = self.distinct
         return metric.area(above, below)
 
@@ -80,23 +85,25 @@ class Ranking:
         return len(self.sides[0].scores), len(self.sides[1].scores)
 
     @cached_property
-    def _fast_values(self) -> tuple[float, float]:
-        """Area under the ROC curve, and average precision."""
+    def _fast_values(self) -> tuple[float, float, float]:
+        """Area under the ROC curve, average precision, and the largest distance of the two rates."""
         negative, positive = self._sorted
         if not len(positive):
-            return math.nan, math.nan
-        pairs, precision = kernels.merge_areas(positive, negative)
-        area = pairs / (2 * len(positive) * len(negative)) if len(negative) else math.nan
-        return area, precision / len(positive)
+            return math.nan, math.nan, math.nan
+        pairs, precision, apart = kernels.merge_areas(positive, negative)
+        if not len(negative):
+            return math.nan, precision / len(positive), math.nan
+        return pairs / (2 * len(positive) * len(negative)), precision / len(positive), apart
 
-    @cached_property
+    @property
     def distinct(self) -> tuple[Floats, Floats, Floats]:
         """Positive and negative weight at each distinct score, highest first, and the scores."""
         if self.is_weighted:
-            return self._distinct_weighted()
+            return self._distinct_weighted
         negative, positive = self._sorted
         return distinct_of(negative, positive)
 
+    @cached_property
     def _distinct_weighted(self) -> tuple[Floats, Floats, Floats]:
         negative, positive = self.sides
         score = np.concatenate([positive.scores, negative.scores]).astype(np.float64, copy=False)
@@ -161,6 +168,14 @@ def distinct_of(negative: NDArray[Any], positive: NDArray[Any]) -> tuple[Floats,
     n = kernels.merge_distinct(positive, negative, *found)
     above, below, values = (array[:n] for array in found)
     return above, below, values
+
+
+def runs_of(negative: NDArray[Any], positive: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return positive and negative counts at runs of distinct scores of one class, highest first, of rising scores."""
+    size = len(negative) + len(positive)
+    above, below = np.empty(size), np.empty(size)
+    n = kernels.merge_runs(positive, negative, above, below)
+    return above[:n], below[:n]
 
 
 def curve_of(above: Floats, below: Floats, values: Floats, steps: Floats) -> Curve:
@@ -268,10 +283,12 @@ class PackedRanking:
         """Return the metric of all rows."""
         if type(metric) in self._values:
             return self._values[type(metric)]
+        if type(metric) in STRAIGHT:
+            return metric.area(*runs_of(*unpacked(self.keys)))
         above, below, _ = self._distinct
         return metric.area(above, below)
 
-    @cached_property
+    @property
     def _distinct(self) -> tuple[Floats, Floats, Floats]:
         """Positive and negative weight at each distinct score, highest first, and the scores."""
         return distinct_of(*unpacked(self.keys))
