@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 
+LEAST_HELD = 1.5
+"""Of fewer rows of equal weight no error is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -27,26 +30,40 @@ class Moved:
         Of all buckets together; for means of a loss the mean itself.
     influence : ndarray of shape (n_buckets,)
         Sums to 0.
-    rows : int
-        Rows.
-    n_buckets : int
-        Buckets that hold some.
+    held : float
+        As many buckets of equal weight would be as sure: fewer than there are where rows are few or weights uneven.
     """
 
     value: float
     influence: Floats
-    rows: int
-    n_buckets: int
+    held: float
 
     @property
     def variance(self) -> float:
         """Of the value over tables drawn like this one."""
-        if self.n_buckets < 2 or self.rows < 2:
+        if self.held < LEAST_HELD:
             return math.nan
-        return float((self.influence**2).sum()) * self.n_buckets / (self.n_buckets - 1) * self.rows / (self.rows - 1)
+        return float((self.influence**2).sum()) * self.held / (self.held - 1)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the variance."""
+        return self.held - 1
 
 
-def moved(terms: Terms, sums: Floats, rows: int) -> Moved | None:
+def held_of(weight: Floats) -> Floats:
+    """Return how many buckets of equal weight would be as sure, from weights of shape (n_buckets, ...); Kish (1965).
+
+    Examples
+    --------
+    >>> held_of(np.array([2.0, 2.0, 0.0])), held_of(np.array([3.0, 1.0, 0.0]))
+    (np.float64(2.0), np.float64(1.6))
+    """
+    squares = (weight**2).sum(axis=0)
+    return np.asarray(np.divide(weight.sum(axis=0) ** 2, squares, out=np.zeros_like(squares), where=squares > 0))[()]
+
+
+def moved(terms: Terms, sums: Floats) -> Moved | None:
     """Return a value with its influences from sums of shape (n_buckets, n_sums); None where it is not defined."""
     total = sums.sum(axis=0)
     value = terms.value(total)
@@ -57,7 +74,9 @@ def moved(terms: Terms, sums: Floats, rows: int) -> Moved | None:
     gradient = terms.gradient(total)
     if not np.isfinite(gradient).all():
         return None
-    return Moved(value, sums @ gradient, rows, int((sums != 0).any(axis=1).sum()))
+    return Moved(
+        value, sums @ gradient, float(held_of(sums[:, 1] if isinstance(terms, MeanTerms) else sums.sum(axis=1)))
+    )
 
 
 def score(terms: Terms, sums: Floats, rows: int) -> Score:
@@ -68,12 +87,12 @@ def score(terms: Terms, sums: Floats, rows: int) -> Score:
     skewness by the transformation of Hall, "On the removal of skewness by transformation" (1992), which moves the
     interval towards the long tail.
     """
-    found = moved(terms, sums, rows)
+    found = moved(terms, sums)
     if found is None:
         return Score(terms.value(sums.sum(axis=0)) if rows else math.nan)
     if math.isnan(found.variance):
         return Score(terms.value(sums.sum(axis=0)))
-    quantile = float(student.ppf(0.5 + LEVEL / 2, found.n_buckets - 1))
+    quantile = float(student.ppf(0.5 + LEVEL / 2, found.freedom))
     if terms.is_share and 0.0 <= found.value <= 1.0:
         low, high = _wilson(found, quantile, _least(terms, sums.sum(axis=0), rows))
         return Score(found.value, low, high)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from daskflow.metrics.slices_columns import SliceColumn
-from daskflow.metrics.slices_intervals import moved, score
+from daskflow.metrics.slices_intervals import held_of, moved, score
 from daskflow.metrics.slices_terms import MeanTerms, Terms, stepped
 
 Floats = NDArray[np.float64]
@@ -179,8 +179,8 @@ def compare(cells: Cells, one: tuple[Floats, Floats, Any], other: tuple[Floats, 
         totals, totals_beside = weight.sum(axis=0), weight_beside.sum(axis=0)
         mean, mean_beside = loss.sum(axis=0) / totals, loss_beside.sum(axis=0) / totals_beside
         influence = (loss - mean * weight) / totals - (loss_beside - mean_beside * weight_beside) / totals_beside
-        held = np.minimum((weight > 0).sum(axis=0), (weight_beside > 0).sum(axis=0))
-        own = (influence**2).sum(axis=0) * held / (held - 1) * rows / (rows - 1)
+        held = np.minimum(held_of(weight), held_of(weight_beside))
+        own = (influence**2).sum(axis=0) * held / (held - 1)
         common = cells.sigma**2 * cells.uneven * (1 / rows + 1 / rows_beside)
         difference = mean - mean_beside
         error = np.sqrt(np.maximum(own, common))
@@ -342,12 +342,12 @@ def _row(cells: Cells, found: Slice, n_looks: int, error: float) -> dict[str, An
     """A slice as plain values; None where the metric itself is not worse there."""
     terms = cells.terms
     inside, rows = cells.sums[:, found.cell], int(cells.rows[found.cell])
-    outside, rows_outside = cells.sums[:, cells.all] - inside, int(cells.rows[cells.all]) - rows
-    here, beside = moved(terms, inside, rows), moved(terms, outside, rows_outside)
+    outside = cells.sums[:, cells.all] - inside
+    here, beside = moved(terms, inside), moved(terms, outside)
     if here is None or beside is None:
         return None
     value, elsewhere = score(terms, inside, rows), terms.value(outside.sum(axis=0))
-    df = max(min(here.n_buckets, beside.n_buckets) - 1, 1)
+    df = max(min(here.freedom, beside.freedom), 1.0)
     sign = -1.0 if terms.metric.greater_is_better else 1.0
     change = here.value - beside.value
     if not isinstance(terms, MeanTerms):
