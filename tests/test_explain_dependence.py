@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -191,6 +192,7 @@ def test_a_real_model_s_answers_follow_what_it_learned() -> None:
     # when
     found = {entry["column"]: entry for entry in entries_of(model, rows)}
     # then
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert list(found)[-1] in ("idle", "since")
     city = dict(zip(found["city"]["values"], found["city"]["mean"], strict=True))
     assert city["Rome"] > max(city["Oslo"], city["Lima"]) + 0.1

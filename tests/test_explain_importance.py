@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -310,6 +311,7 @@ def test_hostile_column_names_are_names() -> None:
     rows = normal_rows(200, *HOSTILE)
     predictor = Formula(lambda table: numbers(table, HOSTILE[3]))
     found = found_of(predictor, rows, numbers(rows, HOSTILE[3]), seconds=None)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert sorted(values_of(found)) == sorted(HOSTILE)
     assert found["columns"][0]["column"] == HOSTILE[3]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import sys
 from typing import Any
@@ -196,11 +197,12 @@ def test_asking_the_model_comes_to_shapley_s_definition() -> None:
 
     exact = np.array([shapley(lambda known, row=row: answer(row, known), 3) for row in range(20)])
     # when every row is asked about with the columns in many orders
-    found = explained(predictor, rows, repeats=200)
+    found = explained(predictor, rows, repeats=80)
     # then (all rows are the ground: there are fewer than it takes)
     assert found.method == "permutation"
     assert np.allclose(sums(found), predictor.predictions(rows).labels)
-    assert np.abs(found.values - exact).max() < 0.1
+    assert np.abs(found.values - exact).max() < 0.2
+    assert np.abs(found.values - exact).mean() < 0.03
 
 
 def test_where_two_orders_say_it_all_one_is_enough() -> None:
@@ -283,6 +285,7 @@ def test_the_summary_is_plain_and_ordered_and_places_each_row_s_value() -> None:
     frame = mixed_frame(200)
     model = fitted_model(LogisticRegression(max_iter=500), frame, "y")
     found = shap_values(model, rows_of(frame), seed=7, executor=InlineExecutor(), most_rows=50)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     sizes = [each["value"] for each in found["columns"]]
     assert sizes == sorted(sizes, reverse=True)
     assert all(each["low"] <= each["value"] <= each["high"] for each in found["columns"])

@@ -265,8 +265,8 @@ def attributions(
         notes.append(f"SHAP values are of {n_done} of {len(places)} rows: the others were left out for their time.")
     return Attributions(
         tuple(columns),
-        np.concatenate([np.empty((0, len(columns))), *(np.array(each["values"]) for each in found.records.values())]),
-        np.concatenate([np.empty(0), *(np.array(each["base"]) for each in found.records.values())]),
+        np.concatenate([np.empty((0, len(columns))), *(_numbers(each["values"]) for each in found.records.values())]),
+        np.concatenate([np.empty(0), *(_numbers(each["base"]) for each in found.records.values())]),
         np.concatenate([np.empty(0, dtype=np.int64), *(places[begin:end] for begin, end in done)]),
         start["output"],
         start["method"],
@@ -342,6 +342,11 @@ def explain_block(chosen: Chosen, name: str, begin: int, end: int, repeats: int,
         found, base = chosen.values.of(transformer.matrix(rows))
         values = by_source(found, _sources(transformer, chosen.columns), chosen.columns)
     return {"column": name, "values": values.tolist(), "base": base.tolist()}
+
+
+def _numbers(values: Any) -> Floats:
+    """A record's numbers; a journal keeps nan as null."""
+    return np.array(values, dtype=np.float64)
 
 
 def _sources(transformer: Any, columns: Sequence[str]) -> Sequence[Sequence[str]] | None:

@@ -73,14 +73,14 @@ class TreeValues:
 
     def of(self, X: Any) -> tuple[Floats, Floats]:
         """Return values (n_rows, n_features), and the base of each row."""
-        if self._explainer is None:
-            try:
-                import shap
-            except ImportError as error:
-                raise SettingsError(MISSING) from error
-            self._explainer = shap.TreeExplainer(self._estimator)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # matplotlib's on shap's colours, and shap's on its own ways
+            if self._explainer is None:
+                try:
+                    import shap
+                except ImportError as error:
+                    raise SettingsError(MISSING) from error
+                self._explainer = shap.TreeExplainer(self._estimator)
             found = self._explainer(_dense(X))
         values, base = np.asarray(found.values, dtype=np.float64), np.asarray(found.base_values, dtype=np.float64)
         if values.ndim == 3:
