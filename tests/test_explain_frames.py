@@ -96,6 +96,14 @@ def test_a_cluster_gives_the_same(model: bundle.Model, client: Any) -> None:
     assert here.equals(flow.explain.importance(model, frame, target="y", repeats=1, client=client))
 
 
+def test_columns_that_are_named_by_numbers_are_found() -> None:
+    frame = mixed_frame(200)[["size", "rooms", "y"]]
+    frame["size"] = frame["size"].fillna(1.0)
+    made = fitted_model(LogisticRegression(), frame.set_axis(["0", "1", "y"], axis=1), "y")
+    found = flow.explain.importance(made, frame.set_axis([0, 1, "y"], axis=1), target="y")
+    assert sorted(found.index) == ["0", "1"]
+
+
 def test_numbers_are_explained_too() -> None:
     frame = mixed_frame(300, n_classes=0)
     made = fitted_model(Ridge(), frame, "y")
@@ -109,6 +117,8 @@ def test_what_is_wrong_with_a_frame_is_said(model: bundle.Model) -> None:
         flow.explain.importance(model, frame.drop(columns="y"), target="y")
     with pytest.raises(DataError, match="'maybe', which is no class of the model"):
         flow.explain.importance(model, frame.assign(y="maybe"), target="y")
+    with pytest.raises(DataError, match="stand twice in the frame: 'city'"):
+        flow.explain.shap(model, pd.concat([frame, frame[["city"]]], axis=1))
     with pytest.raises(DataError, match="no rows"):
         flow.explain.dependence(model, frame.iloc[:0])
     with pytest.raises(DataError, match="pandas or dask DataFrame"):

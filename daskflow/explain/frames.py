@@ -248,7 +248,13 @@ def _sample(frame: Any, names: Sequence[str], n_rows: int, seed: int) -> pd.Data
         raise DataError(f"rows should be at least 1 (found {n_rows}).")
     if not isinstance(frame, pd.DataFrame) and not is_dask_collection(frame):
         raise DataError(f"Give a pandas or dask DataFrame (found {type(frame).__name__}).")
-    there = [name for name in dict.fromkeys(names) if name in frame.columns]
+    if not all(isinstance(name, str) for name in frame.columns):
+        frame = frame.rename(columns={name: str(name) for name in frame.columns})
+    columns = list(frame.columns)
+    twice = [f"'{name}'" for name in dict.fromkeys(names) if columns.count(name) > 1]
+    if twice:
+        raise DataError(f"These columns stand twice in the frame: {', '.join(twice)}. Drop one of each.")
+    there = [name for name in dict.fromkeys(names) if name in columns]
     missing = [f"'{name}'" for name in dict.fromkeys(names) if name not in there]
     if missing:
         raise DataError(f"The frame lacks {', '.join(missing)}.")
