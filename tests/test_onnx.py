@@ -167,7 +167,9 @@ def test_every_family_answers_as_the_model_does(tmp_path: Path, kind: str) -> No
     tried = 0
     for task in TASKS:
         try:
-            family = daskflow.models.parse({"kind": kind, "params": SMALL.get(kind, {}), **MORE.get(kind, {})}, where="")
+            family = daskflow.models.parse(
+                {"kind": kind, "params": SMALL.get(kind, {}), **MORE.get(kind, {})}, where=""
+            )
             estimator = family.estimator(task, {}, seed=3)
         except SettingsError:
             continue  # not of this task
