@@ -10,7 +10,8 @@ import pytest
 
 from daskflow.core.protocols import Score
 from daskflow.core.results import Point
-from daskflow.figures import evaluation, parallel, search, style, table
+from daskflow.figures import cost, curves, evaluation, parallel, search, slices, style, table, why
+from tests import report_details
 from tests.report_records import HOSTILE, TEX, search_of, tuned
 
 
@@ -182,3 +183,75 @@ def test_labels_are_one_short_line_and_no_formula(text: str) -> None:
     assert "$$" not in label
     assert r"\(" not in label
     assert r"\[" not in label
+
+
+def test_a_curve_of_many_points_is_thinned_and_keeps_its_ends() -> None:
+    n = 5_000
+    curve = {"fpr": [i / n for i in range(n + 1)], "tpr": [(i / n) ** 0.5 for i in range(n + 1)]}
+    data = data_of(curves.roc(curve))
+    assert len(data["fpr"]) <= curves.MAX_CURVE
+    assert (data["fpr"][0], data["fpr"][-1], data["tpr"][-1]) == (0.0, 1.0, 1.0)
+
+
+def test_the_mark_of_a_curve_stands_at_the_threshold_nearest_to_the_one_in_use() -> None:
+    curve = {"fpr": [0.0, 0.1, 0.5, 1.0], "tpr": [0.0, 0.6, 0.9, 1.0], "threshold": [None, 0.8, 0.4, 0.1]}
+    mark = data_of(curves.roc(curve, 0.45), "roc_marker")
+    assert (mark["x"], mark["y"]) == ([0.5], [0.9])
+
+
+def test_gain_knows_its_lift() -> None:
+    data = data_of(curves.gain({"share": [0.0, 0.1, 1.0], "gain": [0.0, 0.4, 1.0]}))
+    assert data["lift"][1:] == pytest.approx([4.0, 1.0])
+    assert data_of(curves.lift({"share": [0.0, 0.1, 1.0], "gain": [0.0, 0.4, 1.0]}))["lift"] == pytest.approx(
+        [4.0, 1.0]
+    )
+
+
+def test_groups_whose_interval_leaves_out_the_overall_value_are_filled() -> None:
+    groups = [
+        {"group": "a", "rows": 10, "value": 0.7, "low": 0.6, "high": 0.8},
+        {"group": "b", "rows": 10, "value": 0.5, "low": 0.4, "high": 0.6},
+        {"group": "c", "rows": 1, "value": None, "low": None, "high": None},
+    ]
+    made = slices.by_group(0, {"column": "x", "groups": groups}, "roc_auc", 0.72)
+    data = data_of(made)
+    assert data["fill"] == [0.0, 1.0]
+    assert made.x_range.start < 0.4
+    assert made.x_range.end > 0.8
+
+
+def test_the_axis_of_the_worst_slices_shows_no_difference_too() -> None:
+    given = report_details.slices()["worst_slices"]
+    made = slices.worst(given, "roc_auc")
+    assert made.x_range.start < -0.18
+    assert made.x_range.end > 0
+
+
+def test_every_kind_of_column_has_its_dependence() -> None:
+    for place, one in enumerate(report_details.why()["dependence"]):
+        made = why.dependence(place, one)
+        assert data_of(made)["mean"] == one["mean"]
+        assert n_points(made) <= style.MAX_POINTS
+    assert type(why.dependence(0, {**report_details.why()["dependence"][2]}).xaxis[0]).__name__ == "DatetimeAxis"
+
+
+def test_shap_of_many_columns_has_few_enough_points() -> None:
+    names = [f"c{number}" for number in range(60)]
+    given = {
+        "output": "y", "rows": 300, "columns": [{"column": name, "value": 1.0} for name in names],
+        "points": [{"column": name, "shap": [0.1] * 300, "value": None} for name in names],
+    }  # fmt: skip
+    assert 0 < n_points(why.shap(given)) <= style.MAX_POINTS
+
+
+def test_bars_of_utilisation_stand_behind_each_other_and_fill_the_slots_time() -> None:
+    data = data_of(cost.utilisation(report_details.utilisation()))
+    assert data["busy_left"] == [0.0] * 5
+    assert data["waiting_for_data_left"] == data["busy_right"]
+    assert data["no_task_right"] == pytest.approx([24.0, 4.0, 72.0, 6.0, 18.0])
+
+
+def test_drifted_columns_are_told_from_others() -> None:
+    data = data_of(cost.drift(report_details.slices()["drift"]))
+    assert data["color"][:3] == [style.SECOND, style.SECOND, style.ACCENT]
+    assert data["bound"][0] == 0.0421

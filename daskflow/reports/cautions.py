@@ -121,8 +121,7 @@ def _slices(details: Mapping[str, Any]) -> Iterator[Caution]:
     if bad:
         sentence = (
             f"{words.plural(len(bad), 'group')} of test rows {'is' if len(bad) == 1 else 'are'} served worse than "
-            "chance "
-            f"explains, first of all {where_text(bad[0])}."
+            f"chance explains, first of all {where_text(bad[0])}."
         )
         yield Caution("unequal", sentence, "slices")
 
@@ -146,9 +145,9 @@ def _calibration(details: Mapping[str, Any]) -> Iterator[Caution]:
         error, n_off, n_bins = calibration_error(bins)
         if error > OFF and n_off >= 2:
             sentence = (
-                f"Predicted probabilities are off by {error:.3f} on average, and {n_off} of {n_bins} groups of "
-                "rows by more "
-                "than chance explains: do not read them as frequencies, or calibrate them ([decision] in the workflow)."
+                f"Predicted probabilities are off by {error:.3f} on average, and {n_off} of {n_bins} groups of rows "
+                "by more than chance explains: do not read them as frequencies, or calibrate them ([decision] in "
+                "the workflow)."
             )
             yield Caution("calibration is off", sentence, "curves", "probabilities are not frequencies")
 
@@ -162,8 +161,11 @@ def _wide(record: RunRecord) -> Iterator[Caution]:
     width, is_share = score.high - score.low, score.low >= 0 and score.high <= 1
     if width > (WIDE if is_share else 2 * WIDE * abs(score.value)):
         rows = words.plural(record.evaluation.n_rows, "test row")
-        sentence = f"The interval of {metric} is {score_text(width)} wide: {rows} say little about it."
-        yield Caution("wide interval", sentence, "test", "the test is small")
+        sentence = (
+            f"The interval of {metric} is {score_text(width)} wide: few of the {rows} decide it. More test rows, or "
+            "more of the rarest class, would narrow it."
+        )
+        yield Caution("wide interval", sentence, "test", f"the interval of {metric} is wide")
 
 
 def _classes(record: RunRecord, details: Mapping[str, Any]) -> Iterator[Caution]:
@@ -193,12 +195,10 @@ def _candidates(record: RunRecord) -> Iterator[Caution]:
         return
     tied = sum(trial.is_tied is True and trial.id != search.best.id for trial in search.trials)
     if tied:
-        sentence = (
-            f"{words.plural(tied, 'other candidate')} cannot be told apart from the best: a cheaper or simpler one "
-            "of them "
-            "would do as well."
-        )
-        yield Caution("no clear winner", sentence, "search")
+        count = words.plural(tied, "other candidate")
+        sentence = f"{count} cannot be told apart from the best: a cheaper or simpler one would do as well."
+        short = f"{count} would do as well"
+        yield Caution("no clear winner", sentence, "search", short)
     failed = sum(trial.state is TrialState.FAILED for trial in search.trials)
     if failed:
         count = words.plural(failed, "candidate")

@@ -32,10 +32,8 @@ def part(record: RunRecord) -> Part | None:
         caption = (
             f"Of {words.plural(int(record.utilisation['slots']), 'slot')} (fits or partitions at a time) "
             f"{words.share(busy, total)} of the time was computing. No task: the stage had less left to do than "
-            "there were "
-            "slots. Waiting for data: a task was there, what it reads was not. Waiting for workers: they had not "
-            "started, or "
-            "had been lost."
+            "there were slots. Waiting for data: a task was there, what it reads was not. Waiting for workers: "
+            "they had not started, or had been lost."
         )
         given = {**record.utilisation, "stages": used}
         picture = Picture(

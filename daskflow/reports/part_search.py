@@ -88,9 +88,8 @@ def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
     if made is not None:
         n_axes = len(made.xaxis[0].ticker.ticks)
         caption = (
-            f"Each line is a candidate, from its parameters to its {result.metric}; good ones orange, bad ones "
-            "pale blue. "
-            "Dragging a box around dots of an axis marks their candidates, where dragging marks."
+            f"Each line is a candidate, from its parameters to its {result.metric}; good ones orange, bad ones pale "
+            "blue. Dragging a box around dots of an axis marks their candidates, where dragging marks."
         )
         side.append(Picture("parallel", "Parallel coordinates", caption, made, 90 * n_axes))
     found_importance = details.get("parameter_importance") or {}

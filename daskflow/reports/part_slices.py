@@ -55,8 +55,7 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
     shown = worst[:SHOWN_WORST]
     text = (
         f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p "
-        "values are "
-        "corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
+        "values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
     )
     caption = f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
     picture = Picture("worst_slices", "Difference to all test rows", caption, figures.worst(shown, metric), 560)

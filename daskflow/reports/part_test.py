@@ -78,8 +78,7 @@ def _calibrated(made: Mapping[str, Any]) -> list[Block]:
     rows = words.plural(int(found.get("rows") or 0), "row")
     text = (
         f"Probabilities are calibrated ({found.get('kind')}) on {_source(made)} ({rows}), never on test rows. The "
-        "errors "
-        "below are on rows that the calibration had not seen; lower is better."
+        "errors below are on rows that the calibration had not seen; lower is better."
     )
     table = more.before_after(found.get("before") or {}, found.get("after") or {})
     return [Heading("Calibration of the probabilities"), Text(text), Grid(table, "Before and after calibration")]
@@ -129,6 +128,9 @@ def _thresholds(given: Mapping[str, Any], record: RunRecord) -> list[Block]:
         costs = [known(value) for value in given["cost"]]
         least = min((value for value in costs if math.isfinite(value)), default=math.nan)
         caption = f"The least cost is {number(least)}; the orange line is the threshold in use."
+        right = known(given.get("cost_if_calibrated"))
+        if math.isfinite(right):
+            caption += f" Were the probabilities exact, {score_text(right)} would cost least."
         found.append(Picture("costs", "Cost", caption, curves.costs(given)))
     blocks.append(Pictures(found, whole=["thresholds"] if len(found) == 1 else ()))
     if given.get("costs"):
@@ -178,8 +180,7 @@ def _curves(record: RunRecord, details: Mapping[str, Any]) -> list[Picture]:
     if bins and bins["count"]:
         caption = (
             "Share of positives among rows of about equal prediction; on the dashed line they are the same. A "
-            "dot's area "
-            f"is its number of rows{', its line the 95 % interval' if bins.get('low') else ''}."
+            f"dot's area is its number of rows{', its line the 95 % interval' if bins.get('low') else ''}."
         )
         table = more.calibration(bins)
         found.append(Picture("calibration", "Calibration", caption, curves.calibration(bins), table=table))
@@ -229,7 +230,7 @@ def _confusion(details: Mapping[str, Any]) -> list[Picture]:
     return [
         Picture(
             "confusion",
-            "Confusion",
+            "Confusion matrix",
             caption,
             made,
             130 + 28 * n_classes if n_classes > 6 else 0,

@@ -43,10 +43,8 @@ def _importance(found: Mapping[str, Any]) -> Picture:
     metric = str(found.get("metric", "the metric"))
     caption = (
         f"How much worse {metric} becomes on {words.plural(int(found.get('rows') or 0), 'test row')} when a "
-        "column's values are "
-        f"shuffled ({found.get('repeats')} times); the line is the 95 % interval. Columns that say the same share "
-        "their "
-        "importance, so a small one need not be useless."
+        f"column's values are shuffled ({found.get('repeats')} times); the line is the 95 % interval. Columns that "
+        "say the same share their importance, so a small one need not be useless."
     )
     made = figures.importance("importance", rows, f"loss of {metric} when shuffled")
     return Picture("importance", "Importance of the columns", caption, made, table=more.importances(rows, "column"))
@@ -72,10 +70,8 @@ def _dependence(details: Mapping[str, Any]) -> list[Block]:
     }
     text = (
         "The mean prediction when a column is set to each value in turn (blue, with its 95 % interval), and the "
-        "same for "
-        "single rows (grey lines). Where grey lines cross or fan out, other columns decide what this one does. "
-        "Bars at the "
-        "bottom say where the rows are: where there are none the curve is a guess."
+        "same for single rows (grey lines). Where grey lines cross or fan out, other columns decide what this one "
+        "does. Bars at the bottom say where the rows are: where there are none the curve is a guess."
     )
     pictures = []
     for place, one in enumerate(given[:DRAWN_DEPENDENCES]):
