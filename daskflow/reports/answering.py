@@ -97,7 +97,7 @@ def _whom(record: RunRecord) -> str:
     details = words.details(record)
     bad = cautions.evident(details)
     if bad:
-        metric, one = str(details["slices"]["metric"]) if details.get("slices") else words.main_metric(record), bad[0]
+        metric, one = words.worst_metric(record), bad[0]
         bounds = words.bounds(known(one.get("difference_low")), known(one.get("difference_high")))
         text = (
             f"It serves worst the {words.plural(int(one['rows']), 'test row')} with {where_text(one)}: {metric} "

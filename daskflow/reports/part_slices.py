@@ -29,7 +29,7 @@ def part(record: RunRecord) -> Part | None:
     given = details.get("slices") or {}
     worst = list(details.get("worst_slices") or ())
     if given.get("columns") or worst:
-        blocks += _worst(worst, str(given.get("metric") or words.main_metric(record)))
+        blocks += _worst(worst, words.worst_metric(record), str(given.get("metric") or words.main_metric(record)))
     if given.get("columns"):
         blocks += _columns(given)
     if details.get("over_time") and details["over_time"]["value"]:
@@ -44,7 +44,7 @@ def _overall(record: RunRecord, metric: str) -> float:
     return score.value if score else math.nan
 
 
-def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
+def _worst(worst: Sequence[Mapping[str, Any]], metric: str, sliced: str) -> list[Block]:
     """The slices that are worse than chance explains."""
     blocks: list[Block] = [Heading("Worst slices", "worst-slices")]
     if not worst:
@@ -53,8 +53,9 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
         )
         return [*blocks, Text(text)]
     shown = worst[:SHOWN_WORST]
+    stands = "" if metric == sliced else f"{metric}, a loss of each row, stands for {sliced} here. "
     text = (
-        f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p "
+        f"{stands}Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p "
         "values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
     )
     caption = f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
