@@ -380,6 +380,21 @@ def test_a_bad_group_is_found_alone_with_an_interval_of_what_it_costs(metric: st
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "rmse"])
+def test_a_bad_group_of_a_multiclass_target_is_found_by_the_share_of_right_answers() -> None:
+    rng = np.random.default_rng(26)
+    table, y = table_of(3000, seed=26), rng.integers(0, 5, 3000)
+    wrong = rng.random(3000) < np.where(np.array(table["c2"]) == "b", 0.5, 0.2)
+    labels = np.where(wrong, rng.integers(0, 5, 3000), y)
+    question = SliceAsked(parse("f1"), "multiclass", tuple("abcde"), slice_columns(table))
+
+    found = SliceTally.of(question, table, y, Predictions(labels)).result()
+
+    assert found["slices"]["metric"] == "f1"
+    assert [where(row) for row in found["worst_slices"]] == [{("c2", "b")}]
+    assert found["worst_slices"][0]["metric"] == "accuracy"
+    assert found["worst_slices"][0]["difference_high"] < 0
+
+
 def test_a_bad_conjunction_is_found_and_its_parts_are_not_blamed(metric: str) -> None:
     table = table_of(6000, seed=12)
     x = np.array(table["x1"])

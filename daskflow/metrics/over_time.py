@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Score
 from daskflow.data.predictions import Predictions
 from daskflow.metrics import Metric
-from daskflow.metrics.slices_intervals import LEVEL, score
+from daskflow.metrics.slices_intervals import LEVEL, quantile_of, score
 from daskflow.metrics.slices_terms import BUCKETS, RankTerms, buckets_of, score_cuts, terms_of
 
 Floats = NDArray[np.float64]
@@ -185,7 +184,7 @@ def _half_width(without: Floats) -> float:
     if n_parts < LEFT_OUT / 2:
         return math.nan
     error = math.sqrt((n_parts - 1) / n_parts * float(((without - without.mean()) ** 2).sum()))
-    return error * float(student.ppf(0.5 + LEVEL / 2, n_parts - 1))
+    return error * quantile_of(LEVEL, n_parts - 1)
 
 
 def _starts(at: NDArray[Any], n_bins: int) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import betainc, stdtrit
 
 from daskflow.core.protocols import Score
 from daskflow.metrics.slices_terms import MeanTerms, Terms
@@ -92,7 +92,7 @@ def score(terms: Terms, sums: Floats, rows: int) -> Score:
         return Score(terms.value(sums.sum(axis=0)) if rows else math.nan)
     if math.isnan(found.variance):
         return Score(terms.value(sums.sum(axis=0)))
-    quantile = float(student.ppf(0.5 + LEVEL / 2, found.freedom))
+    quantile = quantile_of(LEVEL, found.freedom)
     if terms.is_share and 0.0 <= found.value <= 1.0:
         low, high = _wilson(found, quantile, _least(terms, sums.sum(axis=0), rows))
         return Score(found.value, low, high)
@@ -139,6 +139,28 @@ def _hall(found: Moved, quantile: float) -> tuple[float, float]:
         return 3.0 / skewness * (math.copysign(abs(inner) ** (1 / 3), inner) - 1.0)
 
     return found.value - error * back(quantile), found.value - error * back(-quantile)
+
+
+def quantile_of(level: float, freedom: float) -> float:
+    """Return how many standard errors hold so much of Student's t on both sides.
+
+    Examples
+    --------
+    >>> round(quantile_of(0.95, 63), 3)
+    1.998
+    """
+    return float(stdtrit(freedom, 0.5 + level / 2))
+
+
+def log_p_of(t: Floats, freedom: Floats) -> Floats:
+    """Return the logarithm of Student's two-sided p; scipy.stats, which has it too, takes long to import.
+
+    Examples
+    --------
+    >>> log_p_of(np.array([0.0, 2.0]), np.array([63.0, 63.0])).round(3) + 0.0
+    array([ 0.   , -2.999])
+    """
+    return np.asarray(np.log(betainc(freedom / 2, 0.5, freedom / (freedom + t**2))))
 
 
 def skewness_of(influence: Floats) -> float:

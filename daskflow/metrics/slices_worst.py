@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from daskflow.metrics.slices_columns import SliceColumn
-from daskflow.metrics.slices_intervals import held_of, moved, score
+from daskflow.metrics.slices_intervals import held_of, log_p_of, moved, quantile_of, score
 from daskflow.metrics.slices_terms import MeanTerms, Terms, stepped
 
 Floats = NDArray[np.float64]
@@ -184,7 +183,7 @@ def compare(cells: Cells, one: tuple[Floats, Floats, Any], other: tuple[Floats, 
         common = cells.sigma**2 * cells.uneven * (1 / rows + 1 / rows_beside)
         difference = mean - mean_beside
         error = np.sqrt(np.maximum(own, common))
-        log_p = math.log(2) + student.logsf(difference / error, held - 1)
+        log_p = log_p_of(difference / error, held - 1)
     usable = (rows >= least) & (rows_beside >= least) & (held > 2) & np.isfinite(log_p) & (difference > 0)
     return Compared(difference, error, np.where(usable, np.minimum(log_p, 0.0), 0.0))
 
@@ -353,9 +352,9 @@ def _row(cells: Cells, found: Slice, n_looks: int, error: float) -> dict[str, An
     if not isinstance(terms, MeanTerms):
         own = math.sqrt(float(((here.influence - beside.influence) ** 2).sum()))
         error = max(error, own)
-        if sign * change - error * float(student.ppf(1 - ALPHA / 2, df)) <= 0:
+        if sign * change - error * quantile_of(1 - ALPHA, df) <= 0:
             return None
-    wide = error * float(student.ppf(1 - ALPHA / 2 / n_looks, df))
+    wide = error * quantile_of(1 - ALPHA / n_looks, df)
     low, high = change - wide, change + wide
     if isinstance(terms, MeanTerms):
         # the metric (a root, say) of the mean beside it and of what that may differ by
