@@ -380,6 +380,19 @@ def test_a_bad_group_is_found_alone_with_an_interval_of_what_it_costs(metric: st
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "rmse"])
+def test_a_bad_conjunction_is_found_and_its_parts_are_not_blamed(metric: str) -> None:
+    table = table_of(6000, seed=12)
+    x = np.array(table["x1"])
+    bad = (np.array(table["c0"]) == "b") & (x >= np.quantile(x, 0.8, method="higher"))
+    y, predictions = numbers(6000, 12, bad) if metric == "rmse" else binary(6000, 12, bad)
+
+    found = result(metric, table, y, predictions)["worst_slices"]
+
+    assert len(found) == 1
+    assert {column for column, _ in where(found[0])} == {"c0", "x1"}
+    assert found[0]["rows"] == bad.sum()
+
+
 def test_a_bad_group_of_a_multiclass_target_is_found_by_the_share_of_right_answers() -> None:
     rng = np.random.default_rng(26)
     table, y = table_of(3000, seed=26), rng.integers(0, 5, 3000)
@@ -393,19 +406,6 @@ def test_a_bad_group_of_a_multiclass_target_is_found_by_the_share_of_right_answe
     assert [where(row) for row in found["worst_slices"]] == [{("c2", "b")}]
     assert found["worst_slices"][0]["metric"] == "accuracy"
     assert found["worst_slices"][0]["difference_high"] < 0
-
-
-def test_a_bad_conjunction_is_found_and_its_parts_are_not_blamed(metric: str) -> None:
-    table = table_of(6000, seed=12)
-    x = np.array(table["x1"])
-    bad = (np.array(table["c0"]) == "b") & (x >= np.quantile(x, 0.8, method="higher"))
-    y, predictions = numbers(6000, 12, bad) if metric == "rmse" else binary(6000, 12, bad)
-
-    found = result(metric, table, y, predictions)["worst_slices"]
-
-    assert len(found) == 1
-    assert {column for column, _ in where(found[0])} == {"c0", "x1"}
-    assert found[0]["rows"] == bad.sum()
 
 
 def test_a_copy_of_a_bad_column_is_shown_once() -> None:
