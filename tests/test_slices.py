@@ -408,6 +408,20 @@ def test_a_bad_group_of_a_multiclass_target_is_found_by_the_share_of_right_answe
     assert found["worst_slices"][0]["difference_high"] < 0
 
 
+def test_a_conjunction_that_is_worse_than_a_bad_group_is_shown_beside_it() -> None:
+    table = table_of(8000, seed=27)
+    x = np.array(table["x2"])
+    bad, worse = np.array(table["c0"]) == "b", x >= np.quantile(x, 0.8, method="higher")
+    rng = np.random.default_rng(27)
+    y = rng.normal(size=8000)
+    predictions = Predictions(y + rng.normal(size=8000) * np.where(bad & worse, 3.0, np.where(bad, 1.7, 1.0)))
+
+    found = [where(row) for row in result("rmse", table, y, predictions)["worst_slices"]]
+
+    assert sorted(len(parts) for parts in found) == [1, 2]
+    assert {("c0", "b")} in found
+
+
 def test_a_copy_of_a_bad_column_is_shown_once() -> None:
     table = table_of(4000, seed=13)
     bad = np.array(table["c1"]) == "c"

@@ -297,6 +297,8 @@ def _against_part(cells: Cells, candidates: Sequence[Slice], part: int, least: i
 
 def _is_explained(cells: Cells, candidate: Slice, earlier: Slice, least: int) -> bool:
     """Whether a slice is bad only for the rows it has in common with one that is shown, or is nearly the same."""
+    if set(earlier.parts) < set(candidate.parts):
+        return False  # it was already compared with what is left of that part
     if _likeness(cells, candidate, earlier) >= ALIKE:
         return True
     common = _common(cells, candidate, earlier)
