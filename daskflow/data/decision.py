@@ -15,7 +15,7 @@ from daskflow.data.predictions import Predictions
 Floats = NDArray[np.float64]
 
 KINDS = ("isotonic", "sigmoid", "temperature")
-SMALLEST = 1e-12
+TINY, BELOW_ONE = 1e-12, 1.0 - 1e-12
 """Probabilities nearer to 0 or 1 count as this near before their logarithm is taken: a forest's 0 and 1 are no infinite
 certainty. (scikit-learn's temperature scaling adds as much.)"""
 
@@ -80,7 +80,7 @@ class Calibration:
         """Softmax of the log-probabilities over the temperature."""
         if given.ndim == 1:
             return _expit(log_odds(given) / temperature)
-        logs = np.log(np.clip(given, SMALLEST, 1.0)) / temperature
+        logs = np.log(np.clip(given, TINY, 1.0)) / temperature
         powers = np.exp(logs - logs.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
@@ -190,7 +190,7 @@ _IS_WHOLE = {"isotonic": _is_isotonic, "sigmoid": _is_sigmoid, "temperature": _i
 
 def log_odds(probability: Floats) -> Floats:
     """Return the logarithm of p / (1 - p), with p kept inside (0, 1)."""
-    inside = np.clip(probability, SMALLEST, 1.0 - SMALLEST)
+    inside = np.clip(probability, TINY, BELOW_ONE)
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
-from daskflow.data.decision import KINDS, SMALLEST, Calibration, Decision, log_odds
+from daskflow.data.decision import KINDS, TINY, Calibration, Decision, log_odds
 from daskflow.data.hashing import mix
 from daskflow.metrics.probability import Brier, LogLoss
 from daskflow.metrics.thresholds import NATURAL, choose_threshold, measures
@@ -331,7 +331,7 @@ def _temperature(codes: Integers, given: Floats, weight: Floats) -> float:
         half = log_odds(given) / 2
         logs = np.column_stack([-half, half])
     else:
-        logs = np.log(np.clip(given, SMALLEST, 1.0))
+        logs = np.log(np.clip(given, TINY, 1.0))
     rows = np.arange(len(codes))
 
     def loss(log_inverse: float) -> float:
