@@ -22,7 +22,8 @@ from daskflow.core.errors import DataError
 from daskflow.data.predictions import Predictions
 from daskflow.metrics import parse
 from daskflow.metrics.over_time import over_time
-from daskflow.metrics.slices import GROUP_BYTES, PAIR_BYTES, SliceAsked, SliceTally
+from daskflow.metrics.slices import SliceAsked, SliceTally, ask_slices
+from daskflow.metrics.slices_asked import GROUP_BYTES, PAIR_BYTES
 from daskflow.metrics.slices_columns import slice_columns
 from daskflow.metrics.slices_terms import MeanTerms, RankTerms, score_cuts
 
@@ -328,6 +329,18 @@ def test_rows_of_one_unit_are_not_taken_for_many() -> None:
     width = {name: found["high"] - found["low"] for name, found in (("1", once), ("5", unaware), ("u", aware))}
     assert width["u"] == pytest.approx(width["1"], rel=0.35)
     assert width["5"] < 0.6 * width["1"]
+
+
+def test_slices_are_planned_from_a_sample_with_bins_for_scores_and_a_share_of_many_rows() -> None:
+    table, (y, predictions) = table_of(2000, seed=28), binary(2000, 28)
+
+    ranked = ask_slices(parse("roc_auc"), "binary", CLASSES, table, predictions, columns=["c1"], n_rows=5_000_000)
+    plain = ask_slices(parse("log_loss"), "binary", CLASSES, table, predictions, n_rows=2000)
+
+    assert [column.name for column in ranked.columns.columns] == ["c1"]
+    assert ranked.share == 0.2
+    assert SliceTally.of(ranked, table, y, predictions).result()["slices"]["metric"] == "roc_auc"
+    assert (plain.share, plain.cuts, len(plain.columns.columns)) == (1.0, (), 6)
 
 
 def test_a_share_of_the_rows_is_drawn_by_unit_and_told() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,101 +18,14 @@ from numpy.typing import NDArray
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Score
 from daskflow.data.predictions import Predictions
-from daskflow.metrics import Metric
-from daskflow.metrics.slices_columns import SliceColumns
+from daskflow.metrics.slices_asked import SliceAsked as SliceAsked
+from daskflow.metrics.slices_asked import ask_slices as ask_slices
 from daskflow.metrics.slices_intervals import score
 from daskflow.metrics.slices_sums import add_groups, add_pairs
-from daskflow.metrics.slices_terms import BUCKETS, RankTerms, Terms, buckets_of, can_judge, stand_in, terms_of
+from daskflow.metrics.slices_terms import BUCKETS, RankTerms, Terms, buckets_of
 from daskflow.metrics.slices_worst import Cells, worst
 
 Floats = NDArray[np.float64]
-
-GROUP_BYTES = 2**25
-"""Memory for the sums of groups; metrics that need more are counted in fewer bins, or a loss stands for them."""
-
-PAIR_BYTES = 2**23
-"""Memory for the sums of pairs of groups: as many columns as fit are searched for conjunctions, the first ones."""
-
-PAIR_GROUPS = 6
-"""Groups of a column that conjunctions are made of: the most frequent ones."""
-
-MOST_SEARCHED = 4
-"""Worst slices are searched by the metric itself when it needs at most so many sums, else by the loss that stands
-for it."""
-
-
-@dataclass(frozen=True)
-class SliceAsked:
-    """What is asked of slices; the same for every block.
-
-    Attributes
-    ----------
-    metric : Metric
-        Means of a loss, metrics of labels (up to 10 classes) and, with `cuts`, metrics of the order of binary scores
-        are computed themselves; for any other a loss per row stands, and the result says which.
-    task : str
-        binary, multiclass, multilabel or regression.
-    classes : sequence of str
-        Labels by code; empty for regression.
-    columns : SliceColumns
-        From `daskflow.metrics.slices_columns.slice_columns`.
-    seed : int
-        Of the buckets.
-    cuts : tuple of float
-        From `daskflow.metrics.slices_terms.score_cuts`, of a sample of scores; without them the log loss stands for
-        metrics of the order of scores.
-    most : int
-        Worst slices returned.
-    share : float
-        Share of the rows that is counted, drawn by their units: a million rows say as much of slices as twenty
-        million, and counting takes 1 to 3 microseconds a row.
-    """
-
-    metric: Metric
-    task: str
-    classes: Sequence[str]
-    columns: SliceColumns
-    seed: int = 0
-    cuts: tuple[float, ...] = ()
-    most: int = 10
-    share: float = 1.0
-
-    @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """Cell of each column's first group, and last the number of cells."""
-        return np.cumsum([0, *(len(column.groups) for column in self.columns.columns)]).astype(np.int64)
-
-    def terms(self, predictions: Predictions) -> Terms:
-        """Return the metric of groups as sums, or what stands for it."""
-        n_classes, n_groups = len(self.classes), int(self.first[-1]) + 1
-        found = terms_of(self.metric, self.task, n_classes, self.cuts)
-        room = GROUP_BYTES // (8 * BUCKETS * n_groups)
-        if isinstance(found, RankTerms) and found.n_sums > room >= 16:
-            found = RankTerms(found.metric, found.cuts[:: math.ceil(found.n_sums / (room - 2))])
-        if found is None or found.n_sums > max(room, MOST_SEARCHED) or not can_judge(found, predictions):
-            return stand_in(self.metric, self.task, n_classes, predictions)
-        return found
-
-    def searched(self, predictions: Predictions) -> Terms:
-        """Return what the worst slices are searched by."""
-        found = self.terms(predictions)
-        if found.n_sums <= MOST_SEARCHED:
-            return found
-        return stand_in(self.metric, self.task, len(self.classes), predictions)
-
-    def paired(self, n_sums: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Return the columns that conjunctions are made of, by place, each with its groups."""
-        most = PAIR_BYTES // (8 * BUCKETS * n_sums)
-        chosen: list[tuple[int, tuple[int, ...]]] = []
-        n_groups = n_cells = 0
-        for place, column in enumerate(self.columns.columns):
-            groups = column.frequent(PAIR_GROUPS)
-            n_cells += n_groups * len(groups)
-            if n_cells > most:
-                break
-            n_groups += len(groups)
-            chosen.append((place, groups))
-        return tuple(chosen)
 
 
 @dataclass(frozen=True)
