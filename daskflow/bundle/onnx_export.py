@@ -12,7 +12,7 @@ import numpy as np
 from daskflow.bundle.onnx_graph import ML_OPSET, OPSET, Graph
 from daskflow.core.errors import DataError
 from daskflow.core.journal import write_atomically
-from daskflow.data.decision import SMALLEST, Calibration
+from daskflow.data.decision import BELOW_ONE, TINY, Calibration
 
 if TYPE_CHECKING:
     from daskflow.bundle.model import Model
@@ -177,9 +177,9 @@ def _curve(graph: Graph, kind: str, curve: tuple[tuple[float, ...], ...], given:
 
 def _inside(graph: Graph, given: str, most: float) -> str:
     """Probabilities above 0."""
-    return graph.add("Max", graph.add("Min", given, graph.number(most)), graph.number(SMALLEST))
+    return graph.add("Max", graph.add("Min", given, graph.number(most)), graph.number(TINY))
 
 
 def _log_odds(graph: Graph, given: str) -> str:
-    inside = _inside(graph, given, 1.0 - SMALLEST)
+    inside = _inside(graph, given, BELOW_ONE)
     return graph.add("Sub", graph.add("Log", inside), graph.add("Log", graph.add("Sub", graph.number(1.0), inside)))

@@ -55,11 +55,11 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str, sliced: str) -> list
     shown = worst[:SHOWN_WORST]
     stands = "" if metric == sliced else f"{metric}, a loss of each row, stands for {sliced} here. "
     text = (
-        f"{stands}Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all. The p "
-        "values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
+        f"{stands}Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all others. "
+        "The p values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
     )
-    caption = f"The difference in {metric} to all test rows, the line is its 95 % interval; most evident first."
-    picture = Picture("worst_slices", "Difference to all test rows", caption, figures.worst(shown, metric), 560)
+    caption = f"The difference in {metric} to all other test rows, the line is its 95 % interval; most evident first."
+    picture = Picture("worst_slices", "Difference to all other test rows", caption, figures.worst(shown, metric), 560)
     return [
         *blocks,
         Text(text),

@@ -30,9 +30,8 @@ from daskflow.metrics.asked import Asked
 from daskflow.metrics.drift import drift, texts
 from daskflow.metrics.leaks import leaks
 from daskflow.metrics.over_time import over_time
-from daskflow.metrics.slices import SliceAsked, SliceTally
-from daskflow.metrics.slices_columns import slice_columns
-from daskflow.metrics.slices_terms import score_cuts
+from daskflow.metrics.slices import SliceTally
+from daskflow.metrics.slices_asked import SliceAsked, ask_slices
 from daskflow.metrics.tally import Tally
 from daskflow.metrics.thresholds import threshold_table
 from daskflow.search.training import native_threads
@@ -46,11 +45,11 @@ UNIT_ROWS, UNITS_PER_SLOT = 50_000, 4
 MOST_TOLD = 3
 """Columns of which a run says that they drifted."""
 
-CUT_ROWS = 5_000
-"""Test rows whose scores say how slices are ranked: cuts, not values."""
+CUT_ROWS = 20_000
+"""Test rows from which the groups of slices are taken: cuts, not values."""
 
 SAMPLE_ROWS = 50_000
-"""Rows of either part that drift, leaks and the cuts of slices are taken from."""
+"""Rows of either part that drift and leaks are taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +172,13 @@ def evaluate_test(
     asked = Asked(tuple(metrics), task, tuple(classes), seed_of(seed, "evaluation"), settings.replicates)
     slices = None
     if settings.slices and part.matrix.n_rows:
-        names = list(settings.slices) if isinstance(settings.slices, tuple) else _shown(part)
-        columns = slice_columns(part.sample(SAMPLE_ROWS)[0].select(_shown(part)), names)
-        first = Unit("judge-first", scores_of, (fitted, decision, part.matrix.head(_blocks(part.matrix)), len(classes)))
-        scores = run_all(executor, [first])[first.key]
-        cuts = () if scores is None else score_cuts(scores)
-        slices = SliceAsked(main, task, tuple(classes), columns, seed_of(seed, "slices"), cuts)
+        n_blocks = _blocks(part.matrix)
+        first = Unit("judge-first", said_of, (fitted, decision, part.matrix.head(n_blocks), len(classes)))
+        said = run_all(executor, [first])[first.key]
+        sample = together([part.rows(block) for block in range(n_blocks)]).select(_shown(part))
+        named = list(settings.slices) if isinstance(settings.slices, tuple) else None
+        n_rows, draw = part.matrix.n_rows, seed_of(seed, "slices")
+        slices = ask_slices(main, task, tuple(classes), sample, said, columns=named, n_rows=n_rows, seed=draw)
     folder.mkdir(parents=True, exist_ok=True)
     work = Judging(part, fitted, decision, asked, slices, str(folder))
     units = [
@@ -249,12 +249,11 @@ def _blocks(part: MatrixPart) -> int:
     return next((block + 1 for block in range(part.n_blocks) if part.offsets[block + 1] >= CUT_ROWS), part.n_blocks)
 
 
-def scores_of(fitted: Fitted, decision: Decision, part: MatrixPart, n_classes: int) -> Any:
-    """Return the scores of class 1 of a part's rows; None where there are none, or more classes."""
+def said_of(fitted: Fitted, decision: Decision, part: MatrixPart, n_classes: int) -> Predictions:
+    """Return what is said of a part's rows."""
     estimator = loaded(fitted)
     with native_threads(estimator):
-        said = decision.apply(predict(estimator, part.whole().X, n_classes))
-    return None if said.scores is None or said.scores.ndim != 1 else said.scores
+        return decision.apply(predict(estimator, part.whole().X, n_classes))
 
 
 def _of_all_rows(

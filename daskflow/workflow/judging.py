@@ -28,17 +28,13 @@ from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions, predict
 from daskflow.metrics.asked import Asked
-from daskflow.metrics.slices import SliceAsked, SliceTally
-from daskflow.metrics.slices_columns import slice_columns
-from daskflow.metrics.slices_terms import score_cuts
+from daskflow.metrics.slices import SliceTally
+from daskflow.metrics.slices_asked import SliceAsked, ask_slices
 from daskflow.metrics.tally import Tally
 from daskflow.workflow.run import Run
 
-SAMPLE_ROWS = 50_000
+SAMPLE_ROWS = 20_000
 """Rows that the groups of slices are taken from."""
-
-CUT_ROWS = 5_000
-"""Rows whose scores say how slices are ranked."""
 
 Tallies = tuple[Tally, SliceTally | None]
 
@@ -245,16 +241,13 @@ def sliced_by(
         sample = pd.concat(dask.compute(*[table.get_partition(place) for place in places]))
     if len(sample) > SAMPLE_ROWS:
         sample = sample.sample(SAMPLE_ROWS, random_state=0)
-    seed = seed_of(asked.seed, "slices")
-    cuts: tuple[float, ...] = ()
-    if asked.task == "binary":
-        judge = Judge(model, asked, None, asked.classes, str(leave_out[0]), *leave_out[1:])
-        scores = predictions_of(model, judge.features(sample[:CUT_ROWS]), 2).scores
-        cuts = () if scores is None else score_cuts(scores)
+    target, weight, group = leave_out
+    judge = Judge(model, asked, None, labels_of(model), target, weight, group)
+    said = predictions_of(model, judge.features(sample), len(asked.classes))
     columns = None if isinstance(slices, bool) else [str(name) for name in slices]
-    shown = sample.drop(columns=[name for name in leave_out[:2] if name])
-    found = slice_columns(pa.Table.from_pandas(shown, preserve_index=False), columns)
-    return SliceAsked(asked.metrics[0], asked.task, asked.classes, found, seed, cuts)
+    shown = pa.Table.from_pandas(sample.drop(columns=[name for name in (target, weight) if name]), preserve_index=False)
+    seed = seed_of(asked.seed, "slices")
+    return ask_slices(asked.metrics[0], asked.task, asked.classes, shown, said, columns=columns, seed=seed)
 
 
 def _whole(table: Any, target: str | None, model: Any) -> tuple[Any, str]:
