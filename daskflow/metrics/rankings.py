@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.metrics import kernels
+from daskflow.metrics.bins import score_edges
 from daskflow.metrics.lift import Gain, KolmogorovSmirnov, Lift
 from daskflow.metrics.ordering import sort_keys, sort_scores
 from daskflow.metrics.ranking import AveragePrecision, RankingMetric, RocAuc
@@ -333,7 +334,7 @@ class BinnedRanking:
     def curve(self) -> Curve:
         """Return points spread evenly along the ROC curve; thresholds are edges of bins."""
         edges = np.empty(len(self._used))
-        kernels.score_edges(self._used, self._bits, POWERS, LEAST_POWER, edges)
+        score_edges(self._used, self._bits, POWERS, LEAST_POWER, edges)
         return curve_of(self.above, self.below, edges, np.linspace(0.0, 2.0, CURVE_POINTS - 2))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.metrics import kernels
+from daskflow.metrics.bins import add_signed_bins, bin_edge, signed_bin
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Residuals:
         finite = np.isfinite(truth) & np.isfinite(given)
         order, truth, given = order[finite], truth[finite], given[finite]
         counts = np.zeros(2 * LOWEST + 1, dtype=np.int64)
-        kernels.add_signed_bins(truth - given, BITS, POWERS, LEAST_POWER, counts)
+        add_signed_bins(truth - given, BITS, POWERS, LEAST_POWER, counts)
         used = np.flatnonzero(counts)
         return cls(*_first(order, truth, given), used, counts[used])
 
@@ -105,12 +105,12 @@ def _first(order: NDArray[np.uint32], y_true: Floats, y_pred: Floats) -> tuple[N
 
 
 def _bin(number: float) -> int:
-    return int(kernels.signed_bin(number, BITS, POWERS, LEAST_POWER)) + LOWEST
+    return int(signed_bin(number, BITS, POWERS, LEAST_POWER)) + LOWEST
 
 
 def _edge(place: int) -> float:
     """The lower edge of a bin; a negative number's bin ends at its magnitude's least."""
     signed = place - LOWEST
     if signed > 0:
-        return float(kernels.bin_edge(signed, BITS, LEAST_POWER))
-    return -float(kernels.bin_edge(1 - signed, BITS, LEAST_POWER))
+        return float(bin_edge(signed, BITS, LEAST_POWER))
+    return -float(bin_edge(1 - signed, BITS, LEAST_POWER))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.metrics import kernels
+from daskflow.metrics.bins import add_score_bins, n_score_bins
 from daskflow.metrics.bootstrap import SHIFT, Places
 
 Floats = NDArray[np.float64]
@@ -149,11 +149,11 @@ class Scores:
     def _histogram(self) -> Floats:
         """Sum the weights of the rows that are held by bins."""
         bits = self.bits
-        found = np.zeros((self.n_rankings, 2, kernels.n_score_bins(bits, POWERS, LEAST_POWER)))
+        found = np.zeros((self.n_rankings, 2, n_score_bins(bits, POWERS, LEAST_POWER)))
         for ranking in range(self.n_rankings):
             for side, part in enumerate(self.sides(ranking)):
                 weight = np.empty(0) if part.weight is None else part.weight
-                kernels.add_score_bins(part.scores, weight, bits, POWERS, LEAST_POWER, found[ranking, side])
+                add_score_bins(part.scores, weight, bits, POWERS, LEAST_POWER, found[ranking, side])
         return found
 
     @property
