@@ -21,6 +21,9 @@ CELLS, POINTS = 32, 512
 LEAF_SHARE = 250
 """A leaf holds at least one in so many scores."""
 
+OFFERED = 0.4
+"""Share of the parameters that each split chooses from: with more the weak ones are never split by."""
+
 RESOURCE = "(resource)"
 """The resource that a score was reached with, as a covariate."""
 
@@ -74,7 +77,7 @@ def analysed(columns: Mapping[str, Floats], scores: Floats, trials: NDArray[np.i
             rows = rows if len(rows) else np.arange(len(scores))
             grown = DecisionTreeRegressor(
                 min_samples_leaf=least,
-                max_features=max(1, round(0.7 * X.shape[1])),
+                max_features=max(1, round(OFFERED * X.shape[1])),
                 random_state=int(draw.integers(2**31 - 1)),
             ).fit(X[rows], y[rows], sample_weight=weight[rows] if weight[rows].any() else None)
             effects[resample, tree] = tree_effects(grown.tree_, X.shape[1])

@@ -83,6 +83,9 @@ def parameter_importance(search: SearchResult, seed: int) -> dict[str, Any]:
     within its family. The worst scores are clipped to three times the distance between the quartiles below the lower
     one, so that candidates that diverged do not outweigh all others. About 1 s for 1000 trials of 10 parameters.
 
+    Trees round off what is weak: simulated shares of 0.6, 0.3 and 0.1 are found by 400 trials as about 0.62, 0.30 and
+    0.07, by 100 trials as 0.66, 0.26 and 0.07. The interval is of the draw of trials, and does not hold this.
+
     References
     ----------
     F. Hutter, H. Hoos and K. Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014.
