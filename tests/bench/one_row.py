@@ -69,16 +69,16 @@ def model_of(kind: str, task: str, frame: pd.DataFrame, y: Any, folder: Path) ->
     return bundle.load_model(folder), peer
 
 
-def timed(function: Callable[[], Any]) -> float:
-    """Microseconds of one call."""
-    begun = time.perf_counter()
+def timed(function: Callable[[], Any]) -> tuple[float, float]:
+    """Microseconds of one call: on the wall, and of the processor."""
+    wall, cpu = time.perf_counter(), time.thread_time()
     for _ in range(CALLS):
         function()
-    return (time.perf_counter() - begun) / CALLS * 1e6
+    return (time.perf_counter() - wall) / CALLS * 1e6, (time.thread_time() - cpu) / CALLS * 1e6
 
 
-def measure(model: Model, peer: Any, row: pd.DataFrame, repeats: int) -> dict[str, list[float]]:
-    """Microseconds by way, one for each repeat."""
+def measure(model: Model, peer: Any, row: pd.DataFrame, repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Microseconds by way, on the wall and of the processor, for each repeat."""
     rows = rows_of(row, model.schema)
     matrix = model.transformer.matrix(rows)
     mapping = row.iloc[0].to_dict()
@@ -94,7 +94,7 @@ def measure(model: Model, peer: Any, row: pd.DataFrame, repeats: int) -> dict[st
         ways["model.predict_proba"] = lambda: model.predict_proba(row)
     for way in ways.values():
         timed(way)
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             found[name].append(timed(way))
@@ -122,10 +122,13 @@ def main() -> None:
             print(f"{kind}, {task} (load {os.getloadavg()[0]:.1f}; microseconds, median of {given.repeats}):")
             for name, values in found.items():
                 base = found["estimator.predict_proba" if "proba" in name else "estimator.predict"]
-                over = [value - own for value, own in zip(values, base, strict=True)]
+                own, spent = (median(value[kind] for value in values) for kind in (0, 1))
+                over, over_cpu = (
+                    [value[kind] - before[kind] for value, before in zip(values, base, strict=True)] for kind in (0, 1)
+                )
                 low, _, high = quantiles(over, n=4)
-                beyond = f"  overhead {median(over):6.0f} ({low:.0f} to {high:.0f})"
-                print(f"  {name:24} {median(values):7.0f}{'' if name.startswith('estimator') else beyond}")
+                beyond = f"  overhead {median(over):6.0f} ({low:.0f} to {high:.0f}), cpu {median(over_cpu):6.0f}"
+                print(f"  {name:24} {own:7.0f}, cpu {spent:6.0f}{'' if name.startswith('estimator') else beyond}")
 
 
 if __name__ == "__main__":
