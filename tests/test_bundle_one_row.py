@@ -195,6 +195,24 @@ class Without:
         self.feature_names = transformer.feature_names
 
 
+@pytest.mark.filterwarnings("ignore")  # of making odd columns
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_a_mapping_gives_the_answers_and_errors_of_a_frame_of_its_values(data: st.DataObject) -> None:
+    mapping = training().iloc[data.draw(st.integers(0, 99))].to_dict()
+    for name in data.draw(st.lists(st.sampled_from(SCHEMA.names), max_size=4)):
+        odd = [*COMMON, *ODD, np.timedelta64(5, "ns"), np.datetime64(10**18, "ns"), np.str_("Oslo")]
+        mapping[name] = data.draw(st.one_of(st.sampled_from(odd), st.floats(), st.integers(), st.text(max_size=3)))
+    frame = pd.DataFrame({name: pd.Series([value]) for name, value in mapping.items()})
+    slow = outcome(slowly, MODEL, frame)
+    fast = MODEL._one_row.matrix_of(mapping)
+    if isinstance(slow, str):
+        assert fast is None
+        assert outcome(MODEL.predict_one, mapping) == slow
+    elif fast is not None:
+        np.testing.assert_array_equal(fast, slow)
+
+
 @pytest.mark.parametrize("classes", [("no", "yes"), (3, 1, 2), ()])
 def test_a_mapping_gives_what_a_frame_of_one_row_gives(classes: tuple[Any, ...]) -> None:
     model = model_of(classes)

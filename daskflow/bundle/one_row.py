@@ -58,8 +58,7 @@ class OneRow:
     def __init__(self, schema: Schema, transformer: Any) -> None:
         """Choose how each column is read."""
         self._maker: Any = transformer.one_row() if hasattr(transformer, "one_row") else None
-        self._names: list[Any] = []
-        self._places: list[int] = []
+        self._seen: tuple[list[Any], list[int]] = ([], [])  # one value, so that threads never mix two frames' places
         self._schema = schema
         if self._maker is None:
             return
@@ -90,23 +89,25 @@ class OneRow:
             return None
         try:
             given = [row[name] for name in self._schema.names]
-            plain = [value.item() if isinstance(value, np.generic) else value for value in given]
-            return self._matrix(plain, None, None)
+            plain = [
+                value.item() if isinstance(value, np.generic) and value.dtype.kind in "iufbU" else value
+                for value in given
+            ]
+            return self._matrix(plain, None, [])
         except (Otherwise, KeyError, DataError, ArithmeticError, TypeError, ValueError):
             return None
 
-    def _matrix(self, given: list[Any], frame: pd.DataFrame | None, places: list[int] | None) -> Any:
-        """Read every value, whether the matrix holds it or not."""
+    def _matrix(self, given: list[Any], frame: pd.DataFrame | None, places: list[int]) -> Any:
+        """Read every value, whether the matrix holds it or not; those that Arrow reads from the frame's columns."""
         read = []
         for number, (value, reader) in enumerate(zip(given, self._readers, strict=True)):
             if reader is None:
                 column = self._schema.columns[number]
-                if frame is None or places is None:
-                    raise Otherwise
-                read.append(array_of(frame.iloc[:, places[number]], column))
+                series = pd.Series([value]) if frame is None else frame.iloc[:, places[number]]
+                read.append(array_of(series, column))
                 continue
             is_nan = type(value) is float and value != value
-            if is_nan and reader not in NUMBERS and frame is not None and places is not None:
+            if is_nan and reader not in NUMBERS and frame is not None:
                 _check_missing(frame.iloc[:, places[number]].dtype)
             read.append(reader(value))
         matrix = self._maker.matrix([read[number] for number in self._order])
@@ -115,8 +116,9 @@ class OneRow:
     def _places_in(self, columns: pd.Index[Any]) -> list[int]:
         """Where the schema's columns stand in a frame."""
         names = columns.tolist()
-        if names == self._names:
-            return self._places
+        seen, places = self._seen
+        if names == seen:
+            return places
         found: dict[str, int] = {}
         for place, name in enumerate(names):
             if str(name) in found:
@@ -124,8 +126,9 @@ class OneRow:
             found[str(name)] = place
         if not all(name in found for name in self._schema.names):
             raise Otherwise
-        self._names, self._places = names, [found[name] for name in self._schema.names]
-        return self._places
+        places = [found[name] for name in self._schema.names]
+        self._seen = names, places
+        return places
 
 
 def _reader(column: Column, takes: str) -> Reader | None:
