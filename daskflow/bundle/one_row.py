@@ -89,11 +89,7 @@ class OneRow:
             return None
         try:
             given = [row[name] for name in self._schema.names]
-            plain = [
-                value.item() if isinstance(value, np.generic) and value.dtype.kind in "iufbU" else value
-                for value in given
-            ]
-            return self._matrix(plain, None, [])
+            return self._matrix([_own(value) for value in given], None, [])
         except (Otherwise, KeyError, DataError, ArithmeticError, TypeError, ValueError):
             return None
 
@@ -129,6 +125,11 @@ class OneRow:
         places = [found[name] for name in self._schema.names]
         self._seen = names, places
         return places
+
+
+def _own(value: Any) -> Any:
+    """A number, boolean or text of numpy's as Python's own."""
+    return value.item() if isinstance(value, np.generic) and value.dtype.kind in "iufbU" else value
 
 
 def _reader(column: Column, takes: str) -> Reader | None:
