@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,15 @@ def boosters() -> list[Any]:
     import lightgbm
     import xgboost
 
-    quiet = {"verbose": False, "allow_writing_files": False, "iterations": 7}
+    quiet = {"verbose": False, "thread_count": 1, "allow_writing_files": False, "iterations": 7}
     return [
-        (xgboost.XGBClassifier(n_estimators=7, max_depth=3), 2),
+        (xgboost.XGBClassifier(n_estimators=7, max_depth=3, n_jobs=1), 2),
         (xgboost.XGBClassifier(n_estimators=7, max_depth=3, n_jobs=1), 4),
-        (xgboost.XGBRegressor(n_estimators=7, base_score=0.25, missing=-1.0), 0),
-        (xgboost.XGBRegressor(n_estimators=7, booster="dart", rate_drop=0.5, num_parallel_tree=2), 0),
-        (lightgbm.LGBMClassifier(n_estimators=7, verbose=-1), 2),
-        (lightgbm.LGBMClassifier(n_estimators=7, verbose=-1, class_weight="balanced", deterministic=True), 4),
-        (lightgbm.LGBMRegressor(n_estimators=12, num_leaves=5, verbose=-1, boosting_type="dart"), 0),
+        (xgboost.XGBRegressor(n_estimators=7, base_score=0.25, missing=-1.0, n_jobs=1), 0),
+        (xgboost.XGBRegressor(n_estimators=7, booster="dart", rate_drop=0.5, num_parallel_tree=2, n_jobs=1), 0),
+        (lightgbm.LGBMClassifier(n_estimators=7, verbose=-1, n_jobs=1), 2),
+        (lightgbm.LGBMClassifier(n_estimators=7, verbose=-1, n_jobs=1, class_weight="balanced", deterministic=True), 4),
+        (lightgbm.LGBMRegressor(n_estimators=12, num_leaves=5, verbose=-1, n_jobs=1, boosting_type="dart"), 0),
         (catboost.CatBoostClassifier(**quiet), 2),
         (catboost.CatBoostClassifier(**quiet), 4),
         (catboost.CatBoostRegressor(**quiet), 0),
@@ -135,8 +136,10 @@ def test_rounds_after_the_best_one_are_not_used(tmp_path: Path) -> None:
     X, y = rows(), codes(2)
     noise = np.random.default_rng(0).integers(0, 2, len(y))
     for estimator in (
-        xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=3).fit(X, y, eval_set=[(X, noise)], verbose=False),
-        lightgbm.LGBMClassifier(n_estimators=60, verbose=-1).fit(
+        xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=3, n_jobs=1).fit(
+            X, y, eval_set=[(X, noise)], verbose=False
+        ),
+        lightgbm.LGBMClassifier(n_estimators=60, verbose=-1, n_jobs=1).fit(
             X, y, eval_set=[(X, noise)], callbacks=[lightgbm.early_stopping(3, verbose=False)]
         ),
     ):
@@ -149,26 +152,28 @@ def test_boosters_that_are_no_plain_trees_are_stored_by_skops(tmp_path: Path) ->
     import xgboost
 
     for estimator in (
-        xgboost.XGBRegressor(n_estimators=3, booster="gblinear"),
-        lightgbm.LGBMRegressor(n_estimators=3, linear_tree=True, verbose=-1),
+        xgboost.XGBRegressor(n_estimators=3, booster="gblinear", n_jobs=1),
+        lightgbm.LGBMRegressor(n_estimators=3, linear_tree=True, verbose=-1, n_jobs=1),
     ):
         folder = written(tmp_path / "m", estimator.fit(np.nan_to_num(rows()), rows()[:, 0]), 0)
         assert (folder / files.MODEL).exists()
         assert foreign_types_of(folder)
 
 
-def splits_of_categories(content: bytes) -> Any:
+@cache
+def splits_of_categories() -> Any:
+    """A booster that splits by category, and its rows."""
     import lightgbm
 
     X = rows()
     X[:, 2] = np.abs(X[:, 2] * 3).astype(int)
-    estimator = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, min_data_per_group=5)
+    estimator = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1, min_data_per_group=5)
     estimator.fit(X, (X[:, 2] % 2).astype(int), categorical_feature=[2])
     return estimator, X
 
 
 def test_splits_by_category_are_kept(tmp_path: Path) -> None:
-    estimator, X = splits_of_categories(b"")
+    estimator, X = splits_of_categories()
     saved = native.dump(estimator)
     assert saved is not None
     assert b"num_cat=1" in saved[1]
@@ -179,13 +184,22 @@ def test_splits_by_category_are_kept(tmp_path: Path) -> None:
 # --- forged trees
 
 
-def forged_json(change: Callable[[Any], None]) -> bytes:
+@cache
+def stored(kind: str) -> Any:
+    """A booster's file of its own, and what stands beside it."""
+    import lightgbm
     import xgboost
 
-    estimator = xgboost.XGBClassifier(n_estimators=2, max_depth=2).fit(rows(), codes(2))
-    saved = native.dump(estimator)
-    assert saved is not None
-    learner = json.loads(saved[1])
+    made = {
+        "xgboost": xgboost.XGBClassifier(n_estimators=2, max_depth=2, n_jobs=1),
+        "lightgbm": lightgbm.LGBMClassifier(n_estimators=3, num_leaves=5, verbose=-1, n_jobs=1),
+    }[kind]
+    return native.dump(made.fit(rows(), codes(2)))
+
+
+def forged_json(change: Callable[[Any], None]) -> bytes:
+    """xgboost's file with something changed."""
+    learner = json.loads(stored("xgboost")[1])
     change(learner["learner"]["gradient_booster"]["model"])
     return json.dumps(learner).encode()
 
@@ -236,26 +250,18 @@ def test_forged_trees_of_xgboost_are_refused_before_the_library_sees_them(
     ],
 )
 def test_forged_trees_of_lightgbm_are_refused_before_the_library_sees_them(old: bytes, new: bytes, said: str) -> None:
-    import lightgbm
-
-    estimator = lightgbm.LGBMClassifier(n_estimators=3, num_leaves=5, verbose=-1).fit(rows(), codes(2))
-    saved = native.dump(estimator)
-    assert saved is not None
+    saved = stored("lightgbm")
     content = re.sub(old, new, saved[1], count=1)
     assert content != saved[1]
-    # what was put in is as long as it says, where that is not what is forged
-    if b"tree_sizes" not in old:
-        first = content.index(b"Tree=0")
-        sizes = [
-            (content.index(b"Tree=1", first) if b"Tree=1\n" in content else first) - first,
-        ]
-        content = re.sub(rb"tree_sizes=\d+", b"tree_sizes=%d" % sizes[0], content, count=1)
+    if b"tree_sizes" not in old:  # what is changed is as long as the file says
+        length = content.index(b"Tree=", content.index(b"Tree=0") + 1) - content.index(b"Tree=0")
+        content = re.sub(rb"tree_sizes=\d+", b"tree_sizes=%d" % length, content, count=1)
     with pytest.raises(BundleError, match=f"forged or damaged: .*({said})"):
         native.build(*saved[:1], content, saved[2], (), "m")
 
 
 def test_categories_outside_of_their_list_are_refused() -> None:
-    estimator, _ = splits_of_categories(b"")
+    estimator, _ = splits_of_categories()
     saved = native.dump(estimator)
     assert saved is not None
     content = re.sub(rb"cat_boundaries=0 1", b"cat_boundaries=0 9", saved[1], count=1)
@@ -447,7 +453,7 @@ def test_the_requirements_are_what_loading_needs_and_no_more(tmp_path: Path) -> 
     names = [re.split("[<>=]", line)[0] for line in lines]
     assert names == ["daskflow", "numpy", "pandas", "pyarrow", "pydantic", "scikit-learn", "scipy", "skops"]
     assert f"scikit-learn=={sklearn.__version__}" in lines
-    estimator = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(rows(), codes(2))
+    estimator = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(rows(), codes(2))
     other = (written(tmp_path / "n", estimator, 2) / files.REQUIREMENTS).read_text()
     assert f"\nlightgbm=={lightgbm.__version__}\n" in other
     assert "skops" not in other

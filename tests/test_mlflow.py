@@ -242,6 +242,7 @@ def test_a_run_that_went_on_takes_the_place_of_its_older_entry(tmp_path: Path, s
     assert after["trial 0"].data.metrics["roc_auc"] == 0.8
 
 
+@pytest.mark.slow
 def test_an_entry_that_was_cut_off_is_logged_anew(
     tmp_path: Path, store: str, experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,7 @@ def test_an_entry_that_was_cut_off_is_logged_anew(
     assert {entry.info.status for entry in found.values()} == {"FINISHED", "FAILED"}
 
 
+@pytest.mark.slow
 def test_a_store_of_files_works_where_mlflow_still_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = (tmp_path / "mlruns").as_uri()
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -288,6 +290,7 @@ def test_workers_do_not_log(tmp_path: Path, store: str, monkeypatch: pytest.Monk
         run_of(tmp_path).to_mlflow(store)
 
 
+@pytest.mark.slow
 def test_the_verb_logs_a_run(tmp_path: Path, store: str, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = run_of(tmp_path).path
     words = ["export", str(path), "--to", "mlflow", "--uri", store, "--experiment", experiment]

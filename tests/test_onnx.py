@@ -37,7 +37,7 @@ SCHEMA = Schema(
 )
 TASKS = {"binary": ("no", "yes"), "multiclass": (3, 1, 2), "regression": ()}
 SMALL: dict[str, dict[str, Any]] = {
-    "catboost": {"iterations": 5},
+    "catboost": {"iterations": 5, "thread_count": 1},
     "extra_trees": {"n_estimators": 4},
     "hist_gradient_boosting": {"max_iter": 5},
     "lightgbm": {"n_estimators": 5},
