@@ -137,9 +137,11 @@ def _metrics(card: Mapping[str, Any]) -> str:
     else:
         lines.append("There was no test part: the score below is the one that chose the model, and flatters it.")
     if search:
+        n_trials = search.get("trials", 1)
+        which = "The only candidate:" if n_trials == 1 else f"Chosen out of {n_trials} candidates by"
         lines.append(
-            f"\nChosen out of {search.get('trials', 1)} candidates by `{_code(search.get('metric', ''))}` "
-            f"{_number(search.get('score'))} on rows apart from the test rows."
+            f"\n{which} `{_code(search.get('metric', ''))}` {_number(search.get('score'))} "
+            "on rows apart from the test rows."
         )
     return "## How good it is\n\n" + "\n".join(lines)
 
