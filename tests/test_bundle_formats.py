@@ -125,7 +125,9 @@ def test_xgboost_and_lightgbm_load_without_being_named_and_catboost_does_not(tmp
         if trusts:
             assert bundle.load_model(folder, trusted=NAMES).task == "binary"
         else:
-            with pytest.raises(BundleError, match=r"not checked here.*trusted=\['catboost.core.CatBoostClassifier'\]"):
+            with pytest.raises(
+                BundleError, match=r"not trusted: catboost.*unchecked.*trusted=\['catboost.core.CatBoostClassifier'\]"
+            ):
                 bundle.load_model(folder, trusted=NAMES)
 
 

@@ -114,7 +114,7 @@ def build(file: str, content: bytes, saved: Mapping[str, Any], trusted: Iterable
         raise BundleError(f"{place} is said to be a '{name}'; it can be {' or '.join(library.classes)}.")
     if library.check is None and name not in accepted:
         raise BundleError(
-            f"{place} is read by the library of {name}, whose format is not checked here. "
+            f"{place} holds types that are not trusted: {name}. Its library reads it unchecked. "
             f"If you know where the model comes from, load it with trusted={[name]!r}."
         )
     if library.check is not None and name not in accepted:
