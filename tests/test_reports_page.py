@@ -247,6 +247,7 @@ def test_hostile_names_form_no_formula_for_which_bokeh_would_load_a_library() ->
     for record in (hostile_record(), hostile_full()):
         data = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', render(record))
         assert len(data) == 1
+        assert not re.search("[\u202a-\u202e]", json.dumps(json.loads(data[0]), ensure_ascii=False))
         labels = list(labels_of(json.loads(data[0])))
         assert len(labels) > 50
         for label in labels:

@@ -34,6 +34,9 @@ INK, SOFT, GRID = "#1f2328", "#57606a", "#d8dee4"
 INK_TAG = "ink"
 """Tag of glyphs that are drawn in the colour of text."""
 
+TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that change the direction of the text after them."""
+
 TEX = re.compile(r"\$(?=\$)|\\(?=[\[(])")
 """What bokeh would take for the beginning of a formula, for which it loads a library from the network."""
 
@@ -48,7 +51,7 @@ def shown(text: Any, length: int = MAX_LABEL) -> str:
     >>> "$$" in shown("$$x$$")
     False
     """
-    line = " ".join(str(text).split()) or "(empty)"
+    line = TURNS.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(text).split())) or "(empty)"
     if len(line) > length:
         head = (length - 1) // 2
         line = f"{line[: length - 1 - head]}…{line[-head:]}"
@@ -104,6 +107,7 @@ def plot(name: str, *, height: int, x_label: str = "", y_label: str = "", **opti
         **options,
     )
     made.toolbar.active_drag = made.toolbar.active_scroll = None
+    made.title = None  # the page has it
     for axis in made.axis:
         dress(axis)
     made.grid.grid_line_color = GRID

@@ -15,8 +15,10 @@ from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that change the direction of the text after them."""
+from daskflow.figures.style import TURNS
+
+ESCAPED_TURNS = re.compile(r"\\u(061c|200e|200f|202[a-e]|206[6-9])")
+"""Characters that change the direction of text, as JSON writes them."""
 
 
 @cache
@@ -75,6 +77,7 @@ def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
     places = {key: (one.id, f"place-{number}") for number, (key, one) in enumerate(figures.items())}
     item = {"docid": "report", "roots": dict(places.values()), "root_ids": [root for root, _ in places.values()]}
     content = serialize_json({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}, pretty=False)
+    content = TURNS.sub("\N{REPLACEMENT CHARACTER}", ESCAPED_TURNS.sub(r"\\ufffd", content))
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         content = content.replace(sign, code)
     # A place of a known size: what is measured while a figure is built lays out that figure, and not the page.
