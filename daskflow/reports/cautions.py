@@ -71,7 +71,9 @@ def _leaks(details: Mapping[str, Any]) -> Iterator[Caution]:
     leaks = list(details.get("leaks") or ())
     for place, leak in enumerate(leaks):
         count = words.plural(len(leaks), "column looks like a leak", "columns look like leaks")
-        yield Caution("leak suspected", f"{leak['column']}: {leak['text']}", "data", count if place == 0 else "")
+        text = str(leak["text"])
+        named = text if str(leak["column"]) in text else f"{leak['column']}: {text}"
+        yield Caution("leak suspected", named, "data", count if place == 0 else "")
 
 
 def _gap(record: RunRecord) -> Iterator[Caution]:

@@ -96,23 +96,22 @@ def _pictures(drawn: search.Trials, details: Mapping[str, Any]) -> list[Block]:
     if found_importance.get("parameters"):
         rows = sorted(found_importance["parameters"], key=lambda row: -(row.get("value") or 0.0))
         made = why.importance("parameter_importance", rows, "share of the scores' spread that it explains", "name")
+        n_trials = words.plural(int(found_importance.get("trials") or 0), "candidate")
+        method = str(found_importance.get("method") or "Share of the scores' spread that each parameter explains")
         caption = (
-            f"How much of the spread of {found_importance.get('metric', result.metric)} each parameter explains, from "
-            f"{words.plural(int(found_importance.get('trials') or 0), 'candidate')}"
-            f"{_method(found_importance)}; the line is the 95 % interval."
+            f"{method[:1].upper()}{method[1:]}; {found_importance.get('metric', result.metric)} of {n_trials}, "
+            "the line is the 95 % interval."
         )
         table = more.importances(rows, "parameter", "name")
         side.append(Picture("parameter_importance", "Importance of the parameters", caption, made, table=table))
     if side:
         blocks.append(Pictures(side, whole=["parallel"]))
+    if found_importance.get("note"):
+        blocks.append(Text(str(found_importance["note"]), is_note=True))
     small = _parameters(drawn)
     if small:
         blocks += [Heading("What each parameter did"), Pictures(small, "small")]
     return blocks
-
-
-def _method(found: Mapping[str, Any]) -> str:
-    return f" ({found['method']})" if found.get("method") else ""
 
 
 def _parameters(drawn: search.Trials) -> list[Picture]:

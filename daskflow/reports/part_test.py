@@ -87,11 +87,13 @@ def _calibrated(made: Mapping[str, Any]) -> list[Block]:
 def _chosen(made: Mapping[str, Any]) -> list[Block]:
     """How the threshold was chosen."""
     found = made["threshold"]
-    how = words.rule_text(found.get("rule"))
     rows = words.plural(int(found.get("rows") or 0), "row")
+    chosen = f"was chosen {words.rule_text(found.get('rule'))} on {_source(made)} ({rows}), never on test rows"
+    if found.get("rule") not in words.RULES:
+        chosen = f"is set in the workflow, and was tried on {_source(made)} ({rows})"
     text = (
-        f"A row is answered with the positive class from probability {score_text(known(found.get('value')))} on; this "
-        f"threshold was chosen {how} on {_source(made)} ({rows}), never on test rows. Before means 0.5."
+        f"A row is answered with the positive class from probability {score_text(known(found.get('value')))} on. This "
+        f"threshold {chosen}. Before means 0.5."
     )
     blocks: list[Block] = [Heading("Threshold"), Text(text)]
     if found.get("before") or found.get("after"):

@@ -33,6 +33,8 @@ def part(record: RunRecord) -> Part | None:
         blocks.append(
             Text(f"There was no time left for {words.plural(len(left_out), 'column')}: {named}.", is_note=True)
         )
+    for note in (details.get("importance") or {}).get("notes") or ():
+        blocks.append(Text(str(note), is_note=True))
     blocks += _dependence(details)
     return Part("why", "Why", blocks) if blocks else None
 

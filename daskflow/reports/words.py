@@ -17,6 +17,16 @@ CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"']+@|(?<=[?&])(token|key|sig|signatur
 """Parts of an address that let somebody in."""
 
 
+RULES = {
+    "cost": "for the lowest cost",
+    "f1": "for the best F1",
+    "youden": "for the best Youden index (recall less false positive rate)",
+    "balanced_accuracy": "for the best balanced accuracy",
+    "mcc": "for the best Matthews correlation",
+}
+"""How a threshold was chosen, by the name of the rule."""
+
+
 def seconds(value: float) -> str:
     """Return a duration as people say it.
 
@@ -172,14 +182,7 @@ def rule_text(rule: Any) -> str:
     >>> rule_text("cost"), rule_text("f1"), rule_text(0.3)
     ('for the lowest cost', 'for the best F1', 'by the workflow')
     """
-    named = {
-        "cost": "for the lowest cost",
-        "f1": "for the best F1",
-        "youden": "for the best Youden index (recall less false positive rate)",
-        "balanced_accuracy": "for the best balanced accuracy",
-        "mcc": "for the best Matthews correlation",
-    }
-    return named.get(str(rule), "by the workflow")
+    return RULES.get(str(rule), "by the workflow")
 
 
 def more_rows(found: Mapping[str, Any]) -> str:
