@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform import platform
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.journal import plain
 from daskflow.core.protocols import Score
-from daskflow.core.results import SearchResult
+from daskflow.core.results import Evaluation, SearchResult
 from daskflow.data.blocks import Blocks
 from daskflow.data.schema import Target
 from daskflow.data.splits import SplitPlan
@@ -74,9 +74,21 @@ def describe(
     )
 
 
-def card(workflow: Workflow, result: SearchResult, blocks: Blocks, plan: SplitPlan, evaluation: Any) -> dict[str, Any]:
-    """Return the model's card: where it comes from and how good it is."""
+TOLD = ("decision", "slices", "worst_slices", "drift", "leaks", "importance")
+"""Details of the evaluation that a model's card keeps."""
+
+
+def card(
+    workflow: Workflow,
+    result: SearchResult,
+    blocks: Blocks,
+    plan: SplitPlan,
+    evaluation: Evaluation | None,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the model's card: where it comes from, how good it is and for whom, and what speaks against it."""
     metrics = {} if evaluation is None else evaluation.metrics
+    details = {} if evaluation is None else evaluation.details
     return {
         "name": workflow.name,
         "run": workflow.id,
@@ -85,8 +97,11 @@ def card(workflow: Workflow, result: SearchResult, blocks: Blocks, plan: SplitPl
         "search": {"metric": result.metric, "score": result.best.score, "trials": len(result.trials)},
         "metrics": values(metrics),
         "rows": {**plan.sizes, **({"left_out": plan.left_out} if plan.left_out else {})},
+        "split": {"kind": plan.kind, "folds": len(plan.folds)},
         "data": blocks.fingerprint,
         "versions": versions(),
+        "warnings": list(dict.fromkeys(warnings)),
+        **{word: plain(details[word]) for word in TOLD if details.get(word)},
     }
 
 

@@ -168,7 +168,10 @@ class _Execution(Stages):
                 target=target,
                 joins=table.joins,
                 decision=decision,
-                card={**card(self.workflow, result, blocks, plan, evaluation), "source": reading_of(table)},
+                card={
+                    **card(self.workflow, result, blocks, plan, evaluation, self.warnings()),
+                    "source": reading_of(table),
+                },
             )
         self.finish()
 
@@ -217,6 +220,10 @@ class _Execution(Stages):
             evaluation = replace(evaluation, details={**evaluation.details, **found})
             self.write_metrics(evaluation)
         return evaluation
+
+    def warnings(self) -> list[str]:
+        """What a user was told of this run, in earlier invocations too."""
+        return [str(r["text"]) for r in self.recorder.journal.records if r["record"] == "warning"]
 
     def write_metrics(self, evaluation: Evaluation) -> None:
         """Write metrics.json."""
