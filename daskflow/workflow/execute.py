@@ -169,7 +169,7 @@ class _Execution(Stages):
                 joins=table.joins,
                 decision=decision,
                 card={
-                    **card(self.workflow, result, blocks, plan, evaluation, self.warnings()),
+                    **card(self.workflow, result, blocks, plan, evaluation, self.warnings(evaluation)),
                     "source": reading_of(table),
                 },
             )
@@ -221,9 +221,11 @@ class _Execution(Stages):
             self.write_metrics(evaluation)
         return evaluation
 
-    def warnings(self) -> list[str]:
-        """What a user was told of this run, in earlier invocations too."""
-        return [str(r["text"]) for r in self.recorder.journal.records if r["record"] == "warning"]
+    def warnings(self, evaluation: Evaluation | None) -> list[str]:
+        """What a user was told of this run, in earlier invocations too, but for what the evaluation's details say."""
+        told = remarks(evaluation.details) if evaluation is not None else []
+        said = [str(r["text"]) for r in self.recorder.journal.records if r["record"] == "warning"]
+        return [text for text in said if text not in told]
 
     def write_metrics(self, evaluation: Evaluation) -> None:
         """Write metrics.json."""
