@@ -18,7 +18,7 @@ from daskflow.metrics.asked import Families
 from daskflow.metrics.bootstrap import Resample, interval
 from daskflow.metrics.calibration import rule_of_three
 from daskflow.metrics.ranking import AveragePrecision, RankingMetric, RocAuc
-from daskflow.metrics.rankings import CELLS, Ranked, rank
+from daskflow.metrics.rankings import CELLS, Ranked, rank_all
 from daskflow.metrics.states import Draws
 
 if TYPE_CHECKING:
@@ -171,9 +171,7 @@ def _rankings(tally: Tally, families: Families, draws: Draws | None, n_cells: in
     if tally.asked.task == "multiclass":
         metrics += [RocAuc(), AveragePrecision()]
     cells = max(CELLS, n_cells // tally.scores.n_rankings)
-    return [
-        rank(tally.scores, ranking, metrics, draws, cells, n_resampled) for ranking in range(tally.scores.n_rankings)
-    ]
+    return rank_all(tally.scores, metrics, draws, cells, n_resampled)
 
 
 def _averaged(tally: Tally, families: Families, ranked: Sequence[Ranked]) -> dict[str, Judged]:

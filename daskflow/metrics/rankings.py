@@ -358,8 +358,22 @@ class Ranked:
     curve: Curve | None
 
 
+def rank_all(
+    scores: Scores, metrics: Sequence[RankingMetric], draws: Draws | None, n_cells: int, n_resampled: int
+) -> list[Ranked]:
+    """Judge every ranking: see `rank`."""
+    bins = scores.all_bins() if scores.is_over else None
+    return [rank(scores, ranking, metrics, draws, n_cells, n_resampled, bins) for ranking in range(scores.n_rankings)]
+
+
 def rank(
-    scores: Scores, ranking: int, metrics: Sequence[RankingMetric], draws: Draws | None, n_cells: int, n_resampled: int
+    scores: Scores,
+    ranking: int,
+    metrics: Sequence[RankingMetric],
+    draws: Draws | None,
+    n_cells: int,
+    n_resampled: int,
+    bins: Floats | None,
 ) -> Ranked:
     """Judge one ranking: of class 1 of two, or of a class of more against the rest; the first metrics are resampled.
 
@@ -369,8 +383,8 @@ def rank(
     packed = scores.packed()
     sample = Ranking(*scores.sides(ranking)) if scores.n_held and packed is None else None
     whole: Ranking | BinnedRanking | PackedRanking
-    if scores.bins is not None:
-        whole = BinnedRanking(scores.bins[ranking], scores.bits)
+    if bins is not None:
+        whole = BinnedRanking(bins[ranking], scores.bits)
     elif packed is not None:
         whole = PackedRanking(*packed)
     elif sample is not None:

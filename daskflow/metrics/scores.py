@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 MOST_SCORES = 2**25
 """Scores (rows, times classes where there are more than two) up to which ranking metrics are exact."""
 
+PENDING_ROWS = 2**20
+"""Rows that wait to be counted in a histogram."""
+
 LEAST_POWER, POWERS = -40, 64
 """A histogram tells magnitudes from 2**-40 on apart, over 64 powers of two."""
 
@@ -77,9 +80,12 @@ class Scores:
     level : int
         A share of 2**-level of the units is held.
     bins : ndarray of shape (n_rankings, 2, n_bins), or None
-        Beyond `most` scores the weight of the rest, and of each class, by bins of the score.
+        Beyond `most` scores the weight of the rest, and of each class, by bins of the score; None before the first
+        rows were counted.
     most : int
         Scores that are held.
+    pending : tuple of Block
+        Beyond `most` scores rows that are not counted in `bins` yet: counting many at a time costs less.
     """
 
     n_classes: int
@@ -88,6 +94,7 @@ class Scores:
     level: int = 0
     bins: Floats | None = None
     most: int = MOST_SCORES
+    pending: tuple[Block, ...] = ()
 
     @property
     def n_rankings(self) -> int:
@@ -112,20 +119,26 @@ class Scores:
             See `Block`.
         """
         block = _block(self.n_classes, codes, scores, place, weight)
-        return self.merged(Scores(self.n_classes, (block,), len(scores), most=self.most))
+        return self.merged(self._fresh(block))
 
     def with_packed(self, keys: NDArray[Any], n_positive: int) -> Scores:
         """Add rows of two classes, without places and weights, as packed probabilities."""
         block = Block(np.array([0, len(keys) - n_positive, len(keys)]), keys)
-        return self.merged(Scores(self.n_classes, (block,), len(keys), most=self.most))
+        return self.merged(self._fresh(block))
 
     def packed(self) -> tuple[NDArray[Any], int] | None:
         """Return all rows as packed probabilities, and how many are of class 1; None when they are not all held so."""
-        if self.bins is not None or not self.blocks or not all(block.is_packed for block in self.blocks):
+        if self.is_over or not self.blocks or not all(block.is_packed for block in self.blocks):
             return None
         is_wide = any(block.scores.dtype == np.uint64 for block in self.blocks)
         parts = [_widened(block.scores) if is_wide else block.scores for block in self.blocks]
         return np.concatenate(parts), sum(int(block.starts[2] - block.starts[1]) for block in self.blocks)
+
+    def _fresh(self, block: Block) -> Scores:
+        """The scores of one block, all of them held for now."""
+        n_rows = len(block.scores)
+        pending = (block,) if n_rows * self.n_rankings > self.most else ()
+        return Scores(self.n_classes, (block,), n_rows, most=self.most, pending=pending)
 
     def merged(self, *others: Scores) -> Scores:
         """Put the rows of all side by side; beyond `most` scores add histograms, and hold fewer units."""
@@ -134,26 +147,40 @@ class Scores:
         level = max(each.level for each in every)
         if n_rows * self.n_rankings <= self.most:
             blocks = tuple(block for each in every for block in each.blocks)
-            return Scores(self.n_classes, blocks, n_rows, level, None, self.most)
-        bins = np.sum([each._histogram() if each.bins is None else each.bins for each in every], axis=0)
+            return Scores(self.n_classes, blocks, n_rows, level, most=self.most)
+        known = [each.bins for each in every if each.bins is not None]
+        pending = tuple(block for each in every for block in (each.pending if each.is_over else each.blocks))
+        if sum(len(block.scores) for block in pending) >= PENDING_ROWS:
+            known, pending = [*known, self._histogram(pending)], ()
+        bins = None if not known else known[0] if len(known) == 1 else np.sum(known, axis=0)
         if any(block.place is None for each in every for block in each.blocks):
-            return Scores(self.n_classes, (), n_rows, level, bins, self.most)
+            return Scores(self.n_classes, (), n_rows, level, bins, self.most, pending)
         blocks = tuple(
             block for each in every for block in (each.blocks if each.level == level else _chosen(each.blocks, level))
         )
         while sum(len(block.scores) for block in blocks) * self.n_rankings > self.most and level < SHIFT:
             level += 1
             blocks = _chosen(blocks, level)
-        return Scores(self.n_classes, blocks, n_rows, level, bins, self.most)
+        return Scores(self.n_classes, blocks, n_rows, level, bins, self.most, pending)
 
-    def _histogram(self) -> Floats:
-        """Sum the weights of the rows that are held by bins."""
-        bits = self.bits
-        found = np.zeros((self.n_rankings, 2, n_score_bins(bits, POWERS, LEAST_POWER)))
-        for ranking in range(self.n_rankings):
-            for side, part in enumerate(self.sides(ranking)):
-                weight = np.empty(0) if part.weight is None else part.weight
-                add_score_bins(part.scores, weight, bits, POWERS, LEAST_POWER, found[ranking, side])
+    @property
+    def is_over(self) -> bool:
+        """Whether there were more scores than are held."""
+        return self.n_rows * self.n_rankings > self.most
+
+    def all_bins(self) -> Floats:
+        """Return the weight of the rest, and of each class, by bins of the score, shape (n_rankings, 2, n_bins)."""
+        found = self._histogram(self.pending if self.is_over else self.blocks)
+        return found if self.bins is None else found + self.bins
+
+    def _histogram(self, blocks: Sequence[Block]) -> Floats:
+        """Sum the weights of the rows of some blocks by bins."""
+        found = np.zeros((self.n_rankings, 2, n_score_bins(self.bits, POWERS, LEAST_POWER)))
+        for block in blocks:
+            for ranking in range(self.n_rankings):
+                for side, part in enumerate(_sides((block,), 1 if self.n_classes <= 2 else ranking)):
+                    weight = np.empty(0) if part.weight is None else part.weight
+                    add_score_bins(part.scores, weight, self.bits, POWERS, LEAST_POWER, found[ranking, side])
         return found
 
     @property
@@ -163,14 +190,23 @@ class Scores:
 
     def sides(self, ranking: int) -> tuple[Side, Side]:
         """Return the rows of the rest, and those of the class, that are held: class 1 of two, else class `ranking`."""
-        code = 1 if self.n_classes <= 2 else ranking
-        rest: list[Side] = []
-        own: list[Side] = []
-        for block in self.blocks:
-            first, last = int(block.starts[code]), int(block.starts[code + 1])
-            own.append(_part(block, slice(first, last), code))
-            rest += [_part(block, slice(0, first), code), _part(block, slice(last, None), code)]
-        return _joined(rest), _joined(own)
+        return _sides(self.blocks, 1 if self.n_classes <= 2 else ranking)
+
+
+def _sides(blocks: Sequence[Block], code: int) -> tuple[Side, Side]:
+    """The rows of the rest, and those of a class."""
+    rest: list[Side] = []
+    own: list[Side] = []
+    for block in blocks:
+        if block.is_packed:
+            negative, positive = unpacked(block.scores)
+            own.append(Side(positive, None, None))
+            rest.append(Side(negative, None, None))
+            continue
+        first, last = int(block.starts[code]), int(block.starts[code + 1])
+        own.append(_part(block, slice(first, last), code))
+        rest += [_part(block, slice(0, first), code), _part(block, slice(last, None), code)]
+    return _joined(rest), _joined(own)
 
 
 def _block(n_classes: int, codes: Any, scores: Any, place: Places | None, weight: Floats | None) -> Block:
@@ -224,10 +260,6 @@ def unpacked(keys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _part(block: Block, rows: slice, code: int) -> Side:
-    if block.is_packed:
-        first, last = unpacked(block.scores)
-        both = np.concatenate([first, last])[rows]
-        return Side(both, None, None)
     scores = block.scores[rows] if block.scores.ndim == 1 else block.scores[rows, code]
     return Side(
         scores,
