@@ -187,7 +187,7 @@ def test_thresholds_and_the_decision_are_those_of_the_record() -> None:
     assert shown.says(
         four(given["chosen"]), f"{given['taken'][place] * 100:.1f} %", four(given["precision"][place]),
         four(given["recall"][place]), four(given["f1"][place]), four(given["false_positive_rate"][place]),
-        four(given["cost"][place]), "chosen, lowest cost",
+        four(given["cost"][place]), "in use, lowest cost",
     )  # fmt: skip
     assert shown.says("best F1")
     for name, before in made["calibration"]["before"].items():
@@ -207,6 +207,7 @@ def test_the_answer_says_how_good_for_whom_not_and_what_to_beware_of() -> None:
     (_, good), (_, whom), (_, beware) = answering.answer(full_record())
     assert "reaches roc_auc 0.7312 (95 % interval 0.7123 to 0.7501) on 4,000 test rows" in good
     assert "It serves worst the 123 test rows with carrier: WN and hour: 18 to 24: roc_auc 0.6101, 0.1211 from" in whom
+    assert "from that of the other rows (95 % interval of the difference -0.1817 to -0.0605)" in whom
     assert "2 other groups are worse than chance explains" in whom
     assert beware.startswith(
         "Answer 'yes' from probability 0.1723 on (chosen for the lowest cost); beware: 1 column looks"

@@ -86,7 +86,7 @@ def worst(slices: Sequence[Mapping[str, Any]], metric: str) -> figure:
         The metric's name.
     """
     made = style.plot(
-        "worst_slices", height=style.rows_height(len(slices)), x_label=f"{metric}: difference to all other rows"
+        "worst_slices", height=style.rows_height(len(slices)), x_label=f"{metric}: difference to the others"
     )
     names = [where_text(one) for one in slices]
     value = [style.known(one["difference"]) for one in slices]

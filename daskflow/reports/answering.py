@@ -97,11 +97,13 @@ def _whom(record: RunRecord) -> str:
     details = words.details(record)
     bad = cautions.evident(details)
     if bad:
-        metric, one = words.worst_metric(record), bad[0]
+        one = bad[0]
+        metric = cautions.metric_of(one, record)
         bounds = words.bounds(known(one.get("difference_low")), known(one.get("difference_high")))
         text = (
             f"It serves worst the {words.plural(int(one['rows']), 'test row')} with {where_text(one)}: {metric} "
-            f"{score_text(known(one['value']))}, {score_text(abs(known(one['difference'])))} from that of all others"
+            f"{score_text(known(one['value']))}, {score_text(abs(known(one['difference'])))} from that of the "
+            "other rows"
             f"{f' (95 % interval of the difference {bounds})' if bounds else ''}"
         )
         others = f"; {words.plural(len(bad) - 1, 'other group is', 'other groups are')} worse than chance explains"

@@ -117,6 +117,12 @@ def evident(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in details.get("worst_slices") or () if not known(one.get("p")) >= 0.05]
 
 
+def metric_of(slice_: Mapping[str, Any], record: RunRecord) -> str:
+    """Return the metric that a worst slice is told in: its own, else that of all slices, else the main one."""
+    slices = words.details(record).get("slices") or {}
+    return str(slice_.get("metric") or slices.get("metric") or words.main_metric(record))
+
+
 def _slices(details: Mapping[str, Any]) -> Iterator[Caution]:
     """Groups of rows that are served worse."""
     bad = evident(details)

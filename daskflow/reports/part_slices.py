@@ -10,8 +10,8 @@ from daskflow.core.results import RunRecord
 from daskflow.figures import slices as figures
 from daskflow.figures.style import known
 from daskflow.figures.style import score as score_text
+from daskflow.reports import cautions, words
 from daskflow.reports import tables_evaluation as more
-from daskflow.reports import words
 from daskflow.reports.blocks import Block, Grid, Heading, Part, Pictures, Text
 from daskflow.reports.pictures import Picture
 
@@ -29,7 +29,7 @@ def part(record: RunRecord) -> Part | None:
     given = details.get("slices") or {}
     worst = list(details.get("worst_slices") or ())
     if given.get("columns") or worst:
-        blocks += _worst(worst, words.worst_metric(record), str(given.get("metric") or words.main_metric(record)))
+        blocks += _worst(worst, cautions.metric_of(worst[0] if worst else {}, record))
     if given.get("columns"):
         blocks += _columns(given)
     if details.get("over_time") and details["over_time"]["value"]:
@@ -55,11 +55,11 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str, sliced: str) -> list
     shown = worst[:SHOWN_WORST]
     stands = "" if metric == sliced else f"{metric}, a loss of each row, stands for {sliced} here. "
     text = (
-        f"{stands}Groups of test rows, alone or crossed with another, whose {metric} is worse than that of all others. "
+        f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of the other rows. "
         "The p values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."
     )
     caption = f"The difference in {metric} to all other test rows, the line is its 95 % interval; most evident first."
-    picture = Picture("worst_slices", "Difference to all other test rows", caption, figures.worst(shown, metric), 560)
+    picture = Picture("worst_slices", "Difference to the other test rows", caption, figures.worst(shown, metric), 560)
     return [
         *blocks,
         Text(text),
@@ -93,13 +93,14 @@ def _columns(given: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [Heading("By column")]
     if len(columns) > DRAWN_COLUMNS:
         blocks.append(
-            Text(f"The {len(pictures)} of {len(columns)} columns whose groups differ most; the others are tables.")
+            Text(f"The {len(pictures)} of {len(columns)} columns whose groups differ most; the others are in a table.")
         )
     blocks.append(Pictures(pictures))
-    for column in drawn[DRAWN_COLUMNS:]:
-        table = more.slices(column, metric, overall)
-        name = f"{metric} by {column['column']}"
-        blocks.append(Grid(table, name, True, name))
+    others = drawn[DRAWN_COLUMNS:]
+    if others:
+        table = more.slices_together(others, metric, overall)
+        folded = f"The other {words.plural(len(others), 'column')}"
+        blocks.append(Grid(table, f"{metric} by the other columns", True, folded))
     blocks += [Text(str(sentence), is_note=True) for sentence in given.get("left_out") or ()]
     return blocks
 

@@ -28,13 +28,13 @@ def part(record: RunRecord) -> Part | None:
     if first:
         blocks.append(Pictures(first))
     left_out = list((details.get("importance") or {}).get("left_out") or ())
-    if left_out:
+    notes = [str(note) for note in (details.get("importance") or {}).get("notes") or ()]
+    if left_out and not notes:
         named = ", ".join(map(str, left_out[:20])) + (f" and {len(left_out) - 20} more" if len(left_out) > 20 else "")
         blocks.append(
             Text(f"There was no time left for {words.plural(len(left_out), 'column')}: {named}.", is_note=True)
         )
-    for note in (details.get("importance") or {}).get("notes") or ():
-        blocks.append(Text(str(note), is_note=True))
+    blocks += [Text(note, is_note=True) for note in notes]
     blocks += _dependence(details)
     return Part("why", "Why", blocks) if blocks else None
 

@@ -63,14 +63,14 @@ def shown_thresholds(given: Mapping[str, Any]) -> list[int]:
 
 
 def thresholds(given: Mapping[str, Any]) -> Table:
-    """Return what thresholds bring, the chosen one marked."""
+    """Return what thresholds bring, the one in use marked."""
     values = [known(value) for value in given["threshold"]]
     names = ["taken", "precision", "recall", "f1", "false_positive_rate", "cost"]
     names = [name for name in names if given.get(name)]
     heads = {"taken": "rows taken", "f1": "F1", "false_positive_rate": "false positive rate"}
     shown = shown_thresholds(given)
     chosen = nearest(values, known(given.get("chosen"))) if math.isfinite(known(given.get("chosen"))) else -1
-    notes: dict[int, list[str]] = {chosen: ["chosen"]}
+    notes: dict[int, list[str]] = {chosen: ["in use"]}
     for rule, value in (given.get("best") or {}).items():
         if value is not None:
             notes.setdefault(nearest(values, known(value)), []).append(RULES.get(rule, f"best {rule}"))
@@ -153,6 +153,22 @@ def slices(column: Mapping[str, Any], metric: str, overall: float) -> Table:
         if not math.isnan(known(group.get("low"))) and not known(group["low"]) <= overall <= known(group["high"])
     )
     return Table(head, tuple(rows), frozenset(range(1, len(head))), marked)
+
+
+def slices_together(columns: Sequence[Mapping[str, Any]], metric: str, overall: float) -> Table:
+    """Return the groups of several columns below each other, each with the name of its column."""
+    parts = [slices(column, metric, overall) for column in columns]
+    width = max(len(part.head) for part in parts)
+    rows = tuple(
+        (str(column["column"]), *row, *("-",) * (width - len(row)))
+        for column, part in zip(columns, parts, strict=True)
+        for row in part.rows
+    )
+    starts = [sum(len(part.rows) for part in parts[:place]) for place in range(len(parts))]
+    marked = frozenset(start + row for start, part in zip(starts, parts, strict=True) for row in part.marked)
+    widest = max(parts, key=lambda part: len(part.head))
+    head = ("column", "group", *widest.head[1:])
+    return Table(head, rows, frozenset(range(2, len(head))), marked)
 
 
 def _mean(value: Any) -> str:
