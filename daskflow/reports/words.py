@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from daskflow.core.protocols import Score
@@ -137,13 +137,6 @@ def target_name(record: RunRecord) -> str:
     named = [str(c["name"]) for c in record.data.get("columns", ()) if c.get("role") == "target"]
     told = record.data.get("target") or (record.workflow.get("data") or {}).get("target")
     return named[0] if named else str(told or "")
-
-
-def worst_metric(record: RunRecord) -> str:
-    """Return what the worst slices were found by: a loss of each row may stand for the metric of the slices."""
-    found = details(record)
-    worst: Sequence[Mapping[str, Any]] = found.get("worst_slices") or ({},)
-    return str(worst[0].get("metric") or (found.get("slices") or {}).get("metric") or main_metric(record))
 
 
 def main_metric(record: RunRecord) -> str:
