@@ -20,7 +20,7 @@ from daskflow.data.blocks import CONTENT, UNIT, Blocks
 from daskflow.data.decision import Decision
 from daskflow.data.execution import run_all
 from daskflow.data.matrices import MatrixPart
-from daskflow.data.predictions import Predictions, predict
+from daskflow.data.predictions import ALL, Predictions, predict
 from daskflow.data.ranges import usual_block_rows
 from daskflow.data.schema import Roles, Schema, Target
 from daskflow.data.split_plan import SplitPlan
@@ -222,11 +222,12 @@ def judge(work: Judging, number: int, blocks: Sequence[int]) -> tuple[Tally, Sli
     """Predict some blocks, keep what was said of their rows, and return the tallies of it."""
     part, estimator = work.part, loaded(work.fitted)
     n_classes = len(part.target.classes)
+    needs = ALL if work.decision.is_empty else ALL - {"labels", "predictions"}  # a decision gives its own answers
     said, truths, weights, tables = [], [], [], []
     for block in blocks:
         batch = part.matrix.block(block)
         with native_threads(estimator):
-            said.append(work.decision.apply(predict(estimator, batch.X, n_classes)))
+            said.append(work.decision.apply(predict(estimator, batch.X, n_classes, needs)))
         truths.append(np.array(batch.y))
         weights.append(None if batch.weight is None else np.array(batch.weight))
         tables.append(part.rows(block))
