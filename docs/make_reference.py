@@ -91,7 +91,9 @@ def options(cls: type[Settings]) -> list[str]:
         else:
             value = field.get_default(call_default_factory=True)
             default = f"`{value!r}`".replace("|", "\\|")
-        lines.append(f"| `{field.alias or name}` | {kind} | {default} | {words.get(name, '')} |")
+        lines.append(
+            f"| `{field.alias or name}` | {kind} | {default} | {words.get(field.alias or name, words.get(name, ''))} |"
+        )
     return lines if len(lines) > 2 else ["No options."]
 
 

@@ -19,7 +19,7 @@ from daskflow.cli import main
 from daskflow.core.errors import ChangedDataError, LostBlockError, SettingsError, StorageError
 from daskflow.core.events import Event
 from daskflow.data.store import SharedStore
-from daskflow.workflow import Workflow, execute, open_run
+from daskflow.workflow import Workflow, open_run, preparing
 from daskflow.workflow import cache as cache_room
 from tests.conftest import lacking
 from tests.test_data_store import tmpfs
@@ -112,7 +112,7 @@ def test_an_interrupted_run_leaves_no_private_blocks_and_reads_again(
 
     workflow = Workflow(**settings(files, cache=kind))
     with monkeypatch.context() as patched:
-        patched.setattr(execute.passes, "collect", interrupt)
+        patched.setattr(preparing.passes, "collect", interrupt)
         with pytest.raises(KeyboardInterrupt):
             workflow.run(tmp_path / "runs")
     assert left_in(shared_memory) == left_in(tmp_path / "runs" / ".blocks") == []
@@ -154,7 +154,7 @@ def test_a_block_lost_in_the_middle_of_a_run_is_made_anew_once(
     # given a run whose blocks are harmed after the split
     workflow = Workflow(**settings(files))
     plain = Workflow(**settings(files, cache={"folder": str(tmp_path / "other")})).run(tmp_path / "plain")
-    collect: Callable[..., Any] = execute.passes.collect
+    collect: Callable[..., Any] = preparing.passes.collect
     harmed: list[Path] = []
 
     def after_harm(reader: Any, *arguments: Any, **options: Any) -> Any:
@@ -168,7 +168,7 @@ def test_a_block_lost_in_the_middle_of_a_run_is_made_anew_once(
                 harmed.append(path)
         return collect(reader, *arguments, **options)
 
-    monkeypatch.setattr(execute.passes, "collect", after_harm)
+    monkeypatch.setattr(preparing.passes, "collect", after_harm)
     # when
     run = workflow.run(tmp_path / "runs")
     # then it says so, reads again, and ends as ever
@@ -184,7 +184,7 @@ def test_a_block_that_is_lost_again_and_again_ends_the_run(
     def lost(*_: Any, **__: Any) -> None:
         raise LostBlockError("Block a.arrow is gone.")
 
-    monkeypatch.setattr(execute.passes, "collect", lost)
+    monkeypatch.setattr(preparing.passes, "collect", lost)
     with pytest.raises(StorageError, match="is gone"):
         Workflow(**settings(files)).run(tmp_path / "runs")
 
@@ -287,7 +287,7 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed_when_it_is_
 
     workflow = Workflow(**settings(files))
     with monkeypatch.context() as patched:
-        patched.setattr(execute.passes, "collect", interrupt)
+        patched.setattr(preparing.passes, "collect", interrupt)
         with pytest.raises(KeyboardInterrupt):
             workflow.run(tmp_path / "runs")
     path = files / "part1.csv"

@@ -74,7 +74,9 @@ def _what(card: Mapping[str, Any], estimator: Any, target: Target) -> str:
     ]
     if card.get("description"):
         lines += ["", _text(card["description"])]
-    if target.classes:
+    if target.classes and len(target.counts) != len(target.classes):
+        lines += ["", f"Classes: {', '.join(_text(label) for label in target.classes)}."]
+    elif target.classes:
         total = sum(target.counts)
         rows = [
             (_text(label), f"{count:,}", f"{count / total:.1%}" if total else "")
