@@ -488,8 +488,17 @@ def test_balance_names_every_family_that_takes_no_weights() -> None:
 
 # what is stored
 
+STORED_APART = ("catboost", "lightgbm", "partition_ensemble", "sgd", "xgboost")
+"""One of each way of being stored; the others are scikit-learn's, like SGD."""
 
-@pytest.mark.parametrize("kind", sorted(set(models.REGISTRY.kinds) - {"estimator", "families"}))
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in STORED_APART else pytest.mark.slow)
+        for kind in sorted(set(models.REGISTRY.kinds) - {"estimator", "families"})
+    ],
+)
 def test_the_model_of_a_run_is_built_and_a_strangers_asks_for_the_types_of_the_library(
     kind: str, tmp_path: Path
 ) -> None:

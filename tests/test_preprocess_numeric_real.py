@@ -215,7 +215,7 @@ def test_clipping_before_scaling_uses_the_moments_of_clipped_numbers(name: str, 
         ("log1p", np.log1p),
         ("sqrt", np.sqrt),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_functions_before_scaling_use_the_moments_of_their_results(
     name: str, step: Any, function: Any, shared_data: Path

@@ -49,6 +49,7 @@ def test_threads_are_good_for_what_leaves_the_interpreter_alone_and_for_nothing_
     assert locked.share < WELL
 
 
+@pytest.mark.slow
 def test_a_run_measures_says_so_and_reads_every_partition_once(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

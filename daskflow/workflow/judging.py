@@ -179,7 +179,7 @@ def evaluate(
     >>> frame = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.0, 1.0, 2.0, 4.0]})
     >>> fitted = LinearRegression().fit(frame[["x"]], frame["y"])
     >>> round(evaluate(fitted, frame, target="y", metrics=["mae"])["mae"].value, 3)
-    0.2
+    0.25
     """
     if isinstance(model, Run):
         model = model.model
