@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -48,6 +49,21 @@ def test_dask_frames_give_what_pandas_frames_give(frame: pd.DataFrame, npartitio
         assert parts[name].value == pytest.approx(score.value, abs=1e-9)
     assert parts.n_rows == 2_000
     assert parts.details["confusion"] == whole.details["confusion"]
+
+
+def test_a_table_of_files_is_judged_with_its_roles(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given files of two columns, a target, a weight and a group
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["label"])
+    told = frame[["x", "z", "label"]].assign(w=np.where(frame["x"] > 0, 2.0, 1.0), shop=np.arange(len(frame)) % 40)
+    for number in range(3):
+        told[number::3].to_parquet(tmp_path / f"part-{number}.parquet")
+    # when
+    table = flow.read(str(tmp_path / "*.parquet"), target="label", weight="w", group="shop")
+    found = flow.evaluate(model, table, metrics=["accuracy"])["accuracy"]
+    # then
+    expected = flow.evaluate(model, told, target="label", weight="w", group="shop", metrics=["accuracy"])["accuracy"]
+    assert found.value == pytest.approx(expected.value)
+    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.5)
 
 
 def test_arrays_of_numpy_and_dask_are_taken_as_x_and_y(frame: pd.DataFrame) -> None:

@@ -27,6 +27,7 @@ from daskflow.core.results import Evaluation
 from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions, predict
+from daskflow.data.table import Table
 from daskflow.metrics.asked import Asked
 from daskflow.metrics.slices import SliceTally
 from daskflow.metrics.slices_asked import SliceAsked, ask_slices
@@ -143,9 +144,10 @@ def evaluate(
     model : Model, Run, or fitted estimator
         What `load_model` or `Workflow.run` returns, or any fitted estimator of scikit-learn's interface, those of
         dask-ml among them. It predicts pandas partitions.
-    table : pandas.DataFrame, dask.dataframe.DataFrame, or (X, y)
-        Features and target. A dask frame is judged partition by partition on the current cluster, each where it is;
-        only tallies travel. ``(X, y)`` are frames or arrays of equal partitions, pandas, numpy or dask.
+    table : pandas.DataFrame, dask.dataframe.DataFrame, Table, or (X, y)
+        Features and target. A `Table` (``flow.read``) brings its roles. A dask frame is judged partition by partition
+        on the current cluster, each where it is; only tallies travel. ``(X, y)`` are frames or arrays of equal
+        partitions, pandas, numpy or dask.
     target : str, optional
         The column of the truth; default the model's own, where it knows it.
     metrics : sequence of str, mapping or Metric
@@ -183,6 +185,10 @@ def evaluate(
     """
     if isinstance(model, Run):
         model = model.model
+    if isinstance(table, Table):
+        roles = table.roles
+        target, weight, group = target or roles.target, weight or roles.weight, group or roles.group
+        table = table.to_dask()
     table, target = _whole(table, target, model)
     names = [str(name) for name in table.columns]
     for word, name in (("target", target), ("weight", weight), ("group", group)):
