@@ -91,6 +91,24 @@ def test_any_estimator_of_scikit_learns_interface_is_judged(frame: pd.DataFrame,
     assert found["accuracy"].value == pytest.approx(expected)
 
 
+def test_empty_partitions_change_nothing(frame: pd.DataFrame) -> None:
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["label"])
+    ordered = frame.sort_values("x", ignore_index=True)
+    parts = dd.from_pandas(ordered, npartitions=6)
+    kept = flow.evaluate(model, parts[parts["x"] > 0.5], target="label", metrics=["roc_auc"], slices=["z"])
+    whole = flow.evaluate(model, ordered[ordered["x"] > 0.5], target="label", metrics=["roc_auc"])
+    assert kept["roc_auc"].value == pytest.approx(whole["roc_auc"].value, abs=1e-9)
+    assert sum(group["rows"] for group in kept.details["slices"]["columns"][0]["groups"]) == whole.n_rows
+    with pytest.raises(DataError, match="no rows"):
+        flow.evaluate(model, parts[parts["x"] > 100], target="label")
+
+
+def test_a_table_that_lacks_features_is_refused_by_name(frame: pd.DataFrame) -> None:
+    model = LogisticRegression().fit(frame[["x", "z"]], frame["label"])
+    with pytest.raises(DataError, match="lacks 1 of the 2 columns that LogisticRegression needs: z"):
+        flow.evaluate(model, frame.drop(columns="z"), target="label")
+
+
 def test_weights_count(frame: pd.DataFrame) -> None:
     model = Ridge().fit(frame[["x"]], frame["value"])
     weighted = frame.assign(w=np.where(frame["x"] > 0, 3.0, 0.0))

@@ -187,6 +187,9 @@ def test_what_leaks_and_what_moved_is_said_at_once(tmp_path: Path) -> None:
         ({"decision": {"threshold": 1.5}}, "between 0 and 1"),
         ({"decision": {"threshold": "cost"}}, "needs costs"),
         ({"decision": {"calibrate": "platt"}}, "calibrate"),
+        ({"decision": {"costs": [[0, 0], [0, 0]]}}, "costs"),
+        ({"evaluation": {"slices": ["late"]}}, "is the target"),
+        ({"evaluation": {"dependence": -1}}, "dependence"),
         ({"evaluation": {"slices": ["regoin"]}}, "did you mean 'region'"),
         ({"evaluation": {"replicates": -1}}, "replicates"),
     ],
@@ -262,3 +265,55 @@ def test_a_run_killed_while_it_explains_neither_refits_nor_explains_again(tmp_pa
         {e["column"]: e["value"] for e in r.evaluation.details["importance"]["columns"]} for r in (run, undisturbed)
     ]
     assert values[0] == values[1]
+
+
+def test_an_estimator_without_probabilities_is_refused_a_decision_before_the_search(tmp_path: Path) -> None:
+    made = workflow(
+        table(300),
+        model={"kind": "linear_svm"},
+        metrics=["roc_auc", "accuracy"],
+        decision={"calibrate": "isotonic"},
+    )
+    with pytest.raises(SettingsError, match="need probabilities, and LinearSVC gives none"):
+        made.run(tmp_path)
+    assert not list(tmp_path.glob("*/*/matrices"))
+
+
+def test_few_rows_of_one_class_shorten_the_learning_curve_and_nothing_else(tmp_path: Path) -> None:
+    frame = table(4_000)
+    frame["late"] = np.arange(4_000) % 250 == 0
+    frame["income"] += 3.0 * frame["late"]
+    made = workflow(
+        frame,
+        split={"kind": "stratified", "test": 0.3, "folds": 2},
+        cache={"kind": "none", "block_rows": 200},
+        evaluation={"explain": False, "slices": False, "learning_curve": True, "replicates": 50},
+    )
+    assert made.run(tmp_path).status == "done"
+
+
+def test_a_time_of_numbers_has_no_calendar(tmp_path: Path) -> None:
+    frame = table(800).drop(columns="day")
+    frame["hour"] = np.arange(800) / 3.0
+    made = workflow(
+        frame,
+        data=flow.sources.Frame(frame=frame, target="late", time="hour", drop=["sex"]),
+        split={"kind": "time", "test": 0.3, "folds": 2},
+        evaluation={"explain": False, "slices": False, "learning_curve": False},
+    )
+    run = made.run(tmp_path)
+    assert "over_time" not in run.evaluation.details
+
+
+def test_a_metric_of_a_users_own_that_fails_costs_the_explanations_and_not_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import daskflow.workflow.why as why
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("no idea")
+
+    monkeypatch.setattr(why, "permutation_importance", broken)
+    run = workflow(table(400), evaluation={"explain_rows": 100, "repeats": 1}).run(tmp_path)
+    assert run.model is not None
+    assert any("Importances are left out. RuntimeError: no idea" in note for note in run.evaluation.details["notes"])

@@ -66,7 +66,12 @@ class Aside:
         """One file."""
         table = rows.table.select([name for name in self.columns if name in rows.table.column_names])
         table = table.append_column(CONTENT, pa.array(rows.content)).append_column(UNIT, pa.array(rows.units))
-        kept = table.filter(pa.array(inside)).combine_chunks().unify_dictionaries()
+        kept = table.filter(pa.array(inside)).combine_chunks()
+        for place, field in enumerate(kept.schema):
+            if pa.types.is_dictionary(field.type):  # its dictionary is of all ranges that were gathered together
+                own = kept.column(place).cast(field.type.value_type).dictionary_encode()
+                kept = kept.set_column(place, field.name, own)
+        kept = kept.unify_dictionaries()
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, kept.schema) as file:
             file.write_table(kept, max_chunksize=max(len(kept), 1))

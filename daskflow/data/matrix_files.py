@@ -102,14 +102,15 @@ def write_ranges(
 ) -> None:
     """Transform some ranges and write their rows into every part that has them, and what is kept of them aside."""
     weight = reader.blocks.roles.weight
-    columns = [*reader.blocks.features.names, reader.target.name, *([weight] if weight else [])]
-    columns += aside.columns if aside is not None else []
+    columns = list(dict.fromkeys([*reader.blocks.features.names, reader.target.name, *([weight] if weight else [])]))
+    kept = aside.columns if aside is not None else ()
     for i in ranges:
-        rows = reader.read(i, list(dict.fromkeys(columns)))
+        rows = reader.read(i, list(dict.fromkeys([*columns, *kept])))
         if aside is not None:
             aside.write(i, rows)
         y = target_codes(rows.table.column(reader.target.name), reader.target)
-        table = rows.table if prepare is None else prepare(rows.table)
+        table = rows.table.select(columns)
+        table = table if prepare is None else prepare(table)
         w = None if weight is None else np.asarray(rows.table.column(weight).cast(pa.float64()))
         for number, transformer in kinds.items():
             for is_out_of_fold in (True, False):

@@ -42,6 +42,12 @@ from daskflow.workflow.refit import Fitted, loaded
 UNIT_ROWS, UNITS_PER_SLOT = 50_000, 4
 """Rows of a unit at least, and units there are about for each slot of the cluster."""
 
+MOST_UNIT_ROWS = 200_000
+"""Rows of a unit at most: it holds their source columns."""
+
+OVER_TIME_ROWS = 1_000_000
+"""Rows that the score over time is taken of: the first ones, a random sample."""
+
 MOST_TOLD = 3
 """Columns of which a run says that they drifted."""
 
@@ -93,7 +99,8 @@ class TestPart:
                 break
             tables.append(self.rows(block))
             found += len(tables[-1])
-        return together(tables).slice(0, n_rows), slice(0, min(found, n_rows))
+        rows = np.arange(min(found, n_rows))  # taken, not cut: a slice travels with all that it was cut from
+        return together(tables).take(pa.array(rows)), slice(0, len(rows))
 
     def train_sample(self) -> tuple[pa.Table, Any]:
         """Return source columns of a random sample of the training rows, and their class codes or numbers."""
@@ -172,11 +179,11 @@ def evaluate_test(
     asked = Asked(tuple(metrics), task, tuple(classes), seed_of(seed, "evaluation"), settings.replicates)
     slices = None
     if settings.slices and part.matrix.n_rows:
-        n_blocks = _blocks(part.matrix)
+        n_blocks = _blocks(part.matrix, CUT_ROWS)
         first = Unit("judge-first", said_of, (fitted, decision, part.matrix.head(n_blocks), len(classes)))
         said = run_all(executor, [first])[first.key]
         sample = together([part.rows(block) for block in range(n_blocks)]).select(_shown(part))
-        named = list(settings.slices) if isinstance(settings.slices, tuple) else None
+        named = list(settings.named("slices")) or None
         n_rows, draw = part.matrix.n_rows, seed_of(seed, "slices")
         slices = ask_slices(main, task, tuple(classes), sample, said, columns=named, n_rows=n_rows, seed=draw)
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +216,7 @@ def block_groups(part: MatrixPart, slots: int) -> list[range]:
     >>> block_groups(part, slots=2)
     [range(0, 4)]
     """
-    rows = max(UNIT_ROWS, part.n_rows // (slots * UNITS_PER_SLOT) + 1)
+    rows = min(MOST_UNIT_ROWS, max(UNIT_ROWS, part.n_rows // (slots * UNITS_PER_SLOT) + 1))
     groups, first = [], 0
     for block in range(part.n_blocks):
         if part.offsets[block + 1] - part.offsets[first] >= rows or block + 1 == part.n_blocks:
@@ -245,9 +252,9 @@ def judge(work: Judging, number: int, blocks: Sequence[int]) -> tuple[Tally, Sli
     return tally, SliceTally.of(work.slices, rows, judged.y, judged.said, judged.weight, unit, start)
 
 
-def _blocks(part: MatrixPart) -> int:
-    """How many first blocks hold some thousands of rows."""
-    return next((block + 1 for block in range(part.n_blocks) if part.offsets[block + 1] >= CUT_ROWS), part.n_blocks)
+def _blocks(part: MatrixPart, n_rows: int) -> int:
+    """How many first blocks hold so many rows."""
+    return next((block + 1 for block in range(part.n_blocks) if part.offsets[block + 1] >= n_rows), part.n_blocks)
 
 
 def said_of(fitted: Fitted, decision: Decision, part: MatrixPart, n_classes: int) -> Predictions:
@@ -270,7 +277,7 @@ def _of_all_rows(
     """What needs all rows, or a sample of the training rows: thresholds, the score over time, drift and leaks."""
     target, found = part.target, dict[str, Any]()
     task, classes = str(target.task), [str(label) for label in target.classes]
-    if task == "binary" and judged.said.probabilities is not None:
+    if task == "binary" and _are_whole(judged):
         found["thresholds"] = threshold_table(
             judged.y,
             judged.said.probabilities,
@@ -279,20 +286,20 @@ def _of_all_rows(
             chosen=0.5 if decision.threshold is None else decision.threshold,
             rule="" if decided.rule is None else str(decided.rule),
         )
-    if part.roles.time is not None:
-        times = np.concatenate(
-            [_instants(part.rows(block).column(part.roles.time)) for block in range(part.matrix.n_blocks)]
-        )
+    if part.roles.time is not None and pa.types.is_temporal(part.rows(0).schema.field(part.roles.time).type):
+        blocks = range(_blocks(part.matrix, OVER_TIME_ROWS))
+        times = np.concatenate([_instants(part.rows(block).column(part.roles.time)) for block in blocks])
+        shown = judged.head(slice(0, len(times)))
         if not np.isnat(times).all():
             found["over_time"] = over_time(
                 main,
                 task,
                 classes,
                 times,
-                judged.y,
-                judged.said,
-                judged.weight,
-                judged.unit if part.is_grouped else None,
+                shown.y,
+                shown.said,
+                shown.weight,
+                shown.unit if part.is_grouped else None,
                 column=part.roles.time,
                 seed=seed_of(seed, "over-time"),
             )
@@ -308,6 +315,13 @@ def _of_all_rows(
     return found
 
 
+def _are_whole(judged: Judged) -> bool:
+    """Whether every row has a probability, and some row counts."""
+    probability = judged.said.probabilities
+    counts = judged.weight is None or bool((judged.weight > 0).any())
+    return probability is not None and counts and bool(((probability >= 0) & (probability <= 1)).all())
+
+
 def _shown(part: TestPart) -> list[str]:
     """Columns that slices are made of: what the model sees, and those of the roles but the target."""
     names = [*part.features.names, part.roles.group, part.roles.time, *part.roles.keep]
@@ -316,7 +330,8 @@ def _shown(part: TestPart) -> list[str]:
 
 def _instants(column: Any) -> Any:
     """Times as numpy has them."""
-    return column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).to_numpy().astype("datetime64[us]")
+    instants = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
+    return instants.to_numpy().astype("datetime64[us]")
 
 
 def _joined(arrays: Sequence[Any]) -> Any:

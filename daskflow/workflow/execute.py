@@ -217,7 +217,9 @@ class _Execution(Stages):
                 recorder=self.recorder,
                 seed=seed,
             )
-            evaluation = replace(evaluation, details={**evaluation.details, **found})
+            notes = [*evaluation.details.get("notes", ()), *found.pop("left_out")]
+            told = {"notes": notes} if notes else {}
+            evaluation = replace(evaluation, details={**evaluation.details, **found, **told})
             self.write_metrics(evaluation)
         return evaluation
 
@@ -276,7 +278,8 @@ class _Execution(Stages):
                 return fitted, Decision.load(earlier["decision"]), earlier["told"]
         beside = []
         if flow.decision.is_learned:
-            beside += out_of_fold.units_of(work, best, [(fold.train, fold.validation) for fold in matrices.folds])
+            once = matrices.folds[: len(matrices.folds) // flow.split.repeats]  # a row is in one fold of each repeat
+            beside += out_of_fold.units_of(work, best, [(fold.train, fold.validation) for fold in once])
         if learning_curve.is_wanted(flow.evaluation, result):
             beside += learning_curve.units_of(work, best, matrices.fold(0), metric, seed_of(flow.seed, "curve"))
         with self.stage("refit"):

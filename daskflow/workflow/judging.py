@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from html import escape
@@ -102,8 +103,10 @@ class Judge:
     weight: str | None
     group: str | None
 
-    def of(self, frame: pd.DataFrame, number: int) -> Tallies:
-        """Predict and judge one partition."""
+    def of(self, frame: pd.DataFrame, number: int) -> Tallies | None:
+        """Predict and judge one partition; None where it has no rows."""
+        if not len(frame):
+            return None
         y = codes_of(frame[self.target], self.labels)
         said = predictions_of(self.model, self.features(frame), len(self.labels))
         weight = None if self.weight is None else weights_of(frame[self.weight])
@@ -112,7 +115,8 @@ class Judge:
         tally = Tally.of(self.asked, y, said, weight, unit, start)
         if self.slices is None:
             return tally, None
-        table = pa.Table.from_pandas(frame.drop(columns=[self.target]), preserve_index=False)
+        names = [column.name for column in self.slices.columns.columns]
+        table = _table(frame, names)
         return tally, SliceTally.of(self.slices, table, y, said, weight, unit, start)
 
     def features(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -121,6 +125,12 @@ class Judge:
             return frame
         names = getattr(self.model, "feature_names_in_", None)
         if names is not None:
+            missing = [str(name) for name in names if name not in frame.columns]
+            if missing:
+                raise DataError(
+                    f"The table lacks {len(missing)} of the {len(names)} columns that {type(self.model).__name__} "
+                    f"needs: {', '.join(missing[:10])}."
+                )
             return frame[list(names)]
         return frame.drop(columns=[name for name in (self.target, self.weight, self.group) if name])
 
@@ -203,22 +213,30 @@ def evaluate(
         while len(found) > 1:  # merged in pairs, beside the partitions
             pairs = [found[place : place + 8] for place in range(0, len(found), 8)]
             found = [dask.delayed(merged, pure=False)(pair) for pair in pairs]
-        (tallies,) = dask.compute(found[0])
+        tallies: Tallies | None = dask.compute(found[0])[0]
     else:
         tallies = judge.of(table, 0)
-    evaluation: Evaluation = tallies[0].evaluation()
-    details = dict(evaluation.details) | (tallies[1].result() if tallies[1] is not None else {})
-    return Judgement(Evaluation(evaluation.metrics, evaluation.n_rows, details))
+    return judgement_of(tallies)
 
 
-def merged(tallies: Sequence[Tallies]) -> Tallies:
-    """Merge what some partitions gave."""
+def merged(tallies: Sequence[Tallies | None]) -> Tallies | None:
+    """Merge what some partitions gave; None where none of them has rows."""
 
     def both(left: Tallies, right: Tallies) -> Tallies:
         sliced = None if left[1] is None or right[1] is None else left[1].merge(right[1])
         return left[0].merge(right[0]), sliced
 
-    return reduce(both, tallies)
+    found = [each for each in tallies if each is not None]
+    return reduce(both, found) if found else None
+
+
+def judgement_of(tallies: Tallies | None) -> Judgement:
+    """Return what a table's tallies say; DataError where it has no rows."""
+    if tallies is None:
+        raise DataError("The table has no rows: there is nothing to judge by.")
+    evaluation: Evaluation = tallies[0].evaluation()
+    details = dict(evaluation.details) | (tallies[1].result() if tallies[1] is not None else {})
+    return Judgement(Evaluation(evaluation.metrics, evaluation.n_rows, details))
 
 
 def asked_of(model: Any, metrics: Sequence[Any], *, replicates: int, seed: int) -> Asked:
@@ -245,15 +263,27 @@ def sliced_by(
     if isinstance(table, dd.DataFrame):
         places = sorted({0, table.npartitions // 2, table.npartitions - 1})
         sample = pd.concat(dask.compute(*[table.get_partition(place) for place in places]))
+        sample = sample if len(sample) else table.head(SAMPLE_ROWS, npartitions=-1)
+    if not len(sample):
+        return None
     if len(sample) > SAMPLE_ROWS:
         sample = sample.sample(SAMPLE_ROWS, random_state=0)
     target, weight, group = leave_out
     judge = Judge(model, asked, None, labels_of(model), target, weight, group)
     said = predictions_of(model, judge.features(sample), len(asked.classes))
     columns = None if isinstance(slices, bool) else [str(name) for name in slices]
-    shown = pa.Table.from_pandas(sample.drop(columns=[name for name in (target, weight) if name]), preserve_index=False)
+    shown = _table(sample, [name for name in map(str, sample.columns) if name not in (target, weight)])
     seed = seed_of(asked.seed, "slices")
     return ask_slices(asked.metrics[0], asked.task, asked.classes, shown, said, columns=columns, seed=seed)
+
+
+def _table(frame: pd.DataFrame, names: Sequence[str]) -> pa.Table:
+    """Columns as Arrow has them, without those of values that no column of Arrow holds."""
+    arrays: dict[str, Any] = {}
+    for name in names:
+        with suppress(pa.ArrowException, TypeError, ValueError):
+            arrays[name] = pa.Array.from_pandas(frame[name])
+    return pa.table(arrays)
 
 
 def _whole(table: Any, target: str | None, model: Any) -> tuple[Any, str]:

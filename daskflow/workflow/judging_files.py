@@ -12,12 +12,11 @@ import pandas as pd
 from daskflow.bundle import load_model
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.core.results import Evaluation
 from daskflow.core.settings import nearest
 from daskflow.data.derive import derive
 from daskflow.data.joins import join_all
 from daskflow.workflow.joining import joins_for
-from daskflow.workflow.judging import Judge, Judgement, asked_of, merged, sliced_by
+from daskflow.workflow.judging import Judge, Judgement, Tallies, asked_of, judgement_of, merged, sliced_by
 from daskflow.workflow.scoring import open_new
 
 
@@ -74,7 +73,9 @@ def judge_files(
         if name is not None and name not in names:
             raise SettingsError([Problem(word, f"the files have no column '{name}'{nearest(name, names)}")])
     asked = asked_of(model, metrics, replicates=replicates, seed=0)
-    tallies, judge, total = None, None, len(table.partitions)
+    tallies: Tallies | None = None
+    judge: Judge | None = None
+    total = len(table.partitions)
     tell(listener, "stage", stage="evaluation", state="started", total=total)
     for number, partition in enumerate(table.partitions):
         decoded = partition.read()
@@ -88,10 +89,6 @@ def judge_files(
                 found = judge.of(frame, number)
             except DataError as error:
                 raise DataError(f"{partition.fingerprint.name}: {error}") from error
-            tallies = found if tallies is None else merged([tallies, found])
+            tallies = merged([tallies, found])
         tell(listener, "progress", stage="evaluation", done=number + 1, total=total)
-    if tallies is None:
-        raise DataError("The files have no rows: there is nothing to judge by.")
-    evaluation: Evaluation = tallies[0].evaluation()
-    details = dict(evaluation.details) | (tallies[1].result() if tallies[1] is not None else {})
-    return Judgement(Evaluation(evaluation.metrics, evaluation.n_rows, details))
+    return judgement_of(tallies)

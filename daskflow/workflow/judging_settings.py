@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from daskflow.core.errors import DataError
 from daskflow.core.settings import Settings
 from daskflow.data.schema import Target
+from daskflow.metrics.thresholds import cost_matrix
+
+Rule = Literal["f1", "balanced_accuracy", "youden", "mcc", "cost"]
 
 
 class DecisionSettings(Settings):
@@ -34,12 +38,19 @@ class DecisionSettings(Settings):
     """
 
     calibrate: Literal["isotonic", "sigmoid", "temperature"] | None = None
-    threshold: float | Literal["f1", "balanced_accuracy", "youden", "mcc", "cost"] | None = None
+    threshold: (
+        Annotated[float, Field(strict=True)] | Literal["f1", "balanced_accuracy", "youden", "mcc", "cost"] | None
+    ) = None
     costs: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> DecisionSettings:
         """A cost rule needs costs, and a number is a probability."""
+        if self.costs is not None:
+            try:
+                cost_matrix(self.costs)
+            except DataError as error:
+                raise ValueError(str(error)) from None
         if self.threshold == "cost" and self.costs is None:
             raise ValueError("threshold = 'cost' needs costs = [[tn, fp], [fn, tp]]")
         if isinstance(self.threshold, float) and not 0.0 <= self.threshold <= 1.0:
@@ -100,12 +111,12 @@ class EvaluationSettings(Settings):
     """
 
     replicates: int = Field(default=500, ge=0, le=100_000)
-    slices: bool | tuple[str, ...] = True
+    slices: Annotated[bool, Field(strict=True)] | tuple[str, ...] = True
     explain: bool = True
     explain_rows: int = Field(default=5_000, ge=10)
     explain_seconds: float = Field(default=30.0, ge=0)
     repeats: int = Field(default=5, ge=1, le=1_000)
-    dependence: int | tuple[str, ...] = 6
+    dependence: Annotated[int, Field(strict=True, ge=0)] | tuple[str, ...] = 6
     shap: bool = True
     learning_curve: bool | Literal["auto"] = "auto"
     predictions: bool = True
@@ -113,7 +124,7 @@ class EvaluationSettings(Settings):
     def named(self, word: str) -> tuple[str, ...]:
         """Return the columns that an option names; none where it is a number or a truth."""
         value = getattr(self, word)
-        return value if isinstance(value, tuple) else ()
+        return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else ()
 
     def changes(self) -> dict[str, Any]:
         """Return what is not as by default: what a run's ID is made from."""

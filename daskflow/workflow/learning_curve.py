@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.protocols import Unit
 from daskflow.core.results import SearchResult, Trial
 from daskflow.data.matrices import FoldMatrices, MatrixPart
@@ -62,8 +63,23 @@ def _cuts(train: MatrixPart) -> list[int]:
 
 def _point(
     training: Training, best: Trial, train: MatrixPart, validation: MatrixPart, metric: Metric, seed: int
+) -> dict[str, float] | None:
+    """One point: rows, score on the validation rows with its interval, and score on the training rows themselves.
+
+    None where so few rows cannot be learned from: a class may be missing among them.
+    """
+    try:
+        return _fitted_point(training, best, train, validation, metric, seed)
+    except (StorageError, ClusterError):
+        raise
+    except Exception:  # estimators refuse in their own ways
+        return None
+
+
+def _fitted_point(
+    training: Training, best: Trial, train: MatrixPart, validation: MatrixPart, metric: Metric, seed: int
 ) -> dict[str, float]:
-    """One point: rows, score on the validation rows with its interval, and score on the training rows themselves."""
+    """One point, of rows that can be learned from."""
     estimator = training.train(best.id, model_params(best.params), train, max(best.resource, 1))
     with native_threads(estimator):
         found = _score(estimator, validation, training, metric, seed, replicates=200)
@@ -85,6 +101,7 @@ def _score(estimator: Any, part: MatrixPart, training: Training, metric: Metric,
 
 def curve_of(metric: str, answers: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``learning_curve`` of `daskflow.core.results.Evaluation` from the units' answers."""
-    points = sorted((answer for key, answer in answers.items() if key.startswith("curve-")), key=lambda p: p["rows"])
+    known = [answer for key, answer in answers.items() if key.startswith("curve-") and answer is not None]
+    points = sorted(known, key=lambda point: point["rows"])
     names = ("rows", "value", "low", "high", "train")
     return {"metric": metric, **{name: [point[name] for point in points] for name in names}}

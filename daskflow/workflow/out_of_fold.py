@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.protocols import Unit
+from daskflow.core.protocols import ModelSettings, Unit
 from daskflow.core.results import Trial
 from daskflow.data.decision import Decision
 from daskflow.data.matrices import MatrixPart
@@ -86,9 +86,14 @@ def gathered(answers: Sequence[tuple[Predictions, Any, Any]]) -> OutOfFold:
     )
 
 
-def check(settings: DecisionSettings, target: Target) -> None:
-    """Raise SettingsError when a target cannot be decided so."""
+def check(settings: DecisionSettings, target: Target, model: ModelSettings) -> None:
+    """Raise SettingsError when a target, or what a family says of it, cannot be decided so."""
     wrong = settings.misfit(target)
+    if not wrong and settings.is_active:
+        made = [family.estimator(str(target.task), {}, None) for family in model.members]
+        without = [type(estimator).__name__ for estimator in made if not hasattr(estimator, "predict_proba")]
+        if without:
+            wrong = f"calibrate, threshold and costs need probabilities, and {', '.join(without)} gives none"
     if wrong:
         raise SettingsError([Problem("decision", wrong)])
 

@@ -76,7 +76,7 @@ class Preparing(Stages):
         """Everything that reads blocks: from the scan to the matrices."""
         blocks = self.scan(table, store)
         target = target_of(blocks, table.task, table.positive)
-        out_of_fold.check(self.workflow.decision, target)
+        out_of_fold.check(self.workflow.decision, target, self.workflow.model)
         metrics, metric = self.metrics(target)
         return blocks, target, metrics, metric, *self.prepare(blocks, target, metrics, metric)
 

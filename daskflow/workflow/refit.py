@@ -25,7 +25,7 @@ from daskflow.data.schema import Schema, Target
 from daskflow.search.candidates import model_params
 from daskflow.search.distributed_fit import distributed_fit, why_not
 from daskflow.search.fits import MatrixWork, refit
-from daskflow.search.training import Way
+from daskflow.search.training import Way, native_threads
 
 FITTED = "fitted.pkl"
 """The refitted estimator in the run's folder, until the model is written."""
@@ -98,8 +98,9 @@ class FittedModel:
 
     def predictions(self, table: Any) -> Predictions:
         """Predict the rows of a pyarrow Table of the schema's columns."""
-        model = Model(loaded(self.fitted), self.transformer, self.schema, self.target)
-        return self.decision.apply(model.predictions(table))
+        model = Model(self.estimator, self.transformer, self.schema, self.target)
+        with native_threads(self.estimator):
+            return self.decision.apply(model.predictions(table))
 
 
 @lru_cache(maxsize=1)

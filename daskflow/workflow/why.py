@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.protocols import Executor
 from daskflow.core.results import SearchResult
 from daskflow.core.seeds import seed_of
@@ -40,55 +42,83 @@ def explain(
 
     Each column that is finished is recorded in the journal, and taken from there when the run is continued.
     """
-    found: dict[str, Any] = {"parameter_importance": parameter_importance(result, seed_of(seed, "parameters"))}
+    found: dict[str, Any] = {}
+    left_out: list[str] = []
+
+    @contextmanager
+    def attempting(what: str) -> Iterator[None]:
+        """What cannot be explained is told; the model is good without it."""
+        try:
+            yield
+        except (StorageError, ClusterError):
+            raise
+        except Exception as error:  # estimators and users' metrics fail in their own ways
+            left_out.append(f"{what} left out. {type(error).__name__}: {error}")
+
+    with attempting("Importances of the search's parameters are"):
+        found["parameter_importance"] = parameter_importance(result, seed_of(seed, "parameters"))
     if not settings.explain or not part.matrix.n_rows:
-        return found
+        return {**found, "left_out": left_out}
     until = time.perf_counter() + settings.explain_seconds
     table, rows = part.sample(settings.explain_rows)
     table = table.select(list(part.features.names))
     known = judged.head(rows)
-    unit = known.unit if part.is_grouped else None
-    done = _done(recorder.journal.records)
-    found["importance"] = permutation_importance(
-        model,
-        table,
-        known.y,
-        metric,
-        weight=known.weight,
-        unit=unit,
-        repeats=settings.repeats,
-        seed=seed_of(seed, "importance"),
-        executor=executor,
-        seconds=SHARE_OF_IMPORTANCE * settings.explain_seconds,
-        earlier=done.get("importance", {}),
-        record=lambda record: recorder.append({"record": "explained", "what": "importance", **record}),
-    )
-    columns = _columns(settings, found["importance"])
-    if columns:
-        found["dependence"] = partial_dependence(
+    made = model.fitted.sha256[:16]  # what was found of another model says nothing of this one
+    done = _done(recorder.journal.records, made)
+
+    def recording(what: str) -> Callable[[Any], None]:
+        """Write what is finished into the journal."""
+        return lambda record: recorder.append({"record": "explained", "what": what, "model": made, **record})
+
+    with attempting("Importances are"):
+        found["importance"] = permutation_importance(
             model,
             table,
-            columns,
-            seed=seed_of(seed, "dependence"),
+            known.y,
+            metric,
+            weight=known.weight,
+            unit=known.unit if part.is_grouped else None,
+            repeats=settings.repeats,
+            seed=seed_of(seed, "importance"),
             executor=executor,
-            seconds=max(0.0, until - time.perf_counter()),
-            earlier=done.get("dependence", {}),
-            record=lambda record: recorder.append({"record": "explained", "what": "dependence", **record}),
+            seconds=SHARE_OF_IMPORTANCE * settings.explain_seconds,
+            earlier=done.get("importance", {}),
+            record=recording("importance"),
         )
-    if settings.shap and importlib.util.find_spec("shap") is not None:
-        from daskflow.explain.attributions import shap_values
+    columns = _columns(settings, found.get("importance", {}))
+    if columns:
+        with attempting("Partial dependence is"):
+            found["dependence"] = partial_dependence(
+                model,
+                table,
+                columns,
+                weight=known.weight,
+                seed=seed_of(seed, "dependence"),
+                executor=executor,
+                seconds=max(0.0, until - time.perf_counter()),
+                earlier=done.get("dependence", {}),
+                record=recording("dependence"),
+                tell=left_out.append,
+            )
+    if settings.shap:
+        with attempting("SHAP values are"):  # such as without the extra
+            found["shap"] = shap_values(
+                model,
+                table,
+                seed=seed_of(seed, "shap"),
+                executor=executor,
+                seconds=max(0.0, until - time.perf_counter()),
+                earlier=done.get("shap", {}),
+                record=recording("shap"),
+            )
+    return {**found, "left_out": left_out}
 
-        found["shap"] = shap_values(
-            model, table, seed=seed_of(seed, "shap"), executor=executor, seconds=max(1.0, until - time.perf_counter())
-        )
-    return found
 
-
-def _done(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """What earlier invocations finished, by what it is and by column."""
+def _done(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """What earlier invocations found of a model, by what it is and by column."""
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for record in records:
-        if record["record"] == "explained":
+        if record["record"] == "explained" and record["model"] == model:
             found.setdefault(record["what"], {})[record["column"]] = record
     return found
 
@@ -96,6 +126,7 @@ def _done(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[s
 def _columns(settings: EvaluationSettings, importance: Mapping[str, Any]) -> list[str]:
     """Columns whose dependence is shown: those named, or the most important that matter at all."""
     if isinstance(settings.dependence, tuple):
-        return list(settings.dependence)
-    ranked = sorted(importance.get("columns", ()), key=lambda each: -(each["value"] or 0.0))
+        return list(settings.named("dependence"))
+    matters = [each for each in importance.get("columns", ()) if (each["value"] or 0.0) > 0.0]
+    ranked = sorted(matters, key=lambda each: -each["value"])
     return [str(each["column"]) for each in ranked[: settings.dependence]]

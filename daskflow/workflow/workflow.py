@@ -330,7 +330,15 @@ class Workflow:
         """Open the source: names, footers, headers and a sample are looked at; nothing is computed."""
         table = self.data.table(self.base)
         slices, dependence = self.evaluation.named("slices"), self.evaluation.named("dependence")
+        apart = {table.roles.target: "target", table.roles.weight: "weight", table.roles.fold: "fold"}
         problems = [
+            Problem(
+                "evaluation.slices", f"'{name}' is the {apart[name]}: slices are made of columns that are known before"
+            )
+            for name in slices
+            if name in apart
+        ]
+        problems += [
             Problem(f"evaluation.{word}", f"there is no column '{name}'{nearest(name, schema.names)}")
             for word, names, schema in (("slices", slices, table.schema), ("dependence", dependence, table.features))
             for name in names
