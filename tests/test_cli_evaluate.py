@@ -92,3 +92,15 @@ def test_columns_that_are_not_there_are_named(run: Any, tmp_path: Path) -> None:
     assert "did you mean 'shop'" in call(run.path, tmp_path / "new.csv", "--group", "shp").output
     assert "did you mean 'shop'" in call(run.path, tmp_path / "new.csv", "--slice", "shp").output
     assert "did you mean 'roc_auc'" in call(run.path, tmp_path / "new.csv", "--metric", "roc_uac").output
+
+
+def test_rows_that_are_not_judged_and_levels_never_seen_are_said(run: Any, tmp_path: Path) -> None:
+    frame = orders(4, 200).astype({"distance": object})
+    frame.loc[3, "distance"] = "far"
+    frame.loc[5, "shop"] = "east"
+    frame.to_csv(tmp_path / "new.csv", sep=";", index=False)
+    result = call(run.path, tmp_path / "new.csv", "--set", "on_bad_rows=reject", "--metric", "accuracy")
+    assert result.exit_code == 0, result.output
+    assert "199 rows" in result.stdout
+    assert "1 rows were rejected" in result.stderr
+    assert "shop: 1 rows have a level that the model has not seen" in result.stderr

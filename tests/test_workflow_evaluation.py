@@ -317,3 +317,18 @@ def test_a_metric_of_a_users_own_that_fails_costs_the_explanations_and_not_the_m
     run = workflow(table(400), evaluation={"explain_rows": 100, "repeats": 1}).run(tmp_path)
     assert run.model is not None
     assert any("Importances are left out. RuntimeError: no idea" in note for note in run.evaluation.details["notes"])
+
+
+def test_where_there_is_no_time_to_explain_a_run_ends_well_and_says_what_is_left_out(tmp_path: Path) -> None:
+    run = workflow(table(400), evaluation={"explain_seconds": 0.0}).run(tmp_path)
+    details = run.evaluation.details
+    assert run.report_path.exists()
+    assert not details["importance"]["columns"]
+    assert "shap" not in details
+    assert any("SHAP values are left out" in note for note in details["notes"])
+
+
+def test_a_decision_for_a_task_of_numbers_is_a_mistake_of_the_file() -> None:
+    data = flow.sources.Frame(frame=table(50), target="income", task="regression", drop=["sex", "day"])
+    with pytest.raises(SettingsError, match="the task is regression"):
+        workflow(table(50), data=data, metrics=["rmse"], search="none", decision={"calibrate": "sigmoid"})

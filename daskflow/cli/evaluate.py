@@ -17,7 +17,13 @@ from daskflow.cli.verb import Verb, number, parsed, table
 @click.option("--group", metavar="COLUMN", help="Rows of equal value belong together: intervals take it into account.")
 @click.option("--weight", metavar="COLUMN", help="Sample weights.")
 @click.option("--slice", "slices", multiple=True, metavar="COLUMN", help="Show errors by its groups. Repeatable.")
-@click.option("--replicates", default=500, show_default=True, help="Resamples that intervals are taken from.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    help="Resamples that intervals are taken from.",
+)
 @click.option("--kind", metavar="KIND", help="Kind of the files, such as csv; default: as their suffix says.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="An option of that kind. Repeatable.")
 @click.option("--join", "joined", multiple=True, metavar="NAME=PATH", help="Another file for a joined table.")

@@ -83,11 +83,15 @@ def importance(
     sample = _sample(frame, [*model.schema.names, *named], rows, seed)
     sample = sample[sample[target].notna()]
     chosen = DEFAULTS[model.task] if metric is None else metric
+    chosen = daskflow.metrics.parse(chosen) if isinstance(chosen, str) else chosen
+    wrong = chosen.misfit(model.task) if isinstance(chosen, daskflow.metrics.Metric) else ""
+    if wrong:
+        raise DataError(f"{wrong}.")
     found = permutation_importance(
         model,
         rows_of(sample, model.schema),
         _codes(sample[target], model.classes),
-        daskflow.metrics.parse(chosen) if isinstance(chosen, str) else chosen,
+        chosen,
         weight=None if weight is None else sample[weight].to_numpy(dtype=np.float64),
         unit=None if group is None else _units(sample[group]),
         columns=columns,

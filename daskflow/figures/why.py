@@ -216,7 +216,7 @@ def _swarm(values: Sequence[float], n_bins: int = 40) -> list[float]:
     low, width = min(finite), (max(finite) - min(finite)) or 1.0
     bins = [min(n_bins - 1, int(n_bins * (value - low) / width)) if math.isfinite(value) else 0 for value in values]
     counts = [bins.count(place) for place in range(n_bins)]
-    scale = min(0.5, 2.0 / max(counts))
+    scale = min(0.5, 2.0 / (max(counts) or 1))
     seen = [0] * n_bins
     offsets = []
     for place in bins:

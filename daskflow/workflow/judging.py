@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -20,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import daskflow.metrics
+from daskflow.bundle import load_model
 from daskflow.bundle.model import Model
 from daskflow.bundle.rows import rows_of
 from daskflow.core.errors import DataError, Problem, SettingsError
@@ -83,7 +85,7 @@ class Judgement:
         for name, score in self.metrics.items():
             interval = "" if math.isnan(score.low) else f" ({score.low:.4g} to {score.high:.4g})"
             lines.append(f"  {name:<20} {score.value:.4g}{interval}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.details.get("notes", ())])
 
     def _repr_html_(self) -> str:
         """The metrics as a table, escaped."""
@@ -151,9 +153,9 @@ def evaluate(
 
     Parameters
     ----------
-    model : Model, Run, or fitted estimator
-        What `load_model` or `Workflow.run` returns, or any fitted estimator of scikit-learn's interface, those of
-        dask-ml among them. It predicts pandas partitions.
+    model : Model, Run, path, or fitted estimator
+        What `load_model` or `Workflow.run` returns, or where it is; or any fitted estimator of scikit-learn's
+        interface, those of dask-ml among them. It predicts pandas partitions.
     table : pandas.DataFrame, dask.dataframe.DataFrame, Table, or (X, y)
         Features and target. A `Table` (``flow.read``) brings its roles. A dask frame is judged partition by partition
         on the current cluster, each where it is; only tallies travel. ``(X, y)`` are frames or arrays of equal
@@ -193,8 +195,12 @@ def evaluate(
     >>> round(evaluate(fitted, frame, target="y", metrics=["mae"])["mae"].value, 3)
     0.25
     """
+    if isinstance(model, str | Path):
+        model = load_model(model)
     if isinstance(model, Run):
         model = model.model
+    metrics = [metrics] if isinstance(metrics, str | Mapping | daskflow.metrics.Metric) else metrics
+    slices = [slices] if isinstance(slices, str) else slices
     if isinstance(table, Table):
         roles = table.roles
         target, weight, group = target or roles.target, weight or roles.weight, group or roles.group
@@ -230,18 +236,22 @@ def merged(tallies: Sequence[Tallies | None]) -> Tallies | None:
     return reduce(both, found) if found else None
 
 
-def judgement_of(tallies: Tallies | None) -> Judgement:
+def judgement_of(tallies: Tallies | None, notes: Sequence[str] = ()) -> Judgement:
     """Return what a table's tallies say; DataError where it has no rows."""
     if tallies is None:
         raise DataError("The table has no rows: there is nothing to judge by.")
     evaluation: Evaluation = tallies[0].evaluation()
     details = dict(evaluation.details) | (tallies[1].result() if tallies[1] is not None else {})
+    if notes:
+        details["notes"] = [*notes, *details.get("notes", ())]
     return Judgement(Evaluation(evaluation.metrics, evaluation.n_rows, details))
 
 
 def asked_of(model: Any, metrics: Sequence[Any], *, replicates: int, seed: int) -> Asked:
     """Return what is computed for a model; SettingsError for metrics that do not fit its task."""
     labels, task = labels_of(model), task_of(model)
+    if replicates < 0:
+        raise SettingsError([Problem("replicates", f"should be a whole number from 0 on (found {replicates})")])
     chosen = [daskflow.metrics.parse(metric) for metric in metrics or daskflow.metrics.defaults(task)]
     problems = [problem for metric in chosen if (problem := daskflow.metrics.check(metric, task)) is not None]
     if problems:

@@ -72,13 +72,18 @@ def judge_files(
     for word, name in (("target", target), ("--weight", weight), ("--group", group)):
         if name is not None and name not in names:
             raise SettingsError([Problem(word, f"the files have no column '{name}'{nearest(name, names)}")])
+    for name in slices if not isinstance(slices, bool) else ():
+        if name not in names:
+            raise SettingsError([Problem("--slice", f"the files have no column '{name}'{nearest(name, names)}")])
     asked = asked_of(model, metrics, replicates=replicates, seed=0)
     tallies: Tallies | None = None
     judge: Judge | None = None
-    total = len(table.partitions)
+    total, rejected = len(table.partitions), 0
+    unseen: dict[str, int] = {}
     tell(listener, "stage", stage="evaluation", state="started", total=total)
     for number, partition in enumerate(table.partitions):
         decoded = partition.read()
+        rejected += len(decoded.rejects)
         rows, _, _ = join_all(decoded.plain, joins, partition.fingerprint.name)
         frame = derive(rows, expressions).to_pandas(types_mapper=pd.ArrowDtype)
         if len(frame):
@@ -90,5 +95,9 @@ def judge_files(
             except DataError as error:
                 raise DataError(f"{partition.fingerprint.name}: {error}") from error
             tallies = merged([tallies, found])
+            for name, count in model.check(frame).items():
+                unseen[name] = unseen.get(name, 0) + count
         tell(listener, "progress", stage="evaluation", done=number + 1, total=total)
-    return judgement_of(tallies)
+    notes = [f"{rejected:,} rows were rejected and are not judged."] if rejected else []
+    notes += [f"{name}: {count:,} rows have a level that the model has not seen." for name, count in unseen.items()]
+    return judgement_of(tallies, notes)

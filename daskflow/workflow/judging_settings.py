@@ -72,6 +72,14 @@ class DecisionSettings(Settings):
         """Whether predictions of unseen rows are needed for it."""
         return self.calibrate is not None or isinstance(self.rule, str)
 
+    def misfit_of_task(self, task: str | None) -> str:
+        """Say why it cannot be had for a task that the user named; empty when it can, or when nobody named one."""
+        if task == "regression":
+            return "calibration, threshold and costs are for classes, and the task is regression"
+        if task == "multiclass" and (self.rule is not None or self.costs is not None):
+            return "threshold and costs are for two classes, and the task is multiclass"
+        return ""
+
     def misfit(self, target: Target) -> str:
         """Say why it cannot be had for a target; empty when it can."""
         if self.calibrate is not None and not target.task.is_classification:
@@ -96,7 +104,7 @@ class EvaluationSettings(Settings):
     explain_rows : int
         Test rows they are computed on.
     explain_seconds : float
-        Wall time they may take; what does not fit into it is named.
+        Wall time after which nothing new is begun; what is left out is named.
     repeats : int
         How often each column is permuted.
     dependence : int or list of str

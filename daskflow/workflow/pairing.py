@@ -131,8 +131,8 @@ def against(
     rows = [TestRows.read(Path(run.path)) for run in (first, second)]
     for run, found in zip((first, second), rows, strict=True):
         if found is None:
-            reason = f"{run.label} has no {PREDICTIONS}"
-            return _unpaired(first, second, metrics, 0, f"{reason}; run it again to compare row by row.")
+            reason = f"{run.label} has no {PREDICTIONS} (a run keeps it unless [evaluation] predictions = false)"
+            return _unpaired(first, second, metrics, 0, f"{reason}.")
     left, right = (found for found in rows if found is not None)
     places = common(left, right)
     n_common, sizes = len(places[0]), (len(left.row), len(right.row))

@@ -111,6 +111,8 @@ def explain(
                 earlier=done.get("shap", {}),
                 record=recording("shap"),
             )
+            if not found["shap"]["rows"]:
+                left_out += ["SHAP values are left out: there was no time for a row.", *found.pop("shap")["notes"]]
     return {**found, "left_out": left_out}
 
 

@@ -148,6 +148,9 @@ class Workflow:
         if self.cache is not None and self.cluster is not None:
             problems += check_cluster(self.cache, self.cluster)
         problems += self._data_problems() if self.data is not None else []
+        if self.data is not None and self.decision is not None and self.decision.is_active:
+            wrong = self.decision.misfit_of_task(self.task_word)
+            problems += [Problem("decision", wrong)] if wrong else []
         if self.balance is not None and self.balance.class_weight is not None:
             problems += self._double_weights()
         problems += self._search_problems() if self.search is not None else []
