@@ -44,7 +44,7 @@ def _overall(record: RunRecord, metric: str) -> float:
     return score.value if score else math.nan
 
 
-def _worst(worst: Sequence[Mapping[str, Any]], metric: str, sliced: str) -> list[Block]:
+def _worst(worst: Sequence[Mapping[str, Any]], metric: str) -> list[Block]:
     """The slices that are worse than chance explains."""
     blocks: list[Block] = [Heading("Worst slices", "worst-slices")]
     if not worst:
@@ -53,7 +53,6 @@ def _worst(worst: Sequence[Mapping[str, Any]], metric: str, sliced: str) -> list
         )
         return [*blocks, Text(text)]
     shown = worst[:SHOWN_WORST]
-    stands = "" if metric == sliced else f"{metric}, a loss of each row, stands for {sliced} here. "
     text = (
         f"Groups of test rows, alone or crossed with another, whose {metric} is worse than that of the other rows. "
         "The p values are corrected for how many groups were looked at (Holm): below 0.05 chance is a poor explanation."

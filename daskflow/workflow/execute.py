@@ -32,9 +32,9 @@ from daskflow.search.fits import MatrixWork
 from daskflow.search.policies import Policy
 from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
-from daskflow.workflow.cache import Room, forget, open_store
-from daskflow.workflow.continuing import check_data, check_fingerprint, check_versions
-from daskflow.workflow.evaluation import evaluate_test, refit_best
+from daskflow.workflow.cache import forget, open_store
+from daskflow.workflow.continuing import check_data, check_versions
+from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
 from daskflow.workflow.foresight import foreseeing, validation_ratio
 from daskflow.workflow.kept_predictions import write_parquet
@@ -126,7 +126,7 @@ def _gist(folder: RunFolder) -> dict[str, Any]:
         return {}
 
 
-class _Execution(Stages):
+class _Execution(Preparing):
     """One invocation: what each stage does, in order."""
 
     def run(self) -> None:

@@ -110,7 +110,7 @@ class EvaluationSettings(Settings):
     dependence : int or list of str
         Columns of which partial dependence is shown: so many of the most important, or those named.
     shap : bool
-        Whether SHAP values are computed where the package ``shap`` is installed.
+        Whether SHAP values are computed; those of trees need the extra ``shap``.
     learning_curve : bool or "auto"
         Whether the best candidate is fitted on parts of the rows. ``auto``: where that takes at most a fifth of what
         the search took, or 10 seconds.

@@ -96,6 +96,11 @@ class FittedModel:
         """Labels in the order of their codes."""
         return self.target.classes
 
+    @property
+    def estimator(self) -> Any:
+        """The estimator itself, read once by each process."""
+        return loaded(self.fitted)
+
     def predictions(self, table: Any) -> Predictions:
         """Predict the rows of a pyarrow Table of the schema's columns."""
         model = Model(self.estimator, self.transformer, self.schema, self.target)

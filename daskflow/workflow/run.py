@@ -243,6 +243,11 @@ class Run:
         return page
 
     @property
+    def records(self) -> Sequence[Record]:
+        """What the journal held when the run was opened; see docs/architecture.md."""
+        return self._records
+
+    @property
     def started(self) -> float:
         """When the run was begun, in seconds since 1970."""
         return float(next((r["at"] for r in self._records if r["record"] == "invocation"), 0.0))
@@ -294,7 +299,8 @@ class Run:
 
         return to_mlflow(self, tracking_uri, experiment, artifacts=artifacts)
 
-    def _cost(self) -> tuple[float, float, int]:
+    @property
+    def cost(self) -> tuple[float, float, int]:
         """Wall seconds over invocations, processor seconds, and the largest process."""
         wall = start = last = 0.0
         for record in self._records:

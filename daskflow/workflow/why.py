@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.protocols import Executor
 from daskflow.core.results import SearchResult
 from daskflow.core.seeds import seed_of
+from daskflow.explain.attributions import shap_values
 from daskflow.explain.parameters import parameter_importance
 from daskflow.explain.partial import partial_dependence
 from daskflow.explain.permutation import permutation_importance
@@ -39,6 +39,8 @@ def explain(
     seed: int,
 ) -> dict[str, Any]:
     """Return ``importance``, ``dependence``, ``shap`` and ``parameter_importance``, as far as the time reaches.
+
+    ``left_out`` holds sentences on what is not there.
 
     Each column that is finished is recorded in the journal, and taken from there when the run is continued.
     """
