@@ -116,7 +116,7 @@ def dependence(place: int, found: Mapping[str, Any], span: tuple[float, float] |
     if is_axis:
         made.varea("at", "low", "high", source=data, fill_color=style.ACCENT, fill_alpha=0.25)
         made.line("at", "mean", source=data, line_color=style.ACCENT, line_width=3)
-        made.xaxis[0].ticker.desired_num_ticks = 4
+        made.xaxis[0].ticker.desired_num_ticks = 3
     else:
         made.segment("at", "low", "at", "high", source=data, line_color=style.ACCENT, line_width=3)
         _name_levels(made, [style.shown(value, 14) for value in values])
