@@ -26,7 +26,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def prepare(folder: Path) -> None:
-    """The files that the pages' commands name: a small table of used cars, cut in two, and rows without a price."""
+    """The files that the pages' commands name: a small table of used cars, cut in two, rows without a price, and sold ones."""
     import numpy as np
     import pandas as pd
 
@@ -43,9 +43,11 @@ def prepare(folder: Path) -> None:
     table["price"] = 900 * (table["year"] - 2000) - 0.05 * table["mileage"] + 3000 * table["engine"]
     (folder / "cars").mkdir()
     (folder / "new").mkdir()
+    (folder / "sold").mkdir()
     table.iloc[:300].to_csv(folder / "cars" / "2019.csv", index=False)
     table.iloc[300:].to_csv(folder / "cars" / "2020.csv", index=False)
     table.drop(columns="price").head(50).to_csv(folder / "new" / "2021.csv", index=False)
+    table.tail(50).to_csv(folder / "sold" / "2021.csv", index=False)
 
 
 @pytest.mark.slow
