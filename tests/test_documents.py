@@ -26,7 +26,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def prepare(folder: Path) -> None:
-    """The files that the pages' commands name: a small table of used cars, cut in two, rows without a price, and sold ones."""
+    """The files that the pages' commands name: used cars, cut in two, rows without a price, and cars that were sold."""
     import numpy as np
     import pandas as pd
 
