@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("daskflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("daskflow")
+"""How quickly examples are drawn says how busy the machine is, and nothing of what is tested."""
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Set, it makes every worker compile its imports anew."""
