@@ -1,0 +1,197 @@
+"""State: a run as a watcher knows it, from its records alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from daskflow.core.journal import Record
+from daskflow.dashboard.state_data import DataState
+from daskflow.dashboard.state_evaluation import EvaluationState
+from daskflow.dashboard.state_search import SearchState
+from daskflow.dashboard.state_stages import Stages
+from daskflow.dashboard.state_stream import StreamState
+
+MOST_NOTES = 500
+"""Notes and warnings that are kept: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that was said.
+
+    Attributes
+    ----------
+    at : float
+        When.
+    kind : str
+        ``note``, ``warning``, ``failure`` (of a trial) or ``control``.
+    text : str
+        A sentence.
+    """
+
+    at: float
+    kind: str
+    text: str
+
+
+@dataclass
+class RunState:
+    """What is known of one run; `hear` changes it, screens read it.
+
+    Attributes
+    ----------
+    name, id : str
+        The run's.
+    status : str
+        ``waiting`` (nothing heard), ``running``, ``paused``, ``stopping``, ``done``, ``failed`` or ``interrupted``.
+    error : str
+        Why it failed.
+    started, invoked, last : float
+        When the run began, when its last invocation did, and when it was last heard of; nan before.
+    invocations : int
+        How often it was begun or continued.
+    cluster : mapping
+        The last record ``cluster``.
+    workers : mapping
+        The last record ``workers``.
+    history : mapping
+        The last record ``history``.
+    fingerprint, rows
+        Of the data; rows 0 while not known.
+    notes : list of Note
+        The newest last.
+    version : int
+        Raised by every record.
+    """
+
+    name: str = ""
+    id: str = ""
+    status: str = "waiting"
+    error: str = ""
+    started: float = math.nan
+    invoked: float = math.nan
+    last: float = math.nan
+    invocations: int = 0
+    earlier_seconds: float = 0.0
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    workers: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    rows: int = 0
+    notes: list[Note] = field(default_factory=list)
+    stages: Stages = field(default_factory=Stages)
+    data: DataState = field(default_factory=DataState)
+    search: SearchState = field(default_factory=SearchState)
+    evaluation: EvaluationState = field(default_factory=EvaluationState)
+    stream: StreamState = field(default_factory=StreamState)
+    version: int = 0
+
+    def hear(self, records: Iterable[Record]) -> None:
+        """Take records in, in the order of their time."""
+        for record in records:
+            self.version += 1
+            at = float(record.get("at") or (0.0 if math.isnan(self.last) else self.last))
+            self.last = at if math.isnan(self.last) else max(self.last, at)
+            heard = getattr(self, f"_{record.get('record')}", None)
+            if heard is not None:
+                heard(record, at)
+            self.stages.hear(record, at)
+            self.data.hear(record, at)
+            self.search.hear(record, at)
+            self.evaluation.hear(record, at)
+            self.stream.hear(record, at)
+
+    def seconds(self, now: float) -> float:
+        """How long the run has gone on, over its invocations."""
+        if math.isnan(self.invoked):
+            return 0.0
+        end = self.last if self.is_over else max(now, self.last)
+        return self.earlier_seconds + end - self.invoked
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing goes on any more."""
+        return self.status in ("done", "failed", "interrupted", "waiting")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds of what has ended."""
+        return self.stages.cpu_seconds + self.search.cpu_seconds
+
+    def _invocation(self, record: Record, at: float) -> None:
+        if math.isnan(self.started):
+            self.started = at
+        elif not math.isnan(self.invoked):
+            self.earlier_seconds += max(0.0, self._before - self.invoked)
+        self.id = str(record.get("id", self.id))
+        self.invoked, self.invocations = at, self.invocations + 1
+        self.status, self.error, self.workers = "running", "", {}
+        self._before = at
+
+    _before: float = 0.0
+
+    def _end(self, record: Record, at: float) -> None:
+        self.status, self.error = str(record["status"]), str(record.get("error") or "")
+        self._before = at
+
+    def _cluster(self, record: Record, at: float) -> None:
+        self.cluster = record
+
+    def _workers(self, record: Record, at: float) -> None:
+        self.workers = record
+
+    def _history(self, record: Record, at: float) -> None:
+        self.history = record
+
+    def _data(self, record: Record, at: float) -> None:
+        self.fingerprint, self.rows = str(record.get("fingerprint", "")), int(record.get("rows") or 0)
+
+    def _note(self, record: Record, at: float) -> None:
+        self._say(at, "note", str(record["text"]))
+
+    def _warning(self, record: Record, at: float) -> None:
+        self._say(at, "warning", str(record["text"]))
+
+    def _unit(self, record: Record, at: float) -> None:
+        self._before = at
+        if record.get("error"):
+            self._say(at, "failure", f"Trial {record['trial']} failed: {record['error']}")
+
+    def _control(self, record: Record, at: float) -> None:
+        word = record["command"]
+        if not self.is_over:
+            self.status = {"pause": "paused", "resume": "running", "stop": "stopping"}.get(word, self.status)
+        self._say(at, "control", told(record))
+
+    def _say(self, at: float, kind: str, text: str) -> None:
+        self.notes.append(Note(at, kind, text))
+        del self.notes[:-MOST_NOTES]
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """Return a command as a sentence.
+
+    Examples
+    --------
+    >>> told({"command": "cancel", "trial": "2-0", "by": "page"})
+    'Trial 2-0 was cancelled (page).'
+    >>> told({"command": "extend", "wall_seconds": 600, "by": "python"})
+    'The budget was extended by 600 s (python).'
+    """
+    word, by = record["command"], record.get("by", "")
+    more = [
+        f"{record[name]:g} {unit}"
+        for name, unit in (("wall_seconds", "s"), ("cpu_hours", "CPU-hours"), ("trials", "trials"))
+        if record.get(name)
+    ]
+    sentence = {
+        "pause": "New fits are held back",
+        "resume": "The search goes on",
+        "stop": "The search is stopped, and the best so far is kept",
+        "cancel": f"Trial {record.get('trial')} was cancelled",
+        "extend": f"The budget was extended by {' and '.join(more)}",
+    }.get(word, word)
+    return f"{sentence} ({by})." if by else f"{sentence}."
