@@ -14,10 +14,11 @@ from daskflow.core.comparison import Change, Compared, ComparedRun, MetricDiffer
 from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Score
 from daskflow.figures import comparison as figures
+from daskflow.figures import look
 from daskflow.figures.style import score as score_text
 from daskflow.reports import words
 from daskflow.reports.pictures import Picture
-from daskflow.reports.shell import environment, library, text_of
+from daskflow.reports.shell import environment, library, style_of
 from daskflow.reports.tables import Table
 
 MAX_ROWS = 200
@@ -72,8 +73,8 @@ def render(compared: Compared) -> str:
             places={key: Markup(place) for key, place in places.items()},
             figure_script=Markup(script),
             library=Markup(library()) if drawn else "",
-            style=Markup(text_of("page.css") + text_of("comparison.css")),
-            look=Markup(text_of("page.js")),
+            style=style_of("comparison.css"),
+            look=Markup(look.script()),
             words=words,
         )
     )

@@ -21,7 +21,7 @@ from daskflow.reports import (
     words,
 )
 from daskflow.reports.blocks import Part
-from daskflow.reports.shell import drawing, environment, library, text_of
+from daskflow.reports.shell import drawing, environment, library, script_of, style_of
 
 PARTS = (
     part_data.data,
@@ -75,8 +75,8 @@ def render(record: RunRecord) -> str:
             places=places,
             drawing=drawn,
             library=Markup(library()) if figures else "",
-            style=Markup(text_of("page.css") + text_of("report.css")),
-            look=Markup(text_of("page.js") + ";\n" + text_of("report.js")),
+            style=style_of("report.css"),
+            look=script_of("report.js"),
             words=words,
         )
     )

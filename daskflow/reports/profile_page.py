@@ -16,7 +16,7 @@ from daskflow.figures import table as table_figures
 from daskflow.reports import words
 from daskflow.reports.pictures import Picture
 from daskflow.reports.profile_cards import HEIGHT, WIDTH, cards
-from daskflow.reports.shell import environment, library, text_of
+from daskflow.reports.shell import environment, library, script_of, style_of
 from daskflow.reports.tables import Table
 
 SHOWN_PARTITIONS, SHOWN_PAIRS, SHOWN_COLUMNS = 200, 20, 1000
@@ -78,8 +78,8 @@ def render(profile: TableProfile) -> str:
             places={key: Markup(place) for key, place in places.items()},
             figure_script=Markup(script),
             library=Markup(library()) if drawn else "",
-            style=Markup(text_of("page.css") + text_of("profile.css")),
-            look=Markup(text_of("page.js") + ";\n" + text_of("profile.js")),
+            style=style_of("profile.css"),
+            look=script_of("profile.js"),
             partitions=_partitions(profile),
             pairs=_pairs(profile),
             single_class=_single_class(profile),

@@ -3,7 +3,6 @@
   "use strict"
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)]
   const places = document.getElementById("figures")
-  const DARK = [["#57606a", "#9ea7b3"], ["#1f2328", "#e6edf3"], ["#d8dee4", "#343b44"]]
 
   // Copy buttons, the current part in the contents: without any figure, too.
   for (const button of all(".copy")) {
@@ -35,11 +34,7 @@
 
   if (places === null) return
   const draw = async () => {
-    let text = places.textContent
-    if (window.matchMedia("(prefers-color-scheme: dark)").matches && !window.matchMedia("print").matches) {
-      for (const [light, dark] of DARK) text = text.replaceAll(light, dark)
-    }
-    const {docs, items} = JSON.parse(text)
+    const {docs, items} = JSON.parse(daskflowLook.coloured(places.textContent))
     await window.Bokeh.embed.embed_items(docs, items)
     const doc = window.Bokeh.documents[0]
     dragging(doc)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bokeh.core.json_encoder import serialize_json
-from bokeh.document import Document
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from daskflow.figures import look
 from daskflow.figures.style import TURNS
-
-ESCAPED_TURNS = re.compile(r"\\u(061c|200e|200f|202[a-e]|206[6-9])")
-"""Characters that change the direction of text, as JSON writes them."""
 
 
 @cache
@@ -52,17 +47,14 @@ def text_of(name: str) -> str:
     return files("daskflow.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def document_of(figures: Iterable[figure]) -> Document:
-    """Return one document of all figures.
+def style_of(name: str) -> Markup:
+    """Return the look that all pages share and a page's own style sheet."""
+    return Markup(look.style() + text_of(name))
 
-    Bokeh looks through all models of a document whenever one is added, so they are added at once: the time grows with
-    their number instead of its square.
-    """
-    document = Document()
-    with document.models.freeze():
-        for one in figures:
-            document.add_root(one)
-    return document
+
+def script_of(name: str) -> Markup:
+    """Return the script that all pages share and a page's own."""
+    return Markup(look.script() + ";\n" + text_of(name))
 
 
 def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
@@ -73,13 +65,7 @@ def drawing(figures: Mapping[str, figure]) -> tuple[Markup, dict[str, Markup]]:
     """
     if not figures:
         return Markup(), {}
-    document = document_of(figures.values())
-    places = {key: (one.id, f"place-{number}") for number, (key, one) in enumerate(figures.items())}
-    item = {"docid": "report", "roots": dict(places.values()), "root_ids": [root for root, _ in places.values()]}
-    content = serialize_json({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}, pretty=False)
-    content = TURNS.sub("\N{REPLACEMENT CHARACTER}", ESCAPED_TURNS.sub(r"\\ufffd", content))
-    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        content = content.replace(sign, code)
+    content, places = look.json_of(figures, "report")
     # A place of a known size: what is measured while a figure is built lays out that figure, and not the page.
     place_of = Markup('<div class="place" id="{}" data-root-id="{}" style="height: {}px"></div>')
     return Markup('<script type="application/json" id="figures">' + content + "</script>"), {

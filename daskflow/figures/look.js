@@ -1,10 +1,20 @@
-// Figures in the colours of the page: light or dark, and light on paper.
-(() => {
+// Figures in the colours of the page: light or dark as the reader's system is or as the page says, and light on paper.
+const daskflowLook = (() => {
   "use strict"
   const INK_TAG = "ink"
   const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4"}
   const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44"}
-  const dark = window.matchMedia("(prefers-color-scheme: dark)")
+  const system = window.matchMedia("(prefers-color-scheme: dark)")
+  const isDark = () => {
+    const chosen = document.documentElement.dataset.theme
+    return chosen === undefined ? system.matches : chosen === "dark"
+  }
+  // Figures as JSON, before they are drawn: so they never are seen in the other colours.
+  const coloured = (text) => {
+    if (!isDark() || window.matchMedia("print").matches) return text
+    for (const name of Object.keys(LIGHT)) text = text.replaceAll(LIGHT[name], DARK[name])
+    return text
+  }
   const paint = (colours) => {
     for (const document of window.Bokeh?.documents ?? []) {
       for (const root of document.roots()) {
@@ -23,11 +33,11 @@
       }
     }
   }
-  const follow = () => paint(dark.matches ? DARK : LIGHT)
-  dark.addEventListener("change", follow)
+  const follow = () => paint(isDark() ? DARK : LIGHT)
+  system.addEventListener("change", follow)
   // A print takes what is on the canvases now: it does not wait for the next frame.
   window.addEventListener("beforeprint", () => {
-    if (!dark.matches) return
+    if (!isDark()) return
     paint(LIGHT)
     for (const document of window.Bokeh?.documents ?? []) {
       for (const root of document.roots()) {
@@ -49,4 +59,5 @@
   }
   if (document.readyState === "complete") wait(400)
   else window.addEventListener("load", () => wait(400))
+  return {coloured, follow, isDark}
 })()
