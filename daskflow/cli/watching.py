@@ -1,0 +1,221 @@
+"""Watching a run from its folder: its state kept up to date, the link of its own pages, or pages served here."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.request
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import click
+
+from daskflow.cli.report import has_display
+from daskflow.cli.verb import is_terminal
+from daskflow.core.errors import SettingsError
+from daskflow.core.folder import RunFolder, find_run
+from daskflow.core.journal import Record
+from daskflow.dashboard.replay import Replay
+from daskflow.dashboard.state import RunState
+
+PORTS = range(8790, 8890)
+"""Where pages are served unless it is said: the first free one."""
+
+ANSWER_SECONDS = 3.0
+"""Pages that do not answer within this time are not there."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine reaches."""
+
+
+class Source(Protocol):
+    """What a run tells, from wherever it is known; see `workflow.watching.FolderSource`."""
+
+    name: str
+    id: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works on it."""
+
+    def new(self) -> list[Record]:
+        """What came since the last call."""
+
+
+class Heard:
+    """A run's state, kept up to date as it is told, or told again from its beginning.
+
+    Parameters
+    ----------
+    source : Source
+        What tells it.
+    speed : float or None
+        Of a replay, in seconds of the run per second; None to follow it as it goes on.
+
+    Attributes
+    ----------
+    state : RunState
+        What is known; another object when the run was begun anew.
+    is_running : bool
+        Whether there may be more, as of the last `hear`.
+    """
+
+    def __init__(self, source: Source, speed: float | None = None) -> None:
+        """Begin with nothing heard."""
+        self._source = source
+        self._replay = None if speed is None else Replay(source.new(), speed)
+        self.is_running = True
+        self.state = RunState(name=source.name, id=source.id)
+
+    @property
+    def now(self) -> float:
+        """The moment that is shown, in seconds since 1970."""
+        return time.time() if self._replay is None else self._replay.at
+
+    def hear(self) -> None:
+        """Take in what came since the last call."""
+        from daskflow.workflow.watching import Restarted
+
+        if self._replay is not None:
+            self.state.hear(self._replay.new())
+            self.is_running = not self._replay.is_over
+            return
+        self.is_running = self._source.is_running  # asked first, so that what it says last is not missed
+        try:
+            self.state.hear(self._source.new())
+        except Restarted:
+            self.state = RunState(name=self._source.name, id=self._source.id)
+            self.is_running = True
+
+
+def found(path: Path) -> RunFolder:
+    """Return the run's folder; StorageError when there is none."""
+    return find_run(path)
+
+
+def show(folder: RunFolder, *, speed: float | None, once: bool) -> None:
+    """Show a run on the terminal until it ends, or as it is now."""
+    from daskflow.cli.watching_terminal import follow, print_once
+    from daskflow.workflow.watching import FolderSource
+
+    run = Heard(FolderSource(folder), speed)
+    if once:
+        print_once(run)
+        return
+    with suppress(KeyboardInterrupt):
+        follow(run)
+
+
+def print_summary(folder: RunFolder) -> None:
+    """Print what is known of a run as one JSON object: that of the pages' ``daskflow.json``."""
+    from daskflow.cli.running import print_json
+    from daskflow.dashboard.summary import summary
+    from daskflow.workflow.watching import FolderSource
+
+    run = Heard(FolderSource(folder))
+    run.hear()
+    print_json(summary(run.state, run.now))
+
+
+def own(folder: RunFolder) -> str:
+    """Return the link of a run's own pages; empty when it has none that answer here."""
+    told = told_address(folder)
+    if not told:
+        return ""
+    address, token, host = told["address"], told["token"], str(told.get("host") or "")
+    parts = urlsplit(address)
+    is_here = host in ("", socket.gethostname())
+    if parts.hostname in LOOPBACK and not is_here:
+        click.echo(f"The run has pages of its own on {host}: `daskflow watch` prints their link there.", err=True)
+        return ""
+    page, _, name = parts.path.rpartition("/")
+    feed = parts._replace(path=f"{page}/daskflow.json", query=f"run={quote(folder.id)}", fragment="").geturl()
+    if answer_of(feed, token).get("id") != folder.id:
+        return ""
+    return parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
+
+
+def told_address(folder: RunFolder) -> dict[str, Any]:
+    """Return what a run that goes on says of its pages; empty when it says nothing, or what cannot be."""
+    try:
+        told = json.loads(folder.live.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(told, dict) or not all(isinstance(told.get(word), str) for word in ("address", "token")):
+        return {}
+    return told if urlsplit(told["address"]).scheme in ("http", "https") else {}
+
+
+def answer_of(address: str, token: str) -> dict[str, Any]:
+    """Return the JSON object at an address; empty when nobody answers, or otherwise. No proxy is asked."""
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=ANSWER_SECONDS) as response:
+            found = json.loads(response.read())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def tell_link(link: str, is_opened: bool | None) -> None:
+    """Print a link, say how to get there when this shell is a remote one, and open it where that makes sense."""
+    click.echo(link)
+    way = over_ssh(urlsplit(link).port or 80)
+    if way:
+        click.echo(f"From your own machine: {way}", err=True)
+    if is_opened or (is_opened is None and not way and is_terminal(sys.stdout) and has_display()):
+        webbrowser.open(link)
+
+
+def over_ssh(port: int) -> str:
+    """Return the command that brings a port of this machine to the one that the session came from; empty without ssh."""
+    came = os.environ.get("SSH_CONNECTION", "").split()
+    if len(came) != 4:
+        return ""
+    return f"ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{came[2]}"
+
+
+def serve(
+    folder: RunFolder, *, host: str, port: int | None, speed: float | None, is_read_only: bool, is_opened: bool | None
+) -> None:
+    """Serve a run's pages from its folder until Ctrl-C."""
+    from daskflow.dashboard.serving import Server
+    from daskflow.workflow.watching import FolderSource
+
+    if host not in LOOPBACK:
+        click.echo(
+            f"Whoever reaches {host} and has the link sees this run, and the link is not encrypted on its way: an ssh "
+            "tunnel to 127.0.0.1 keeps both to yourself.",
+            err=True,
+        )
+    chosen = free_port(host) if port is None else port
+    try:
+        server = Server(FolderSource(folder), host=host, port=chosen, read_only=is_read_only, replay_speed=speed)
+        with suppress(KeyboardInterrupt), server:
+            tell_link(server.address, is_opened)
+            click.echo("Ctrl-C ends the pages; the run is not touched.", err=True)
+            threading.Event().wait()
+    except OSError as error:
+        raise SettingsError(
+            f"Pages cannot be served at {host}, port {chosen}: {error.strerror or error}. Choose another --port, or "
+            "leave it out for a free one; --host is an address of this machine."
+        ) from error
+
+
+def free_port(host: str) -> int:
+    """Return the first free port of `PORTS`; 0, which is any, where there is none."""
+    for port in PORTS:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried, suppress(OSError):
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+            return port
+    return 0
