@@ -1,0 +1,165 @@
+"""Access: who may see a run's pages, by a token that only its owner was told.
+
+What guards a page keeps the token's *seal* (a hash), never the token: a log, a configuration or a message in which the
+seal stands opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection, Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+TOKEN_BYTES = 24
+"""Random bytes of a token: nobody guesses it, and it still fits into a line of a terminal."""
+
+
+def new_token() -> str:
+    """Return a new token, of letters that need no quoting in an address.
+
+    Examples
+    --------
+    >>> len(new_token()), new_token() == new_token()
+    (32, False)
+    """
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def seal_of(token: str) -> str:
+    """Return what a server keeps of a token: enough to know it again, not enough to tell it.
+
+    Examples
+    --------
+    >>> seal_of("a")[:12]
+    'ca978112ca1b'
+    """
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cookie_name(seal: str) -> str:
+    """Return the name of the cookie that holds a token; browsers send cookies to every port of a machine.
+
+    Examples
+    --------
+    >>> cookie_name(seal_of("a"))
+    'daskflow-ca978112ca1b'
+    """
+    return f"daskflow-{seal[:12]}"
+
+
+def granted(
+    seal: str, *, query: Iterable[str] = (), cookie_header: str | None = None, authorization: str | None = None
+) -> bool:
+    """Return whether a request shows the token that belongs to a seal.
+
+    Parameters
+    ----------
+    seal : str
+        See `seal_of`.
+    query : iterable of str
+        Values of ``token`` in the address.
+    cookie_header, authorization : str or None
+        The headers ``Cookie`` and ``Authorization``; of the latter, ``Bearer TOKEN``.
+
+    Examples
+    --------
+    >>> seal = seal_of("secret")
+    >>> granted(seal, query=["secret"]), granted(seal, authorization="Bearer secret"), granted(seal, query=[""])
+    (True, True, False)
+    >>> granted(seal, cookie_header=f"other=1; {cookie_name(seal)}=secret")
+    True
+    """
+    shown = [*query, _cookie(cookie_header or "", cookie_name(seal))]
+    scheme, _, told = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        shown.append(told.strip())
+    return any(hmac.compare_digest(seal_of(each), seal) for each in shown if each)
+
+
+def _cookie(header: str, name: str) -> str:
+    """Return a cookie's value; pages of other ports may have set cookies that cannot be read, which are passed over."""
+    for part in header.split(";"):
+        if part.strip().startswith(f"{name}="):
+            try:
+                return SimpleCookie(part.strip())[name].value
+            except (CookieError, KeyError):
+                return ""
+    return ""
+
+
+def is_own_origin(origin: str | None, hosts: Collection[str], allowed: Collection[str] = ()) -> bool:
+    """Return whether a page that asks was served under the name by which it asks.
+
+    Ports count: a page of ``localhost:9999`` is another one's, though browsers send it the same cookies. A request
+    without the header is none of a web page's; ``null`` is what a browser says of a page that hides where it is from.
+
+    Parameters
+    ----------
+    origin : str or None
+        The header ``Origin``.
+    hosts : collection of str
+        Names with ports that the request was sent to: the header ``Host``, and what a proxy says it was before.
+    allowed : collection of str
+        Other names with ports.
+
+    Examples
+    --------
+    >>> is_own_origin("http://localhost:80", {"localhost"}), is_own_origin("http://localhost:81", {"localhost:80"})
+    (True, False)
+    >>> is_own_origin(None, {"a"}), is_own_origin("null", {"null"})
+    (True, False)
+    """
+    if origin is None:
+        return True
+    try:
+        parts = urlsplit(origin)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    asked = (parts.hostname, port)
+    return any(asked == _place(each, 443 if parts.scheme == "https" else 80) for each in (*hosts, *allowed) if each)
+
+
+def _place(host: str, port: int) -> tuple[str | None, int] | None:
+    try:
+        parts = urlsplit(f"//{host}")
+        return parts.hostname, parts.port or port
+    except ValueError:
+        return None
+
+
+def is_foreign(method: str, headers: Any, allowed: Collection[str] = ()) -> bool:
+    """Return whether a web page of another place asks, which it may only to be left for this one by a link.
+
+    Parameters
+    ----------
+    method : str
+        Of the request.
+    headers : mapping with ``get``
+        Of the request.
+    allowed : collection of str
+        See `is_own_origin`.
+
+    Notes
+    -----
+    ``X-Forwarded-Host`` is believed: it is set by proxies, and no page can make a browser send it with a websocket or a
+    form, nor with anything else without asking first, which is answered with a refusal.
+
+    Examples
+    --------
+    >>> is_foreign("POST", {"Host": "localhost:8787", "Origin": "http://localhost:9999"})
+    True
+    >>> is_foreign("GET", {"Host": "localhost:8787", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
+    False
+    """
+    hosts = [headers.get("Host") or "", *(headers.get("X-Forwarded-Host") or "").split(",")]
+    if not is_own_origin(headers.get("Origin"), [host.strip() for host in hosts], allowed):
+        return True
+    is_other_site = headers.get("Sec-Fetch-Site") in ("same-site", "cross-site")
+    return is_other_site and (headers.get("Sec-Fetch-Mode") != "navigate" or method not in ("GET", "HEAD"))

@@ -1,0 +1,206 @@
+"""Serving: the pages of a run on a server of their own, without a scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.routing import PathMatches, Rule
+from tornado.web import RedirectHandler
+
+from daskflow.core.access import new_token, seal_of
+from daskflow.core.control import Command
+from daskflow.core.errors import ClusterError
+from daskflow.core.journal import Record
+from daskflow.dashboard.replay import Replay
+from daskflow.dashboard.site import application
+from daskflow.dashboard.slots import Screen
+from daskflow.dashboard.watched import Build, Watched, all_screens, build_page
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""A source is asked this often while somebody looks..."""
+
+UNWATCHED_SECONDS = 10.0
+"""...and so often while nobody does."""
+
+REPLAY_SECONDS = 0.5
+
+START_SECONDS = 20.0
+
+
+class Source(Protocol):
+    """Where records come from, such as a run's folder."""
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+
+    @property
+    def id(self) -> str:
+        """Of the run."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether more may come."""
+
+    def new(self) -> list[Record]:
+        """Return what came since the last call.
+
+        An exception that has ``restarted`` set says that the run began anew: all is forgotten, and asked for again.
+        """
+
+
+class Server:
+    """The pages of one run, served in a thread of its own until the block is left.
+
+    Parameters
+    ----------
+    source : Source
+        Followed while it goes on, asked once a second while somebody looks.
+    act : callable or None
+        Takes a `Command` for the run, returns a sentence.
+    host : str
+        To listen on. The default is seen by this machine only.
+    port : int
+        0 for one that is free.
+    token : str or None
+        Default: a new one.
+    read_only : bool
+        Whether pages have no buttons.
+    replay_speed : float or None
+        Tell the run again from its beginning, so many seconds per second.
+    make_screens, build : callable
+        The pages, and their HTML.
+
+    Attributes
+    ----------
+    address : str
+        Of the first page, with the token.
+    watched : Watched
+        What is known; of the server's own thread.
+
+    Raises
+    ------
+    ClusterError
+        When the port cannot be had.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        act: Callable[[Command], str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        read_only: bool = False,
+        replay_speed: float | None = None,
+        make_screens: Callable[[], Sequence[Screen]] = all_screens,
+        build: Build = build_page,
+    ) -> None:
+        """Read what the source has."""
+        self._source, self._host, self._port = source, host, port
+        self.token = token or new_token()
+        replay = None if replay_speed is None else Replay(source.new(), replay_speed)
+        self.watched = Watched(
+            name=source.name,
+            id=source.id,
+            seal=seal_of(self.token),
+            act=None if read_only or act is None else act,
+            replay=replay,
+            make_screens=make_screens,
+            build=build,
+        )
+        self.address = ""
+        self._started = threading.Event()
+        self._stop: Callable[[], Any] = lambda: None
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._thread = threading.Thread(target=self._serve, name="daskflow-pages", daemon=True)
+        self._thread.start()
+        self._started.wait(START_SECONDS)
+        if self._error is not None:
+            raise ClusterError(
+                f"The pages cannot be served on {self._host}:{self._port}: {self._error}. Choose another port."
+            ) from self._error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening."""
+        self._stop()
+        self._thread.join(START_SECONDS)
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except BaseException as error:  # of this thread only; who opened it is told
+            self._error = error
+            logger.debug("The pages' server ended.", exc_info=True)
+        finally:
+            self._started.set()
+
+    async def _run(self) -> None:
+        site = application(self._find, lambda: [self.watched])
+        site.default_router.rules.insert(
+            0, Rule(PathMatches("/"), RedirectHandler, {"url": "daskflow", "permanent": False})
+        )
+        sockets = bind_sockets(self._port, self._host)
+        server = HTTPServer(site)
+        server.add_sockets(sockets)
+        port = sockets[0].getsockname()[1]
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        self.address = f"http://{shown}:{port}/daskflow?token={self.token}"
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stop = lambda: loop.is_closed() or loop.call_soon_threadsafe(stopped.set)
+        following = asyncio.create_task(self._follow())
+        self._started.set()
+        await stopped.wait()
+        following.cancel()
+        server.stop()
+        await asyncio.wait_for(server.close_all_connections(), 2)
+
+    def _find(self, id: str) -> Watched | None:
+        return self.watched if id == self.watched.id else None
+
+    async def _follow(self) -> None:
+        """Hear what the source says, for ever."""
+        while True:
+            if self.watched.replay is not None:
+                if self.watched.viewers or self.watched.state.version == 0:
+                    self.watched.advance()
+                await asyncio.sleep(REPLAY_SECONDS)
+                continue
+            await self._poll()
+            await self._pause()
+
+    async def _poll(self) -> None:
+        """Ask the source once, in a thread: a folder may be far away."""
+        try:
+            records = await asyncio.get_running_loop().run_in_executor(None, self._source.new)
+        except Exception as error:
+            if getattr(error, "restarted", False):
+                self.watched.restart()
+            else:
+                logger.warning("The run's files cannot be read now: %s", error)
+            return
+        if records:
+            self.watched.hear(records)
+
+    async def _pause(self) -> None:
+        """Wait until the source is worth asking again."""
+        for _ in range(round(UNWATCHED_SECONDS / POLL_SECONDS)):
+            await asyncio.sleep(POLL_SECONDS)
+            if self.watched.viewers:
+                return

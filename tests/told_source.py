@@ -1,0 +1,97 @@
+"""Made-up runs as a source that pages are served from, and plain pages for tests that look at none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from daskflow.core.control import Command
+from daskflow.dashboard.slots import Columns, Look, Screen, Slot, Value
+from daskflow.dashboard.state import RunState
+
+Record = dict[str, Any]
+
+
+class Told:
+    """A source that has told some records, and tells what it is given."""
+
+    def __init__(self, records: Sequence[Record], *, name: str = "late-flights", id: str = "a1b2c3d4e5") -> None:
+        """Begin with these."""
+        self.name, self.id, self.is_running = name, id, True
+        self._waiting = list(records)
+        self._restarts = False
+
+    def new(self) -> list[Record]:
+        """Hand out what was told since the last call."""
+        if self._restarts:
+            self._restarts = False
+            error = RuntimeError("The journal is shorter than it was.")
+            error.restarted = True  # type: ignore[attr-defined]
+            raise error
+        found, self._waiting = self._waiting, []
+        return found
+
+    def tell(self, *records: Record) -> None:
+        """Have more to say."""
+        self._waiting = [*self._waiting, *records]
+
+    def begin_anew(self, *records: Record) -> None:
+        """Forget everything, as a run that is started with --fresh does."""
+        self._waiting, self._restarts = list(records), True
+
+    def act(self, command: Command) -> str:
+        """Do as a run does: the command becomes a record."""
+        self.tell({"record": "control", "at": time.time(), **command.dump()})
+        return f"{command.word} was asked for."
+
+
+def until_now(records: Sequence[Record]) -> list[Record]:
+    """Move a run to where its last record is of this moment."""
+    shift = time.time() - max(each["at"] for each in records)
+    moved = []
+    for each in records:
+        each = {**each, **{word: each[word] + shift for word in ("at", "began") if word in each}}
+        if each["record"] == "history":
+            each["runs"] = [{**run, "started": run["started"] + shift} for run in each["runs"]]
+        moved.append(each)
+    return moved
+
+
+class Plain:
+    """A page that shows every kind of slot, drawn by nobody."""
+
+    def __init__(self, key: str = "overview") -> None:
+        """Take the key."""
+        self.key, self.title = key, key.capitalize()
+
+    def rows(self) -> Sequence[Any]:
+        """Nothing is drawn."""
+        return ()
+
+    def slots(self, state: RunState, now: float) -> Sequence[Slot]:
+        """Scores as rows that are only added to, numbers as values, the axis as a look."""
+        scores = state.search.scores
+        data = {
+            "trial": [each.trial for each in scores],
+            "score": [each.score for each in scores],
+        }
+        return [
+            Columns("scores_data", data),
+            Value("status", state.status),
+            Value("trials", len(state.search.trials)),
+            Value("params", [str(name) for trial in state.search.trials.values() for name in trial.params][:4]),
+            Look("scores_x", {"start": 0, "end": len(scores)}),
+        ]
+
+
+def plain_screens() -> Sequence[Screen]:
+    """Two pages."""
+    return [Plain(), Plain("search")]
+
+
+def plain_page(screen: Screen, screens: Sequence[Screen]) -> bytes:
+    """HTML that names the pages."""
+    named = json.dumps([each.key for each in screens])
+    return f"<!DOCTYPE html><title>{screen.title}</title><pre>{named}</pre>".encode()
