@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+import os
 import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from rich.cells import cell_len
 from rich.console import Console, Group
 
+import daskflow as flow
+from daskflow.cli import main, watching
 from daskflow.cli.watching_terminal import Said
 from daskflow.cli.watching_text import picture
 from daskflow.cli.watching_words import ASCII
+from daskflow.core.folder import RunFolder
 from daskflow.dashboard.state import RunState
 from tests.told_runs import START, Record, stage_moment, told_run, until
 
@@ -171,3 +187,189 @@ def test_a_log_hears_each_stage_each_note_and_each_better_score_once() -> None:
     assert not any(math.isnan(float(line[1:9])) for line in lines)
     # and nothing more is said of a run that is over
     assert said.news(state.last + 100) == []
+
+
+# ---- the verb ----
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a small made-up table, on its own."""
+    place = tmp_path_factory.mktemp("watched")
+    workflow = flow.Workflow(
+        name="tiny",
+        data=flow.sources.Generated(rows=400, partitions=2, target="target"),
+        split=flow.Split(test=0.3, validation=0.2),
+        model=flow.models.SGD(),
+        search=flow.search.Random(trials=2, metric="roc_auc"),
+        metrics=["roc_auc", "log_loss"],
+        cluster="inline",
+        cache={"folder": str(place / "cache")},
+    )
+    return workflow.run(place / "runs").path
+
+
+def call(*words: Any) -> Result:
+    return CliRunner().invoke(main, ["watch", *(str(word) for word in words)])
+
+
+def test_text_once_prints_one_picture_with_the_final_numbers(folder: Path) -> None:
+    done = call(folder, "--text", "--once")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"tiny/{folder.name}  done  ")
+    found = json.loads((folder / "metrics.json").read_text())["metrics"]["roc_auc"]
+    value, low, high = (f"{found[word]:.4g}" for word in ("value", "low", "high"))
+    assert f"test    roc_auc {value}  [{low}, {high}]" in lines
+    assert "trials  2 of 2 have a score" in lines
+    assert "\x1b" not in done.stdout
+
+
+def test_the_latest_run_of_a_name_is_meant_by_the_name(folder: Path) -> None:
+    assert call(folder.parent, "--text", "--once").stdout == call(folder, "--text", "--once").stdout
+
+
+def test_text_of_a_run_that_is_over_tells_it_and_ends(folder: Path) -> None:
+    done = call(folder, "--text")
+    assert done.exit_code == 0
+    assert "] search done in " in done.stdout
+    assert f"tiny/{folder.name}  done  " in done.stdout
+
+
+def test_a_replay_tells_it_again_and_ends_with_the_same_numbers(folder: Path) -> None:
+    done = call(folder, "--text", "--replay", "100000x")
+    assert done.exit_code == 0
+    last = call(folder, "--text", "--once").stdout
+    assert done.stdout.endswith(last)
+
+
+def test_json_is_one_object_with_the_numbers_of_the_run(folder: Path) -> None:
+    done = call(folder, "--json")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["format"] == 1
+    assert (told["name"], told["id"], told["status"]) == ("tiny", folder.name, "done")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--once"], "--once goes with --text"),
+        (["--json", "--text"], "goes with neither --text nor --replay"),
+        (["--json", "--replay", "2"], "goes with neither --text nor --replay"),
+        *[(["--replay", speed], "is no speed") for speed in ("0", "-1", "nan", "fast", "1e9")],
+        (["--port", "70000"], "70000"),
+    ],
+)
+def test_what_does_not_go_together_is_said(folder: Path, words: list[str], said: str) -> None:
+    done = call(folder, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_a_sentence(tmp_path: Path) -> None:
+    done = call(tmp_path)
+    assert done.exit_code == 1
+    assert "is not a run folder" in done.stderr
+
+
+# ---- the link of the run's own pages ----
+
+
+@contextmanager
+def pages_of(run: str, token: str) -> Iterator[str]:
+    """Stand-in for the pages of a run: answers those who show the token; yields its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_welcome = self.headers.get("Authorization") == f"Bearer {token}"
+            self.send_response(200 if is_welcome else 403)
+            self.end_headers()
+            self.wfile.write(json.dumps({"id": run}).encode() if is_welcome else b"no")
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/user/x/daskflow"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> RunFolder:
+    """A copy of the run's folder, to say in it where its pages are."""
+    shutil.copytree(folder, tmp_path / "tiny" / folder.name)
+    return RunFolder(tmp_path / "tiny" / folder.name)
+
+
+def tell(folder: RunFolder, **fields: Any) -> None:
+    said = {"token": "secret", "host": socket.gethostname(), "pid": os.getpid(), **fields}
+    (folder.path / "live.json").write_text(json.dumps(said))
+
+
+def test_a_run_that_has_pages_of_its_own_gives_their_link(copy: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pages_of(copy.id, "secret") as address:
+        tell(copy, address=address)
+        done = call(copy.path, "--no-open")
+        assert done.stdout == f"{address}?run={copy.id}&token=secret\n"
+        assert done.stderr == ""
+        # and in a shell that came by ssh, the way there
+        monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 5555 192.0.2.1 22")
+        port = address.split(":")[2].split("/")[0]
+        way = call(copy.path, "--no-open").stderr
+        assert re.search(rf"ssh -N -L {port}:127\.0\.0\.1:{port} \S+@192\.0\.2\.1", way)
+
+
+def test_pages_that_do_not_answer_or_are_anothers_are_not_its_own(copy: RunFolder) -> None:
+    with pages_of("another", "secret") as address:
+        tell(copy, address=address)
+        assert watching.own(copy) == ""
+    with pages_of(copy.id, "another") as address:
+        tell(copy, address=address)
+        assert watching.own(copy) == ""
+    # of a server that is gone
+    assert watching.own(copy) == ""
+    # of another machine's loopback address nobody is asked, and it is said where the pages are
+    with pages_of(copy.id, "secret") as address:
+        tell(copy, address=address, host="node17")
+        assert watching.own(copy) == ""
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{", '{"address": 3, "token": "x"}', '{"address": "file:///etc/passwd", "token": "x"}'])
+def test_a_file_that_says_nonsense_leads_nowhere(copy: RunFolder, said: str) -> None:
+    (copy.path / "live.json").write_text(said)
+    assert watching.own(copy) == ""
+
+
+def test_pages_are_served_from_the_folder_until_ctrl_c(folder: Path) -> None:
+    # given pages at a free port, without a scheduler
+    command = [sys.executable, "-m", "daskflow", "watch", str(folder), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        link = process.stdout.readline().strip()
+        # when they are asked, with the token of the link and without
+        address, token = re.match(r"(http://127\.0\.0\.1:\d+/.*)\?.*token=([\w-]+)", link).groups()  # type: ignore[union-attr]
+        told = watching.answer_of(address.replace("daskflow", "daskflow.json"), token)
+        refused = watching.answer_of(address.replace("daskflow", "daskflow.json"), "wrong")
+        process.send_signal(signal.SIGINT)
+        code, said = process.wait(20), process.stderr.read()  # type: ignore[union-attr]
+    # then the run is told to those who have it, and Ctrl-C is no error
+    assert (told["id"], told["status"]) == (folder.name, "done")
+    assert refused == {}
+    assert code == 0
+    assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_said(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = call(folder, "--port", port, "--no-open")
+        assert done.exit_code == 2
+        assert f"Port {port} of 127.0.0.1 cannot be had" in done.stderr
+        assert watching.free_port("127.0.0.1") not in (0, port)

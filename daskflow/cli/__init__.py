@@ -15,6 +15,7 @@ VERBS = (
     "check",
     "plan",
     "run",
+    "watch",
     "report",
     "predict",
     "evaluate",
@@ -53,6 +54,6 @@ def main() -> None:  # Dask lists the group by its own name, so it is called flo
     """From a folder of files bigger than memory to a tuned, evaluated, servable model.
 
     A first day: `daskflow demo`; then `init` writes a workflow for your files, `check` and `plan` say what it will
-    do, `run` does it (and continues it after a stop), `report` shows it, `predict` scores new files; `runs` lists what
-    was done, `compare` says what differs, `export` hands it to other tools.
+    do, `run` does it (and continues it after a stop), `watch` shows it meanwhile and `report` afterwards, `predict`
+    scores new files; `runs` lists what was done, `compare` says what differs, `export` hands it to other tools.
     """

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 import webbrowser
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import click
 
 from daskflow.cli.report import has_display
 from daskflow.cli.verb import is_terminal
+from daskflow.core.control import Command
 from daskflow.core.errors import SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Record
@@ -85,15 +87,20 @@ class Heard:
         from daskflow.workflow.watching import Restarted
 
         if self._replay is not None:
-            self.state.hear(self._replay.new())
+            self._take(self._replay.new())
             self.is_running = not self._replay.is_over
             return
         self.is_running = self._source.is_running  # asked first, so that what it says last is not missed
         try:
-            self.state.hear(self._source.new())
+            self._take(self._source.new())
         except Restarted:
             self.state = RunState(name=self._source.name, id=self._source.id)
             self.is_running = True
+
+    def _take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            with suppress(Exception):  # of another version, or damaged: the rest is worth showing all the same
+                self.state.hear((record,))
 
 
 def found(path: Path) -> RunFolder:
@@ -117,12 +124,12 @@ def show(folder: RunFolder, *, speed: float | None, once: bool) -> None:
 def print_summary(folder: RunFolder) -> None:
     """Print what is known of a run as one JSON object: that of the pages' ``daskflow.json``."""
     from daskflow.cli.running import print_json
-    from daskflow.dashboard.summary import summary
+    from daskflow.dashboard.summary import summary_of
     from daskflow.workflow.watching import FolderSource
 
     run = Heard(FolderSource(folder))
     run.hear()
-    print_json(summary(run.state, run.now))
+    print_json(summary_of(run.state, run.now))
 
 
 def own(folder: RunFolder) -> str:
@@ -188,6 +195,7 @@ def serve(
     folder: RunFolder, *, host: str, port: int | None, speed: float | None, is_read_only: bool, is_opened: bool | None
 ) -> None:
     """Serve a run's pages from its folder until Ctrl-C."""
+    from daskflow.core.control import ask
     from daskflow.dashboard.serving import Server
     from daskflow.workflow.watching import FolderSource
 
@@ -197,25 +205,39 @@ def serve(
             "tunnel to 127.0.0.1 keeps both to yourself.",
             err=True,
         )
-    chosen = free_port(host) if port is None else port
-    try:
-        server = Server(FolderSource(folder), host=host, port=chosen, read_only=is_read_only, replay_speed=speed)
-        with suppress(KeyboardInterrupt), server:
-            tell_link(server.address, is_opened)
-            click.echo("Ctrl-C ends the pages; the run is not touched.", err=True)
-            threading.Event().wait()
-    except OSError as error:
+    if port and not is_free(host, port):
         raise SettingsError(
-            f"Pages cannot be served at {host}, port {chosen}: {error.strerror or error}. Choose another --port, or "
-            "leave it out for a free one; --host is an address of this machine."
-        ) from error
+            f"Port {port} of {host} cannot be had: another program has it, or it is no address of this machine. Choose "
+            "another --port, or leave it out for a free one."
+        )
+
+    def act(command: Command) -> str:
+        ask(folder, command)
+        return "The run has been asked; it takes what it is asked for within a second or two."
+
+    server = Server(
+        FolderSource(folder),
+        act=act,
+        host=host,
+        port=free_port(host) if port is None else port,
+        read_only=is_read_only,
+        replay_speed=speed,
+    )
+    with suppress(KeyboardInterrupt), server:
+        tell_link(server.address, is_opened)
+        click.echo("Ctrl-C ends the pages; the run is not touched.", err=True)
+        threading.Event().wait()
 
 
 def free_port(host: str) -> int:
     """Return the first free port of `PORTS`; 0, which is any, where there is none."""
-    for port in PORTS:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried, suppress(OSError):
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((host, port))
-            return port
-    return 0
+    return next((port for port in PORTS if is_free(host, port)), 0)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether one can listen at a port of an address."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return True
+    except OSError:
+        return False

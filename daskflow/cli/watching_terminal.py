@@ -32,7 +32,7 @@ LINE_SECONDS = 10.0
 PLAIN_WIDTH = 100
 """Columns where there is no terminal and ``COLUMNS`` does not say it."""
 
-MANY_LINES = 200
+MANY_LINES = 40
 """Lines of a picture that need not fit a terminal."""
 
 
