@@ -341,7 +341,9 @@ def test_pages_that_do_not_answer_or_are_anothers_are_not_its_own(copy: RunFolde
         assert watching.own(copy) == ""
 
 
-@pytest.mark.parametrize("said", ["", "[]", "{", '{"address": 3, "token": "x"}', '{"address": "file:///etc/passwd", "token": "x"}'])
+@pytest.mark.parametrize(
+    "said", ["", "[]", "{", '{"address": 3, "token": "x"}', '{"address": "file:///etc/passwd", "token": "x"}']
+)
 def test_a_file_that_says_nonsense_leads_nowhere(copy: RunFolder, said: str) -> None:
     (copy.path / "live.json").write_text(said)
     assert watching.own(copy) == ""

@@ -143,7 +143,7 @@ def own(folder: RunFolder) -> str:
     if parts.hostname in LOOPBACK and not is_here:
         click.echo(f"The run has pages of its own on {host}: `daskflow watch` prints their link there.", err=True)
         return ""
-    page, _, name = parts.path.rpartition("/")
+    page, _, _ = parts.path.rpartition("/")
     feed = parts._replace(path=f"{page}/daskflow.json", query=f"run={quote(folder.id)}", fragment="").geturl()
     if answer_of(feed, token).get("id") != folder.id:
         return ""
@@ -184,7 +184,7 @@ def tell_link(link: str, is_opened: bool | None) -> None:
 
 
 def over_ssh(port: int) -> str:
-    """Return the command that brings a port of this machine to the one that the session came from; empty without ssh."""
+    """Return the command that brings a port of this machine to where the session came from; empty without ssh."""
     came = os.environ.get("SSH_CONNECTION", "").split()
     if len(came) != 4:
         return ""
