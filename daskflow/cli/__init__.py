@@ -15,7 +15,7 @@ VERBS = (
     "check",
     "plan",
     "run",
-    "watch",
+    "control",
     "report",
     "predict",
     "evaluate",

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import math
+import os
+import secrets
+import shutil
+import stat
+import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+from daskflow.core.errors import ControlError, SettingsError, StorageError
+from daskflow.core.folder import RunFolder
 
 WORDS = ("pause", "resume", "stop", "cancel", "extend")
 """Hold back new fits; go on; end the search and keep the best so far; give up one trial; add to the budget."""
+
+AMOUNTS = ("wall_seconds", "cpu_hours", "trials")
+"""What a budget is extended by."""
+
+MOST = {"wall_seconds": 1e9, "cpu_hours": 1e9, "trials": 10**6}
+"""More than this is a mistake of whoever asks."""
+
+MOST_CHARACTERS = 200
+"""Of a text in a command."""
+
+MOST_BYTES, MOST_FILES = 4096, 100
+"""No command is longer; no more of them are taken at a time."""
+
+LOOK_SECONDS = 0.4
+"""How often a mailbox is looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +58,8 @@ class Command:
         Who asked: ``page``, ``command line`` or ``python``.
     at : float
         When, in seconds since 1970.
+    key : str
+        By which whoever asked finds the answer in the journal; `ask` sets it.
 
     Examples
     --------
@@ -42,8 +74,238 @@ class Command:
     trials: int = 0
     by: str = "python"
     at: float = field(default_factory=time.time)
+    key: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return the fields of its record: those that say something."""
         said = {name: value for name, value in asdict(self).items() if value and name not in ("word", "by", "at")}
         return {"command": self.word, "by": self.by, **said}
+
+    @classmethod
+    def load(cls, fields: Mapping[str, Any]) -> Command:
+        """Return the command that plain values say, as `dump` wrote them or somebody sent them.
+
+        Raises
+        ------
+        SettingsError
+            Saying all that is wrong with them.
+
+        Examples
+        --------
+        >>> Command.load({"command": "extend", "trials": -3})
+        Traceback (most recent call last):
+        daskflow.core.errors.SettingsError: trials = -3 does not extend a budget: give a whole number above 0.
+        """
+        problems = (
+            list(_problems(fields)) if isinstance(fields, Mapping) else ["A command has fields, each with a name."]
+        )
+        if problems:
+            raise SettingsError(" ".join(problems))
+        known = {name: fields[name] for name in ("trial", *AMOUNTS, "by", "at", "key") if fields.get(name)}
+        return cls(fields["command"], **known)
+
+
+def _problems(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Say, in sentences, what is wrong with a command."""
+    word, trial = fields.get("command"), fields.get("trial") or ""
+    for name in ("trial", "by", "key"):
+        text = fields.get(name) or ""
+        if not isinstance(text, str) or len(text) > MOST_CHARACTERS or not text.isprintable():
+            yield f"{name} should be a text of at most {MOST_CHARACTERS} characters."
+    if not _is_number(fields.get("at") or 0.0):
+        yield "at should be a number of seconds since 1970."
+    if word not in WORDS:
+        close = difflib.get_close_matches(str(word)[:MOST_CHARACTERS], WORDS, n=1)
+        found = f"; did you mean '{close[0]}'?" if close else f"; there is: {', '.join(WORDS)}."
+        yield f"There is no command {str(word)[:MOST_CHARACTERS]!r}{found}"
+        return
+    if word == "cancel" and not trial:
+        yield "cancel needs a trial: name the one to give up."
+    if word != "cancel" and trial:
+        yield f"{word} takes no trial: it concerns the whole search."
+    given = [name for name in AMOUNTS if fields.get(name) not in (None, 0)]
+    if word != "extend" and given:
+        yield f"{word} takes no {' and no '.join(given)}: only extend does."
+    if word == "extend" and not given:
+        yield "extend needs at least one of wall time, CPU-hours and trials to add."
+    for name in given:
+        value, whole = fields[name], name == "trials"
+        if not _is_number(value) or not 0 < value <= MOST[name] or (whole and not isinstance(value, int)):
+            kind = "whole number" if whole else "number"
+            yield f"{name} = {str(value)[:20]} does not extend a budget: give a {kind} above 0."
+
+
+def _is_number(value: Any) -> bool:
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and is_finite
+
+
+class Control:
+    """Hands commands from whoever hears them to the search, across threads.
+
+    Parameters
+    ----------
+    mailbox : callable, optional
+        Is asked for commands too, whenever the search takes some.
+
+    Attributes
+    ----------
+    paused, stopped : bool
+        Whether new fits are held back, and whether the search was told to end; the search says so.
+
+    Examples
+    --------
+    >>> control = Control()
+    >>> control.put(Command("pause"))
+    >>> [command.word for command in control.take()], control.take()
+    (['pause'], [])
+    """
+
+    def __init__(self, mailbox: Callable[[], list[Command]] | None = None) -> None:
+        """Begin with nothing asked."""
+        self.paused = self.stopped = False
+        self._mailbox = mailbox
+        self._asked: deque[Command] = deque()
+        self._changed = threading.Condition()
+
+    def put(self, command: Command) -> None:
+        """Hand a command in; may be called from any thread."""
+        with self._changed:
+            self._asked.append(command)
+            self._changed.notify_all()
+
+    def take(self) -> list[Command]:
+        """Return what was asked since the last time, oldest first."""
+        found = self._mailbox() if self._mailbox is not None else []
+        with self._changed:
+            found = [*self._asked, *found]
+            self._asked.clear()
+        return found
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a command is handed in, so long at most."""
+        with self._changed:
+            if not self._asked:
+                self._changed.wait(seconds)
+
+
+def nothing_said(text: str) -> None:
+    """Keep quiet about files that were no commands."""
+
+
+class Mailbox:
+    """The commands of a run's folder, looked for now and then.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run's.
+    warn : callable
+        Is told, in a sentence, of each file that was no command.
+    """
+
+    def __init__(self, folder: RunFolder, warn: Callable[[str], None] = nothing_said) -> None:
+        """Use this folder."""
+        self._folder, self._warn, self._looked = folder, warn, -math.inf
+
+    def __call__(self) -> list[Command]:
+        """Return what was asked, if it is time to look again."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return []
+        self._looked = now
+        return asked(self._folder, self._warn)
+
+
+def open_mailbox(folder: RunFolder) -> list[Command]:
+    """Make the place where commands are put; return, and forget, what was asked of an earlier invocation."""
+    with suppress(OSError):
+        folder.control.mkdir(exist_ok=True)
+        shutil.copymode(folder.path, folder.control)  # who may write the run's folder may ask
+    return asked(folder)
+
+
+def close_mailbox(folder: RunFolder) -> None:
+    """Remove the place where commands are put: nobody looks there any more."""
+    shutil.rmtree(folder.control, ignore_errors=True)
+
+
+def ask(folder: RunFolder, command: Command) -> Command:
+    """Put a command into a run's folder, and return it with the key that its record will have.
+
+    The file is whole or not there. It is readable by its owner alone, and where the folder belongs to somebody else
+    by everybody: else the run could not read it.
+
+    Raises
+    ------
+    SettingsError
+        For a command that makes no sense.
+    ControlError
+        When the folder cannot be written.
+    """
+    command = replace(command, key=command.key or secrets.token_hex(8))
+    fields = {**command.dump(), "at": command.at}
+    Command.load(fields)
+    place = folder.control
+    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.json"
+    temporary = place / f".{name}"
+    try:
+        place.mkdir(exist_ok=True)
+        is_own = folder.path.stat().st_uid == os.getuid()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600 if is_own else 0o644)
+            file.write(json.dumps(fields).encode())
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, place / name)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ControlError(
+            f"{place} cannot be written: {error.strerror}. Who may write it may steer the run."
+        ) from error
+    return command
+
+
+def asked(folder: RunFolder, warn: Callable[[str], None] = nothing_said) -> list[Command]:
+    """Take what was asked of a run out of its folder, oldest first.
+
+    A file is removed before its command is handed on; one that cannot be removed is not obeyed, for it would be obeyed
+    again and again. What is no command is removed, and `warn` is told of it in a sentence.
+    """
+    place = folder.control
+    try:
+        names = sorted(name for name in os.listdir(place) if not name.startswith("."))
+    except OSError:
+        return []
+    found = []
+    for name in names[:MOST_FILES]:
+        path = place / name
+        try:
+            command, problem = Command.load(json.loads(_content(path))), ""
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, RecursionError, StorageError) as error:
+            command, problem = None, getattr(error, "strerror", None) or str(error)
+        try:
+            path.unlink()
+        except OSError:
+            continue
+        if command is not None:
+            found.append(command)
+        else:
+            warn(f"control/{name[:60]} was no command, and was removed: {problem[:300]}")
+    return found
+
+
+def _content(path: Path) -> bytes:
+    """Read a small regular file; never wait for a pipe, and follow no link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StorageError("it is no file.")
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise StorageError(f"it is longer than {MOST_BYTES:,} bytes.")
+    return content

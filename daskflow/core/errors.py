@@ -11,6 +11,7 @@
     ├── SearchError            1; no candidate could be fitted, or the space is empty
     ├── StorageError           1; no space, no permission, a folder that workers do not see
     │   └── LostBlockError     1; a block that is gone or damaged; a run makes it anew by itself, once
+    ├── ControlError           1; a command that a run cannot follow, or that nobody hears
     ├── JournalError           1; a journal that is damaged, in use, or belongs to something else
     └── BundleError            1; a model folder that is incomplete, changed, or not trusted
 """
@@ -82,6 +83,10 @@ class StorageError(DaskflowError, OSError):
 
 class LostBlockError(StorageError):
     """A block that was there and is gone, or is not as it was written."""
+
+
+class ControlError(DaskflowError, RuntimeError):
+    """A command that a run cannot follow: it does not run, or there is nothing to pause, stop, cancel or extend."""
 
 
 class JournalError(DaskflowError, RuntimeError):

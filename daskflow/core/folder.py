@@ -102,6 +102,11 @@ class RunFolder:
         """Matrices of the folds, removed when the run is done."""
         return self.path / "matrices"
 
+    @property
+    def control(self) -> Path:
+        """Commands on their way to the run that goes on; see `core.control`."""
+        return self.path / "control"
+
     def make(self) -> None:
         """Make the folder and see that it can be written; StorageError with what is wrong."""
         try:

@@ -67,6 +67,7 @@ class AsynchronousHalving:
     rungs: Sequence[int]
     aggressiveness: int = 3
     stock: int = STOCK
+    left_out: Sequence[Candidate] = ()
     _begun: int = 0
     _awaited: int = 0
     _told: int = 0
@@ -86,8 +87,23 @@ class AsynchronousHalving:
 
     def limit(self, trials: int) -> bool:
         """Leave out all candidates but the first."""
-        n_drawn, self.candidates = len(self.candidates), self.candidates[:trials]
-        return trials < n_drawn
+        self.candidates, self.left_out = self.candidates[:trials], self.candidates[trials:]
+        return bool(self.left_out)
+
+    @property
+    def spare(self) -> int:
+        """How many were left out."""
+        return len(self.left_out)
+
+    def more(self, trials: int) -> None:
+        """Take so many of those that were left out; they begin behind the others."""
+        self.candidates = [*self.candidates, *self.left_out[:trials]]
+        self.left_out = self.left_out[trials:]
+
+    def goes_on(self, trial: str) -> bool:
+        """Whether the trial may still be promoted: whether it has not failed, nor come to the last rung."""
+        best = {name: score for answers in self._answers[:-1] for score, _, name in answers}
+        return best.get(trial, math.inf) < math.inf and all(name != trial for _, _, name in self._answers[-1])
 
     def ask(self) -> Sequence[Request]:
         """Promotions, then new candidates, until `stock` are without an answer."""

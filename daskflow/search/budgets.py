@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dask.utils import parse_timedelta
 from pydantic import Field, field_validator
 
+from daskflow.core.estimates import amount
 from daskflow.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,22 +94,41 @@ def earlier_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     ...     {"record": "invocation", "at": 90.0}, {"record": "start", "at": 91.0}, {"record": "unit", "at": 94.0},
     ... ])
     5.0
+
+    While the search was paused no time passed.
+
+    >>> earlier_seconds([
+    ...     {"record": "start", "at": 5.0}, {"record": "control", "command": "pause", "at": 6.0},
+    ...     {"record": "unit", "at": 7.0}, {"record": "control", "command": "resume", "at": 90.0},
+    ...     {"record": "unit", "at": 93.0},
+    ... ])
+    4.0
     """
     total = 0.0
-    begun = last = None
+    begun = last = paused = None
+    rested = 0.0
     for record in records:
-        if record.get("record") == "invocation":
+        kind, word = record.get("record"), record.get("command")
+        if kind == "invocation":
             total += last - begun if begun is not None and last is not None else 0.0
-            begun = last = None
-        elif record.get("record") in ("start", "unit") and "at" in record:
-            begun = record["at"] if begun is None else begun
-            last = record["at"]
+            begun = last = paused = None
+            rested = 0.0
+        elif "at" not in record:
+            continue
+        elif kind in ("start", "unit"):
+            last = (record["at"] if paused is None else paused) - rested
+            begun = last if begun is None else begun
+        elif kind == "control" and word == "pause" and paused is None:
+            paused = record["at"]
+        elif kind == "control" and word == "resume" and paused is not None:
+            rested += record["at"] - paused
+            paused = None
     return total + (last - begun if begun is not None and last is not None else 0.0)
 
 
 @dataclass
 class Budgeted:
-    """A policy held to a budget: once a limit is met it gives no further request.
+    """A policy held to a budget: once a limit is met it gives no further request. The budget can be extended.
 
     Parameters
     ----------
@@ -149,6 +169,9 @@ class Budgeted:
     _begun_before: set[tuple[str, int]] = field(default_factory=set)
     _shown: list[Candidate] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+    _more: dict[str, float] = field(default_factory=lambda: {"wall_seconds": 0.0, "cpu_hours": 0.0, "trials": 0})
+    _held_at: float | None = None
+    _held_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Cut the candidates."""
@@ -181,10 +204,13 @@ class Budgeted:
         self._why = self._why or self._met()
         self._waiting.extend(self.policy.ask())
         given: list[Request] = []
-        if self._why:
+        if self._why:  # the others are kept: the budget may be extended
             given = [each for each in self._waiting if (each.trial, each.resource) in self._begun_before]
-            self._waiting.clear()
-        while self._waiting and (not self.budget.holds_back or len(self._awaited) + len(given) < self.stock):
+            self._waiting = deque(
+                each for each in self._waiting if (each.trial, each.resource) not in self._begun_before
+            )
+        has_room = not self.budget.holds_back
+        while not self._why and self._waiting and (has_room or len(self._awaited) + len(given) < self.stock):
             given.append(self._waiting.popleft())
         self._awaited |= {request.trial: request.resource for request in given}
         if begun := {request.trial for request in given} - self._names:
@@ -213,16 +239,71 @@ class Budgeted:
         """Which limit ended the search; empty when it came to its own end."""
         if self._why:
             return self._why
-        return f"the budget of {_count(self.budget.trials or 0, 'trial')} was spent" if self._is_cut else ""
+        trials = (self.budget.trials or 0) + self._more["trials"]
+        return f"the budget of {_count(trials, 'trial')} was spent" if self._is_cut else ""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether a limit is met, so that nothing new begins."""
+        return bool(self._why)
+
+    def goes_on(self, trial: str) -> bool:
+        """Whether the policy may ask for a trial again, and the budget has room for it."""
+        return not self._why and hasattr(self.policy, "goes_on") and bool(self.policy.goes_on(trial))
+
+    @property
+    def left_out(self) -> Sequence[Candidate]:
+        """Candidates that are drawn and that the budget has no room for."""
+        return tuple(getattr(self.policy, "left_out", ()))
+
+    def hold(self) -> None:
+        """Stop the clock of the wall time."""
+        self._held_at = self.clock() if self._held_at is None else self._held_at
+
+    def go_on(self) -> None:
+        """Let the clock go on from where it was."""
+        if self._held_at is not None and self._started is not None:
+            self._held_seconds += self.clock() - max(self._held_at, self._started)
+        self._held_at = None
+
+    def cannot_extend(self, *, wall_seconds: float = 0.0, cpu_hours: float = 0.0, trials: int = 0) -> str:
+        """Say why the budget cannot be extended by so much; empty when it can."""
+        budget, spare = self.budget, int(getattr(self.policy, "spare", 0))
+        if self._why and budget.running == "drop":
+            return f"The search is ending, because {self._why}."
+        if wall_seconds and budget.wall_time is None:
+            return "The search has no limit of wall time (search.budget.wall_time): there is nothing to extend."
+        if cpu_hours and budget.cpu_hours is None:
+            return "The search has no limit of CPU-hours (search.budget.cpu_hours): there is nothing to extend."
+        if trials and budget.trials is None:
+            return "The search has no limit of trials (search.budget.trials): there is nothing to extend."
+        if trials and not hasattr(self.policy, "more"):
+            return "The rungs of this search were laid out for the trials it has: it can take no more of them."
+        if trials > spare:
+            return (
+                f"The search can take {_count(spare, 'more trial') if spare else 'no more trials'}: it draws no others."
+            )
+        return ""
+
+    def extend(self, *, wall_seconds: float = 0.0, cpu_hours: float = 0.0, trials: int = 0) -> None:
+        """Raise the limits by so much; one that was met and is no longer lets the search go on."""
+        for name, further in (("wall_seconds", wall_seconds), ("cpu_hours", cpu_hours), ("trials", trials)):
+            self._more[name] += further
+        if trials:
+            self.policy.more(trials)  # type: ignore[attr-defined]  # see Policy
+            self._is_cut = int(getattr(self.policy, "spare", 0)) > 0
+        self._why = self._met() if self._why else ""
 
     def _met(self) -> str:
         """Name the first limit that is met."""
-        budget = self.budget
-        wall = self._earlier_seconds + self.clock() - (self._started or 0.0)
-        if wall >= budget.wall_seconds:
-            return f"the wall time of {budget.wall_time} was spent"
-        if budget.cpu_hours is not None and self._cpu_seconds >= 3600 * budget.cpu_hours:
-            return f"the budget of {_count(budget.cpu_hours, 'CPU-hour')} was spent"
+        budget, more = self.budget, self._more
+        now = self.clock() if self._held_at is None else self._held_at
+        wall = self._earlier_seconds + now - (self._started or 0.0) - self._held_seconds
+        if wall >= budget.wall_seconds + more["wall_seconds"]:
+            said = amount(budget.wall_seconds + more["wall_seconds"]) if more["wall_seconds"] else budget.wall_time
+            return f"the wall time of {said} was spent"
+        if budget.cpu_hours is not None and self._cpu_seconds >= 3600 * (budget.cpu_hours + more["cpu_hours"]):
+            return f"the budget of {_count(budget.cpu_hours + more['cpu_hours'], 'CPU-hour')} was spent"
         if budget.patience is not None and self._without >= budget.patience:
             least = f" by {budget.tolerance:g} or more" if budget.tolerance else ""
             return f"{_count(budget.patience, 'trial')} in a row did not improve the best score{least}"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from daskflow.core.control import Control
 from daskflow.core.errors import ClusterError, SearchError, StorageError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Death, Executor, Outcome, Unit
@@ -17,12 +18,16 @@ from daskflow.search.batches import JobQueue
 from daskflow.search.candidates import other_candidates, written
 from daskflow.search.jobs import Answer, Batching, Failure, Job, Keeping, Logging, Work, unit_key
 from daskflow.search.policies import Candidate, Policy, Request
+from daskflow.search.steering import BY_HAND, CANCELLED, Steering
 
 TRIES = 2
 """How often a job is tried that ends its process for no known reason."""
 
 GLANCE_SECONDS = 1.0
 """How long the engine waits for an answer at most before it looks whether the cluster is well."""
+
+HEED_SECONDS = 0.5
+"""How long at most before it looks whether something was asked of it."""
 
 
 class Recorder(Protocol):
@@ -64,8 +69,9 @@ def run(
     recorder: Recorder | None = None,
     earlier: Iterable[Mapping[str, Any]] = (),
     listener: Listener = nobody,
+    control: Control | None = None,
 ) -> SearchResult:
-    """Search until the policy has no more to ask.
+    """Search until the policy has no more to ask, or somebody stops it.
 
     Parameters
     ----------
@@ -80,7 +86,11 @@ def run(
     earlier : iterable of mapping
         Records of earlier invocations: units that finished then are not run again.
     listener : callable, optional
-        Hears of trials and of the best.
+        Hears of trials and of the best, and of commands: ``control`` (the fields of the record) for each that took
+        effect, ``note`` for one that cannot be followed.
+    control : Control, optional
+        Commands are taken from it; each is recorded as ``{"record": "control", "command", "by", ...}`` before it acts,
+        and acts again when `earlier` has its record, but for a pause: a search that is started goes on.
 
     Returns
     -------
@@ -94,7 +104,7 @@ def run(
     StorageError, ClusterError
         What ends a run instead of a candidate: a full disk, a lost scheduler.
     """
-    search = _Search(policy, work, executor, recorder or Memory(), listener)
+    search = _Search(policy, work, executor, recorder or Memory(), listener, control)
     search.remember(earlier)
     try:
         search.loop()
@@ -108,11 +118,15 @@ def run(
 
 @dataclass(frozen=True)
 class _Flight:
-    """The jobs of a unit on its way, in the groups it does together."""
+    """The jobs of a unit on its way, in the groups it does together, and the keys of all units that were handed in."""
 
     groups: Sequence[Sequence[Job]]
     is_batch: bool
+    keys: Sequence[str]
 
+
+HOLDING = ("pause", "resume", "stop")
+"""Commands of which the last says whether a search is paused."""
 
 _Place = tuple[str, int, int]
 """Trial, fold and resource: what a unit's record is found by."""
@@ -121,9 +135,19 @@ _Place = tuple[str, int, int]
 class _Search:
     """The state of one search: trials, rungs in progress, jobs waiting."""
 
-    def __init__(self, policy: Policy, work: Work, executor: Executor, recorder: Recorder, listener: Listener) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        work: Work,
+        executor: Executor,
+        recorder: Recorder,
+        listener: Listener,
+        control: Control | None,
+    ) -> None:
         self.policy, self.work, self.executor = policy, work, executor
         self.recorder, self.listener = recorder, listener
+        self.steering = Steering(control, policy)
+        self.glance_seconds = GLANCE_SECONDS if control is None else HEED_SECONDS
         # Asked once: looking for a protocol's methods takes as long as recording a fit.
         self.batching = work if isinstance(work, Batching) else None
         self.keeping = work if isinstance(work, Keeping) else None
@@ -145,6 +169,7 @@ class _Search:
         self.repeated = 0
         self.done = 0
         self.best: tuple[str, float] | None = None
+        self.is_ended_by_hand = False
 
     def register(self, candidates: Iterable[Candidate]) -> None:
         """Take candidates over."""
@@ -183,25 +208,43 @@ class _Search:
         if hasattr(self.policy, "remember"):
             self.policy.remember(earlier)
         self.say_wants()
+        steps: list[_Place | dict[str, Any]] = []
         for record in earlier:
             if record.get("record") == "candidates":
                 self.recorded.update({item["trial"]: item for item in record["candidates"]})
+            if record.get("record") == "control":
+                steps.append(dict(record))
             if record.get("record") not in ("start", "unit"):
                 continue
             place = (str(record["trial"]), int(record["fold"]), int(record["resource"]))
             if record["record"] == "start":
                 self.begun.add(place)
             else:
+                steps.append(place)
                 self.known[place] = dict(record)
                 self.keep(record)
-        for trial, fold, resource in list(self.known):
+        for step in steps:
+            if isinstance(step, dict):
+                if step["command"] != "pause":
+                    self.steering.obey(step)
+                continue
             self.take(self.policy.ask(), at_once=False)
+            trial, fold, resource = step
             rung = self.rungs.get(trial)
             if rung is not None and rung.request.resource == resource:
                 self.adopt(rung, fold)
                 self.settle(trial)
-        for rung in list(self.rungs.values()):
-            self.start(rung)
+        self.go_on_after_pause(earlier)
+        if not self.is_stopped:
+            for rung in list(self.rungs.values()):
+                self.start(rung)
+
+    def go_on_after_pause(self, earlier: Sequence[Mapping[str, Any]]) -> None:
+        """Record that a search which was paused when its last invocation ended goes on."""
+        words = [r["command"] for r in earlier if r.get("record") == "control" and r["command"] in HOLDING]
+        if words and words[-1] == "pause":
+            self.recorder.extend([{"record": "control", "command": "resume", "by": "a new start"}])
+            tell(self.listener, "control", command="resume", by="a new start")
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Tell the work that a unit is on record."""
@@ -210,16 +253,24 @@ class _Search:
             self.keeping.recorded(*place, record["details"])
 
     def loop(self) -> None:
-        """Ask, submit, wait, tell; until nothing is left."""
+        """Ask, submit, wait, tell; until nothing is left, or the search is stopped."""
         while True:
-            self.say_wants()
-            self.take(self.policy.ask())
-            self.drop()
-            self.submit()
+            self.heed()
+            if self.is_stopped:
+                self.end_by_hand()
+                break
+            if not self.steering.is_paused:
+                self.say_wants()
+                self.take(self.policy.ask())
+                self.drop()
+                self.submit()
             if self.executor.pending:
-                outcome = self.executor.next(GLANCE_SECONDS)
+                outcome = self.executor.next(self.glance_seconds)
                 if outcome is not None:
                     self.finish(outcome)
+                self.look()
+            elif self.steering.is_paused:
+                self.steering.wait(self.glance_seconds)
                 self.look()
             elif not self.waiting and not self.rungs:
                 requests = self.policy.ask()
@@ -228,6 +279,54 @@ class _Search:
                 self.take(requests)
         if not self.candidates:
             raise SearchError("The search space is empty: there is no candidate to try.")
+
+    def heed(self) -> None:
+        """Record and do what was asked; say why something cannot be done."""
+        for command in self.steering.heard():
+            fields = command.dump()
+            if objection := self.steering.objection(command, self.trials, self.rungs):
+                self.recorder.extend([{"record": "refused", **fields, "text": objection}], durable=False)
+                tell(self.listener, "note", text=objection)
+                continue
+            self.recorder.extend([{"record": "control", **fields}])
+            self.steering.obey(fields)
+            tell(self.listener, "control", **fields)
+            if command.word == "cancel" and command.trial in self.rungs:
+                self.cancel(self.rungs[command.trial])
+
+    def cancel(self, rung: _Rung) -> None:
+        """Give up what runs of a rung, and fail it by its first fold that has no answer."""
+        trial, resource = rung.request.trial, rung.request.resource
+        self.give_up({trial})
+        if rung.start:
+            self.executor.release([unit_key(trial, fold, rung.start) for fold in range(self.work.n_folds)])
+        missing = [fold for fold in range(rung.needed(self.work.n_folds)) if fold not in rung.folds]
+        if missing:
+            cost = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_bytes": 0, "worker": ""}
+            place = {"trial": trial, "fold": missing[0], "resource": resource}
+            record = {"record": "unit", **place, **cost, "error": CANCELLED, "cancelled": True}
+            self.recorder.extend([record])
+            rung.folds[missing[0]] = record
+            self.done += 1
+            tell(self.listener, "progress", stage="search", done=self.done)
+        self.close(rung)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the search was stopped, and there is a score to end with."""
+        return self.steering.is_stopped and any(not math.isnan(trial.score) for trial in self.trials.values())
+
+    def end_by_hand(self) -> None:
+        """Give up what runs; what is known of it counts, as it would for a search that is continued now."""
+        self.take(self.policy.ask(), at_once=False)
+        self.give_up(self.trials)
+        for rung in list(self.rungs.values()):
+            for fold in range(self.work.n_folds):
+                if fold not in rung.folds:
+                    self.adopt(rung, fold)
+            self.settle(rung.request.trial)
+        self.rungs.clear()
+        self.is_ended_by_hand = True
 
     def look(self) -> None:
         """Say once what is wrong with the cluster: one worker may be frozen while others answer."""
@@ -249,11 +348,14 @@ class _Search:
                 self.start(rung)
 
     def start(self, rung: _Rung) -> None:
-        """Queue the folds that are not known yet."""
+        """Queue the folds that are not known yet; of a trial that was cancelled they fail."""
         trial, resource = rung.request.trial, rung.request.resource
-        for fold in range(self.work.n_folds):
-            if fold not in rung.folds and not self.adopt(rung, fold):
-                self.waiting.add(Job(self.candidates[trial], fold, rung.start, resource))
+        unknown = [f for f in range(self.work.n_folds) if f not in rung.folds and not self.adopt(rung, f)]
+        if trial in self.steering.cancelled:
+            self.cancel(rung)
+            return
+        for fold in unknown:
+            self.waiting.add(Job(self.candidates[trial], fold, rung.start, resource))
         self.settle(trial)
 
     def adopt(self, rung: _Rung, fold: int) -> bool:
@@ -266,18 +368,27 @@ class _Search:
         return True
 
     def drop(self) -> None:
-        """Give up what the policy wants no more of: what waits, and units of nothing else."""
+        """Give up what the policy wants no more of."""
         dropped: Collection[str] = self.policy.dropped() if hasattr(self.policy, "dropped") else ()
         gone = {trial for trial in dropped if trial in self.rungs}
-        if not gone:
-            return
-        for trial in gone:
-            del self.rungs[trial]
+        if gone:
+            for trial in gone:
+                del self.rungs[trial]
+            self.give_up(gone)
+
+    def give_up(self, gone: Collection[str]) -> None:
+        """Forget jobs of some trials that wait, and drop units of nothing else."""
         self.waiting.drop(gone)
-        for key, flight in list(self.flying.items()):
-            if all(job.candidate.trial in gone for group in flight.groups for job in group):
-                self.executor.drop([key])
-                self.landed(self.flying.pop(key))
+        dropped = [
+            key
+            for key, flight in self.flying.items()
+            if all(job.candidate.trial in gone for group in flight.groups for job in group)
+        ]
+        if dropped:
+            self.executor.drop([each for key in dropped for each in self.flying[key].keys])
+            self.executor.release([each for key in dropped for each in self.flying[key].keys[:-1]])
+        for key in dropped:
+            self.landed(self.flying.pop(key))
 
     def submit(self) -> None:
         """Keep the workers busy, with little in stock so that a decision takes effect soon."""
@@ -301,7 +412,7 @@ class _Search:
             else:
                 made = self.work.unit(*groups[0][0])
             units = [made] if isinstance(made, Unit) else list(made)
-            self.flying[units[-1].key] = _Flight(groups, self.batching is not None)
+            self.flying[units[-1].key] = _Flight(groups, self.batching is not None, [unit.key for unit in units])
             for unit in units:
                 self.executor.submit(unit)
 
@@ -315,7 +426,7 @@ class _Search:
         self.in_flight.subtract(job.candidate.trial for group in flight.groups for job in group)
 
     def finish(self, outcome: Outcome) -> None:
-        """Record a unit's outcome; those of units that only prepared another are not recorded."""
+        """Record a unit's outcome; those of units that only prepared another, or of cancelled trials, are not."""
         flight = self.flying.pop(outcome.key, None)
         if flight is None:
             return
@@ -325,6 +436,7 @@ class _Search:
             found
             for group, part in zip(flight.groups, parts, strict=True)
             for found in self.judge(group, part, flight.is_batch)
+            if found[0].candidate.trial not in self.steering.cancelled
         ]
         if records:
             self.recorder.extend([record for _, record in records])
@@ -500,7 +612,7 @@ class _Search:
             greater_is_better=self.work.greater_is_better,
             n_folds=self.work.n_folds,
             repeated_units=self.repeated,
-            ended=self.policy.ended() if hasattr(self.policy, "ended") else "",
+            ended=BY_HAND if self.is_ended_by_hand else self.policy.ended() if hasattr(self.policy, "ended") else "",
         )
         best = found.ranked()[0]
         if math.isnan(best.score):

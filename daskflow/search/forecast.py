@@ -230,6 +230,31 @@ class Forecast:
             if count < self.n_folds:
                 self._counts[self._number(self.brackets.get(trial), step)] += self.n_folds - count
 
+    def cancelled(self, trial: str, fold: int, resource: int, *, at: float) -> None:
+        """Hear that a trial was given up at a rung: what of it runs has ended, and no fit of it comes any more.
+
+        Parameters
+        ----------
+        trial, fold, resource : str, int, int
+            The trial, the first of its folds that had no answer, and where that was going.
+        at : float
+            When.
+        """
+        step = Step(self._reached.get((trial, fold), 0), resource)
+        self._folds.setdefault(trial, Counter())[step] += 0
+        self.failed(trial)
+        for place in [place for place in self._flying if place[0] == trial]:
+            self._landed(place, at)
+
+    def extend(self, *, wall_seconds: float = 0.0, cpu_hours: float = 0.0, rungs: Sequence[Rung] = ()) -> None:
+        """Hear that the budget was raised by so much, and of rungs that have more candidates now."""
+        if self.most_seconds is not None:
+            self.most_seconds += wall_seconds
+        if self.most_cpu_seconds is not None:
+            self.most_cpu_seconds += 3600 * cpu_hours
+        for rung in rungs:
+            self.rungs[self._number(rung.bracket, rung.step)] = rung
+
     def learn(
         self, trial: str, params: Mapping[str, Any], start: int, resource: int, *, seconds: float, cpu_seconds: float
     ) -> None:

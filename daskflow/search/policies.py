@@ -57,6 +57,11 @@ class Policy(Protocol):
         A journal's records of earlier invocations; said before the first answer. The answers themselves are told again.
     ``ended() -> str``
         Why it ended before it had nothing more to ask; empty when it did not.
+    ``goes_on(trial: str) -> bool``
+        Whether a trial that has its answers may be asked for again. Without it, none is.
+    ``more(trials: int) -> None`` and ``spare: int``
+        Take so many of the candidates after all that `limit` left out, and how many those are; ``left_out`` names them,
+        where they are drawn already.
     """
 
     @property
@@ -76,22 +81,31 @@ class AllAtOnce:
 
     candidates: Sequence[Candidate]
     resource: int = 1
-    _asked: bool = False
+    left_out: Sequence[Candidate] = ()
+    _asked: int = 0
 
     def ask(self) -> Sequence[Request]:
-        """All requests, the first time."""
-        if self._asked:
-            return []
-        self._asked = True
-        return [Request(candidate.trial, self.resource) for candidate in self.candidates]
+        """All requests, the first time; later those of candidates that came since."""
+        new, self._asked = self.candidates[self._asked :], len(self.candidates)
+        return [Request(candidate.trial, self.resource) for candidate in new]
 
     def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Nothing depends on a score."""
 
     def limit(self, trials: int) -> bool:
         """Leave out all but the first."""
-        n_drawn, self.candidates = len(self.candidates), self.candidates[:trials]
-        return trials < n_drawn
+        self.candidates, self.left_out = self.candidates[:trials], self.candidates[trials:]
+        return bool(self.left_out)
+
+    @property
+    def spare(self) -> int:
+        """How many were left out."""
+        return len(self.left_out)
+
+    def more(self, trials: int) -> None:
+        """Take so many of those that were left out."""
+        self.candidates = [*self.candidates, *self.left_out[:trials]]
+        self.left_out = self.left_out[trials:]
 
 
 AdditionalCalls = Callable[[dict[int, list[dict[str, Any]]]], Mapping[int, int]]
@@ -161,6 +175,14 @@ class Adaptive:
         """Whether nothing more will be asked."""
         return self._ended
 
+    def goes_on(self, trial: str) -> bool:
+        """Whether a rung may come that the trial takes part in."""
+        number = self._numbers.get(trial)
+        if self._ended or number is None or number not in self._info:
+            return False
+        seen = max([self._seen(number), *(new["partial_fit_calls"] for new in self._new if new["model_id"] == number)])
+        return bool(seen < getattr(self.additional_calls, "max_iter", math.inf))
+
     def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Collect an answer; the rule sees a failure as minus infinity."""
         number = self._numbers[request.trial]
@@ -200,6 +222,11 @@ class SideBySide:
     def tell(self, request: Request, score: float, seconds: float = 0.0, cpu_seconds: float | None = None) -> None:
         """Tell the part the trial belongs to."""
         self._owners[request.trial].tell(request, score, seconds, cpu_seconds)
+
+    def goes_on(self, trial: str) -> bool:
+        """Ask the part the trial belongs to."""
+        owner = self._owners.get(trial)
+        return owner is not None and hasattr(owner, "goes_on") and bool(owner.goes_on(trial))
 
     def limit(self, trials: int) -> bool:
         """Leave out all but the first candidates, and parts that have none left."""

@@ -39,12 +39,19 @@ class Proposing:
     resource: int = 1
     candidates: list[Candidate] = field(default_factory=list)
     _scores: dict[str, float] = field(default_factory=dict)
+    spare: int = 0
     _answered: int = 0
 
     def limit(self, trials: int) -> bool:
         """Propose no more than so many."""
-        wanted, self.trials = self.trials, min(self.trials, trials)
-        return trials < wanted
+        self.spare = max(0, self.trials - trials)
+        self.trials -= self.spare
+        return self.spare > 0
+
+    def more(self, trials: int) -> None:
+        """Propose so many of those after all."""
+        self.trials += trials
+        self.spare -= trials
 
     def ask(self) -> Sequence[Request]:
         """Every proposal that can be made."""

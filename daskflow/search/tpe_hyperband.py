@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -59,6 +60,13 @@ class Bracket:
             for request, score, seconds in self._told:
                 self._rungs.tell(request, score, seconds)
         return self._rungs.ask()
+
+    def goes_on(self, trial: str) -> bool:
+        """Whether a rung may come that the trial takes part in."""
+        answers = self.answers[trial]
+        if self._rungs is not None:
+            return self._rungs.goes_on(trial)
+        return bool(answers) and not math.isnan(answers[-1][1])
 
     def tell(self, request: Request, score: float, seconds: float) -> None:
         """Take an answer."""
@@ -149,6 +157,10 @@ class ProposingBrackets:
             if not self.brackets[self._owners[trial]].answers[trial]:
                 break
             self._answered += 1
+
+    def goes_on(self, trial: str) -> bool:
+        """Ask the bracket the trial belongs to."""
+        return trial in self._owners and self.brackets[self._owners[trial]].goes_on(trial)
 
 
 class TPEHyperband(Hyperband):

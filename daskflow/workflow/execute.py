@@ -11,6 +11,7 @@ from typing import Any
 from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
+from daskflow.core.control import Control, Mailbox, close_mailbox, open_mailbox
 from daskflow.core.errors import (
     DaskflowError,
     LostBlockError,
@@ -30,6 +31,7 @@ from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
 from daskflow.search.policies import Policy
+from daskflow.search.steering import CANCELLED
 from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import forget, open_store
@@ -66,6 +68,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             if not run.report_path.exists():
                 run.write_report()
             return run
+        control = heard(folder, listener)
         recorder = Recorder(journal)
         check_versions(journal)
         recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
@@ -76,18 +79,28 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         folder.name_latest()
         try:
             with _cluster(workflow, runs, recorder, listener).open() as connection:
-                _Execution(workflow, folder, runs, recorder, connection, listener).run()
+                _Execution(workflow, folder, runs, recorder, connection, listener, control).run()
         except KeyboardInterrupt as error:
             _end(recorder, folder, error, "interrupted", "interrupted")
             raise
         except Exception as error:
             _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
             raise
+        finally:
+            close_mailbox(folder)
         folder.discard(folder.report)
         recorder.append({"record": "end", "status": "done", **_gist(folder)})
     run = open_run(folder.path, trusted=workflow.trusted)
     run.write_report()
     return run
+
+
+def heard(folder: RunFolder, listener: Listener) -> Control:
+    """Return what is asked of a run from now on, by files in its folder."""
+    if stale := open_mailbox(folder):
+        words = ", ".join(command.word for command in stale)
+        tell(listener, "note", text=f"What was asked of this run before it was started is forgotten: {words}.")
+    return Control(Mailbox(folder, lambda text: tell(listener, "warning", text=text)))
 
 
 def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener) -> Cluster:
@@ -151,7 +164,9 @@ class _Execution(Preparing):
         chosen = next(each for each in prepared if each.variant.params == preprocess_params(result.best.params))
         if len(prepared) > 1:
             describe(self.folder, self.workflow, blocks, target, plan, chosen.fitted[-1])
+        self.turn_down()
         fitted, decision, told = self.refit(result, work, chosen.matrices, target, metric)
+        self.turn_down()
         model = FittedModel(fitted, chosen.fitted[-1], blocks.features, target, decision)
         evaluation = None
         if chosen.matrices.test is not None:
@@ -250,11 +265,15 @@ class _Execution(Preparing):
             tell(self.listener, "stage", stage="search", state="started", total=total)
             seer = foreseeing(flow, flow.space(task), policy, work, self.executor.slots, self.recorder, self.listener)
             seer.remember(records)
-            result = engine.run(policy, work, self.executor, recorder=seer, earlier=records, listener=seer)
+            result = engine.run(
+                policy, work, self.executor, recorder=seer, earlier=records, listener=seer, control=self.control
+            )
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:
-            if trial.error:
+            if trial.error == CANCELLED:
+                self.warn(f"Trial {trial.id} was {CANCELLED} and ranks last.")
+            elif trial.error:
                 self.warn(f"Trial {trial.id} failed and ranks last: {trial.error}")
         return result
 
@@ -305,6 +324,7 @@ class _Execution(Preparing):
 
     def finish(self) -> None:
         """Write the leaderboard and remove what only the search needed."""
+        self.turn_down()
         table = open_run(self.folder.path).leaderboard()
         write_atomically(self.folder.trials, csv_of(table))
         path = self.folder.path

@@ -13,7 +13,7 @@ from daskflow.search.fits import MatrixWork
 from daskflow.search.forecast import Forecast
 from daskflow.search.foreseeing import Foreseeing
 from daskflow.search.policies import Policy
-from daskflow.search.schedules import schedule
+from daskflow.search.schedules import Rung, schedule
 
 if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
@@ -48,11 +48,18 @@ def foreseeing(
     search = workflow.search
     drawn = list(policy.candidates)
     budget = search.budget
-    rungs = schedule(search, space, seed=workflow.seed)
-    if budget is not None and budget.patience is not None:
-        rungs = [replace(rung, least=0) for rung in rungs]  # it may end after any answer
+
+    def rungs_of(more_trials: int) -> list[Rung]:
+        longer = search
+        if budget is not None and budget.trials is not None and more_trials:
+            wider = budget.model_copy(update={"trials": budget.trials + more_trials})
+            longer = search.model_copy(update={"budget": wider})
+        rungs = schedule(longer, space, seed=workflow.seed)
+        may_end = budget is not None and budget.patience is not None  # after any answer
+        return [replace(rung, least=0) for rung in rungs] if may_end else rungs
+
     forecast = Forecast(
-        rungs,
+        rungs_of(0),
         n_folds=work.n_folds,
         slots=slots,
         params={candidate.trial: candidate.params for candidate in drawn},
@@ -61,7 +68,7 @@ def foreseeing(
         most_seconds=None if budget is None or budget.wall_time is None else budget.wall_seconds,
         most_cpu_seconds=None if budget is None or budget.cpu_hours is None else 3600 * budget.cpu_hours,
     )
-    return Foreseeing(listener, forecast, recorder)
+    return Foreseeing(listener, forecast, recorder, rungs_of=rungs_of)
 
 
 def validation_ratio(matrices: Matrices) -> float:

@@ -203,7 +203,8 @@ class Preparing(Stages):
         space = flow.space(task)
         with self.heeding():
             policy = flow.search.policy(space, seed=flow.seed)
-        drawn = [candidate.params for candidate in policy.candidates] if flow.search.draws_first else None
+        ever = [*policy.candidates, *getattr(policy, "left_out", ())]  # its budget may be extended while it runs
+        drawn = [candidate.params for candidate in ever] if flow.search.draws_first else None
         return policy, variants_of(flow.preprocess, space, drawn)
 
     def work(self, prepared: list[Prepared], metrics: list[Metric], metric: Metric, target: Target) -> MatrixWork:

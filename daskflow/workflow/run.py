@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +14,12 @@ import pandas as pd
 from daskflow.core.errors import SearchError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
-from daskflow.core.mounts import WITHOUT_LOCKS
 from daskflow.core.notebook import block
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
 from daskflow.core.space import told
 from daskflow.search.uncertainty import with_intervals
+from daskflow.workflow.acting import Acting, status_of
 from daskflow.workflow.spent import stages_of, utilisation_of
 from daskflow.workflow.toml import load
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 RECORD_FIELDS = ("task", "classes", "class_counts", "feature_names")
 
 
-class Run:
-    """A run, finished or not; everything is read from its folder.
+class Run(Acting):
+    """A run, finished or not; everything is read from its folder, and what is asked of it goes there.
 
     Parameters
     ----------
@@ -55,10 +54,7 @@ class Run:
     @property
     def status(self) -> str:
         """``done``, ``failed``, ``interrupted`` or ``running``."""
-        last = next((r for r in reversed(self._records) if r["record"] in ("end", "invocation")), None)
-        if last is not None and last["record"] == "end":
-            return str(last["status"])
-        return "running" if _is_held(self._folder.journal) else "interrupted"
+        return status_of(self._records, self._folder.journal)
 
     @cached_property
     def search(self) -> SearchResult | None:
@@ -434,16 +430,6 @@ def _spread(trial: Trial) -> float:
     """Standard deviation of the last point's fold scores."""
     scores = trial.curve[-1].fold_scores if trial.curve else ()
     return float(pd.Series(scores, dtype=float).std(ddof=0)) if scores else math.nan
-
-
-def _is_held(journal: Path) -> bool:
-    """Whether a process holds the journal."""
-    with open(journal, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            return error.errno not in WITHOUT_LOCKS
-    return False
 
 
 def _number(value: Any) -> float:

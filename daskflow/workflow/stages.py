@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daskflow.core.control import Control
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
 from daskflow.core.protocols import Connection
@@ -42,6 +43,8 @@ class Stages:
         The open cluster.
     listener : callable
         Hears of stages and warnings.
+    control : Control
+        What people ask of the run while it goes on.
     executor : Meter
         The cluster's executor, which counts what units cost.
     """
@@ -52,6 +55,7 @@ class Stages:
     recorder: Recorder
     connection: Connection
     listener: Listener
+    control: Control = field(default_factory=Control)
     executor: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +99,13 @@ class Stages:
         if stage == "search":
             return -units if is_here else 0.0
         return 0.0 if is_here else units
+
+    def turn_down(self) -> None:
+        """Say of what was asked too late that nothing can be done about it."""
+        for command in self.control.take():
+            text = f"The search is over: {command.word} comes too late."
+            self.recorder.append({"record": "refused", **command.dump(), "text": text}, durable=False)
+            tell(self.listener, "note", text=text)
 
     def warn(self, text: str) -> None:
         """Tell and record a warning."""
