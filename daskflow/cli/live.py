@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from daskflow.cli.progress import State
+from daskflow.cli.progress import State, link_words
 from daskflow.cli.verb import duration
 from daskflow.core.events import Event, Listener
 
@@ -33,7 +33,9 @@ class Display:
         sentence = self.state.hear(event)
         if not sentence:
             return
-        mark, style = ("✓ ", "green") if is_end else ("! ", "yellow") if event.name != "note" else ("  ", "dim")
+        is_calm = event.name in ("note", "address")
+        mark, style = ("✓ ", "green") if is_end else ("  ", "dim") if is_calm else ("! ", "yellow")
+        sentence = link_words(event.fields) if event.name == "address" else sentence
         self.console.print(Text.assemble((mark, style), sentence), soft_wrap=True, highlight=False)
 
     def __rich__(self) -> RenderableType:

@@ -48,6 +48,16 @@ class RunFolder:
         return self.path / "journal.jsonl"
 
     @property
+    def events(self) -> Path:
+        """What the run tells of itself beside the journal; see `core.live`."""
+        return self.path / "events.jsonl"
+
+    @property
+    def live(self) -> Path:
+        """Where the run can be watched while it goes on, with the token that lets one in; for its owner's eyes only."""
+        return self.path / "live.json"
+
+    @property
     def data(self) -> Path:
         """What the scan and the split found."""
         return self.path / "data.json"

@@ -43,6 +43,13 @@ watchers. A ``control`` record has command, by, and what the command says: see `
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from daskflow.core.journal import Record, encode
+
 MOST_COLUMNS = 120
 """Columns that are told of one by one; of more, the first ones."""
 
@@ -51,3 +58,92 @@ MOST_WORKERS = 64
 
 LOG_CHARACTERS = 4096
 """Of a failed unit's log so much of the end is handed to watchers."""
+
+MOST_BYTES = 64 * 2**20
+"""What ``events.jsonl`` takes before it is kept short; twice of that is its end."""
+
+ALWAYS_KEPT = frozenset({"note", "cluster", "begun", "plan", "table", "best", "history"})
+"""Records of a log that is full: few, or what nothing else could tell."""
+
+
+class EventLog:
+    """The file that a run tells of itself in, beside its journal: only ever added to, and never waited for.
+
+    Parameters
+    ----------
+    path : Path
+        Made when it does not exist; else it goes on where it ends, whether or not its last line is whole.
+    most_bytes : int
+        From here on only what matters is written; from twice as much on, nothing.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
+        """Open it; a line that a kill has torn is ended, so that readers skip it."""
+        self.path, self.most_bytes = path, most_bytes
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115  held open for the life of the log
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._is_torn = self._size > 0 and os.pread(self._file.fileno(), 1, self._size - 1) != b"\n"
+        self._is_full = self._size >= most_bytes
+
+    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write records by one call, without waiting for the disk."""
+        if self._is_full:
+            records = [short for record in records if (short := shortened(record)) is not None]
+        if not records or self._size >= 2 * self.most_bytes:
+            return
+        lines = b"\n" * self._is_torn + b"".join(map(encode, records))
+        self._is_torn = True
+        written = 0
+        while written < len(lines):
+            written += self._file.write(lines[written:])
+        self._is_torn = False
+        self._size += len(lines)
+        if not self._is_full and self._size >= self.most_bytes:
+            self._is_full = True
+            text = f"{self.path.name} has reached {self.most_bytes:,} bytes: from here on it holds only what matters."
+            self.append([{"record": "note", "text": text, "at": records[-1].get("at")}])
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+
+def shortened(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what is kept of a record in a log that is full; None for nothing.
+
+    Examples
+    --------
+    >>> shortened({"record": "partitions", "places": [3], "state": "done", "columns": {"x": [9, 0, 1.5, 0.2]}})
+    {'record': 'partitions', 'places': [3], 'state': 'done'}
+    >>> shortened({"record": "progress", "stage": "scan", "done": 4}) is None
+    True
+    """
+    kind = record.get("record")
+    if kind == "partitions":
+        return {name: value for name, value in record.items() if name != "columns"}
+    return record if kind in ALWAYS_KEPT or (kind == "evaluated" and record.get("final")) else None
+
+
+def merged(*streams: Iterable[Record]) -> list[Record]:
+    """Return the records of several streams in the order of their time; a record without one follows its neighbour.
+
+    Examples
+    --------
+    >>> first, second = [{"record": "a", "at": 1}, {"record": "c", "at": 3}], [{"record": "b", "at": 2}]
+    >>> [each["record"] for each in merged(first, second)]
+    ['a', 'b', 'c']
+    """
+    timed: list[tuple[float, Record]] = []
+    for stream in streams:
+        at = 0.0
+        for record in stream:
+            given = record.get("at")
+            at = float(given) if isinstance(given, int | float) and given == given else at
+            timed.append((at, record))
+    timed.sort(key=lambda each: each[0])
+    return [record for _, record in timed]

@@ -126,6 +126,8 @@ class Outcome:
         When the call's process ended with it.
     log : str
         The end of what a failed call wrote to its output.
+    began : float
+        When it began, in seconds since 1970 by the clock of its machine; 0 where nobody knows.
     """
 
     key: str
@@ -141,6 +143,7 @@ class Outcome:
     parts: tuple[Outcome, ...] = ()
     death: Death | None = None
     log: str = ""
+    began: float = 0.0
 
 
 class Executor(Protocol):

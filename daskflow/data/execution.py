@@ -48,7 +48,7 @@ def perform(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
 
 def _perform_one(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
     """Run a unit without calls, or one call."""
-    started, cpu = time.perf_counter(), time.thread_time()
+    began, started, cpu = time.time(), time.perf_counter(), time.thread_time()
     kept: Any = None
     value: Any = None
     error: Exception | None = None
@@ -68,13 +68,14 @@ def _perform_one(unit: Unit, arguments: Sequence[Any]) -> tuple[Any, Outcome]:
         seconds=time.perf_counter() - started,
         cpu_seconds=time.thread_time() - cpu,
         peak_memory_bytes=peak_memory_bytes(),
+        began=began,
     )
 
 
 def _perform_calls(unit: Unit, arguments: Sequence[Any]) -> Outcome:
     """Make a unit's calls: where there are limits and this is a worker's own process, in another one beside it."""
     worker = _worker()
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     if unit.limits is None or worker is None or worker.address.startswith("inproc"):
         single = [Unit(call.key, unit.function, (*arguments, *call.arguments)) for call in unit.calls]
         parts = [_perform_one(each, each.arguments)[1] for each in single]
@@ -92,6 +93,7 @@ def _perform_calls(unit: Unit, arguments: Sequence[Any]) -> Outcome:
         cpu_seconds=sum(part.cpu_seconds for part in parts),
         peak_memory_bytes=max(part.peak_memory_bytes for part in parts),
         parts=tuple(parts),
+        began=began,
     )
 
 

@@ -58,7 +58,7 @@ def _exactly(channel: socket.socket, length: int) -> bytes | None:
 
 def attempt(key: str, function: Any, arguments: tuple[Any, ...]) -> Outcome:
     """Make one call; a raise is an answer."""
-    started, cpu = time.perf_counter(), time.process_time()
+    began, started, cpu = time.time(), time.perf_counter(), time.process_time()
     value: Any = None
     error: Exception | None = None
     try:
@@ -73,6 +73,7 @@ def attempt(key: str, function: Any, arguments: tuple[Any, ...]) -> Outcome:
         traceback="" if error is None else "".join(traceback.format_exception(error)),
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu,
+        began=began,
     )
 
 
@@ -84,7 +85,7 @@ def packed(outcome: Outcome) -> bytes:
             pickle.loads(content)  # noqa: S301  our own, a line above
     except Exception as error:
         text = outcome.error or f"{type(error).__name__}: the answer cannot be sent: {error}"
-        bare = Outcome(key=outcome.key, error=text, traceback=outcome.traceback, seconds=outcome.seconds)
+        bare = replace(outcome, value=None, error=text, exception=None)
         return pickle.dumps(bare, protocol=pickle.HIGHEST_PROTOCOL)
     return content
 

@@ -193,6 +193,7 @@ class Seat:
             death=death,
             log=self._said(self._log.seek(0, os.SEEK_END)),
             seconds=time.monotonic() - begun,
+            began=time.time() - (time.monotonic() - begun),
         )
 
     def _said(self, end: int) -> str:

@@ -479,6 +479,8 @@ class _Search:
             "peak_memory_bytes": part.peak_memory_bytes,
             "worker": part.worker,
         }
+        if part.began:
+            record |= {"began": round(part.began, 4), "lasted": round(part.seconds, 6)}
         if isinstance(answer, Failure):
             if isinstance(answer.exception, StorageError | ClusterError):
                 raise answer.exception

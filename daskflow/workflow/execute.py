@@ -38,7 +38,7 @@ from daskflow.workflow.cache import forget, open_store
 from daskflow.workflow.continuing import check_data, check_versions
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
-from daskflow.workflow.foresight import foreseeing, validation_ratio
+from daskflow.workflow.foresight import foreseeing, plan_of, validation_ratio
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
@@ -47,6 +47,7 @@ from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.telling import Telling
 from daskflow.workflow.why import explain
 from daskflow.workflow.workflow import Workflow
 
@@ -71,25 +72,27 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
         control = heard(folder, listener)
         recorder = Recorder(journal)
         check_versions(journal)
-        recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
-        if journal.caution:
-            recorder.append({"record": "warning", "text": journal.caution}, durable=False)
-            tell(listener, "warning", text=journal.caution)
-        write_atomically(folder.workflow, toml.write(workflow.dump()))
-        folder.name_latest()
-        try:
-            with _cluster(workflow, runs, recorder, listener).open() as connection:
-                _Execution(workflow, folder, runs, recorder, connection, listener, control).run()
-        except KeyboardInterrupt as error:
-            _end(recorder, folder, error, "interrupted", "interrupted")
-            raise
-        except Exception as error:
-            _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
-            raise
-        finally:
-            close_mailbox(folder)
-        folder.discard(folder.report)
-        recorder.append({"record": "end", "status": "done", **_gist(folder)})
+        with Telling(folder, recorder, listener, seed=workflow.seed) as telling:
+            recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
+            if journal.caution:
+                recorder.append({"record": "warning", "text": journal.caution}, durable=False)
+                tell(telling, "warning", text=journal.caution)
+            write_atomically(folder.workflow, toml.write(workflow.dump()))
+            folder.name_latest()
+            try:
+                with (
+                    _cluster(workflow, runs, recorder, telling).open() as connection,
+                    telling.watched(connection),
+                ):
+                    _Execution(workflow, folder, runs, recorder, connection, telling).run()
+            except KeyboardInterrupt as error:
+                _end(recorder, folder, error, "interrupted", "interrupted")
+                raise
+            except Exception as error:
+                _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
+                raise
+            folder.discard(folder.report)
+            recorder.append({"record": "end", "status": "done", **_gist(folder)})
     run = open_run(folder.path, trusted=workflow.trusted)
     run.write_report()
     return run
@@ -144,9 +147,6 @@ class _Execution(Preparing):
 
     def run(self) -> None:
         """Everything."""
-        tell(self.listener, "note", text=f"Cluster {self.connection.description}")
-        if self.connection.dashboard:
-            tell(self.listener, "note", text=f"Dask's dashboard: {self.connection.dashboard}")
         check_folder(self.executor, self.folder.path)
         with open_store(self.workflow.cache, self.runs) as store:
             check_folder(self.executor, store.folder, option="cache.folder")
@@ -254,10 +254,10 @@ class _Execution(Preparing):
         flow, task = self.workflow, str(target.task)
         records = list(self.recorder.journal.records)
         earlier = next((record for record in records if record["record"] == "candidates"), None)
+        head = {"metric": metric.name, "greater_is_better": metric.greater_is_better, "n_folds": work.n_folds}
         if earlier is None:
-            head = {"metric": metric.name, "greater_is_better": metric.greater_is_better, "n_folds": work.n_folds}
-            head["validation_ratio"] = validation_ratio(work.matrices)
-            self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **head})
+            known = {**head, "validation_ratio": validation_ratio(work.matrices)}
+            self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **known})
         else:
             check_record(earlier["candidates"], policy)
         total = flow.search.fits(flow.space(task), seed=flow.seed)["units"] * work.n_folds
@@ -265,9 +265,8 @@ class _Execution(Preparing):
             tell(self.listener, "stage", stage="search", state="started", total=total)
             seer = foreseeing(flow, flow.space(task), policy, work, self.executor.slots, self.recorder, self.listener)
             seer.remember(records)
-            result = engine.run(
-                policy, work, self.executor, recorder=seer, earlier=records, listener=seer, control=self.control
-            )
+            tell(self.listener, "plan", **head, **plan_of(flow.search, seer.forecast.rungs, total))
+            result = engine.run(policy, work, self.executor, recorder=seer, earlier=records, listener=seer)
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:

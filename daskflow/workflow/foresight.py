@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daskflow.core.events import Listener
 from daskflow.data.matrices import Matrices
+from daskflow.search import Search
 from daskflow.search.engine import Recorder
 from daskflow.search.fits import MatrixWork
 from daskflow.search.forecast import Forecast
@@ -69,6 +70,31 @@ def foreseeing(
         most_cpu_seconds=None if budget is None or budget.cpu_hours is None else 3600 * budget.cpu_hours,
     )
     return Foreseeing(listener, forecast, recorder, rungs_of=rungs_of)
+
+
+def plan_of(search: Search, rungs: Sequence[Rung], units: int) -> dict[str, Any]:
+    """Return what a search means to do, as the record ``plan`` has it (see `core.live`), but for the metric and folds.
+
+    Parameters
+    ----------
+    search : Search
+        Its budget says what can end it.
+    rungs : sequence of Rung
+        Of `schedule`; of each the most candidates that can come so far.
+    units : int
+        Fits in all, as far as known.
+    """
+    budget = search.budget
+    ends = {
+        "wall_seconds": None if budget is None or budget.wall_time is None else budget.wall_seconds,
+        "cpu_hours": None if budget is None else budget.cpu_hours,
+        "trials": None if budget is None else budget.trials,
+    }
+    planned = [
+        {"bracket": rung.bracket, "start": rung.step.start, "resource": rung.step.stop, "trials": rung.most}
+        for rung in rungs
+    ]
+    return {"units": units, "ends": ends, "rungs": planned}
 
 
 def validation_ratio(matrices: Matrices) -> float:

@@ -109,7 +109,7 @@ def list_runs(
     """
     if sort not in ORDERS:
         raise SettingsError(f"Runs cannot be sorted by '{sort}'{nearest(sort, ORDERS)}; there is: {', '.join(ORDERS)}")
-    found = [_row(RunFolder(path.parent.resolve()), metric) for path in _journals(Path(folder))]
+    found = [row_of(RunFolder(path.parent.resolve()), metric) for path in _journals(Path(folder))]
     wanted = {"name": name, "status": status, "model": model}
     kept = [
         run
@@ -182,15 +182,15 @@ def _journals(root: Path) -> list[Path]:
     return sorted(root.glob("*/journal.jsonl" if (root / "latest").is_file() else "*/*/journal.jsonl"))
 
 
-def _row(folder: RunFolder, metric: str | None) -> dict[str, Any]:
-    """One run of the list."""
+def row_of(folder: RunFolder, metric: str | None) -> dict[str, Any]:
+    """Return one run of the list."""
     row: dict[str, Any] = {"name": folder.name, "id": folder.id, "status": "damaged"}
     row |= dict.fromkeys(("metric", "score", "low", "high", "tied", "trials", "greater_is_better"))
     row |= dict.fromkeys(("test_metric", "test", "test_low", "test_high", "metrics"), None) | {"metrics": {}}
     row |= dict.fromkeys(("rows", "data", "model", "search", "seconds", "cpu_seconds", "peak_memory_bytes"))
     row |= {"started": None, "ended": None, "path": str(folder.path)}
     try:
-        head, end = _ends(folder.journal)
+        head, end = ends_of(folder.journal)
         if end is None or not head:
             run = Run(folder)
             row["status"], row["ended"] = run.status, None
@@ -218,8 +218,8 @@ def _row(folder: RunFolder, metric: str | None) -> dict[str, Any]:
     return row
 
 
-def _ends(journal: Path) -> tuple[list[Record], Record | None]:
-    """The first records up to that of the data, and the last when it is an ``end`` with all that the list tells.
+def ends_of(journal: Path) -> tuple[list[Record], Record | None]:
+    """Return the first records up to that of the data, and the last when it is an ``end`` with all that the list tells.
 
     Nothing when the first scan's record is not among the first bytes.
     """

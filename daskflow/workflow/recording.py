@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from platform import python_version
-from typing import Any
+from typing import Any, Protocol
 
 import daskflow
-from daskflow.core.journal import Journal
+from daskflow.core.journal import Journal, Record
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.core.seeds import digest
 from daskflow.data.execution import InlineExecutor
@@ -133,17 +133,33 @@ class Meter:
         self.inner.vacate()
 
 
+class Hearer(Protocol):
+    """Hears what a journal gets."""
+
+    def before(self, records: Sequence[Record]) -> None:
+        """Records are about to be written."""
+
+    def after(self, records: Sequence[Record]) -> None:
+        """They are written."""
+
+
 @dataclass
 class Recorder:
-    """A journal whose records carry the time."""
+    """A journal whose records carry the time, and somebody who hears them."""
 
     journal: Journal
+    hearer: Hearer | None = None
 
     def append(self, record: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write a record with the time it was written."""
-        self.journal.append({**record, "at": time.time()}, durable=durable)
+        self.extend([record], durable=durable)
 
     def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
         """Write records with the time they were written."""
         now = time.time()
-        self.journal.extend([{**record, "at": now} for record in records], durable=durable)
+        dated = [{**record, "at": now} for record in records]
+        if self.hearer is not None:
+            self.hearer.before(dated)
+        self.journal.extend(dated, durable=durable)
+        if self.hearer is not None:
+            self.hearer.after(dated)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,11 @@ from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
 from daskflow.core.notebook import block
 from daskflow.core.protocols import Score
-from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.core.results import Evaluation, RunRecord, SearchResult, Trial, TrialState
 from daskflow.core.space import told
-from daskflow.search.uncertainty import with_intervals
-from daskflow.workflow.acting import Acting, status_of
 from daskflow.workflow.spent import stages_of, utilisation_of
 from daskflow.workflow.toml import load
+from daskflow.workflow.trials import search_of
 
 if TYPE_CHECKING:
     from daskflow.bundle import Model
@@ -54,7 +52,10 @@ class Run(Acting):
     @property
     def status(self) -> str:
         """``done``, ``failed``, ``interrupted`` or ``running``."""
-        return status_of(self._records, self._folder.journal)
+        last = next((r for r in reversed(self._records) if r["record"] in ("end", "invocation")), None)
+        if last is not None and last["record"] == "end":
+            return str(last["status"])
+        return "running" if is_held(self._folder.journal) else "interrupted"
 
     @cached_property
     def search(self) -> SearchResult | None:
@@ -352,67 +353,6 @@ def open_run(path: Path | str, *, trusted: Sequence[str] = ()) -> Run:
     return Run(find_run(path), trusted)
 
 
-def search_of(records: Sequence[Record]) -> SearchResult | None:
-    """Return the trials that a journal's records tell of; None before the first score."""
-    head = next((record for record in records if record["record"] == "candidates"), None)
-    if head is None:
-        return None
-    units: dict[str, dict[int, dict[int, Record]]] = {}
-    for record in records:
-        if record["record"] == "unit":
-            units.setdefault(record["trial"], {}).setdefault(record["resource"], {})[record["fold"]] = record
-    is_over = any(r["record"] == "stage" and r["stage"] == "search" and not r.get("failed") for r in records)
-    n_folds, metric = head["n_folds"], head["metric"]
-    drawn = [item for record in records if record["record"] == "candidates" for item in record["candidates"]]
-    trials = [_trial(item["trial"], item["params"], units.get(item["trial"], {}), n_folds, metric) for item in drawn]
-    brackets = {item["trial"]: item.get("bracket") for item in drawn}
-    most: dict[Any, int] = {}
-    for trial in trials:
-        most[brackets[trial.id]] = max(most.get(brackets[trial.id], 0), trial.resource)
-    trials = [_with_state(trial, most[brackets[trial.id]], is_over) for trial in trials]
-    if not trials:
-        return None
-    result = SearchResult(tuple(trials), trials[0], metric, head["greater_is_better"], n_folds)
-    best = result.ranked()[0]
-    if math.isnan(best.score):
-        return None
-    ratio = _number(head.get("validation_ratio"))
-    return with_intervals(replace(result, best=best, validation_ratio=ratio))
-
-
-def _trial(
-    name: str, params: Mapping[str, Any], rungs: Mapping[int, Mapping[int, Record]], n_folds: int, metric: str
-) -> Trial:
-    """Put a trial together from its units."""
-    curve: list[Point] = []
-    metrics: dict[str, float] = {}
-    for resource, folds in sorted(rungs.items()):
-        done = [folds[fold] for fold in sorted(folds)]
-        seconds, cpu = sum(unit["seconds"] for unit in done), sum(unit["cpu_seconds"] for unit in done)
-        failed = next((str(unit["error"]) for unit in done if unit.get("error")), "")
-        if failed:
-            curve.append(Point(resource, math.nan, (), seconds, cpu))
-            last = curve[-2].resource if len(curve) > 1 else 0
-            return Trial(name, params, TrialState.FAILED, math.nan, last, tuple(curve), {}, failed)
-        if len(done) < n_folds:
-            break
-        scores = tuple(_number(unit["metrics"][metric]) for unit in done)
-        metrics = {word: sum(_number(unit["metrics"][word]) for unit in done) / n_folds for word in done[0]["metrics"]}
-        groups = tuple(done[0].get("details", {}).get("groups", ())) if n_folds == 1 else ()
-        curve.append(Point(resource, sum(scores) / n_folds, scores, seconds, cpu, groups))
-    if not curve:
-        return Trial(name, params, TrialState.RUNNING if rungs else TrialState.WAITING)
-    return Trial(name, params, TrialState.RUNNING, curve[-1].score, curve[-1].resource, tuple(curve), metrics)
-
-
-def _with_state(trial: Trial, most: int, is_over: bool) -> Trial:
-    """Say of a scored trial whether it finished or was stopped, once the search is over."""
-    if trial.state is not TrialState.RUNNING or not is_over:
-        return trial
-    state = TrialState.FINISHED if trial.resource == most else TrialState.STOPPED
-    return Trial(trial.id, trial.params, state, trial.score, trial.resource, trial.curve, trial.metrics)
-
-
 def _told(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -430,6 +370,16 @@ def _spread(trial: Trial) -> float:
     """Standard deviation of the last point's fold scores."""
     scores = trial.curve[-1].fold_scores if trial.curve else ()
     return float(pd.Series(scores, dtype=float).std(ddof=0)) if scores else math.nan
+
+
+def is_held(journal: Path) -> bool:
+    """Whether a process holds the journal."""
+    with open(journal, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in WITHOUT_LOCKS
+    return False
 
 
 def _number(value: Any) -> float:

@@ -1,0 +1,385 @@
+"""Telling: hands what a run says of itself to its log of events and to the pages of its cluster."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from daskflow.core.events import Event, Listener, tell
+from daskflow.core.folder import RunFolder
+from daskflow.core.journal import Record, plain
+from daskflow.core.live import EventLog
+from daskflow.core.protocols import Connection
+from daskflow.workflow.history import earlier_runs
+from daskflow.workflow.logs import with_log
+from daskflow.workflow.recording import Recorder
+from daskflow.workflow.standing import Standing
+from daskflow.workflow.telling_pages import Found, mounted_on, tunnel, write_live
+from daskflow.workflow.telling_workers import Workers
+
+TICK_SECONDS = 0.5
+"""Records are handed out so often."""
+
+MAILBOX_SECONDS = 1.0
+"""Commands are looked for so often."""
+
+LAST_SECONDS = 1.5
+"""Whoever watches has so long to fetch the end before the cluster closes."""
+
+MOST_TOGETHER = 2_000
+"""Records are sent to the pages in pieces of so many."""
+
+THINNED = 1000
+"""Of what is told again and again, the log holds about so many lines, and so many more for each e-fold of time."""
+
+TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "stream"})
+"""Events whose fields are those of a record."""
+
+
+class Telling:
+    """A listener that hands events on, and makes records of them and of what the journal gets.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    recorder : Recorder
+        Its journal.
+    listener : callable
+        Hears every event.
+    seed : int
+        The workflow's.
+    control : Control, optional
+        Gets the commands that viewers give.
+
+    Notes
+    -----
+    A thread of its own hands records out twice a second, and makes those that take time: a run's own loop only puts
+    them into lists. What cannot be told is given up with one warning; the run goes on.
+    """
+
+    def __init__(
+        self, folder: RunFolder, recorder: Recorder, listener: Listener, *, seed: int = 0, control: Any = None
+    ) -> None:
+        """Tell nothing yet."""
+        self.folder, self.recorder, self.listener, self.control = folder, recorder, listener, control
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+        self._to_log: list[Record] = []
+        self._to_standing: list[Record] = list(recorder.journal.records)
+        self._to_pages: list[Record] = list(recorder.journal.records)
+        self._log: EventLog | None = None
+        self._found = Found()
+        self._wants_pages = True
+        self._standing: Standing | None = Standing(seed)
+        self._workers: Workers | None = None
+        self._progress: dict[str, Record] = {}
+        self._totals: dict[str, int] = {}
+        self._unlogged: dict[str, Record | None] = {}
+        self._thinned: dict[str, _Thinned] = {}
+        self._troubles: deque[str] = deque()
+        self._given_up: set[str] = set()
+        self._has_history = False
+        self._looked = -math.inf
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._rounds, name="daskflow-telling", daemon=True)
+
+    # In the run's own thread.
+
+    def __enter__(self) -> Telling:
+        """Begin."""
+        self._attempt("log", f"What happens is not written to {self.folder.events.name}", self._open_log)
+        self.recorder.hearer = self
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Tell the last, and end."""
+        self.recorder.hearer = None
+        self._over.set()
+        self._thread.join(LAST_SECONDS)
+        self._disconnect()
+        self._flush()
+        if self._log is not None:
+            self._log.close()
+        self._say_troubles()
+
+    def __call__(self, event: Event) -> None:
+        """Hand an event on, and make the record that it is worth."""
+        self._hear(event)
+        self.listener(event)
+        self._say_troubles()
+
+    def _say_troubles(self) -> None:
+        while self._troubles:
+            tell(self.listener, "warning", text=self._troubles.popleft())
+
+    def _hear(self, event: Event) -> None:
+        name, fields = event.name, event.fields
+        if name == "progress":
+            stage = str(fields["stage"])
+            record = {word: fields.get(word) or 0 for word in ("done", "rows", "bytes")}
+            total = fields.get("total") or self._totals.get(stage)
+            self._progress[stage] = {"record": "progress", "stage": stage, **record, "total": total, "at": event.at}
+        elif name == "stage":
+            stage = str(fields["stage"])
+            if fields.get("state") == "started":
+                total = fields.get("total")
+                self._totals[stage] = total or self._totals.get(stage, 0)
+                self._put({"record": "begun", "stage": stage, "total": total, "at": event.at})
+            else:
+                self._put_last_progress(stage)
+        elif name in TOLD_AS_THEY_ARE:
+            self._put({"record": name, **fields, "at": event.at})
+        elif name == "forecast":
+            self._put({"record": name, **fields, "at": event.at}, logged=False)
+
+    def before(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write what came before the end of a stage or of the run, so that readers of both files meet it first."""
+        ends = [record for record in records if record["record"] in ("stage", "end")]
+        for record in ends:
+            if record["record"] == "stage":
+                self._put_last_progress(str(record["stage"]))
+        if ends:
+            self._flush()
+
+    def after(self, records: Sequence[Record]) -> None:
+        """Hear what the journal holds now."""
+        with self._lock:
+            if self._wants_pages:
+                self._to_pages += records
+            if self._standing is not None:
+                self._to_standing += [each for each in records if each["record"] in ("unit", "candidates", "stage")]
+
+    @contextmanager
+    def watched(self, connection: Connection) -> Iterator[None]:
+        """Tell of an open cluster, and let the run be watched there until the block ends; then viewers get the end."""
+        self._connect(connection)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._say_end("interrupted", "interrupted")
+            raise
+        except Exception as error:
+            self._say_end("failed", str(error) or type(error).__name__)
+            raise
+        else:
+            self._say_end("done", "")
+        finally:
+            self._disconnect()
+
+    def _connect(self, connection: Connection) -> None:
+        client = connection.client
+        tell(self, "note", text=f"Cluster {connection.description}")
+        cluster = {
+            "description": connection.description,
+            "slots": connection.executor.slots,
+            "host": socket.gethostname(),
+            "dashboard": connection.dashboard,
+        }
+        self._put({"record": "cluster", **cluster, "at": time.time()})
+        found = mounted_on(connection, self.folder)
+        if found.mounted is None:
+            with self._lock:
+                self._wants_pages = False
+                self._to_pages.clear()
+            text = f"{found.why} Watch the run from another terminal: daskflow watch {shown(self.folder.path)}".lstrip()
+            tell(self, "note", text=text)
+        else:
+            address = str(found.mounted.address)
+            live = self.folder.live
+            self._attempt("live", f"{live.name} is not written", write_live, live, address, found.token)
+            known = {"url": address, "token": found.token, "ssh": tunnel(address), "run": str(self.folder.path)}
+            tell(self, "address", **known)
+        self._found = found
+        self._workers = None if client is None else Workers(client)
+
+    def _say_end(self, status: str, error: str) -> None:
+        """Tell the pages how the run ends, and wait for viewers to fetch it; the journal says it later."""
+        mounted = self._found.mounted
+        until = time.monotonic() + LAST_SECONDS
+        try:
+            with self._lock:
+                self._to_pages.append({"record": "end", "status": status, "error": error, "at": time.time()})
+            if self._turn.acquire(timeout=LAST_SECONDS):
+                try:
+                    self._round(is_last=True)
+                finally:
+                    self._turn.release()
+            if mounted is not None:
+                while time.monotonic() < until and mounted.viewers() > 0:
+                    time.sleep(0.1)
+        except KeyboardInterrupt:
+            return  # whoever presses it now waits for nobody
+        except Exception as problem:
+            self._give_up("pages", f"The live pages do not show the end: {problem}")
+
+    def _disconnect(self) -> None:
+        """Take the pages off the scheduler."""
+        found, self._found, self._workers = self._found, Found(), None
+        if found.mounted is not None:
+            with suppress(Exception):
+                found.mounted.close()
+        with suppress(OSError):
+            self.folder.live.unlink(missing_ok=True)  # that of an invocation that was killed, too
+
+    # Records on their way.
+
+    def _open_log(self) -> None:
+        self._log = EventLog(self.folder.events)
+
+    def _put(self, record: Record, *, logged: bool = True) -> None:
+        with self._lock:
+            self._add(record, logged=logged)
+
+    def _add(self, record: Record, *, logged: bool = True) -> None:
+        if logged:
+            self._to_log.append(record)
+        if self._wants_pages:
+            self._to_pages.append(record)
+
+    def _put_progress(self) -> None:
+        """Tell how far stages are that came further since that was told."""
+        with self._lock:
+            for stage in tuple(self._progress):
+                record = self._progress.pop(stage)
+                is_logged = self._thinned.setdefault(stage, _Thinned()).takes(record["at"])
+                self._unlogged[stage] = None if is_logged else record
+                self._add(record, logged=is_logged)
+
+    def _put_last_progress(self, stage: str) -> None:
+        """Tell how far a stage came that ends."""
+        with self._lock:
+            record = self._progress.pop(stage, None)
+            if record is not None:
+                self._add(record)
+            elif (unlogged := self._unlogged.pop(stage, None)) is not None:
+                self._to_log.append(unlogged)
+            self._unlogged.pop(stage, None)
+
+    def _flush(self) -> None:
+        """Write what is to be logged."""
+        with self._lock:
+            records, self._to_log = self._to_log, []
+            if self._log is not None and records:
+                try:
+                    self._log.append(records)
+                except OSError as error:
+                    self._log = None
+                    self._give_up("log", f"What happens is no longer written to {self.folder.events.name}: {error}")
+
+    # In the thread that tells.
+
+    def _rounds(self) -> None:
+        while not self._over.wait(TICK_SECONDS):
+            with self._turn:
+                self._round()
+
+    def _round(self, *, is_last: bool = False) -> None:
+        """Hand out what there is; each part fails by itself."""
+        self._attempt("history", "Earlier runs are not told", self._tell_history)
+        self._attempt("standing", "The best trial's interval is not told", self._tell_standing, is_last)
+        self._attempt("workers", "How the workers are is not told", self._tell_workers)
+        self._put_progress()
+        self._flush()
+        self._attempt("pages", "The live pages are given up", self._send)
+        self._attempt("commands", "Commands are not heard", self._take_commands)
+
+    def _tell_history(self) -> None:
+        if not self._has_history:
+            self._has_history = True
+            self._put({"record": "history", "runs": earlier_runs(self.folder), "at": time.time()})
+
+    def _tell_standing(self, is_last: bool) -> None:
+        standing = self._standing
+        if standing is None:
+            return
+        with self._lock:
+            heard, self._to_standing = self._to_standing, []
+        standing.hear(heard)
+        for record in standing.compared() if is_last else standing.news():
+            self._put({**record, "at": time.time()})
+
+    def _tell_workers(self) -> None:
+        workers = self._workers
+        if workers is None:
+            return
+        now = time.monotonic()
+        for record in workers.news(now):
+            self._put(
+                {**record, "at": time.time()}, logged=self._thinned.setdefault("(workers)", _Thinned()).takes(now)
+            )
+
+    def _send(self) -> None:
+        mounted = self._found.mounted
+        if mounted is None:
+            return
+        with self._lock:
+            records, self._to_pages = self._to_pages, []
+        ready = [with_log(plain(record), self.folder) for record in records]
+        for first in range(0, len(ready), MOST_TOGETHER):
+            mounted.send(ready[first : first + MOST_TOGETHER])
+
+    def _take_commands(self) -> None:
+        if self.control is None or time.monotonic() - self._looked < MAILBOX_SECONDS:
+            return
+        self._looked = time.monotonic()
+        mounted = self._found.mounted
+        for command in mounted.commands() if mounted is not None else ():
+            self.control.put(command)
+
+    def _attempt(self, what: str, trouble: str, part: Callable[..., None], *arguments: Any) -> None:
+        """Do a part unless it was given up; give it up when it fails."""
+        if what in self._given_up:
+            return
+        try:
+            part(*arguments)
+        except Exception as error:
+            self._give_up(what, f"{trouble}: {type(error).__name__}: {error}")
+
+    def _give_up(self, what: str, text: str) -> None:
+        """Do a part no more; the listener hears why with the run's next event."""
+        self._given_up.add(what)
+        if what == "pages":
+            self._wants_pages = False
+            self._to_pages = []
+        if what == "standing":
+            self._standing = None
+        self._troubles.append(text)
+
+
+class _Thinned:
+    """Says which of the things that are told again and again go into the log: fewer the longer it lasts."""
+
+    def __init__(self) -> None:
+        self._first = self._last = math.nan
+
+    def takes(self, now: float) -> bool:
+        """Whether the one of now does."""
+        if math.isnan(self._first):
+            self._first = self._last = now
+            return True
+        if now - self._last < (now - self._first) / THINNED:
+            return False
+        self._last = now
+        return True
+
+
+def shown(path: Path) -> str:
+    """Return a path as one would type it here.
+
+    Examples
+    --------
+    >>> shown(Path.cwd() / "runs" / "flights" / "0a1b"), shown(Path("/elsewhere/runs"))
+    ('runs/flights/0a1b', '/elsewhere/runs')
+    """
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,119 @@
+"""Pages: the live pages of a run on its cluster's scheduler, and where they are found while it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from daskflow.core.folder import RunFolder
+from daskflow.core.journal import Record
+from daskflow.core.protocols import Connection
+
+SWITCH = "DASKFLOW_PAGES"
+"""An environment variable: ``off`` leaves the scheduler without pages. The run's folder can be watched all the same."""
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Mounted(Protocol):
+    """Pages on a scheduler, as `daskflow.dashboard.mounting.mount` returns them."""
+
+    address: str | None
+    why: str
+    send: Callable[[Sequence[Record]], None]
+    commands: Callable[[], list[Any]]
+    close: Callable[[], None]
+    viewers: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of the wish for pages.
+
+    Attributes
+    ----------
+    mounted : Mounted or None
+        None where there are none.
+    token : str
+        What lets a viewer in.
+    why : str
+        A sentence that says why there are none; empty where nobody asked for them.
+    """
+
+    mounted: Mounted | None = None
+    token: str = ""
+    why: str = ""
+
+
+def mounted_on(connection: Connection, folder: RunFolder) -> Found:
+    """Put the run's pages on the scheduler's web server, if it has one; never raises."""
+    if connection.client is None or os.environ.get(SWITCH, "").strip().lower() in ("off", "0", "no", "false"):
+        return Found()
+    token = getattr(connection, "token", None) or secrets.token_urlsafe(24)
+    try:
+        from daskflow.dashboard.mounting import mount
+
+        mounted = mount(connection.client, name=folder.name, id=folder.id, token=token)
+    except Exception as error:
+        return Found(why=f"The run has no live pages: {type(error).__name__}: {error}")
+    if not mounted.address:
+        return Found(why=mounted.why)
+    return Found(mounted, token)
+
+
+def write_live(path: Path, address: str, token: str) -> None:
+    """Write where a run is watched, with the token, for the owner's eyes only."""
+    known = {"address": address, "token": token, "host": socket.gethostname(), "pid": os.getpid()}
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(known) + "\n")
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def tunnel(address: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the command that brings a page to the machine a person sits at; empty where the browser is here.
+
+    Parameters
+    ----------
+    address : str
+        Of the page.
+    environment : mapping
+        Says whether this session came over ssh.
+
+    Examples
+    --------
+    >>> tunnel("http://127.0.0.1:8787/daskflow", {})
+    ''
+    >>> tunnel("http://head-node:8787/daskflow", {"USER": "me"})
+    'ssh -L 8787:127.0.0.1:8787 me@head-node'
+    """
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    if not port or not host:
+        return ""
+    over_ssh = environment.get("SSH_CONNECTION", "").split()
+    if host in LOOPBACK:
+        if len(over_ssh) != 4:
+            return ""
+        host = socket.gethostname()
+    user = environment.get("USER") or environment.get("LOGNAME") or ""
+    door = f"-p {over_ssh[3]} " if len(over_ssh) == 4 and over_ssh[3] != "22" and host == socket.gethostname() else ""
+    place = f"{user}@{host}" if user else host
+    return f"ssh {door}-L {port}:127.0.0.1:{port} {shlex.quote(place)}"
