@@ -1,0 +1,68 @@
+// The page: draws its figures, asks the feed, and shows in each place what came for it.
+;(() => {
+  "use strict"
+  const {put} = daskflow
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)]
+
+  const isNothing = (value) => value === null || value === undefined || value === "" || value.length === 0 ||
+    value.rows?.length === 0 || value.states === "" || value.brackets?.length === 0
+
+  // Widgets by the name of their value, and the switches of figures that have nothing to show yet.
+  const places = () => {
+    const found = new Map()
+    for (const panel of all("[data-widget]")) {
+      const body = panel.querySelector(".body")
+      const update = daskflow.widgets[panel.dataset.kind](body, panel)
+      const empty = panel.querySelector(".empty")
+      found.set(panel.dataset.widget, (value) => {
+        const is = isNothing(value)
+        empty.hidden = !is
+        body.hidden = is
+        if (!is) update(value)
+      })
+    }
+    for (const panel of all("[data-figure]")) {
+      found.set(`${panel.dataset.figure}.empty`, (is) => {
+        panel.classList.toggle("is-empty", Boolean(is))
+        panel.querySelector(".empty").hidden = !is
+      })
+    }
+    found.set("error", (text) => {
+      const line = document.querySelector(".still-line")
+      line.hidden = !text
+      put(line.querySelector("p"), text)
+    })
+    return found
+  }
+
+  const start = async () => {
+    const shown = places()
+    const drawn = daskflow.figures.start()
+    let isDrawn = false
+    let waiting = []
+    const draw = (news) => {
+      for (const [name, piece] of Object.entries(news.columns ?? {})) daskflow.figures.fillIn(name, piece)
+      for (const [name, {attributes}] of Object.entries(news.looks ?? {})) daskflow.figures.look(name, attributes)
+    }
+    const take = (news) => {
+      for (const [name, {value}] of Object.entries(news.values ?? {})) shown.get(name)?.(value)
+      if (isDrawn) draw(news)
+      else waiting.push(news)
+      document.documentElement.dataset.told = String(Number(document.documentElement.dataset.told ?? 0) + 1)
+    }
+    daskflow.head.links()
+    const feed = daskflow.feed.start({
+      page: document.body.dataset.page, run: daskflow.head.run, take, header: daskflow.head.show, told: daskflow.head.connection,
+    })
+    daskflow.head.start(feed.wake)
+    daskflow.trial.start()
+    await drawn
+    isDrawn = true
+    waiting.forEach(draw)
+    waiting = []
+    document.documentElement.dataset.drawn = "true"
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start)
+  else start()
+})()

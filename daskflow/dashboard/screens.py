@@ -1,0 +1,13 @@
+"""Screens: all pages in the order of their navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daskflow.dashboard.screen_overview import OverviewScreen
+from daskflow.dashboard.slots import Screen
+
+
+def screens() -> Sequence[Screen]:
+    """Return one of each, for one run: each keeps what it has drawn."""
+    return (OverviewScreen(),)
