@@ -53,6 +53,8 @@ class RunState:
         When the run began, when its last invocation did, and when it was last heard of; nan before.
     invocations : int
         How often it was begun or continued.
+    begun : list of (at, seconds)
+        When each invocation began, and how long the run had gone on before it.
     cluster : mapping
         The last record ``cluster``.
     workers : mapping
@@ -76,6 +78,7 @@ class RunState:
     last: float = math.nan
     invocations: int = 0
     earlier_seconds: float = 0.0
+    begun: list[tuple[float, float]] = field(default_factory=list)
     cluster: Mapping[str, Any] = field(default_factory=dict)
     workers: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +129,7 @@ class RunState:
             self.started = at
         elif not math.isnan(self.invoked):
             self.earlier_seconds += max(0.0, self._before - self.invoked)
+        self.begun.append((at, self.earlier_seconds))
         self.id = str(record.get("id", self.id))
         self.invoked, self.invocations = at, self.invocations + 1
         self.status, self.error, self.workers = "running", "", {}

@@ -1,0 +1,103 @@
+"""Screen of the search: a model being found, from brackets and scores to every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from daskflow.dashboard import screen_search_cost as cost
+from daskflow.dashboard import screen_search_curves as curves
+from daskflow.dashboard import screen_search_parameters as parameters
+from daskflow.dashboard import screen_search_rungs as rungs
+from daskflow.dashboard import screen_search_scores as scores
+from daskflow.dashboard import screen_search_table as table
+from daskflow.dashboard import screen_search_timeline as timeline
+from daskflow.dashboard.screen_search_standing import Standing
+from daskflow.dashboard.slots import Row, Slot
+from daskflow.dashboard.state import RunState
+
+FEW_SCORES = 400
+"""As long as there are no more scores, several panels are drawn anew at a call."""
+
+
+class Part(Protocol):
+    """One panel, which keeps what it has drawn."""
+
+    def slots(self, standing: Standing) -> list[Slot]:
+        """Return what is shown now."""
+
+
+class SearchScreen:
+    """The page Search.
+
+    Scores, rungs and the timeline are added to at every call. What is drawn as a whole (curves, cost, parallel
+    coordinates, parameters, table) takes turns while the search goes on: one panel at a call, three as long as there
+    are few scores; so a call costs a few milliseconds in any search, and no panel is older than three seconds.
+
+    Examples
+    --------
+    >>> screen = SearchScreen()
+    >>> [panel.key for row in screen.rows() for panel in row.panels][:2]
+    ['search_rungs', 'search_scores']
+    >>> {slot.name for slot in screen.slots(RunState(), now=0.0)} >= {'search_rungs', 'search_scores_data'}
+    True
+    """
+
+    key = "search"
+    title = "Search"
+
+    def __init__(self) -> None:
+        """Begin with nothing drawn."""
+        self._begin(Standing(RunState().search))
+
+    def rows(self) -> Sequence[Row]:
+        """Return the panels from top to bottom."""
+        return [
+            Row([rungs.panel()]),
+            Row([scores.panel()]),
+            Row([curves.panel(), cost.panel()]),
+            Row([parameters.parallel_panel()]),
+            Row([parameters.importance_panel(), parameters.facets_panel()], widths=[2, 3]),
+            Row([timeline.panel()]),
+            Row([table.panel()]),
+        ]
+
+    def slots(self, state: RunState, now: float) -> Sequence[Slot]:
+        """Return what is shown now; `state` may be another one than before, as when a replay goes back."""
+        if state.search is not self._standing.search:
+            self._begin(Standing(state.search, self._standing.generation + 1))
+        standing = self._standing
+        standing.follow(state, now)
+        sign = standing.sign()
+        for part in self._due(standing, sign):
+            self._drawn[part] = sign
+            self._told[part] = self._turns[part].slots(standing)
+        steady = [slot for part in self._steady for slot in part.slots(standing)]
+        return [*steady, *(slot for part in self._turns for slot in self._told[part])]
+
+    def _begin(self, standing: Standing) -> None:
+        self._standing = standing
+        order = parameters.Order()
+        self._steady: Sequence[Part] = (rungs.Rungs(), scores.Scores(), timeline.Timeline())
+        self._turns: dict[str, Part] = {
+            "curves": curves.Curves(),
+            "table": table.Table(order),
+            "cost": cost.Cost(),
+            "parallel": parameters.Parallel(order),
+            "facets": parameters.Facets(order),
+            "importance": parameters.Importance(),
+        }
+        self._told: dict[str, list[Slot]] = {}
+        self._drawn: dict[str, tuple[object, ...]] = {}
+
+    def _due(self, standing: Standing, sign: tuple[object, ...]) -> list[str]:
+        """Parts that are drawn anew now: all at first and at the end, else those that have waited longest."""
+        stale = [part for part in self._turns if self._drawn.get(part) != sign]
+        if not self._told or standing.is_settled:
+            return stale
+        stale.sort(key=list(self._drawn).index)
+        number = 3 if len(standing.search.scores) <= FEW_SCORES else 1
+        due = stale[:number]
+        for part in due:
+            self._drawn.pop(part)  # to the end of the queue
+        return due
