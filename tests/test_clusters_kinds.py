@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 import daskflow as flow
 from daskflow.clusters import REGISTRY, Cluster
 from daskflow.clusters.address import check_folder
+from daskflow.core.access import cookie_name, seal_of
 from daskflow.core.errors import ClusterError, SettingsError, StorageError
 from daskflow.core.protocols import Unit
 from daskflow.data.execution import InlineExecutor, run_all
@@ -88,11 +90,46 @@ def test_every_cluster_with_a_dashboard_serves_it_under_the_address_it_names(ope
     if cluster.kind == "inline":
         assert connection.dashboard is None
         return
-    with urllib.request.urlopen(connection.dashboard, timeout=30) as page:
+    assert connection.client.dashboard_link == f"{connection.dashboard}?token={connection.token}"
+    with urllib.request.urlopen(connection.client.dashboard_link, timeout=30) as page:
         assert b"bokeh" in page.read().lower()
 
 
-@pytest.mark.parametrize(("host", "status"), [("own", 101), ("https://elsewhere.example", 403)])
+def test_no_web_server_of_a_cluster_answers_without_the_token(opened: tuple[Cluster, Any]) -> None:
+    # given every port that speaks HTTP: the scheduler's and each worker's
+    cluster, connection = opened
+    if cluster.kind == "inline":
+        return
+    told = connection.client.scheduler_info()
+    ports = [told["services"]["dashboard"], *(worker["services"]["dashboard"] for worker in told["workers"].values())]
+    assert len(ports) == 1 + (2 if cluster.kind == "local" else 1)
+    # when, then
+    for port in ports:
+        assert status_of(f"http://127.0.0.1:{port}/health") == 403
+        assert status_of(f"http://127.0.0.1:{port}/health", Authorization=f"Bearer {connection.token}") == 200
+
+
+def test_the_token_stands_in_no_repr_and_no_argument_list(opened: tuple[Cluster, Any]) -> None:
+    _, connection = opened
+    shown = [repr(connection), repr(connection.client), repr(connection.executor)]
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    shown += [" ".join(process.cmdline()) for process in processes]
+    assert bool(connection.token) == (connection.client is not None)
+    assert not any(connection.token in text for text in shown if connection.token)
+
+
+def status_of(address: str, **headers: str) -> int:
+    """Ask, and return the HTTP status."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("own", 101), ("https://elsewhere.example", 403), ("http://127.0.0.1:9", 403)]
+)
 def test_a_web_page_of_another_origin_cannot_read_the_dashboard(
     opened: tuple[Cluster, Any], host: str, status: int
 ) -> None:
@@ -102,15 +139,18 @@ def test_a_web_page_of_another_origin_cannot_read_the_dashboard(
         return
     base = connection.dashboard.removesuffix("/status")
     # when a page asks for its websocket
-    assert websocket_status(base, base if host == "own" else host) == status
+    assert websocket_status(base, base if host == "own" else host, connection.token) == status
 
 
-def websocket_status(base: str, origin: str) -> int:
-    """Ask for the websocket of the status page as a browser does, and return the HTTP status."""
+def websocket_status(base: str, origin: str, token: str) -> int:
+    """Ask for the websocket of the status page as a browser with the cookie does, and return the HTTP status."""
     import http.client
 
     place = base.removeprefix("http://")
-    with urllib.request.urlopen(f"{base}/status", timeout=30) as page:
+    cookie = f"{cookie_name(seal_of(token))}={token}"
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{base}/status", headers={"Cookie": cookie}), timeout=30
+    ) as page:
         found = re.search(r'"token":"([^"]+)"', page.read().decode())
     assert found is not None
     connection = http.client.HTTPConnection(place, timeout=30)
@@ -124,6 +164,7 @@ def websocket_status(base: str, origin: str) -> int:
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
             "Sec-WebSocket-Protocol": f"bokeh, {found.group(1)}",
             "Origin": origin,
+            "Cookie": cookie,
         },
     )
     try:

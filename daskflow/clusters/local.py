@@ -95,7 +95,9 @@ class Local(Cluster):
         if self.layout == "threads":
             workers, cores, memory_bytes = 1, self.threads, memory_bytes * workers
         with in_processes(workers=workers, cores=cores, memory_bytes=memory_bytes) as client:
-            yield Connection(ClientExecutor(client), client, dashboard_of(client), self._describe())
+            yield Connection(
+                ClientExecutor(client), client, dashboard_of(client.cluster), self._describe(), client.cluster.token
+            )
 
     def _describe(self) -> str:
         """Such as ``local: 2 workers x 1 core, 4.00 GiB each``."""

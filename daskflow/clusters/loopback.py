@@ -8,8 +8,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Worker
+from distributed import Client, LocalCluster, Nanny, Scheduler, Worker
 
+from daskflow.clusters.guard import SEAL, guarded
+from daskflow.core.access import new_token, seal_of
 from daskflow.core.errors import ClusterError
 
 HOST = "127.0.0.1"
@@ -43,8 +45,11 @@ CONFIG = {
 @contextmanager
 def in_process(*, threads: int) -> Iterator[Client]:
     """Yield the client of one Dask worker in this process; ClusterError when it does not start."""
+    token = new_token()
     with _opened(
+        token,
         processes=False,
+        worker_class=guarded(Worker, seal_of(token)),
         n_workers=1,
         threads_per_worker=threads,
         memory_limit=0,
@@ -57,8 +62,12 @@ def in_process(*, threads: int) -> Iterator[Client]:
 @contextmanager
 def in_processes(*, workers: int, cores: int, memory_bytes: int) -> Iterator[Client]:
     """Yield the client of worker processes that end with this one; ClusterError when they do not start."""
+    token = new_token()
     with _opened(
+        token,
         processes=True,
+        worker_class=Nanny,
+        config={SEAL: seal_of(token)},  # what a nanny hands to its worker through a pipe, see `preload`
         n_workers=workers,
         threads_per_worker=cores,
         memory_limit=memory_bytes,
@@ -68,12 +77,37 @@ def in_processes(*, workers: int, cores: int, memory_bytes: int) -> Iterator[Cli
         yield client
 
 
+class GuardedCluster(LocalCluster):  # type: ignore[misc]  # distributed has no types
+    """Dask's cluster of this machine, with a scheduler whose pages are behind a token.
+
+    Attributes
+    ----------
+    token : str
+        What opens them.
+    """
+
+    def __init__(self, token: str, **options: Any) -> None:
+        """Start it."""
+        self.token = token
+        super().__init__(**options)
+
+    async def _start(self) -> None:
+        self.scheduler_spec["cls"] = guarded(Scheduler, seal_of(self.token))
+        await super()._start()
+
+    @property
+    def dashboard_link(self) -> str:
+        """Address of Dask's dashboard with the token, for the one who holds the cluster."""
+        link = dashboard_of(self)
+        return f"{link}?token={self.token}" if link else ""
+
+
 @contextmanager
-def _opened(**options: Any) -> Iterator[Client]:
-    """Start a LocalCluster, yield its client, and close both."""
+def _opened(token: str, **options: Any) -> Iterator[Client]:
+    """Start a cluster, yield its client, and close both."""
     with dask.config.set(CONFIG):
         try:
-            cluster = LocalCluster(dashboard_address=f"{HOST}:0", silence_logs=logging.ERROR, **options)
+            cluster = GuardedCluster(token, dashboard_address=f"{HOST}:0", silence_logs=logging.ERROR, **options)
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ClusterError(
                 f"No cluster could be started on this machine: {error}. "
@@ -94,8 +128,8 @@ def _opened(**options: Any) -> Iterator[Client]:
                 cluster.close(timeout=CLOSE_SECONDS)
 
 
-def dashboard_of(client: Client) -> str | None:
-    """Return the address of Dask's dashboard by the name its websocket accepts; None when there is none."""
-    services = client.cluster.scheduler.services if client.cluster is not None else {}
+def dashboard_of(cluster: Any) -> str | None:
+    """Return the address of Dask's dashboard, without the token; None when there is none."""
+    services = getattr(getattr(cluster, "scheduler", None), "services", None) or {}
     server = services.get("dashboard")
-    return f"http://localhost:{server.port}/status" if server is not None else None
+    return f"http://{HOST}:{server.port}/status" if server is not None else None

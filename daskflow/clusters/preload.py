@@ -1,10 +1,13 @@
-"""What a worker process of this machine does first: it ties its life to the process that started it."""
+"""What a worker process of this machine does first: it ties its life to who started it, and guards its web server."""
 
 from __future__ import annotations
 
 import signal
 from typing import Any
 
+import dask
+
+from daskflow.clusters.guard import SEAL, guard
 from daskflow.core.processes import die_with_parent
 
 
@@ -14,6 +17,9 @@ def dask_setup(worker: Any) -> None:
     Dask's own watch over the parent is a Python thread, which does not run while native code holds the interpreter
     lock; the kernel's does. Ctrl-C reaches every process of a terminal; the parent is the one that ends the work.
 
+    The seal of the token came with Dask's configuration, through the pipe from the process that started this one. The
+    web server listens already, but has not answered anybody: Dask calls this in the same turn of its loop.
+
     Parameters
     ----------
     worker : distributed.Worker
@@ -21,3 +27,4 @@ def dask_setup(worker: Any) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
+    guard(worker, dask.config.get(SEAL, "nobody has a token of this seal"))

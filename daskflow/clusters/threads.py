@@ -51,6 +51,7 @@ class Threads(Cluster):
             yield Connection(
                 ClientExecutor(client),
                 client,
-                dashboard_of(client),
+                dashboard_of(client.cluster),
                 f"threads: {threads} thread{'s' if threads > 1 else ''} in this process",
+                client.cluster.token,
             )

@@ -193,12 +193,15 @@ class Connection:
         Address of Dask's dashboard.
     description : str
         One line for the user, such as ``local: 2 workers x 1 core, 4 GiB each``.
+    token : str
+        What opens the dashboard of a cluster that was started here; empty for others, which guard it themselves or not.
     """
 
     executor: Executor
     client: Any = None
     dashboard: str | None = None
     description: str = ""
+    token: str = field(default="", repr=False)
 
 
 class ClusterKind(Protocol):
