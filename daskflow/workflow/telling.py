@@ -66,9 +66,7 @@ class Telling:
     them into lists. What cannot be told is given up with one warning; the run goes on.
     """
 
-    def __init__(
-        self, folder: RunFolder, recorder: Recorder, listener: Listener, *, seed: int = 0, control: Any = None
-    ) -> None:
+    def __init__(self, folder: RunFolder, recorder: Recorder, listener: Listener, *, seed: int = 0) -> None:
         """Tell nothing yet."""
         self.folder, self.recorder, self.listener, self.control = folder, recorder, listener, control
         self._lock, self._turn = threading.Lock(), threading.Lock()

@@ -10,8 +10,8 @@ from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, decode
 from daskflow.core.live import merged
 from daskflow.core.mounts import about_locks
+from daskflow.workflow.acting import is_held
 from daskflow.workflow.filling import Filling
-from daskflow.workflow.run import is_held
 
 HEAD_BYTES = 64
 """The beginning of a file, by which one that was begun anew is known."""
