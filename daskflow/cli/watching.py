@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import socket
 import sys
 import threading
@@ -175,20 +173,14 @@ def answer_of(address: str, token: str) -> dict[str, Any]:
 
 def tell_link(link: str, is_opened: bool | None) -> None:
     """Print a link, say how to get there when this shell is a remote one, and open it where that makes sense."""
+    from daskflow.workflow.telling_pages import tunnel
+
     click.echo(link)
-    way = over_ssh(urlsplit(link).port or 80)
+    way = tunnel(link)
     if way:
         click.echo(f"From your own machine: {way}", err=True)
     if is_opened or (is_opened is None and not way and is_terminal(sys.stdout) and has_display()):
         webbrowser.open(link)
-
-
-def over_ssh(port: int) -> str:
-    """Return the command that brings a port of this machine to where the session came from; empty without ssh."""
-    came = os.environ.get("SSH_CONNECTION", "").split()
-    if len(came) != 4:
-        return ""
-    return f"ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{came[2]}"
 
 
 def serve(

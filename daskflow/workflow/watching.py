@@ -26,6 +26,8 @@ GRACE_SECONDS = 60.0
 class Restarted(Exception):  # noqa: N818  nothing is wrong: it says what happened
     """The run was begun anew: what was heard of it is no longer so, and `FolderSource.new` begins from the start."""
 
+    restarted = True
+
 
 class FolderSource:
     """The records of a run, from its folder.
