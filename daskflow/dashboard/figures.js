@@ -22,6 +22,8 @@
     const place = document.getElementById("figures")
     if (place === null) return
     const {docs, items} = JSON.parse(daskflowLook.coloured(place.textContent))
+    // Figures without data have no ranges yet: nothing to warn of.
+    window.Bokeh.set_log_level("error")
     await window.Bokeh.embed.embed_items(docs, items)
     for (const doc of window.Bokeh.documents) {
       for (const root of doc.roots()) {

@@ -68,15 +68,11 @@ def _fits(state: RunState, now: float) -> list[str]:
     verb = "runs" if n_running == 1 else "run"
     age = words.lasting(max(0.0, now - since))
     which = "it has run" if n_running == 1 else "the oldest"
-    said = [
-        f"{words.plural(n_running, 'fit')} {verb}{where}, {which} for {age}: trial {trial}{fold_text}, to resource {resource}."
-    ]
-    if len(oldest) > n_running:
-        said.append(
-            f"{words.plural(len(oldest) - n_running, 'more fit')} wait for a free slot.".replace(
-                "1 more fit wait ", "1 more fit waits "
-            )
-        )
+    who = f"{words.plural(n_running, 'fit')} {verb}{where}"
+    said = [f"{who}, {which} for {age}: trial {trial}{fold_text}, to resource {resource}."]
+    more = len(oldest) - n_running
+    if more > 0:
+        said.append(f"{words.plural(more, 'more fit')} {'waits' if more == 1 else 'wait'} for a free slot.")
     return said
 
 

@@ -10,9 +10,9 @@ from daskflow.dashboard import words
 from daskflow.dashboard.overview_waiting import awaited
 from daskflow.dashboard.slots import Columns, Figure, Look, Row, Slot, Value, Widget
 from daskflow.dashboard.state import RunState
+from daskflow.dashboard.state_search import Scored
 from daskflow.dashboard.state_stages import Stage
 from daskflow.figures import live_overview
-from daskflow.figures.style import score
 
 MOST_NOTES = 60
 """Notes that are shown: the newest."""
@@ -34,12 +34,12 @@ class OverviewScreen:
         self._best = _BestSoFar()
 
     def rows(self) -> Sequence[Row]:
-        """Return numbers, stages beside the best so far, workers beside what was said."""
+        """Return numbers, what is awaited, stages beside the best so far, workers beside what was said."""
         curve = Figure(
             "best",
             "Best score so far",
-            "The best validation score over the time that the run went on; a dot for each trial that became the best. "
-            "In a search by rungs, scores of later rungs come from models that have seen more rows.",
+            "A dot for each trial that became the best; the orange line is the 95 % interval of the last one. "
+            "Scores of later rungs come from models that have seen more rows.",
             live_overview.best_so_far(),
             empty="The first score comes when all folds of a trial have ended.",
         )
@@ -47,27 +47,17 @@ class OverviewScreen:
             Row([Widget("tiles", "", "tiles")]),
             Row(
                 [
-                    Widget("stages", "Stages", "stages", empty="The stages come when the run begins."),
                     Widget(
                         "waiting",
                         "What is being waited for",
                         "lines",
                         empty="Nothing has been told yet: this page fills by itself when the run begins.",
-                    ),
-                ],
-                widths=(5, 3),
+                    )
+                ]
             ),
             Row(
-                [
-                    curve,
-                    Widget(
-                        "notes",
-                        "Notes, warnings and failures",
-                        "notes",
-                        empty="Nothing was said yet. Notes, warnings and failed trials come here, the newest first.",
-                    ),
-                ],
-                widths=(5, 3),
+                [Widget("stages", "Stages", "stages", empty="The stages come when the run begins."), curve],
+                widths=(6, 5),
             ),
             Row(
                 [
@@ -76,8 +66,15 @@ class OverviewScreen:
                         "Workers",
                         "table",
                         empty="Workers come when the cluster is open, and tell of themselves every two seconds.",
-                    )
-                ]
+                    ),
+                    Widget(
+                        "notes",
+                        "Notes, warnings and failures",
+                        "notes",
+                        empty="Nothing was said yet. Notes, warnings and failed trials come here, the newest first.",
+                    ),
+                ],
+                widths=(6, 5),
             ),
         ]
 
@@ -115,7 +112,7 @@ def _best(state: RunState) -> Tile:
     basis = [f"95 %: {interval}" if interval else "", like, f"trial {search.best.id}"]
     return {
         "label": label,
-        "value": score(search.best.score),
+        "value": words.score(search.best.score),
         "note": "; ".join(part for part in basis if part),
     }
 
@@ -127,7 +124,7 @@ def _tested(state: RunState, name: str, found: tuple[float | None, float | None,
     interval = words.bounds(low, high)
     return {
         "label": f"Test {name}",
-        "value": score(value),
+        "value": words.score(value),
         "note": "; ".join(part for part in (f"95 %: {interval}" if interval else "", how) if part),
     }
 
@@ -265,15 +262,25 @@ def _stage(state: RunState, stage: Stage, now: float) -> dict[str, Any]:
 
 
 def notes(state: RunState) -> list[dict[str, Any]]:
-    """Return what was said, the newest first."""
-    return [{"at": note.at, "kind": note.kind, "text": note.text} for note in reversed(state.notes[-MOST_NOTES:])]
+    """Return what was said, the newest first; what was said again in a row, such as of each fold, is said once."""
+    found: list[dict[str, Any]] = []
+    times = 1
+    for note in reversed(state.notes):
+        if found and (found[-1]["kind"], found[-1]["said"]) == (note.kind, note.text):
+            times += 1
+            found[-1]["text"] = f"{note.text} ({times} times)"
+            continue
+        if len(found) == MOST_NOTES:
+            break
+        times = 1
+        found.append({"at": note.at, "kind": note.kind, "text": note.text, "said": note.text})
+    return [{name: value for name, value in each.items() if name != "said"} for each in found]
 
 
 WORKER_COLUMNS = (
     {"key": "name", "title": "Worker", "kind": "text"},
     {"key": "status", "title": "State", "kind": "state"},
     {"key": "executing", "title": "Works on", "kind": "number"},
-    {"key": "threads", "title": "Threads", "kind": "number"},
     {"key": "memory", "title": "Memory", "kind": "bar"},
     {"key": "cpu", "title": "Processor", "kind": "bar"},
 )
@@ -295,10 +302,9 @@ def _worker(each: Mapping[str, Any]) -> dict[str, Any]:
         "name": str(each.get("name", "")),
         "status": status,
         "executing": each.get("executing"),
-        "threads": threads,
         "memory": {
             "share": round(memory / limit, 3) if limit else None,
-            "text": f"{words.size(memory)} of {words.size(limit)}" if limit else words.size(memory),
+            "text": words.part_of(memory, limit) if limit else words.size(memory),
         },
         "cpu": {"share": round(min(1.0, cpu / 100 / max(1, threads)), 3), "text": f"{cpu:.0f} %"},
     }
@@ -314,6 +320,8 @@ class _BestSoFar:
         self._fits = 0
         self._invocation = 0
         self._last_end = math.nan
+        self._leader, self._told = "", math.nan
+        self._scores: dict[str, float] = {}
         self._paused: list[tuple[float, float]] = []
         self._rows: dict[str, list[Any]] = {name: [] for name in ("x", "y", "trial", "resource")}
 
@@ -348,11 +356,28 @@ class _BestSoFar:
             self._last_end = fit.ended if math.isnan(self._last_end) else max(self._last_end, fit.ended)
         self._fits = len(search.fits)
         for found in search.scores[self._seen :]:
-            if found.is_best:
-                values = (round(self._elapsed(state, found.at), 3), found.score, found.trial, found.resource)
-                for name, value in zip(self._rows, values, strict=True):
-                    self._rows[name].append(value)
+            self._take(state, found)
         self._seen = len(search.scores)
+
+    def _take(self, state: RunState, found: Scored) -> None:
+        """Note a score, where it changes which is the best or how good it is: a trial's last score is what counts."""
+        is_better = state.search.is_better
+        before, self._scores[found.trial] = self._leader, found.score
+        leader = before
+        if before == found.trial and self._told != found.score and not is_better(found.score, self._told):
+            leader = ""  # it fell: another may be the best now
+            for trial, value in self._scores.items():
+                if is_better(value, self._scores.get(leader, math.nan)):
+                    leader = trial
+        elif is_better(found.score, self._told):
+            leader = found.trial
+        value = self._scores.get(leader, math.nan)
+        if not leader or (leader == before and value == self._told):
+            return
+        self._leader, self._told = leader, value
+        values = (round(self._elapsed(state, found.at), 3), value, leader, found.resource)
+        for name, each in zip(self._rows, values, strict=True):
+            self._rows[name].append(each)
 
     def _elapsed(self, state: RunState, at: float) -> float:
         """Seconds since the run began, without the time between two invocations."""

@@ -146,9 +146,9 @@
       const step = Math.max(1, Math.floor(value.rows.length / SAMPLED))
       let total = hasTrials ? 34 : 0
       const wanted = value.columns.map((column) => {
-        let longest = column.kind === "bar" ? 20 : clean(column.title).length + 2
+        let longest = clean(column.title).length + 2
         for (let place = 0; place < value.rows.length; place += step) {
-          longest = Math.max(longest, words(column.kind, value.rows[place][column.key]).length + (column.kind === "bar" ? 9 : 0))
+          longest = Math.max(longest, words(column.kind, value.rows[place][column.key]).length + (column.kind === "bar" ? 10 : 0))
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
         room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(4, longest))))

@@ -18,6 +18,7 @@ from daskflow.dashboard.feed import Feed
 from daskflow.dashboard.replay import Replay
 from daskflow.dashboard.slots import Screen
 from daskflow.dashboard.state import RunState
+from daskflow.dashboard.words import in_one_line
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +231,7 @@ class Watched:
             "status": state.status,
             "error": state.error,
             "title": self.name if running is None else f"{self.name}: {running.name}",
+            "truth": in_one_line(state, self.now),
             "over": state.is_over,
             "can_act": self.can_act,
             "now": self.now,

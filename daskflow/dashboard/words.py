@@ -1,4 +1,4 @@
-"""Words of the live pages: durations, sizes and counts as people say them, and the run in one line."""
+"""Words of the live pages: durations, sizes and counts as people say them, and the run in one line; without bokeh."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
-from daskflow.figures.style import score
 
 COUNTED = {"scan": "partition", "search": "fit", "evaluation": "block", "statistics": "part", "matrices": "part"}
 """What a stage's progress counts."""
@@ -84,6 +83,35 @@ def size(n_bytes: float) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.1f} {unit}" if value < 10 and unit != "bytes" else f"{value:,.0f} {unit}"
+
+
+def part_of(part: float, whole: float) -> str:
+    """Return how many bytes of how many, in the unit of the whole.
+
+    Examples
+    --------
+    >>> part_of(2**29, 2**32), part_of(0, 2**20)
+    ('0.5 of 4.0 GiB', '0.0 of 1.0 MiB')
+    """
+    unit, factor = "KiB", 1024.0
+    for larger in ("MiB", "GiB", "TiB"):
+        if whole < 1024 * factor:
+            break
+        unit, factor = larger, factor * 1024
+    return f"{part / factor:.1f} of {whole / factor:.1f} {unit}"
+
+
+def score(value: float) -> str:
+    """Return a metric's value with four decimals, so that values below each other can be compared.
+
+    Examples
+    --------
+    >>> score(0.771), score(0.00123456), score(2203.218)
+    ('0.7710', '0.001235', '2,203.2')
+    """
+    if 0.01 <= abs(value) < 100:
+        return f"{value:.4f}"
+    return f"{value:,.1f}" if 100 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def cpu_hours(seconds: float) -> str:

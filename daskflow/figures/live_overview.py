@@ -15,8 +15,8 @@ def best_so_far() -> figure:
     """Return the best score over seconds since the run began, without data.
 
     Sources: ``best_data`` (x, y, trial, resource: when another trial became the best), ``best_line_data`` (x, y: the
-    same as steps up to now), ``best_interval_data`` (x, low, high: the 95 % interval of the best, at its end). The y axis
-    is named ``best_y``.
+    same as steps up to now), ``best_interval_data`` (x, low, high: the 95 % interval of the best, at its end). The y
+    axis is named ``best_y``.
     """
     made = style.plot("best", height=280, x_label="time that the run went on (h:mm:ss)", y_label="score")
     time_axis(made)
