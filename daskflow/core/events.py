@@ -16,14 +16,14 @@ class Event:
     ----------
     name : str
         ``stage`` (fields: stage, state = started | finished, total; told again when the total becomes known),
-        ``progress`` (stage, done, total, rows; for the search, done counts fits, at most the stage's total),
+        ``progress`` (stage, done, total, rows, and bytes where they are known; for the search, done counts fits, at
+        most the stage's total),
         ``unit`` (trial, fold, start, resource, seconds, cpu_seconds, done: a fit that finished),
         ``forecast`` (stage, seconds, low, high, cpu_hours, cpu_low, cpu_high, level, cpu_hours_spent: what is left of
         the search as a median with a band that holds it in `level` of all cases),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
-        ``plan`` (as the record in `core.live`), ``address`` (url, token, ssh, run: where the run can be watched, what
-        lets one in, how from another machine if that takes something, and its folder), ``note`` (text) or
-        ``warning`` (text).
+        ``table``, ``partitions`` and ``evaluated`` (fields as those of the records in `daskflow.core.live`),
+        ``note`` (text) or ``warning`` (text).
     fields : mapping
         Plain values.
     at : float

@@ -18,16 +18,20 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
   wall_seconds, cpu_hours, trials; None each), rungs: list of bracket (None without), start, resource, trials
 - ``table``, when the scan begins: partitions, bytes, columns: list of name, kind (`MOST_COLUMNS` at most), n_columns
 - ``partitions``, when some partitions begin or end: places (list of int), state (``reading``, ``done`` or ``there``:
-  its block was found), and of done ones rows, rejects (count), bytes, seconds, worker, columns: mapping of name to
-  [rows, missing, mean, std] (mean and std None for what is no number)
+  its block was found), and of those that ended rows, rejects (count), examples (up to three rejects: list of [file,
+  line, reason], left out without rejects), bytes (of the source), of ``done`` ones seconds and worker, and columns:
+  mapping of name to [rows, missing, mean, std] (mean and std of the finite numbers, None for what is no number),
+  infinite: mapping of name to count, left out where there is none. Columns may be empty: where there are many
+  partitions the next record that has some tells of all since the last one that had
 - ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, silent,
   gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts: mapping of
   status to number of all
 - ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (trials
   that cannot be told apart from it, None where unknown)
 - ``importance``, as more trials have scores: trials, method, parameters: list of name, value, low, high
-- ``evaluated``, as test rows are judged: rows, total, metrics: mapping of name to [value, low, high], details: those
-  of ``metrics.json`` that are known, final (bool)
+- ``evaluated``, as test rows are judged: rows, total, metrics: mapping of name to [value, low, high] (users' own ones
+  only at the end), details: those of ``metrics.json`` that are known and have room (about 200 kB), left_out: names of
+  those that have none (left out where all have), final (bool; again when the explanation is done)
 - ``history``, once per invocation: runs: list of id, name, started, status, seconds, cpu_seconds, metric,
   greater_is_better, score, low, high, trials, test: mapping of name to [value, low, high], curve: list of [seconds,
   cpu_seconds, score] (best so far, 60 points at most)

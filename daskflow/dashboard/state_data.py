@@ -52,10 +52,10 @@ class ColumnState:
         """Standard deviation of the population; nan without values."""
         return math.sqrt(self.spread / self.n) if self.n else math.nan
 
-    def add(self, rows: int, missing: int, mean: float | None, std: float | None) -> None:
+    def add(self, rows: int, missing: int, mean: float | None, std: float | None, infinite: int = 0) -> None:
         """Take a piece in (T. Chan, G. Golub, R. LeVeque, "Updating formulae", 1979)."""
         self.rows, self.missing = self.rows + rows, self.missing + missing
-        n = rows - missing
+        n = rows - missing - infinite
         if mean is None or std is None or n <= 0 or not math.isfinite(mean):
             return
         shift, total = mean - self.mean, self.n + n
@@ -136,13 +136,15 @@ class DataState:
         for place in places:
             self.states[place] = THERE if is_there else REJECTED if rejects else DONE
             self.began.pop(place, None)
-        columns = record.get("columns") or {}
+        columns, infinite = record.get("columns") or {}, record.get("infinite") or {}
         n_bytes = int(record.get("bytes") or 0)
         self.rows, self.rejects = self.rows + rows, self.rejects + rejects
         self.read_bytes += 0 if is_there else n_bytes
         self.found += len(places) if is_there else 0
         for name, (n_rows, missing, mean, std) in columns.items():
-            self.columns.setdefault(name, ColumnState()).add(int(n_rows), int(missing), mean, std)
+            self.columns.setdefault(name, ColumnState()).add(
+                int(n_rows), int(missing), mean, std, int(infinite.get(name) or 0)
+            )
         if places:
             worker, seconds = str(record.get("worker") or ""), float(record.get("seconds") or 0.0)
             piece = Piece(min(places), len(places), rows, rejects, n_bytes, at, seconds, worker, columns)

@@ -39,6 +39,7 @@ from daskflow.data.heavy import frequent_contents, heavy_contents
 from daskflow.data.joins import JoinCount, StoredJoin, join_all, store_join, total_counts
 from daskflow.data.narrowing import narrow, places_in_order, rearranged
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
+from daskflow.data.scan_events import ScanEvents, tell_table
 from daskflow.data.schema import ColumnKind, Roles, Schema
 from daskflow.data.store import BlockStore, damaged
 from daskflow.data.table import Decoded, Fingerprint, Partition, Reject, Table
@@ -118,7 +119,7 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     executor : Executor
         Runs one unit per partition.
     listener : callable
-        Hears ``stage`` and ``progress`` events of the stage ``scan``.
+        Hears ``stage`` and ``progress`` events of the stage ``scan``, ``table`` and ``partitions``.
 
     Returns
     -------
@@ -147,14 +148,21 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
 
     total = len(table.partitions)
     tell(listener, "stage", stage="scan", state="started", total=total)
+    events = ScanEvents(listener, table, recipe.stored, groups)
+    events.there(records)
+    events.begin(bundles, executor.slots)
     done, rows = total - len(missing), sum(record["n_rows"] for record in records if record)
+    n_bytes = events.n_bytes([place for place, record in enumerate(records) if record])
 
     def hear(outcome: Outcome) -> None:
-        nonlocal done, rows
+        nonlocal done, rows, n_bytes
         for record in outcome.value:
             store.wrote(record["n_bytes"])
             done, rows = done + len(record["members"]), rows + record["n_rows"]
-        tell(listener, "progress", stage="scan", done=done, total=total, rows=rows)
+        places = units[outcome.key][0]
+        n_bytes += events.n_bytes(places)
+        tell(listener, "progress", stage="scan", done=done, total=total, rows=rows, bytes=n_bytes)
+        events.done(places, outcome, executor.slots)
 
     answers = run_all(executor, [unit for _, unit in units.values()], on_done=hear)
     for key, (places, _) in units.items():
@@ -205,6 +213,7 @@ def _looked_for(
     """How partitions become blocks, which go together, and the records of blocks that are there and whole."""
     table.roles.check(table.schema)
     recipe = _Recipe.of(table, store.folder)
+    tell_table(listener, table, recipe.stored)
     pieces = Counter(file_of(partition) for partition in table.partitions)
     copies: Counter[Fingerprint] = Counter()
     token = recipe.token(table.settings)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from daskflow.core.events import Listener, nobody
 from daskflow.core.protocols import Executor, Unit
 from daskflow.core.results import Evaluation
 from daskflow.core.seeds import digest, seed_of
@@ -35,6 +36,7 @@ from daskflow.metrics.slices_asked import SliceAsked, ask_slices
 from daskflow.metrics.tally import Tally
 from daskflow.metrics.thresholds import threshold_table
 from daskflow.search.training import native_threads
+from daskflow.workflow.interim import Interim
 from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
 from daskflow.workflow.kept_predictions import Judged, keep_piece, piece_path, read_pieces
 from daskflow.workflow.refit import Fitted, loaded
@@ -154,6 +156,7 @@ def evaluate_test(
     folder: Path,
     executor: Executor,
     seed: int,
+    listener: Listener = nobody,
 ) -> tuple[Evaluation, Judged]:
     """Predict the test rows and judge them in one pass, by units beside each other; nothing is chosen by them.
 
@@ -173,6 +176,8 @@ def evaluate_test(
         Runs one unit for several blocks.
     seed : int
         The workflow's.
+    listener : callable
+        Hears how far it is, and ``evaluated`` as intervals tighten; not of the end.
     """
     target = part.target
     task, classes = str(target.task), [str(label) for label in target.classes]
@@ -192,7 +197,8 @@ def evaluate_test(
         Unit(f"judge-{number}", judge, (work, number, blocks))
         for number, blocks in enumerate(block_groups(part.matrix, executor.slots))
     ]
-    answers = run_all(executor, units)
+    interim = Interim(listener, [unit.key for unit in units], part.matrix.n_rows)
+    answers = run_all(executor, units, on_done=interim.heard)
     tally, sliced = reduce(_merged, (answers[unit.key] for unit in units))
     found: Evaluation = tally.evaluation()
     judged = read_pieces(folder, range(len(units)))

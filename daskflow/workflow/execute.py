@@ -38,7 +38,8 @@ from daskflow.workflow.cache import forget, open_store
 from daskflow.workflow.continuing import check_data, check_versions
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
-from daskflow.workflow.foresight import foreseeing, plan_of, validation_ratio
+from daskflow.workflow.foresight import foreseeing, validation_ratio
+from daskflow.workflow.interim import tell_evaluated
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
@@ -213,6 +214,7 @@ class _Execution(Preparing):
                 folder=self.folder.judging / "pieces",
                 executor=self.executor,
                 seed=seed,
+                listener=self.listener,
             )
             evaluation = replace(evaluation, details={**evaluation.details, **told})
             self.write_metrics(evaluation)
@@ -245,9 +247,10 @@ class _Execution(Preparing):
         return [text for text in said if text not in told]
 
     def write_metrics(self, evaluation: Evaluation) -> None:
-        """Write metrics.json."""
+        """Write metrics.json, and tell what it says."""
         told = {"metrics": values(evaluation.metrics), "n_rows": evaluation.n_rows, "details": evaluation.details}
         write_json(self.folder.metrics, told)
+        tell_evaluated(self.listener, evaluation, total=evaluation.n_rows, final=True)
 
     def search(self, policy: Policy, work: MatrixWork, target: Target, metric: Metric) -> SearchResult:
         """Run the fits that are not finished; candidates must be those that an earlier invocation recorded."""
