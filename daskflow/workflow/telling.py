@@ -190,13 +190,13 @@ class Telling:
             with self._lock:
                 self._wants_pages = False
                 self._to_pages.clear()
-            text = f"{found.why} Watch the run from another terminal: daskflow watch {shown(self.folder.path)}".lstrip()
+            text = found.why or f"Watch the run from another terminal: daskflow watch {shown(self.folder.path)}"
             tell(self, "note", text=text)
         else:
             address = str(found.mounted.address)
             live = self.folder.live
             self._attempt("live", f"{live.name} is not written", write_live, live, address, found.token)
-            known = {"url": address, "token": found.token, "ssh": tunnel(address), "run": str(self.folder.path)}
+            known = {"url": address, "token": found.token, "ssh": tunnel(address, getattr(found.mounted, "host", "")), "run": str(self.folder.path)}
             tell(self, "address", **known)
         self._found = found
         self._workers = None if client is None else Workers(client)

@@ -83,37 +83,39 @@ def write_live(path: Path, address: str, token: str) -> None:
         raise
 
 
-def tunnel(address: str, environment: Mapping[str, str] = os.environ) -> str:
+def tunnel(address: str, machine: str = "", environment: Mapping[str, str] = os.environ) -> str:
     """Return the command that brings a page to the machine a person sits at; empty where the browser is here.
 
     Parameters
     ----------
     address : str
         Of the page.
+    machine : str
+        Where it listens, as that machine calls itself; default this one.
     environment : mapping
         Says whether this session came over ssh.
 
     Examples
     --------
-    >>> tunnel("http://127.0.0.1:8787/daskflow", {})
+    >>> tunnel("http://127.0.0.1:8787/daskflow", environment={})
     ''
-    >>> tunnel("http://head-node:8787/daskflow", {"USER": "me"})
+    >>> tunnel("http://127.0.0.1:8787/daskflow", "head-node", {"USER": "me"})
     'ssh -L 8787:127.0.0.1:8787 me@head-node'
+    >>> tunnel("http://10.0.0.5:8787/daskflow", "head-node", {"USER": "me"})
+    'ssh -L 8787:10.0.0.5:8787 me@head-node'
     """
     parts = urlsplit(address)
     try:
-        port = parts.port
+        port, host = parts.port, parts.hostname or ""
     except ValueError:
         return ""
-    host = parts.hostname or ""
-    if not port or not host:
-        return ""
+    here = socket.gethostname()
+    machine = machine or (here if host in LOOPBACK else host)
     over_ssh = environment.get("SSH_CONNECTION", "").split()
-    if host in LOOPBACK:
-        if len(over_ssh) != 4:
-            return ""
-        host = socket.gethostname()
+    is_remote = len(over_ssh) == 4
+    if not port or not host or (machine == here and not is_remote):
+        return ""
     user = environment.get("USER") or environment.get("LOGNAME") or ""
-    door = f"-p {over_ssh[3]} " if len(over_ssh) == 4 and over_ssh[3] != "22" and host == socket.gethostname() else ""
-    place = f"{user}@{host}" if user else host
-    return f"ssh {door}-L {port}:127.0.0.1:{port} {shlex.quote(place)}"
+    door = f"-p {over_ssh[3]} " if machine == here and over_ssh[3] != "22" else ""
+    target = "127.0.0.1" if host in LOOPBACK else f"[{host}]" if ":" in host else host
+    return f"ssh {door}-L {port}:{target}:{port} {shlex.quote(f'{user}@{machine}' if user else machine)}"

@@ -27,6 +27,7 @@ class Restarted(Exception):  # noqa: N818  nothing is wrong: it says what happen
     """The run was begun anew: what was heard of it is no longer so, and `FolderSource.new` begins from the start."""
 
     restarted = True
+    """By which pages know it, whose room cannot import this one."""
 
 
 class FolderSource:
