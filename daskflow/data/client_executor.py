@@ -20,6 +20,10 @@ from daskflow.data.seats import SEATS
 LOST = ("scheduler-connection-lost", "client closed", "connection lost")
 """What distributed says of futures whose scheduler is gone."""
 
+WITHOUT_SCHEDULER = (
+    "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
+)
+
 DEATH = "KilledWorker:"
 """How the sentence begins that says that a unit's workers died."""
 
@@ -91,7 +95,9 @@ class ClientExecutor:
         self._units[unit.key] = unit
         arguments = [self._resolve(argument) for argument in unit.arguments]
         options = {"key": f"{unit.key}-{run}", "pure": False, "priority": unit.priority}
-        bare = replace(unit, arguments=())
+        # Runs that share workers shall not give up each other's calls.
+        calls = tuple(replace(call, key=f"{call.key}-{self._run}") for call in unit.calls)
+        bare = replace(unit, arguments=(), calls=calls)
         if unit.keeps:
             pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
             options |= {"key": f"answer-{unit.key}-{run}", "priority": unit.priority + 1}
@@ -155,10 +161,7 @@ class ClientExecutor:
         """What became of a unit that has no answer."""
         text = f"{type(error).__name__}: {error}"
         if self._client.status != "running" or any(word in text for word in LOST):
-            raise ClusterError(
-                "The connection to the scheduler was lost. "
-                "Run the same command again: it continues from what is on disk."
-            ) from error
+            raise ClusterError(WITHOUT_SCHEDULER) from error
         if error is None:
             raise AssertionError(f"unit {key} has neither an answer nor an error")
         if not isinstance(error, Exception):
@@ -188,9 +191,13 @@ class ClientExecutor:
             unit, future = self._units.pop(key, None), self._running.pop(key, None)
             if unit is not None and future is not None:
                 futures.append(future)
-                calls += [call.key for call in unit.calls]
+                calls += [f"{call.key}-{self._run}" for call in unit.calls]
         self._suspects = deque(unit for unit in self._suspects if unit.key not in keys)
         self._held = deque(unit for unit in self._held if unit.key not in keys)
+        if self._suspect in keys:
+            self._suspect = None
+            while self._held:
+                self._send(self._held.popleft(), self._run)
         if futures:
             self._client.cancel(futures)
         if calls:
@@ -211,14 +218,18 @@ class ClientExecutor:
         Raises
         ------
         ClusterError
-            When every worker has been paused for some seconds: nothing goes on any more.
+            When every worker has been paused for some seconds: nothing goes on any more. And when the scheduler is gone.
         """
+        if self._client.status != "running":  # with nothing on its way, nothing else tells of it
+            raise ClusterError(WITHOUT_SCHEDULER)
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return ()
         try:
             seen = self._client.sync(self._client._run_on_scheduler, health, callback_timeout=ANSWER_SECONDS)
         except TimeoutError:
             return (f"The scheduler has not answered for {ANSWER_SECONDS:.0f} s: it is busy, frozen or unreachable.",)
+        except OSError as error:
+            raise ClusterError(WITHOUT_SCHEDULER) from error
         finally:
             self._looked = time.monotonic()
         names = {name for name, _, _ in seen}

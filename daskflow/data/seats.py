@@ -43,6 +43,11 @@ LOADING_SECONDS = 600.0
 MEMORY_SHARE, LEAST_MEMORY = 0.9, 256 * 2**20
 """Of a worker's limit; what is left for a fit at least, however much the worker holds."""
 
+NOT_NEEDED = "it is not needed any more"
+
+MOST_DROPPED = 4096
+"""So many calls that were given up are remembered: some of their units may be on their way."""
+
 SEAT = "DASKFLOW_SEAT"
 """Set in a seat's environment: there is one fit at a time."""
 
@@ -57,10 +62,17 @@ _LOADING = Limits(seconds=LOADING_SECONDS)
 
 
 class Seat:
-    """One process, started at once; its calls run one after the other."""
+    """One process, started at once; its calls run one after the other.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    dropped : collection of str
+        Keys of calls that are given up; one that gets there is not begun, or ended.
+    """
+
+    def __init__(self, dropped: Collection[str] = ()) -> None:
         """Start the process."""
+        self._dropped = dropped
         # Appended to: what is written by the process does not depend on where it is read here.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the seat
         self._told = self._written = 0
@@ -95,6 +107,9 @@ class Seat:
         """Make the calls and return an outcome for each; one that ends the process costs no other its turn."""
         done: list[Outcome] = []
         while len(done) < len(calls):
+            if (key := calls[len(done)].key) in self._dropped:
+                done.append(Outcome(key=key, error=f"Dropped: {NOT_NEEDED}", death=Death.DROPPED))
+                continue
             done += self._run(function, arguments, calls[len(done) :], limits)
         return done
 
@@ -162,7 +177,9 @@ class Seat:
         return b"".join(parts)
 
     def _glance(self, begun: float, call: Call, limits: Limits) -> None:
-        """End the process when the running call has taken too long or too much."""
+        """End the process when the running call has taken too long or too much, or is given up."""
+        if call.key in self._dropped:
+            self.end(Death.DROPPED, NOT_NEEDED)
         lasted = time.monotonic() - begun
         most = limits.seconds or max(PACE.allowed(limits.seconds_per_step) * call.steps, LEAST_SECONDS)
         if lasted > most:
@@ -262,6 +279,7 @@ class Seats:
         """Have none yet."""
         self._free: list[Seat] = []
         self._busy: list[Seat] = []
+        self._dropped: dict[str, None] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -269,7 +287,7 @@ class Seats:
         """A seat for the time of a unit."""
         with self._lock:
             seat = self._free.pop() if self._free else None
-        seat = seat or Seat()
+        seat = seat or Seat(self._dropped)
         with self._lock:
             self._busy.append(seat)
         try:
@@ -280,11 +298,14 @@ class Seats:
                 self._free.append(seat)
 
     def drop(self, keys: Collection[str]) -> None:
-        """End the calls that run under these keys."""
+        """End the calls that run under these keys, and those that would begin later."""
         with self._lock:
+            self._dropped |= dict.fromkeys(keys)
+            for key in list(self._dropped)[:-MOST_DROPPED]:
+                del self._dropped[key]
             for seat in self._busy:
                 if seat.running in keys:
-                    seat.end(Death.DROPPED, "it is not needed any more")
+                    seat.end(Death.DROPPED, NOT_NEEDED)
 
     def vacate(self) -> None:
         """End the processes that run nothing."""

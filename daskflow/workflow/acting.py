@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from daskflow.core.control import Command, ask
 from daskflow.core.errors import ControlError, SettingsError
+from daskflow.core.estimates import amount
 from daskflow.core.journal import Record, read, recover
 from daskflow.core.mounts import WITHOUT_LOCKS
 from daskflow.search.budgets import seconds_of
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 5.0
 """How long the run's answer is waited for; it looks for commands about twice a second."""
+
+LATER_SECONDS = 1.5
+"""How long it is waited for where the search does not seem to have begun."""
 
 GLANCE_SECONDS = 0.1
 
@@ -65,9 +69,9 @@ def act(folder: RunFolder, command: Command, *, seconds: float = ANSWER_SECONDS)
     known = folder.journal.stat().st_size
     key = ask(folder, command).key
     effect = effect_of(command)
-    if stage == "to come":
+    answer = _answer(folder.journal, known, key, min(seconds, LATER_SECONDS) if stage == "to come" else seconds)
+    if answer is None and stage == "to come":
         return f"{effect} {LATER}"
-    answer = _answer(folder.journal, known, key, seconds)
     if answer is None:
         raise ControlError(
             f"Run {name} has not heard it within {seconds:g} s: it is busy with a fit in its own process (clusters "
@@ -84,17 +88,18 @@ def effect_of(command: Command) -> str:
     Examples
     --------
     >>> effect_of(Command("extend", trials=5, wall_seconds=600))
-    'The budget of the search is raised by 600 s of wall time and 5 trials, for this run and whoever continues it.'
+    'The budget of the search is raised by 10 min of wall time and 5 trials, for this run and whoever continues it.'
     """
     amounts = [
         f"{value:g} {unit}"
         for value, unit in (
-            (command.wall_seconds, "s of wall time"),
             (command.cpu_hours, "CPU-hours"),
             (command.trials, "trials"),
         )
         if value
     ]
+    if command.wall_seconds:
+        amounts.insert(0, f"{amount(command.wall_seconds)} of wall time")
     return EFFECTS[command.word].format(trial=command.trial, amounts=" and ".join(amounts))
 
 
