@@ -12,6 +12,19 @@ from daskflow.core.journal import Record
 WAITING, READING, DONE, THERE, REJECTED = range(5)
 """States of a partition; the last one is done, with rows that were refused."""
 
+MOST_REFUSED = 200
+"""Refused rows that are kept: the first ones."""
+
+
+class Refused(NamedTuple):
+    """A row that was refused."""
+
+    place: int
+    """Of its partition, or of the first of those that were read together."""
+    file: str
+    line: int | None
+    reason: str
+
 
 class Piece(NamedTuple):
     """Partitions that were read together."""
@@ -90,6 +103,8 @@ class DataState:
         Of the pieces.
     found : int
         Partitions whose block was there already.
+    refused : list of Refused
+        The first `MOST_REFUSED` rows that were refused, as far as they were told.
     """
 
     partitions: int = 0
@@ -104,6 +119,7 @@ class DataState:
     rejects: int = 0
     read_bytes: int = 0
     found: int = 0
+    refused: list[Refused] = field(default_factory=list)
     version: int = 0
 
     def hear(self, record: Record, at: float) -> None:
@@ -123,6 +139,7 @@ class DataState:
         self.states = bytearray(self.partitions)
         self.began, self.pieces, self.columns = {}, [], {name: ColumnState() for name in self.kinds}
         self.rows = self.rejects = self.read_bytes = self.found = 0
+        self.refused = []
 
     def _some(self, record: Record, at: float) -> None:
         places = [int(place) for place in record["places"] if 0 <= int(place) < self.partitions]
@@ -149,6 +166,12 @@ class DataState:
             worker, seconds = str(record.get("worker") or ""), float(record.get("seconds") or 0.0)
             piece = Piece(min(places), len(places), rows, rejects, n_bytes, at, seconds, worker, columns)
             self.pieces.append(piece)
+            self._refuse(piece.first, record.get("examples") or ())
+
+    def _refuse(self, place: int, examples: Sequence[Sequence[Any]]) -> None:
+        """Keep the first rows that were refused."""
+        for file, line, reason in examples[: MOST_REFUSED - len(self.refused)]:
+            self.refused.append(Refused(place, str(file), None if line is None else int(line), str(reason)))
 
     def shift(self, piece: Piece, name: str) -> float:
         """Return how far a piece's mean is from that of all pieces, in standard deviations of all; nan if unknown."""

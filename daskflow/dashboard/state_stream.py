@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class StreamState:
         The newest by column: [value, bound].
     n_seen : int
         Records so far.
+    began : float
+        When the first second of the stream began; nan before.
     """
 
     seen: deque[tuple[float, Record]] = field(default_factory=lambda: deque(maxlen=MOST_SECONDS))
@@ -40,11 +43,14 @@ class StreamState:
     batches: Counter[int] = field(default_factory=Counter)
     drift: Mapping[str, Any] = field(default_factory=dict)
     n_seen: int = 0
+    began: float = math.nan
 
     def hear(self, record: Record, at: float) -> None:
         """Take a record in."""
         if record["record"] != "stream":
             return
+        if math.isnan(self.began):
+            self.began = at - float(record.get("seconds") or 0.0)
         self.seen.append((at, record))
         self.n_seen += 1
         self.requests += int(record.get("requests") or 0)

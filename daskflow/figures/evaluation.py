@@ -99,7 +99,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> figure
         predicted=[style.shown(classes[kept[column]], 80) for _, column in cells],
         count=count,
         share=share,
-        **_cell_texts("count", [_short(n) if n and has_text else "" for n in count], share),
+        **_cell_texts("count", [short(n) if n and has_text else "" for n in count], share),
         **_cell_texts("share", [_percent(s) if s and has_text else "" for s in share], share),
         alpha=[0.05 if not n else 0.15 + 0.85 * part for n, part in zip(count, share, strict=True)],
     )
@@ -175,12 +175,12 @@ def residual_histogram(bins: Mapping[str, Sequence[float]]) -> figure:
     return made
 
 
-def _short(count: int) -> str:
-    """A count in at most five characters.
+def short(count: int) -> str:
+    """Return a count in at most five characters.
 
     Examples
     --------
-    >>> _short(987), _short(56158), _short(4898431)
+    >>> short(987), short(56158), short(4898431)
     ('987', '56.2k', '4.9M')
     """
     for size, unit in ((1_000_000, "M"), (10_000, "k")):

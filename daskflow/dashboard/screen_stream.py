@@ -1,0 +1,317 @@
+"""The page of a stream: a model that answers requests, how fast, how much waits, and whether its world moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daskflow.core.journal import Record
+from daskflow.dashboard import quantities
+from daskflow.dashboard.slots import Columns, Figure, Look, Row, Slot, Value, Widget
+from daskflow.dashboard.state import RunState
+from daskflow.dashboard.state_stream import StreamState
+from daskflow.dashboard.tables import table
+from daskflow.figures import live_axes, live_stream, style
+
+WINDOW_SECONDS = 900.0
+"""What figures over time show."""
+
+WINDOW_RECORDS = 900
+"""Seconds that a page gets when it comes, at least; as many more are added before it gets them anew."""
+
+MOST_COLUMNS = 20
+"""Columns whose drift is drawn."""
+
+MOST_BATCHES = 16
+"""Sizes of batches that are drawn; larger ones share the last bar."""
+
+MOST_ERRORS = 50
+"""Reasons that are listed."""
+
+COMES = "Comes when a model answers requests or a stream."
+
+OVER_TIME = ("stream_requests", "stream_rows", "latency", "queue", "prequential")
+"""Figures whose axis of time is the same."""
+
+
+class StreamScreen:
+    """What a model that answers tells of itself."""
+
+    key = "stream"
+    title = "Stream"
+
+    def __init__(self) -> None:
+        self._forget(StreamState())
+
+    def _forget(self, stream: StreamState) -> None:
+        """Begin anew with a stream."""
+        self._heard, self._n_heard, self._base = stream, 0, 0
+        self._seconds: dict[str, list[Any]] = {column: [] for column in live_stream.COLUMNS}
+        self._score: dict[str, list[Any]] = {column: [] for column in ("seconds", "value", "low", "high", "rows")}
+
+    def rows(self) -> Sequence[Row]:
+        """Return the panels from top to bottom."""
+        return panels()
+
+    def slots(self, state: RunState, now: float) -> Sequence[Slot]:
+        """Return what is known of the stream now."""
+        stream = state.stream
+        if stream is not self._heard or stream.n_seen < self._n_heard:
+            self._forget(stream)
+        self._take(stream)
+        last = self._seconds["seconds"][-1] if self._seconds["seconds"] else 0.0
+        time = {"start": max(0.0, last - WINDOW_SECONDS), "end": max(10.0, last)}
+        has_latency = any(value is not None for value in self._seconds["p50"])
+        is_empty = not stream.n_seen
+        epoch = f"{id(stream)}-{self._base}"
+        return [
+            Value("stream_tiles", tiles(stream)),
+            Columns("stream_data", self._seconds, epoch),
+            *(Look(f"{key}_time", time) for key in OVER_TIME),
+            Value("stream_requests.empty", is_empty),
+            Value("stream_rows.empty", is_empty),
+            Value("latency.empty", not has_latency),
+            Value("queue.empty", is_empty),
+            *_batches(stream),
+            *_drift(stream),
+            Columns("prequential_data", self._score, epoch),
+            Look("prequential_axis", {"axis_label": _metric(stream)}),
+            Value("prequential.empty", not self._score["seconds"]),
+            Value("stream_errors", errors(stream)),
+        ]
+
+    def _take(self, stream: StreamState) -> None:
+        """Take in the seconds that are new; what is far behind the window is forgotten together."""
+        n_new = min(stream.n_seen - self._n_heard, len(stream.seen))
+        if not n_new:
+            return
+        if n_new > WINDOW_RECORDS or len(self._seconds["seconds"]) + n_new > 2 * WINDOW_RECORDS:
+            n_new = min(len(stream.seen), WINDOW_RECORDS)
+            self._base = stream.n_seen
+            for columns in (self._seconds, self._score):
+                for name in columns:
+                    columns[name] = []
+        self._n_heard = stream.n_seen
+        for place in range(len(stream.seen) - n_new, len(stream.seen)):
+            self._add(*stream.seen[place], stream.began)
+
+    def _add(self, at: float, record: Record, began: float) -> None:
+        """Add a second."""
+        seconds, lasted = round(at - began, 2), float(record.get("seconds") or 1.0)
+        latency: Mapping[str, Any] = record.get("latency") or {}
+        found = {
+            "seconds": seconds,
+            "requests": quantities.plain(float(record.get("requests") or 0) / lasted),
+            "rows": quantities.plain(float(record.get("rows") or 0) / lasted),
+            "queue": int(record.get("queue") or 0),
+            "limit": record.get("queue_limit"),
+        }
+        for name in live_stream.PERCENTILES:
+            given = style.known(latency.get(name))
+            found[name] = quantities.plain(1000 * given) if given > 0 else None
+        for name, value in found.items():
+            self._seconds[name].append(value)
+        score = record.get("score") or {}
+        if quantities.is_number(score.get("value")):
+            value = score["value"]
+            self._score["seconds"].append(seconds)
+            self._score["value"].append(quantities.plain(value))
+            self._score["low"].append(quantities.plain(score["low"] if quantities.is_number(score.get("low")) else value))
+            self._score["high"].append(quantities.plain(score["high"] if quantities.is_number(score.get("high")) else value))
+            self._score["rows"].append(int(score.get("rows") or 0))
+
+
+def tiles(stream: StreamState) -> list[dict[str, Any]]:
+    """Return the numbers that matter of the last ten seconds, and of all."""
+    if not stream.n_seen:
+        note = "This page fills when a model answers requests or a stream."
+        return [{"label": "Stream", "value": "no requests yet", "note": note, "state": "wait"}]
+    recent = [record for _, record in list(stream.seen)[-10:]]
+    seconds = sum(float(record.get("seconds") or 1.0) for record in recent) or 1.0
+    requests, rows = (sum(int(record.get(word) or 0) for record in recent) for word in ("requests", "rows"))
+    slowest = max((style.known((record.get("latency") or {}).get("p99") or 0.0) for record in recent), default=0.0)
+    last, n_errors = recent[-1], sum(stream.errors.values())
+    waiting, limit = int(last.get("queue") or 0), last.get("queue_limit")
+    is_full = bool(limit) and waiting >= 0.8 * float(limit or 0)
+    moved = [name for name, given in stream.drift.items() if _is_beyond(given)]
+    found = [
+        {
+            "label": "Requests per second",
+            "value": quantities.count(requests / seconds),
+            "note": f"{stream.requests:,} in all",
+        },
+        {"label": "Rows per second", "value": quantities.count(rows / seconds), "note": f"{stream.rows:,} in all"},
+        {"label": "Slowest of 100", "value": f"{1000 * slowest:.3g} ms", "note": "in the last ten seconds"},
+        {
+            "label": "Waiting",
+            "value": f"{waiting:,}",
+            "note": f"of {int(limit):,} at most" if limit else "",
+            "state": "bad" if is_full else "good",
+        },
+        {
+            "label": "Errors",
+            "value": f"{n_errors:,}",
+            "note": quantities.share(n_errors, stream.requests) + " of the requests" if n_errors else "",
+            "state": "bad" if n_errors else "good",
+        },
+        {
+            "label": "Columns that drift",
+            "value": f"{len(moved):,}",
+            "note": style.shown(moved[0], 40) if moved else f"of {len(stream.drift):,}",
+            "state": "bad" if moved else "good",
+        },
+    ]
+    return found if stream.drift else found[:-1]
+
+
+def errors(stream: StreamState) -> dict[str, Any]:
+    """Return why requests were not answered, the most frequent reason first."""
+    total = sum(stream.errors.values())
+    some = stream.errors.most_common(MOST_ERRORS)
+    rows = [
+        {"reason": reason, "count": count, "share": {"share": count / total, "text": quantities.share(count, total)}}
+        for reason, count in some
+        if total
+    ]
+    heads = [("reason", "Why", "text"), ("count", "Requests", "number"), ("share", "Of the errors", "bar")]
+    return table(heads, rows, len(stream.errors) - len(rows))
+
+
+def _batches(stream: StreamState) -> list[Slot]:
+    sizes = sorted(stream.batches)
+    shown = sizes[:MOST_BATCHES] if len(sizes) > MOST_BATCHES else sizes
+    counts = {f"{size:,}": stream.batches[size] for size in shown}
+    if len(sizes) > MOST_BATCHES:
+        rest = sum(stream.batches[size] for size in sizes[MOST_BATCHES - 1 :])
+        counts = dict(list(counts.items())[: MOST_BATCHES - 1]) | {f"{sizes[MOST_BATCHES - 1]:,} or more": rest}
+    total = sum(counts.values()) or 1
+    columns: dict[str, list[Any]] = {
+        "size": list(counts),
+        "count": list(counts.values()),
+        "share": [quantities.plain(count / total) for count in counts.values()],
+    }
+    return [
+        Columns("batches_data", columns, str(stream.n_seen)),
+        Look("batches_sizes", {"factors": list(counts)}),
+        Value("batches.empty", not counts),
+    ]
+
+
+def _drift(stream: StreamState) -> list[Slot]:
+    given = [(str(name), pair) for name, pair in stream.drift.items() if quantities.is_number(pair[0])]
+    given.sort(key=lambda item: -item[1][0] / item[1][1] if quantities.is_number(item[1][1]) and item[1][1] else -item[1][0])
+    some = given[:MOST_COLUMNS]
+    labels = live_axes.labels_of([name for name, _ in some])
+    beyond = [_is_beyond(pair) for _, pair in some]
+    values = [quantities.plain(pair[0]) for _, pair in some]
+    bounds = [quantities.plain(style.known(pair[1])) for _, pair in some]
+    columns: dict[str, list[Any]] = {
+        "label": labels,
+        "name": [style.shown(name, 80) for name, _ in some],
+        "value": values,
+        "bound": bounds,
+        "color": [style.SECOND if is_beyond else style.ACCENT for is_beyond in beyond],
+        "pattern": ["right_diagonal_line" if is_beyond else " " for is_beyond in beyond],
+        "said": ["beyond its bound" if is_beyond else "within its bound" for is_beyond in beyond],
+    }
+    most = max((one for one in (*values, *bounds) if one is not None), default=1.0)
+    return [
+        Columns("stream_drift_data", columns, str(stream.n_seen)),
+        Look("stream_drift_rows", live_axes.rows(labels)),
+        Look("stream_drift_values", {"start": 0.0, "end": quantities.plain(1.08 * most or 1.0)}),
+        Look("stream_drift", live_axes.height_of(max(4, len(labels)))),
+        Value("stream_drift.empty", not labels),
+    ]
+
+
+def _is_beyond(pair: Sequence[Any]) -> bool:
+    return quantities.is_number(pair[0]) and quantities.is_number(pair[1]) and pair[0] > pair[1]
+
+
+def _metric(stream: StreamState) -> str:
+    """What the prequential score is of."""
+    score = (stream.seen[-1][1].get("score") or {}) if stream.seen else {}
+    return style.shown(score.get("metric") or "metric", 40)
+
+
+def panels() -> Sequence[Row]:
+    """Return the panels from top to bottom, without data."""
+    data = live_stream.over_time()
+    return (
+        Row([Widget("stream_tiles", "", "tiles")]),
+        Row(
+            [
+                Figure(
+                    "stream_requests",
+                    "Requests per second",
+                    "Requests answered per second, in the last 15 minutes.",
+                    live_stream.rate("stream_requests", "requests", "requests per second", data),
+                    COMES,
+                ),
+                Figure(
+                    "stream_rows",
+                    "Rows per second",
+                    "Rows predicted per second, in the last 15 minutes; a request can hold several.",
+                    live_stream.rate("stream_rows", "rows", "rows per second", data),
+                    COMES,
+                ),
+            ]
+        ),
+        Row(
+            [
+                Figure(
+                    "latency",
+                    "Latency",
+                    "Milliseconds from a request to its answer, on a logarithmic axis: half of the requests are faster than "
+                    "the solid line, 95 of 100 than the dashed one, 99 of 100 than the dotted one.",
+                    live_stream.latency(data),
+                    COMES,
+                ),
+                Figure(
+                    "queue",
+                    "Queue",
+                    "Requests that wait for their turn. At the dashed line new ones are refused.",
+                    live_stream.queue(data),
+                    COMES,
+                ),
+            ]
+        ),
+        Row(
+            [
+                Figure(
+                    "batches",
+                    "Batches",
+                    "How many requests were answered together, since the stream began: under load they are put together.",
+                    live_stream.batches(),
+                    COMES,
+                ),
+                Widget(
+                    "stream_errors",
+                    "Errors",
+                    "table",
+                    "No request failed.",
+                    "Requests that were not answered, by reason, since the stream began.",
+                ),
+            ]
+        ),
+        Row(
+            [
+                Figure(
+                    "stream_drift",
+                    "Drift of the columns",
+                    "How far the values of each column are from those of the training rows. The mark is what chance explains; "
+                    "orange hatched bars go beyond it.",
+                    live_stream.drift(),
+                    "Comes when a stream is compared with the training rows.",
+                    320,
+                ),
+                Figure(
+                    "prequential",
+                    "Score as the truth comes in",
+                    "The metric of rows that were answered before their truth was known, with its 95 % interval.",
+                    live_stream.prequential(),
+                    "Comes when the truth of answered rows comes in.",
+                ),
+            ]
+        ),
+    )
