@@ -57,7 +57,7 @@ def _params_text(trial: TrialState, length: int) -> str:
     parts: list[str] = []
     used = 0
     for name, value in told(trial.params).items():
-        parts.append(f"{name} = {style.number(value)}")
+        parts.append(f"{name} = {axes.text_of(value)}")
         used += len(parts[-1]) + 2
         if used > length:
             break
@@ -86,4 +86,4 @@ def height(scale: tuple[axes.Scale, dict[int, float]], name: str, trial: TrialSt
 
 def value_text(value: Any) -> float | str:
     """Return a parameter's value as it is shown: numbers with four digits, all else as a short text."""
-    return float(f"{value:.4g}") if axes.is_number(value) else style.shown(style.number(value), 40)
+    return float(f"{value:.4g}") if axes.is_number(value) else style.shown(axes.text_of(value), 40)

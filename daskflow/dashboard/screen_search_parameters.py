@@ -116,20 +116,20 @@ class Parallel:
         low, high = standing.span
         width = (high - low) or 1.0
         best = standing.best()
-        for trial in some:
+        for number, trial in enumerate(some):
             params = trial.params
             places = [place for place, name in enumerate(names) if name in params]
             heights = [chosen.height(scales[place], names[place], trial) for place in places]
             places.append(last)
             heights.append(round((standing.inside(trial.score) - low) / width, 4))
-            good = standing.goodness(trial.score)
+            good = (number / max(1, len(some) - 1)) ** 2  # worst first: the best seventh in the last two colours
             is_best = trial is best
             color = style.SECOND if is_best else SCALE[min(len(SCALE) - 1, int(good * len(SCALE)))]
             text = chosen.params_text(standing, trial)
             for begin, end in _runs(places):
                 row = (
                     trial.id, places[begin:end], heights[begin:end], color,
-                    3.5 if is_best else round(0.8 + 1.4 * good**2, 2), 1.0 if is_best else round(0.25 + 0.5 * good, 2),
+                    3.5 if is_best else round(0.8 + 1.2 * good**2, 2), 1.0 if is_best else round(0.25 + 0.5 * good, 2),
                     style.score(trial.score), text,
                 )  # fmt: skip
                 for name, value in zip(pictures.LINES, row, strict=True):
@@ -249,7 +249,7 @@ class Facets:
                 row = (trial.id, x, y, color, alpha, mark, size, title, value, score)
                 for column, entry in zip(pictures.FACETS, row, strict=True):
                     dots[column].append(entry)
-            marks += _edge_marks(place, scale[0].ticks)
+            marks += _edge_marks(place, scale[0].ends())
         words: dict[str, Sequence[Any]] = {
             "x": [x for x, _, _ in marks],
             "y": [0.01] * len(marks),
@@ -280,11 +280,10 @@ class Facets:
         ]
 
 
-def _edge_marks(place: int, ticks: tuple[tuple[float, str], ...]) -> list[tuple[float, str, str]]:
-    """What is written below a parameter's dots: its ends, and up to four levels."""
-    some = ticks if len(ticks) <= 4 and all(len(text) <= 9 for _, text in ticks) else (ticks[0], ticks[-1])
+def _edge_marks(place: int, ends: tuple[tuple[float, str], ...]) -> list[tuple[float, str, str]]:
+    """What is written below a parameter's dots."""
     aligned = []
-    for height, text in some:
-        align = "left" if height == 0.0 else "right" if height == 1.0 else "center"
+    for height, text in ends:
+        align = "left" if height < 0.1 else "right" if height > 0.9 else "center"
         aligned.append((place + FACET_WIDTH * height, text, align))
     return aligned

@@ -167,12 +167,6 @@ class Standing:
         """Return the best trial."""
         return self.trials[self.ranking[0][1]] if self.ranking else None
 
-    def goodness(self, score: float) -> float:
-        """Return where a score stands between the worst (0) and the best (1) end of the score's axis."""
-        low, high = self.span
-        share = (self.inside(score) - low) / (high - low) if high > low else 0.5
-        return share if self.search.greater_is_better else 1.0 - share
-
     def inside(self, score: float) -> float:
         """Return a score, or the end of the score's axis that it lies beyond."""
         low, high = self.span

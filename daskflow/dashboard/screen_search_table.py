@@ -10,6 +10,7 @@ from daskflow.dashboard.screen_search_parameters import Order
 from daskflow.dashboard.screen_search_standing import Standing
 from daskflow.dashboard.slots import Slot, Value, Widget
 from daskflow.dashboard.state_search import TrialState
+from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 
 MOST_BEST, MOST_RUNNING, MOST_FAILED = 200, 40, 40
@@ -58,8 +59,8 @@ class Table:
         if not rows:
             return [Value("search_trials", None)]
         columns = [
-            {"key": "rank", "title": "rank", "kind": "number"},
             {"key": "name", "title": "candidate", "kind": "text"},
+            {"key": "rank", "title": "rank", "kind": "number"},
             {"key": "state", "title": "state", "kind": "state"},
             {"key": "score", "title": style.shown(search.metric or "score", 24), "kind": "number"},
             {"key": "resource", "title": "resource", "kind": "number"},
@@ -97,7 +98,7 @@ class Table:
             row["level"] = level
         for place, name in enumerate(names):
             has = name in trial.params
-            row[f"p{place}"] = style.shown(style.number(trial.params[name]), 40) if has else ""
+            row[f"p{place}"] = style.shown(axes.text_of(trial.params[name]), 40) if has else ""
         self._rows[trial.id], self._signs[trial.id] = row, sign
         return row
 

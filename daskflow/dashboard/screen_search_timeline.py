@@ -35,8 +35,8 @@ MOST_LANES = 8
 MOST_OPEN = 60
 """Fits that were handed in and have not ended, drawn as open bars, the oldest first."""
 
-MOST_FAILED = 300
-"""Marks of failed fits at most, the newest."""
+MOST_FAILED = 240
+"""Marks of failed fits at most; of more every so many."""
 
 THICK = 0.8
 """Of a row's height so much is bars."""
@@ -85,7 +85,7 @@ class Timeline:
         self._lanes: dict[str, list[float]] = {}
         self._rows: dict[str, int] = {}
         self._failed: list[tuple[str, float, str, str]] = []
-        self._n_failed = 0
+        self._n_failed, self._thin = 0, 1
 
     def slots(self, standing: Standing) -> list[Slot]:
         """Return what is shown now."""
@@ -212,12 +212,15 @@ class Timeline:
     def _fail(self, standing: Standing, fits: Sequence[Fit]) -> None:
         """Keep where fits failed."""
         for fit in fits:
-            if fit[7]:
-                self._n_failed += 1
+            if not fit[7]:
+                continue
+            if self._n_failed % self._thin == 0:
                 middle = standing.clock((fit.began + fit.ended) / 2, fit.invocation)
                 what = f"failed: trial {fit.trial}, fold {fit.fold}, resource {fit.resource:,}"
                 self._failed.append((fit.trial, round(middle, 2), fit.worker, what))
-        del self._failed[:-MOST_FAILED]
+            self._n_failed += 1
+            if len(self._failed) > MOST_FAILED:
+                self._failed, self._thin = self._failed[::2], 2 * self._thin
 
     def _marks(self) -> dict[str, list[Any]]:
         return {

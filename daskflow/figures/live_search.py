@@ -25,35 +25,50 @@ def empty(name: str, columns: tuple[str, ...]) -> Any:
     return style.source(name, **{column: [] for column in columns})
 
 
+FAR = -1e12
+"""Where samples of the legend stand: out of sight."""
+
+
+def sample(made: figure, words: str, mark: str, color: str, alpha: float = 1.0) -> None:
+    """Add a mark to the legend; those of the figure itself look differently from row to row, and are not there yet."""
+    if mark == "line":
+        made.line([FAR, FAR], [FAR, FAR], line_color=color, line_width=2, legend_label=words)
+    elif mark == "ring":
+        made.scatter([FAR], [FAR], size=11, fill_color=None, line_color=color, line_width=1.5, legend_label=words)
+    else:
+        line = color if mark == "x" else None
+        made.scatter(
+            [FAR], [FAR], marker=mark, size=8, fill_color=color, fill_alpha=alpha, line_color=line, line_width=2,
+            legend_label=words,
+        )  # fmt: skip
+
+
 def scores() -> figure:
     """Return the scores over time: dots, the best so far as steps, failed trials at the lower edge."""
-    made = axes.frame(
-        "search_scores", height=320, x_label="time since the run began (h:mm:ss)", y_label="score",
-        output_backend="webgl",
-    )  # fmt: skip
+    made = axes.frame("search_scores", height=330, x_label="time since the run began (h:mm:ss)", y_label="score")
     axes.seconds(made)
     known = empty("search_interval", ("left", "right", "low", "high", "said"))
     made.quad(
         left="left", right="right", bottom="low", top="high", source=known, fill_color=style.SECOND, fill_alpha=0.13,
-        line_color=None, legend_label="its 95 % interval",
+        line_color=None,
     )  # fmt: skip
     gaps(made, "search_scores_gaps")
     dots = made.scatter(
         "x", "y", source=empty("search_scores", SCORES), size="size", marker="marker", fill_color="color",
-        fill_alpha="alpha", line_color=None, nonselection_fill_alpha=FADED, legend_label="a candidate's score",
+        fill_alpha="alpha", line_color=None, nonselection_fill_alpha=FADED,
     )  # fmt: skip
     best = empty("search_best", ("x", "y", "trial", "score"))
-    made.step("x", "y", source=best, mode="after", line_color=style.SECOND, line_width=2, legend_label="best so far")
+    made.step("x", "y", source=best, mode="after", line_color=style.SECOND, line_width=2)
     made.segment(
         "x0", "y", "x1", "y", source=empty("search_best_now", ("x0", "x1", "y")), line_color=style.SECOND, line_width=2
     )
     fresh = made.scatter(
         "x", "y", source=empty("search_scores_new", ("trial", "x", "y", "size")), size="size", marker="circle",
-        fill_color=None, line_color=style.ACCENT, line_width=1.5, legend_label="newest",
+        fill_color=None, line_color=style.ACCENT, line_width=1.5,
     )  # fmt: skip
     failed = made.scatter(
         "x", "y", source=empty("search_scores_failed", ("trial", "x", "y", "error")), marker="x", size=8,
-        line_color=style.SECOND, line_width=2, y_range_name="edge", legend_label="failed",
+        line_color=style.SECOND, line_width=2, y_range_name="edge",
     )  # fmt: skip
     style.hover(
         made, [dots], {"candidate": "@trial", "score": "@score", "resource": "@resource{0,0}", "at": "@x{00:00:00}"}
@@ -62,6 +77,11 @@ def scores() -> figure:
     style.markable(made, [dots])
     style.movable(made)
     fresh.nonselection_glyph = None
+    sample(made, "a candidate's score", "circle", style.ACCENT)
+    sample(made, "the best so far", "line", style.SECOND)
+    sample(made, "its 95 % interval", "square", style.SECOND, alpha=0.25)
+    sample(made, "newest", "ring", style.ACCENT)
+    sample(made, "failed", "x", style.SECOND)
     style.legend_above(made)
     return made
 
@@ -108,23 +128,24 @@ def curves() -> figure:
     style.markable(made, [ends])
     lines.tags = []  # a box picks the marks at the ends
     style.movable(made)
+    sample(made, "the best", "diamond", style.SECOND)
+    sample(made, "the next 40", "line", style.ACCENT)
+    sample(made, "others", "line", style.NEUTRAL)
+    sample(made, "being fitted", "ring", style.ACCENT)
+    style.legend_above(made)
     return made
 
 
 def cost() -> figure:
     """Return score against what each trial's fits cost, and the line of those that none is better and cheaper than."""
-    made = axes.frame(
-        "search_cost", height=340, x_label="CPU-seconds of the candidate's fits", y_label="score",
-        output_backend="webgl",
-    )  # fmt: skip
+    made = axes.frame("search_cost", height=340, x_label="CPU-seconds of the candidate's fits", y_label="score")
     axes.told_ticks(made, "x")
     dots = made.scatter(
         "x", "y", source=empty("search_cost", COSTS), marker="marker", size="size", fill_color="color",
-        fill_alpha="alpha", line_color=None, nonselection_fill_alpha=FADED, legend_label="a candidate",
+        fill_alpha="alpha", line_color=None, nonselection_fill_alpha=FADED,
     )  # fmt: skip
     made.step(
-        "x", "y", source=empty("search_front", ("x", "y")), mode="after", line_color=style.SECOND, line_width=2,
-        legend_label="best for its cost",
+        "x", "y", source=empty("search_front", ("x", "y")), mode="after", line_color=style.SECOND, line_width=2
     )  # fmt: skip
     style.hover(
         made,
@@ -133,5 +154,8 @@ def cost() -> figure:
     )
     style.markable(made, [dots])
     style.movable(made)
+    sample(made, "a candidate", "circle", style.ACCENT)
+    sample(made, "the best", "diamond", style.SECOND)
+    sample(made, "none is better and cheaper", "line", style.SECOND)
     style.legend_above(made)
     return made

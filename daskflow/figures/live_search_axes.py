@@ -18,6 +18,9 @@ FEW_NUMBERS = 4
 MOST_LEVELS = 40
 """Levels of an axis; more share the last place."""
 
+SAMPLED = 500
+"""Numbers that are looked at in order to choose between an even and a logarithmic axis."""
+
 MOST_TICKS = 12
 """Levels that are written beside an axis."""
 
@@ -114,12 +117,15 @@ class Values:
         The numbers themselves, as long as they are few.
     others : dict of str to None
         What is no number, as text, in the order seen.
+    sample : list of float
+        The first numbers seen.
     """
 
     low: float = math.inf
     high: float = -math.inf
     numbers: set[float] = field(default_factory=set)
     others: dict[str, None] = field(default_factory=dict)
+    sample: list[float] = field(default_factory=list)
 
     def add(self, values: Iterable[Any]) -> None:
         """Take the values of more candidates in; those of candidates without the parameter are not among them."""
@@ -133,15 +139,20 @@ class Values:
             self.low, self.high = min(self.low, min(numbers)), max(self.high, max(numbers))
             if len(self.numbers) <= MOST_LEVELS:
                 self.numbers.update(map(float, numbers[:1000]))
+            self.sample += map(float, numbers[: SAMPLED - len(self.sample)])
         if len(numbers) < len(given) and len(self.others) < MOST_LEVELS:
-            found = {value if type(value) is str else style.number(value) for value in given if not is_number(value)}
+            found = {text_of(value) for value in given if not is_number(value)}
             for text in sorted(found)[: MOST_LEVELS - len(self.others)]:
                 self.others.setdefault(text)
 
     @property
-    def is_varied(self) -> bool:
-        """Whether there is more than one value."""
-        return len(self.numbers) + len(self.others) > 1
+    def is_log(self) -> bool:
+        """Whether the numbers span decades and lie more evenly on a logarithmic axis: their middle is nearer to its."""
+        if not style.spans_decades([self.low, self.high]):
+            return False
+        middle = sorted(self.sample)[len(self.sample) // 2]
+        even = (middle - self.low) / (self.high - self.low)
+        return abs(math.log(middle / self.low) / math.log(self.high / self.low) - 0.5) < abs(even - 0.5)
 
 
 def is_number(value: Any) -> bool:
@@ -153,6 +164,17 @@ def is_number(value: Any) -> bool:
     (True, False, False, False)
     """
     return (type(value) is float and math.isfinite(value)) or type(value) is int
+
+
+def text_of(value: Any) -> str:
+    """Return a parameter's value as text.
+
+    Examples
+    --------
+    >>> text_of(None), text_of(0.1234567), text_of(True), text_of([100, 50])
+    ('none', '0.1235', 'True', '[100, 50]')
+    """
+    return "none" if value is None else value if type(value) is str else style.number(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +210,17 @@ class Scale:
             place = math.log10(value) if self.is_log else float(value)
             share = (place - self.low) / (self.high - self.low) if self.high > self.low else 0.5
             return round(self.bottom + (1.0 - self.bottom) * min(1.0, max(0.0, share)), 4)
-        return self.levels.get(style.number(value), 0.0)
+        return self.levels.get(text_of(value), 0.0)
+
+    def ends(self) -> tuple[tuple[float, str], ...]:
+        """Return what is written where there is little room: the ends, or all levels where they are few and short."""
+        if self.high >= self.low:
+            first, last = (10**self.low, 10**self.high) if self.is_log else (self.low, self.high)
+            ends = (self.bottom, style.number(first, 2)), (1.0, style.number(last, 2))
+            return (*self.ticks[:1], *ends) if self.bottom else ends
+        if sum(len(text) + 3 for _, text in self.ticks) <= 24:
+            return self.ticks
+        return (self.ticks[0], self.ticks[-1]) if len(self.ticks) > 1 else self.ticks
 
 
 def scale_of(values: Values) -> Scale:
@@ -207,34 +239,26 @@ def scale_of(values: Values) -> Scale:
     ((0.0, 'none'), (1.0, 'l1'))
     """
     if len(values.numbers) <= FEW_NUMBERS:
-        texts = [*(style.number(_whole(one)) for one in sorted(values.numbers)), *sorted(values.others)]
-        texts.sort(key=lambda text: text != "not a number")  # None, and what could not be read, come first
+        texts = [*(style.number(one) for one in sorted(values.numbers)), *sorted(values.others)]
+        texts.sort(key=lambda text: text != "none")
         step = 1.0 / max(len(texts) - 1, 1)
         levels = {text: round(place * step, 4) if len(texts) > 1 else 0.5 for place, text in enumerate(texts)}
         return Scale(0.0, -1.0, False, 0.0, levels, _written(levels))
-    is_log = style.spans_decades([values.low, values.high])
+    is_log = values.is_log
     low, high = (math.log10(values.low), math.log10(values.high)) if is_log else (values.low, values.high)
     bottom = 0.14 if values.others else 0.0
     levels = {text: round(0.07 * place / max(1, len(values.others) - 1), 4) for place, text in enumerate(values.others)}
-    ticks = [(0.0, "other" if len(levels) > 1 else _said(next(iter(levels))))] if levels else []
+    ticks = [(0.0, "other" if len(levels) > 1 else next(iter(levels)))] if levels else []
     for share in (0.0, 0.5, 1.0):
         place = low + share * (high - low)
         ticks.append((round(bottom + (1 - bottom) * share, 4), style.number(10**place if is_log else place, 3)))
     return Scale(low, high, is_log, bottom, levels, tuple(ticks))
 
 
-def _whole(value: float) -> float:
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value
-
-
-def _said(text: str) -> str:
-    return "none" if text == "not a number" else text
-
-
 def _written(levels: dict[str, float]) -> tuple[tuple[float, str], ...]:
     """Levels that are written: all, or every so many."""
     step = math.ceil(len(levels) / MOST_TICKS) or 1
-    return tuple((height, _said(text)) for text, height in list(levels.items())[::step])
+    return tuple((height, text) for text, height in list(levels.items())[::step])
 
 
 def covering(values: Sequence[float], now: tuple[float, float] | None, room: float = 0.06) -> tuple[float, float]:

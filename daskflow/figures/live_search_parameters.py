@@ -73,7 +73,7 @@ def importance() -> figure:
 
 def facets() -> figure:
     """Return score against each parameter's values, one parameter beside the other, with one axis for the score."""
-    made = axes.frame("search_parameters", height=300, y_label="score", output_backend="webgl")
+    made = axes.frame("search_parameters", height=300, y_label="score")
     axes.told_ticks(made, "x")
     made.xgrid.grid_line_color = None
     made.segment(

@@ -15,9 +15,7 @@ BARS = ("trial", "y", "left", "right", "color", "alpha", "what", "seconds")
 
 def timeline() -> figure:
     """Return bars along time, a row for each worker, and one at the top for what was handed in."""
-    made = axes.frame(
-        "search_timeline", height=320, x_label="time since the run began (h:mm:ss)", output_backend="webgl"
-    )
+    made = axes.frame("search_timeline", height=320, x_label="time since the run began (h:mm:ss)")
     axes.seconds(made)
     axes.told_ticks(made, "y")
     made.ygrid.grid_line_color = None
