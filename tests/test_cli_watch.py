@@ -203,6 +203,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model=flow.models.SGD(),
         search=flow.search.Random(trials=2, metric="roc_auc"),
         metrics=["roc_auc", "log_loss"],
+        evaluation=flow.EvaluationSettings(explain=False, slices=False, replicates=50),
         cluster="inline",
         cache={"folder": str(place / "cache")},
     )
