@@ -152,8 +152,11 @@ class Feed:
         """Return in how many seconds the page may look otherwise; infinity when it will not without news."""
         known = self._pages[page]
         pause = min(max(TICK_SECONDS, known.cost / SHARE), MOST_SECONDS)
-        if known.heard == self.state.version:
-            pause = float("inf") if self.state.is_over else max(pause, IDLE_SECONDS)
+        is_over, is_known = self.state.is_over, known.heard == self.state.version
+        if is_over:  # the last word is not kept waiting: the server may close soon
+            pause = float("inf") if is_known else TICK_SECONDS
+        elif is_known:
+            pause = max(pause, IDLE_SECONDS)
         return max(0.0, known.asked + pause - self._ticks())
 
     def refresh(self, page: str) -> None:

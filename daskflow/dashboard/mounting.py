@@ -52,7 +52,7 @@ class Mounted:
     close : callable
         Takes nothing more from viewers. The pages stay as long as the scheduler.
     viewers : callable
-        Returns how many look now.
+        Returns how many look now; once the end was sent, those who have not fetched it.
     host : str
         Name of the machine of the scheduler, as it calls itself.
     """

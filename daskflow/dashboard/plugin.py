@@ -202,10 +202,10 @@ async def opened(*, name: str, id: str, seal: str, boot: str, client: str, dask_
 
 
 def viewers(*, id: str, dask_scheduler: Any) -> int:
-    """Return how many look at a run on the scheduler where this is called."""
+    """Return how many look at a run on the scheduler where this is called, and have not seen its end."""
     pages = dask_scheduler.plugins.get(NAME)
     run = pages.runs.get(id) if pages is not None else None
-    return 0 if run is None else int(run.viewers)
+    return 0 if run is None else int(run.unaware)
 
 
 async def dask_setup(scheduler: Any) -> None:

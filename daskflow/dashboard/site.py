@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tornado.ioloop import IOLoop
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, HTTPError, RequestHandler
 
 from daskflow.core.access import cookie_name, granted, is_foreign
 from daskflow.core.control import WORDS, Command
@@ -21,6 +22,8 @@ from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.static import static_file
 from daskflow.dashboard.summary import summary_of, trial_of
 from daskflow.dashboard.watched import Watched
+
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 10.0
 """A question that asks to wait is answered by then at the latest."""
@@ -165,6 +168,11 @@ class Guarded(RequestHandler):
         self.set_header("Vary", "Accept-Encoding")
         self.finish(content)
 
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        """Log what failed, but not the address: it may hold a token."""
+        if not isinstance(error, HTTPError) or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.warning("%s %s failed.", self.request.method, self.request.path, exc_info=(kind, error, trace))
+
     def write_error(self, status_code: int, **reason: Any) -> None:
         """Say in a sentence that it failed; what exactly stands in the log."""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -252,6 +260,7 @@ class FeedAnswer(Guarded):
                 self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
                 return
         if answer is not None:
+            run.answered()
             self.send(answer, "application/json")
 
     async def _answer(self, run: Watched) -> bytes | None:

@@ -99,6 +99,7 @@ class Watched:
         """Forget everything: the run began anew, or its replay went back. Viewers begin anew by themselves."""
         self.state = RunState(name=self.name, id=self.id)
         self._shown = _Shown(self.state)
+        self._told_end = 0
         self._wake()
 
     @property
@@ -220,6 +221,15 @@ class Watched:
         while self._seen and self._seen[0][0] < time.monotonic() - AWAY_SECONDS:
             self._seen.popleft()
         return max([self._looking, *(count for _, count in self._seen)])
+
+    def answered(self) -> None:
+        """Count an answer; of those that tell the end each viewer gets one."""
+        self._told_end += self.state.is_over
+
+    @property
+    def unaware(self) -> int:
+        """How many of those who look may not have seen the end, or look at a run that goes on."""
+        return max(0, self.viewers - self._told_end)
 
     def header(self, runs: Sequence[Watched], *, dask: bool) -> dict[str, Any]:
         """Return what every page shows of the run, and the other runs."""
