@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from daskflow.dashboard.screen_data import DataScreen
+from daskflow.dashboard.screen_evaluation import EvaluationScreen
 from daskflow.dashboard.screen_overview import OverviewScreen
+from daskflow.dashboard.screen_search import SearchScreen
+from daskflow.dashboard.screen_stream import StreamScreen
 from daskflow.dashboard.slots import Screen
 
 
 def screens() -> Sequence[Screen]:
     """Return one of each, for one run: each keeps what it has drawn."""
-    return (OverviewScreen(),)
+    return (OverviewScreen(), DataScreen(), SearchScreen(), EvaluationScreen(), StreamScreen())
