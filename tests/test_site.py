@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import http.client
 import json
 import logging
 import math
@@ -30,6 +28,8 @@ from daskflow.dashboard.slots import Columns, Slot, Value
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
 from daskflow.dashboard.watched import Watched
+from tests import site_client
+from tests.site_client import Answer
 from tests.told_runs import HOSTILE, START, told_run, until
 from tests.told_source import Plain, Told, plain_page, plain_screens, until_now
 
@@ -54,28 +54,9 @@ def served(source: Told, **options: Any) -> Server:
     return Server(source, act=source.act, token=TOKEN, make_screens=plain_screens, build=plain_page, **options)
 
 
-class Answer:
-    """What a server said."""
-
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
-        self.status, self.headers, content = answer.status, answer.headers, answer.read()
-        self.content = gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-
 def ask(server: Server, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
     """Ask a server; names of headers are written with underscores."""
-    place = server.address.split("/")[2]
-    connection = http.client.HTTPConnection(place, timeout=20)
-    try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, named)
-        return Answer(connection.getresponse())
-    finally:
-        connection.close()
+    return site_client.ask(server.address.split("/")[2], path, method, body, **headers)
 
 
 def feed(server: Server, have: Mapping[str, Any] | None = None, boot: str = "", **more: str) -> Any:

@@ -1,0 +1,54 @@
+"""Asking web servers as a browser, a tool or a stranger does, for tests of the pages."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+from typing import Any
+
+
+class Answer:
+    """What a server said."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        """Read it."""
+        self.status, self.headers = answer.status, answer.headers
+        content = answer.read() if answer.status != 101 else b""
+        self.content = gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
+
+    @property
+    def json(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.content)
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+        return self.content.decode()
+
+
+def ask(place: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+    """Ask a server at ``host:port``; names of headers are written with underscores."""
+    connection = http.client.HTTPConnection(place, timeout=30)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def ask_for_socket(place: str, path: str, origin: str, *, protocol: str = "", **headers: str) -> int:
+    """Ask for a websocket as a page of an origin does; return the HTTP status: 101 when it is had."""
+    return ask(
+        place,
+        path,
+        Upgrade="websocket",
+        Connection="Upgrade",
+        Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==",
+        **({"Sec_WebSocket_Protocol": protocol} if protocol else {}),
+        Origin=origin,
+        **headers,
+    ).status
