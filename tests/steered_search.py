@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from daskflow.core.control import Command, Control
 from daskflow.core.events import Event
-from daskflow.core.protocols import Unit
+from daskflow.core.protocols import Call, Unit
 from daskflow.core.results import SearchResult
 from daskflow.core.space import Uniform
 from daskflow.data.execution import InlineExecutor
 from daskflow.search import REGISTRY, engine
-from daskflow.search.jobs import Answer, unit_key
+from daskflow.search.jobs import Answer, Failure, Job, unit_key
 from daskflow.search.policies import Candidate, Policy
 from daskflow.search.steering import CANCELLED
 
@@ -60,11 +60,11 @@ class Quick:
 
 
 class Timed(engine.Memory):
-    """A recorder whose records have a time: each a second after the one before."""
+    """A recorder whose records have a time: what is written at once is a second after what was before."""
 
     def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
-        for record in records:
-            self.records.append({**record, "at": float(len(self.records)), "durable": durable})
+        now = self.records[-1]["at"] + 1.0 if self.records else 0.0
+        self.records += [{**record, "at": now, "durable": durable} for record in records]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Records of a kind."""
@@ -142,3 +142,30 @@ def gist(result: SearchResult) -> list[tuple[Any, ...]]:
 def cancelled(result: SearchResult) -> list[str]:
     """Trials that were."""
     return [trial.id for trial in result.trials if trial.error == CANCELLED]
+
+
+@dataclass
+class Batches(Quick):
+    """The same in batches: up to six jobs in a unit, three of them in one call."""
+
+    def together(self, job: Job) -> Hashable:
+        return job.fold
+
+    def near(self, job: Job) -> Hashable:
+        return 0
+
+    def batch(self, key: str, groups: Sequence[Sequence[Job]], seconds_per_step: float) -> Unit:
+        calls = []
+        for number, group in enumerate(groups):
+            self.asked += [job.place for job in group]
+            jobs = [(job.candidate.params["alpha"], job.place, job.place[::2] in self.bad) for job in group]
+            calls.append(Call(f"{key}-{number}", (jobs,), steps=len(jobs)))
+        return Unit(key, several, calls=tuple(calls))
+
+
+def several(jobs: Sequence[tuple[float, tuple[str, int, int], bool]]) -> list[Answer | Failure]:
+    """The fits of a call."""
+    return [
+        Failure("ValueError: as it happens") if is_bad else score(alpha, fold, stop)
+        for alpha, (_, fold, stop), is_bad in jobs
+    ]

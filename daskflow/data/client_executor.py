@@ -218,7 +218,7 @@ class ClientExecutor:
         Raises
         ------
         ClusterError
-            When every worker has been paused for some seconds: nothing goes on any more. And when the scheduler is gone.
+            When every worker has been paused for some seconds, or the scheduler is gone: nothing goes on any more.
         """
         if self._client.status != "running":  # with nothing on its way, nothing else tells of it
             raise ClusterError(WITHOUT_SCHEDULER)
