@@ -15,7 +15,7 @@ from typing import Any
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.maps import rest
-from daskflow.data.seats import run_in_seat, share_of_worker
+from daskflow.data.seats import SEATS, run_in_seat, share_of_worker
 
 GLANCE_SECONDS = 5.0
 """How long a stage waits for an answer before it looks whether the cluster can go on."""
@@ -80,6 +80,7 @@ def _perform_calls(unit: Unit, arguments: Sequence[Any]) -> Outcome:
         single = [Unit(call.key, unit.function, (*arguments, *call.arguments)) for call in unit.calls]
         parts = [_perform_one(each, each.arguments)[1] for each in single]
     else:
+        SEATS.tell_scheduler(worker)
         limits = unit.limits
         if limits.memory_bytes is None:
             limits = replace(limits, memory_bytes=share_of_worker(worker))

@@ -54,6 +54,9 @@ SEAT = "DASKFLOW_SEAT"
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """Threads of native code that wait shall not burn a processor that others need."""
 
+USED = "daskflow"
+"""The name of a worker's metric that tells what its seats take."""
+
 SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What a user set for one process shall not count for many; a fit's own threads are held by ``n_jobs``."""
 
@@ -281,6 +284,33 @@ class Seats:
         self._busy: list[Seat] = []
         self._dropped: dict[str, None] = {}
         self._lock = threading.Lock()
+        self._seen: dict[int, float] = {}
+        self._seen_at = time.monotonic()
+
+    def used(self, worker: Any = None) -> dict[str, float]:
+        """Return what the processes take: ``cpu`` in percent of one processor since the last call, ``memory`` in bytes.
+
+        Dask asks it with every heartbeat of a worker, see `tell_scheduler`; what it knows itself is the worker alone.
+        """
+        with self._lock:
+            pids = [seat.process.pid for seat in (*self._free, *self._busy)]
+        now, seen, memory = time.monotonic(), {}, 0
+        for pid in pids:
+            try:
+                spent = psutil.Process(pid).cpu_times()
+            except psutil.Error:
+                continue
+            seen[pid] = spent.user + spent.system
+            memory += own_bytes(pid)
+        # A process that is new has spent what it has since the last call.
+        spent_since = sum(value - self._seen.get(pid, 0.0) for pid, value in seen.items())
+        elapsed, self._seen, self._seen_at = now - self._seen_at, seen, now
+        return {"cpu": 100 * spent_since / elapsed if elapsed > 0 else 0.0, "memory": float(memory)}
+
+    def tell_scheduler(self, worker: Any) -> None:
+        """Let a worker's heartbeats carry what the processes beside it take."""
+        if USED not in worker.metrics:
+            worker.loop.add_callback(worker.metrics.setdefault, USED, self.used)
 
     @contextmanager
     def taken(self) -> Iterator[Seat]:

@@ -196,7 +196,12 @@ class Telling:
             address = str(found.mounted.address)
             live = self.folder.live
             self._attempt("live", f"{live.name} is not written", write_live, live, address, found.token)
-            known = {"url": address, "token": found.token, "ssh": tunnel(address, getattr(found.mounted, "host", "")), "run": str(self.folder.path)}
+            known = {
+                "url": address,
+                "token": found.token,
+                "ssh": tunnel(address, found.mounted.host),
+                "run": str(self.folder.path),
+            }
             tell(self, "address", **known)
         self._found = found
         self._workers = None if client is None else Workers(client)

@@ -7,31 +7,23 @@ import os
 import secrets
 import shlex
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from daskflow.core.access import new_token
 from daskflow.core.folder import RunFolder
-from daskflow.core.journal import Record
 from daskflow.core.protocols import Connection
+
+if TYPE_CHECKING:
+    from daskflow.dashboard.mounting import Mounted
 
 SWITCH = "DASKFLOW_PAGES"
 """An environment variable: ``off`` leaves the scheduler without pages. The run's folder can be watched all the same."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class Mounted(Protocol):
-    """Pages on a scheduler, as `daskflow.dashboard.mounting.mount` returns them."""
-
-    address: str | None
-    why: str
-    send: Callable[[Sequence[Record]], None]
-    commands: Callable[[], list[Any]]
-    close: Callable[[], None]
-    viewers: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,7 @@ def mounted_on(connection: Connection, folder: RunFolder) -> Found:
     """Put the run's pages on the scheduler's web server, if it has one; never raises."""
     if connection.client is None or os.environ.get(SWITCH, "").strip().lower() in ("off", "0", "no", "false"):
         return Found()
-    token = getattr(connection, "token", None) or secrets.token_urlsafe(24)
+    token = connection.token or new_token()
     try:
         from daskflow.dashboard.mounting import mount
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from daskflow.core.journal import Record
 from daskflow.core.live import MOST_WORKERS
 from daskflow.data.client_executor import SILENT_SECONDS
+from daskflow.data.seats import USED
 
 EVERY_SECONDS, AGAIN_SECONDS = 2.0, 10.0
 """How often the scheduler is asked; how long nothing is told when nothing changed much."""
@@ -41,20 +42,21 @@ class Look(NamedTuple):
 
 def look(dask_scheduler: Any) -> list[tuple[Any, ...]]:
     """Return a `Look` of each worker as plain values; runs on the scheduler."""
-    now = time.time()
-    return [
-        (
-            str(worker.name),
-            now - worker.last_seen,
-            str(worker.status.name),
-            int(worker.nthreads),
-            min(int(worker.nthreads), len(worker.processing)),
-            int(worker.metrics.get("memory") or 0),
-            int(worker.memory_limit or 0),
-            float(worker.metrics.get("cpu") or 0.0),
+    now, found = time.time(), []
+    for worker in dask_scheduler.workers.values():
+        beside = worker.metrics.get(USED) or {}  # fits run in processes beside the worker
+        seen = Look(
+            name=str(worker.name),
+            silent_seconds=now - worker.last_seen,
+            status=str(worker.status.name),
+            threads=int(worker.nthreads),
+            executing=min(int(worker.nthreads), len(worker.processing)),
+            memory=int(worker.metrics.get("memory") or 0) + int(beside.get("memory") or 0),
+            memory_limit=int(worker.memory_limit or 0),
+            cpu=float(worker.metrics.get("cpu") or 0.0) + float(beside.get("cpu") or 0.0),
         )
-        for worker in dask_scheduler.workers.values()
-    ]
+        found.append(tuple(seen))
+    return found
 
 
 class Workers:
