@@ -603,7 +603,7 @@ class _Search:
             most[bracket] = max(most.get(bracket, 0), trial.resource)
         for name, trial in self.trials.items():
             if trial.state is not TrialState.FAILED:
-                whole = trial.resource == most[self.candidates[name].bracket]
+                whole = 0 < trial.resource == most[self.candidates[name].bracket]
                 state = TrialState.FINISHED if whole else TrialState.STOPPED
                 self.trials[name] = replace(trial, state=state)
         trials = tuple(self.trials.values())
