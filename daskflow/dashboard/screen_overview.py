@@ -65,7 +65,7 @@ class OverviewScreen:
                         "workers",
                         "Workers",
                         "table",
-                        empty="Workers come when the cluster is open, and tell of themselves every two seconds.",
+                        empty="Workers stand here while the cluster is open; they tell of themselves every 2 s.",
                     ),
                     Widget(
                         "notes",
@@ -218,9 +218,9 @@ def _cost(state: RunState) -> Tile:
     note = "of all that has ended"
     if said.get("cpu_hours") is not None and not state.search.is_over and not state.is_over:
         more = [float(said[word]) * 3600 for word in ("cpu_hours", "cpu_low", "cpu_high") if said.get(word) is not None]
-        note = f"forecast: {words.cpu_hours(more[0])} more for the search"
+        note = f"about {words.cpu_hours(more[0])} more for the search"
         if len(more) == 3:
-            note += f" ({words.cpu_hours(more[1])} to {words.cpu_hours(more[2])})"
+            note += f" ({words.between(more[1], more[2])})"
     if not state.cpu_seconds:
         return {"label": "Cost so far", "value": "–", "note": "comes with the first stage that ends"}
     return {"label": "Cost so far", "value": words.cpu_hours(state.cpu_seconds), "note": note}
@@ -288,7 +288,7 @@ WORKER_COLUMNS = (
 
 def workers(state: RunState) -> dict[str, Any]:
     """Return the workers as a table; without rows while none has told of itself."""
-    told = state.workers.get("workers") or []
+    told = [] if state.is_over else state.workers.get("workers") or []
     counts = state.workers.get("counts") or {}
     more = max(0, sum(int(count) for count in counts.values()) - len(told))
     return {"columns": list(WORKER_COLUMNS), "rows": [_worker(each) for each in told], "more": more, "sort": None}

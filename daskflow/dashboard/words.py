@@ -128,6 +128,20 @@ def cpu_hours(seconds: float) -> str:
     return f"{hours:.2f} CPU-h" if hours < 10 else f"{hours:,.0f} CPU-h"
 
 
+def between(low: float, high: float) -> str:
+    """Return two ends of processor time with one unit.
+
+    Examples
+    --------
+    >>> between(44, 94), between(120, 7200)
+    ('44 to 94 CPU-s', '0.03 to 2.00 CPU-h')
+    """
+    if high / 3600 < 0.05:
+        return f"{low:.0f} to {high:.0f} CPU-s"
+    digits = 2 if high < 36_000 else 0
+    return f"{low / 3600:,.{digits}f} to {high / 3600:,.{digits}f} CPU-h"
+
+
 def bounds(low: float, high: float) -> str:
     """Return an interval; empty where an end is not known.
 
