@@ -21,9 +21,9 @@ from daskflow.cli.verb import number
 from daskflow.core.errors import StorageError
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, Point, RunRecord, SearchResult, Trial, TrialState
+from daskflow.figures.look import document_of
 from daskflow.reports import answering, tables, words
 from daskflow.reports.page import parts, render, write
-from daskflow.figures.look import document_of
 from daskflow.search.uncertainty import with_intervals
 from daskflow.workflow import Workflow
 from tests.report_records import (

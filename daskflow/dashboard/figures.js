@@ -98,6 +98,9 @@
       if (held.has(model)) continue
       try {
         ours(() => set(model, attributes))
+        // A figure of named rows is as high as they are many; its place goes along.
+        const place = "height" in attributes ? document.querySelector(`[data-root-id="${model.id}"]`) : null
+        if (place !== null) place.style.height = `${attributes.height}px`
       } catch (error) {
         console.debug("a look does not fit", name, error)
       }

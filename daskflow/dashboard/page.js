@@ -7,6 +7,15 @@
   const isNothing = (value) => value === null || value === undefined || value === "" || value.length === 0 ||
     value.rows?.length === 0 || value.states === "" || value.brackets?.length === 0
 
+  // What a task does not have is left out, and its neighbours take the room.
+  const fit = (row) => {
+    row.dataset.columns ??= row.style.getPropertyValue("--columns")
+    const widths = row.dataset.columns.split(/ (?=minmax)/)
+    const kept = widths.filter((_, place) => !row.children[place].hidden)
+    row.hidden = kept.length === 0
+    row.style.setProperty("--columns", kept.join(" "))
+  }
+
   // Widgets by the name of their value, and the switches of figures that have nothing to show yet.
   const places = () => {
     const found = new Map()
@@ -25,6 +34,12 @@
       found.set(`${panel.dataset.figure}.empty`, (is) => {
         panel.classList.toggle("is-empty", Boolean(is))
         panel.querySelector(".empty").hidden = !is
+      })
+    }
+    for (const panel of all(".panel")) {
+      found.set(`${panel.dataset.figure ?? panel.dataset.widget}.hidden`, (is) => {
+        panel.hidden = Boolean(is)
+        fit(panel.parentElement)
       })
     }
     found.set("error", (text) => {
