@@ -112,7 +112,7 @@ class Shell:
 
     def records(self, kind: str = "") -> list[dict[str, Any]]:
         """The journal's, of a kind."""
-        found = [path for path in self.folder.glob("runs/cars/*/journal.jsonl")]
+        found = list(self.folder.glob("runs/cars/*/journal.jsonl"))
         return [r for path in found for r in read(path) if not kind or r["record"] == kind]
 
     def until(self, holds: Callable[[], bool], seconds: float = 90.0) -> None:
