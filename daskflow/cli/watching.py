@@ -145,7 +145,8 @@ def own(folder: RunFolder) -> str:
     feed = parts._replace(path=f"{page}/daskflow.json", query=f"run={quote(folder.id)}", fragment="").geturl()
     if answer_of(feed, token).get("id") != folder.id:
         return ""
-    return parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
+    link: str = parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
+    return link
 
 
 def told_address(folder: RunFolder) -> dict[str, Any]:
