@@ -21,9 +21,8 @@ def panel() -> Figure:
     return Figure(
         "search_cost",
         "Score against cost",
-        "Each dot is a candidate: its last score, and the processor time of all its fits so far. On the orange line "
-        "stand those that no other candidate is both better and cheaper than. Of more than 600 candidates the best, "
-        "the newest and an even part of the others are drawn.",
+        "The last score of each candidate, and the processor time of all its fits so far. On the line stand those that "
+        "no other is both better and cheaper than.",
         live_search.cost(),
         empty="Candidates stand here when the first one has a score.",
         min_width=320,

@@ -26,10 +26,8 @@ def panel() -> Figure:
     return Figure(
         "search_curves",
         "Learning curves",
-        "The score of each candidate after more and more of the resource: a line that ends early was stopped, because "
-        "others did better. The best is the thick orange line with a diamond, the next 40 are blue, the others grey; "
-        "hollow rings are being fitted now. Of more than 300 candidates the best, the newest and an even part of the "
-        "others are drawn.",
+        "Each line is a candidate; one that ends early was stopped, because others did better. Of more than "
+        f"{MAX_LINES} the best, the newest and an even part of the others are drawn.",
         live_search.curves(),
         empty="Curves come when candidates have been scored at more than one resource. A search that gives every "
         "candidate all of it at once has none.",

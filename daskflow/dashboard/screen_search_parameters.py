@@ -33,10 +33,9 @@ def parallel_panel() -> Figure:
     return Figure(
         "search_parallel",
         "Parallel coordinates",
-        "Each line is a candidate: it goes through its parameters' values to its score at the right; a line with a gap "
-        "has no such parameter. Good ones are orange and thick, bad ones pale and thin. Drag a box around dots of an "
-        "axis to mark the candidates that go through them. Axes run over all values that were drawn, logarithmic where "
-        "these span decades; at most 8 parameters, the most important first, and 300 candidates.",
+        "Each line is a candidate: it goes through its parameters to its score at the right, the better the thicker "
+        "and the more orange; it has a gap where it has no such parameter. Drag a box around dots of an axis to mark the "
+        "candidates that go through them, here and in all figures.",
         pictures.parallel(),
         empty="Lines come with the first scores, when at least one parameter differs between candidates.",
         min_width=640,
@@ -48,8 +47,8 @@ def importance_panel() -> Figure:
     return Figure(
         "search_importance",
         "Which parameters matter",
-        "How much of the spread of the scores each parameter explains by itself (functional analysis of variance); the "
-        "line is the 95 % interval, and becomes shorter as more candidates are scored.",
+        "The share of the scores' spread that each parameter explains by itself. The line is the 95 % interval: it "
+        "becomes shorter as more candidates are scored.",
         pictures.importance(),
         empty=f"Comes after {LEAST_SCORED} scored candidates, and settles as more are scored.",
         min_width=320,
@@ -61,8 +60,8 @@ def facets_panel() -> Figure:
     return Figure(
         "search_parameters",
         "Score by parameter",
-        "The last score of each candidate against the value of each parameter, the most important first. Where the "
-        "best stand at an edge, the searched range is too narrow.",
+        "The last score against each parameter, the most important first. Where the best, the diamond, stands at an "
+        "edge, the searched range is too narrow.",
         pictures.facets(),
         empty="Dots come with the first scores, when at least one parameter differs between candidates.",
         min_width=640,

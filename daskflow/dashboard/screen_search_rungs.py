@@ -22,8 +22,7 @@ def panel() -> Widget:
         "Brackets and rungs",
         "rungs",
         empty="The plan comes with the first candidates: how many of them are brought to which resource.",
-        caption="Each bar is a rung: the candidates that are brought to one resource. The best of a rung are promoted "
-        "to the next one. A search without rungs shows how many of its candidates are done.",
+        caption="Candidates that are brought to each amount of the resource; the best of a rung go on to the next.",
     )
 
 

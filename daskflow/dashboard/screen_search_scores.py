@@ -28,11 +28,9 @@ def panel() -> Figure:
     return Figure(
         "search_scores",
         "Scores as they come",
-        "Each dot is the validation score of one candidate, mean over folds, at the moment when it was known; the more "
-        "of the resource it had, the larger the dot. The orange line is the best score so far, the band the 95 % "
-        "interval of the best candidate. Diamonds were the best of their time, triangles lie far beyond the axis, "
-        "crosses at the lower edge are candidates that failed. Of more than 2,400 scores the best and an even part of "
-        "the others are drawn.",
+        "The validation score of each candidate, mean over folds, when it was known: a larger dot had more of "
+        "the resource, a diamond was the best of its time, a triangle lies far beyond the axis. The band is the interval of "
+        f"the best candidate. Of more than {MOST_SCORES:,} scores the best and an even part of the others are drawn.",
         live_search.scores(),
         empty="The first score comes when all folds of a candidate have been fitted and judged.",
         min_width=320,

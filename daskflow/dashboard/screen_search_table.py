@@ -10,7 +10,6 @@ from daskflow.dashboard.screen_search_parameters import Order
 from daskflow.dashboard.screen_search_standing import Standing
 from daskflow.dashboard.slots import Slot, Value, Widget
 from daskflow.dashboard.state_search import TrialState
-from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 
 MOST_BEST, MOST_RUNNING, MOST_FAILED = 200, 40, 40
@@ -27,9 +26,8 @@ def panel() -> Widget:
         "Candidates",
         "table",
         empty="Candidates stand here from the first fit on.",
-        caption="From best to worst, then those without a score that are being fitted, then those that failed. The "
-        "spread is the distance between the best and the worst fold; seconds and CPU-seconds are of all fits of the "
-        "candidate. Choose a row for its parameters, folds and log.",
+        caption="From best to worst, then those without a score that are being fitted, then those that failed. Choose "
+        "one for its parameters, folds and log.",
     )
 
 
@@ -66,9 +64,12 @@ class Table:
             {"key": "resource", "title": "resource", "kind": "number"},
             *([{"key": "bracket", "title": "bracket", "kind": "number"}] if has_brackets else []),
             *([{"key": "spread", "title": "spread of folds", "kind": "number"}] if search.n_folds > 1 else []),
-            {"key": "seconds", "title": "seconds", "kind": "number"},
-            {"key": "cpu_seconds", "title": "CPU-seconds", "kind": "number"},
-            *({"key": f"p{place}", "title": style.shown(name, 24), "kind": "text"} for place, name in enumerate(names)),
+            {"key": "seconds", "title": "time of fits", "kind": "time"},
+            {"key": "cpu_seconds", "title": "CPU time", "kind": "time"},
+            *(
+                {"key": f"p{place}", "title": style.shown(name, 24), "kind": _kind(standing, name)}
+                for place, name in enumerate(names)
+            ),
             *([{"key": "error", "title": "error", "kind": "text"}] if failed else []),
         ]
         more = len(standing.ranking) + len(standing.failed) - len(best) - len(failed)
@@ -97,10 +98,15 @@ class Table:
         if level:
             row["level"] = level
         for place, name in enumerate(names):
-            has = name in trial.params
-            row[f"p{place}"] = style.shown(axes.text_of(trial.params[name]), 40) if has else ""
+            row[f"p{place}"] = chosen.value_text(trial.params[name]) if name in trial.params else ""
         self._rows[trial.id], self._signs[trial.id] = row, sign
         return row
+
+
+def _kind(standing: Standing, name: str) -> str:
+    """What a parameter's column holds: numbers, unless some candidate has something else."""
+    standing.scale(name)
+    return "text" if standing.values[name].others else "number"
 
 
 def _number(value: float) -> float | str | None:

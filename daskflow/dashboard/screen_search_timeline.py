@@ -64,10 +64,9 @@ def panel() -> Figure:
     return Figure(
         "search_timeline",
         "Timeline of the fits",
-        "Each row is a worker, each bar a fit of one fold of a candidate, from when it began to when it ended; fits of "
-        "an earlier invocation are grey, and the time between invocations is cut out. Orange crosses are fits that "
-        "failed. Open bars at the top were handed in and have not ended. Of more than 3,000 fits older ones are joined "
-        "to longer bars, paler where the worker was idle between them.",
+        "A row for each worker, a bar for each fit of one fold of a candidate, a cross where it failed. Open bars at "
+        "the top were handed in and have not ended. Fits of an earlier invocation are grey; older ones of many are joined, "
+        "paler where the worker was idle between them.",
         pictures.timeline(),
         empty="Bars come as fits end: which worker ran them, and when.",
         min_width=480,

@@ -77,12 +77,12 @@ def scores() -> figure:
     style.markable(made, [dots])
     style.movable(made)
     fresh.nonselection_glyph = None
-    sample(made, "a candidate's score", "circle", style.ACCENT)
-    sample(made, "the best so far", "line", style.SECOND)
-    sample(made, "its 95 % interval", "square", style.SECOND, alpha=0.25)
+    sample(made, "score", "circle", style.ACCENT)
+    sample(made, "best so far", "line", style.SECOND)
+    sample(made, "95 % interval", "square", style.SECOND, alpha=0.25)
     sample(made, "newest", "ring", style.ACCENT)
     sample(made, "failed", "x", style.SECOND)
-    style.legend_above(made)
+    style.legend_above(made, 3)
     return made
 
 
@@ -128,11 +128,11 @@ def curves() -> figure:
     style.markable(made, [ends])
     lines.tags = []  # a box picks the marks at the ends
     style.movable(made)
-    sample(made, "the best", "diamond", style.SECOND)
-    sample(made, "the next 40", "line", style.ACCENT)
+    sample(made, "best", "diamond", style.SECOND)
+    sample(made, "next 40", "line", style.ACCENT)
     sample(made, "others", "line", style.NEUTRAL)
     sample(made, "being fitted", "ring", style.ACCENT)
-    style.legend_above(made)
+    style.legend_above(made, 4)
     return made
 
 
@@ -154,8 +154,8 @@ def cost() -> figure:
     )
     style.markable(made, [dots])
     style.movable(made)
-    sample(made, "a candidate", "circle", style.ACCENT)
-    sample(made, "the best", "diamond", style.SECOND)
-    sample(made, "none is better and cheaper", "line", style.SECOND)
-    style.legend_above(made)
+    sample(made, "candidate", "circle", style.ACCENT)
+    sample(made, "best", "diamond", style.SECOND)
+    sample(made, "best for its cost", "line", style.SECOND)
+    style.legend_above(made, 3)
     return made
