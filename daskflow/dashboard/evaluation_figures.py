@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from daskflow.dashboard.quantities import plain, value
 from daskflow.dashboard.slots import Columns, Look, Slot, Value
 from daskflow.dashboard.state_evaluation import EvaluationState, Interval
-from daskflow.dashboard.quantities import plain, value
 from daskflow.figures import curves, evaluation, live_axes, style
 from daskflow.figures.slices import where_text
 
@@ -104,11 +104,9 @@ def in_curves(details: Details) -> list[Slot]:
             at = curves.nearest([style.known(each) for each in columns["threshold"]], chosen)
             mark = {"x": [columns[x][at]], "y": [columns[y][at]]}
         slots += [_columns(name, columns), _columns(f"{name}_marker", mark), *_there(name, bool(kept))]
-    ends = (
-        {"recall": [0.0, 1.0], "precision": [plain(guess)] * 2}
-        if guess is not None
-        else {"recall": [], "precision": []}
-    )
+    ends: dict[str, list[Any]] = {"recall": [], "precision": []}
+    if guess is not None:
+        ends = {"recall": [0.0, 1.0], "precision": [plain(guess)] * 2}
     return [*slots, _columns("precision_recall_guess", ends), *_calibration(details.get("calibration") or {})]
 
 
@@ -241,7 +239,7 @@ def _forest(
         [plain(style.known(row.get(key) if _finite(row.get(key)) else row[keys[0]])) for row in rows] for key in keys
     )
     start, end = style.cover([each for column in (values, low, high) for each in column if each is not None], 0.0)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "label": labels,
         "name": [style.shown(each, 120) for each in names],
         "value": values,

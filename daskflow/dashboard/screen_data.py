@@ -147,7 +147,11 @@ class DataScreen:
                 "note": f"{reading:,} being read" if is_running else "",
                 "state": "good" if done == data.partitions else "wait",
             },
-            {"label": "Rows", "value": quantities.count(data.rows), "note": f"{data.rows:,}" if data.rows >= 10_000 else ""},
+            {
+                "label": "Rows",
+                "value": quantities.count(data.rows),
+                "note": f"{data.rows:,}" if data.rows >= 10_000 else "",
+            },
             {"label": "Read", "value": words.size(data.read_bytes), "note": of_all},
         ]
         if self._rows_were_read or is_running:

@@ -132,7 +132,7 @@ def standing(state: RunState) -> list[str]:
             else "The test comes at the end: rows that had no part in any choice, judged once."
         )
     found += [
-        f"Explained so far: {before} {words.plural(test.explained[what], one, many)}."
+        f"Explained so far: {before} {_counted(test.explained[what], one, many)}."
         for what, (before, one, many) in EXPLAINED.items()
         if test.explained.get(what) and what not in test.details
     ]
@@ -179,3 +179,7 @@ def _tables(details: figures.Details) -> list[Slot]:
         Value("per_class.hidden", not classes["rows"]),
         Value("slices", slices),
     ]
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"

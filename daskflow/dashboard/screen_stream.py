@@ -116,8 +116,12 @@ class StreamScreen:
             value = score["value"]
             self._score["seconds"].append(seconds)
             self._score["value"].append(quantities.plain(value))
-            self._score["low"].append(quantities.plain(score["low"] if quantities.is_number(score.get("low")) else value))
-            self._score["high"].append(quantities.plain(score["high"] if quantities.is_number(score.get("high")) else value))
+            self._score["low"].append(
+                quantities.plain(score["low"] if quantities.is_number(score.get("low")) else value)
+            )
+            self._score["high"].append(
+                quantities.plain(score["high"] if quantities.is_number(score.get("high")) else value)
+            )
             self._score["rows"].append(int(score.get("rows") or 0))
 
 
@@ -199,7 +203,9 @@ def _batches(stream: StreamState) -> list[Slot]:
 
 def _drift(stream: StreamState) -> list[Slot]:
     given = [(str(name), pair) for name, pair in stream.drift.items() if quantities.is_number(pair[0])]
-    given.sort(key=lambda item: -item[1][0] / item[1][1] if quantities.is_number(item[1][1]) and item[1][1] else -item[1][0])
+    given.sort(
+        key=lambda item: -item[1][0] / item[1][1] if quantities.is_number(item[1][1]) and item[1][1] else -item[1][0]
+    )
     some = given[:MOST_COLUMNS]
     labels = live_axes.labels_of([name for name, _ in some])
     beyond = [_is_beyond(pair) for _, pair in some]
@@ -262,8 +268,8 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "latency",
                     "Latency",
-                    "Milliseconds from a request to its answer, on a logarithmic axis: half of the requests are faster than "
-                    "the solid line, 95 of 100 than the dashed one, 99 of 100 than the dotted one.",
+                    "Milliseconds from a request to its answer, on a logarithmic axis: half of the requests are faster "
+                    "than the solid line, 95 of 100 than the dashed one, 99 of 100 than the dotted one.",
                     live_stream.latency(data),
                     COMES,
                 ),
@@ -281,7 +287,8 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "batches",
                     "Batches",
-                    "How many requests were answered together, since the stream began: under load they are put together.",
+                    "How many requests were answered together, since the stream began: under load they "
+                    "are put together.",
                     live_stream.batches(),
                     COMES,
                 ),
@@ -299,8 +306,8 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "stream_drift",
                     "Drift of the columns",
-                    "How far the values of each column are from those of the training rows. The mark is what chance explains; "
-                    "orange hatched bars go beyond it.",
+                    "How far the values of each column are from those of the training rows. The mark is what chance "
+                    "explains; orange hatched bars go beyond it.",
                     live_stream.drift(),
                     "Comes when a stream is compared with the training rows.",
                     320,
