@@ -206,3 +206,13 @@ def answered(trial: str, resource: int) -> Any:
     from daskflow.search.jobs import Answer
 
     return Answer({"accuracy": {("0", 1): 0.6, ("0", 2): 0.8}.get((trial, resource), 0.7)})
+
+
+def test_what_is_asked_of_a_run_is_said_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    lines(event("control", command="cancel", trial="2-0", by="page"))
+    lines(event("control", command="stop", by="command line"))
+    assert [line.partition("] ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "Trial 2-0 was cancelled (page).",
+        "The search is stopped, and the best so far is kept (command line).",
+    ]

@@ -227,6 +227,19 @@ def test_what_makes_no_sense_now_is_refused() -> None:
     assert result.ended
 
 
+def test_a_command_that_makes_no_sense_is_refused_wherever_it_came_from() -> None:
+    lines = {1: [Command("cancel"), Command("xyz"), Command("extend", trials=-1), Command("pause", trial="0")]}
+    result, journal, script = steered(policy_of("random", {"trials": 5}), lines)
+    assert script.texts() == [
+        "cancel needs a trial: name the one to give up.",
+        "There is no command 'xyz'; there is: pause, resume, stop, cancel, extend.",
+        "trials = -1 does not extend a budget: give a whole number above 0.",
+        "pause takes no trial: it concerns the whole search.",
+    ]
+    assert journal.of("control") == []
+    assert result.ended == "the budget of 5 trials was spent"
+
+
 STEERED = {2: [cancel("first")], 5: [PAUSE, RESUME], 6: [Command("extend", trials=2)], 14: [STOP]}
 
 

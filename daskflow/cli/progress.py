@@ -85,6 +85,10 @@ class State:
             return str(fields["text"])
         elif event.name == "warning":
             return f"warning: {fields['text']}"
+        elif event.name == "control":
+            from daskflow.dashboard.state import told
+
+            return told(fields)
         elif event.name == "address":
             return address_words(fields)
         return None

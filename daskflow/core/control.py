@@ -81,6 +81,11 @@ class Command:
         said = {name: value for name, value in asdict(self).items() if value and name not in ("word", "by", "at")}
         return {"command": self.word, "by": self.by, **said}
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, in sentences; empty when it makes sense."""
+        return " ".join(_problems({**self.dump(), "at": self.at}))
+
     @classmethod
     def load(cls, fields: Mapping[str, Any]) -> Command:
         """Return the command that plain values say, as `dump` wrote them or somebody sent them.
@@ -244,8 +249,9 @@ def ask(folder: RunFolder, command: Command) -> Command:
         When the folder cannot be written.
     """
     command = replace(command, key=command.key or secrets.token_hex(8))
+    if command.problem:
+        raise SettingsError(command.problem)
     fields = {**command.dump(), "at": command.at}
-    Command.load(fields)
     place = folder.control
     name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.json"
     temporary = place / f".{name}"

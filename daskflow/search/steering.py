@@ -85,6 +85,8 @@ class Steering:
         running : collection of str
             Those that have fits running or waiting.
         """
+        if command.problem:
+            return command.problem
         if command.word == "cancel":
             return self._cannot_cancel(command.trial, trials, running)
         if self.is_stopped:

@@ -58,7 +58,8 @@ def act(folder: RunFolder, command: Command, *, seconds: float = ANSWER_SECONDS)
     ControlError
         When the run does not go on, its search is over, it cannot do what is asked, or did not answer in time.
     """
-    Command.load({**command.dump(), "at": command.at})
+    if command.problem:
+        raise SettingsError(command.problem)
     records = read(folder.journal)
     name, status = f"{folder.name}/{folder.id}", status_of(records, folder.journal)
     if status != "running":
