@@ -1,0 +1,239 @@
+"""A person watches in a real browser: a run while it goes on, the same run told again, and a very large one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from daskflow.cli import watching
+from daskflow.core.folder import RunFolder, find_run
+from tests.conftest import lacking
+from tests.look_at_pages import READY, Site, Told, watch_console
+from tests.test_reports_browser import FLAGS
+from tests.told_runs import told_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+WORKFLOW = """
+name = "seen"
+seed = 7
+metrics = ["roc_auc", "log_loss"]
+[data]
+kind = "generated"
+rows = 6000
+partitions = 3
+[split]
+test = 0.25
+validation = 0.25
+[model]
+kind = "sgd"
+[search]
+kind = "hyperband"
+metric = "roc_auc"
+max_iter = 81
+[evaluation]
+explain = false
+slices = false
+[cluster]
+kind = "local"
+workers = 2
+"""
+
+SCORED = """() => {
+  const source = Bokeh.documents[0].get_model_by_name('search_scores_data')
+  return source === null ? -1 : source.get_length()
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        lacking("Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS, headless=True)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(chromium: Any, link: str) -> Iterator[tuple[Any, list[str]]]:
+    """Open a page and wait until it is drawn; also what it said, threw and asked of others."""
+    parts = urlsplit(link)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    said: list[str] = []
+    watch_console(page, f"{parts.scheme}://{parts.netloc}/", said)
+    page.goto(link)
+    page.wait_for_function(READY)
+    yield page, said
+    context.close()
+
+
+def at(link: str, page: str) -> str:
+    """The link of another page of the same run."""
+    return link.replace("/daskflow?", f"/{page}?")
+
+
+def wait_for(what: Any, seconds: float, why: str) -> Any:
+    """Wait until something is true, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"{why} did not come within {seconds:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """``daskflow run`` of a Hyperband search on two processes, and the folder of its runs."""
+    place = tmp_path_factory.mktemp("seen")
+    (place / "workflow.toml").write_text(WORKFLOW)
+    environment = {**os.environ, "DASKFLOW_CACHE_DIR": str(place / "cache")}
+    with open(place / "log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daskflow", "run", "workflow.toml"],
+            cwd=place,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    yield process, place
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def worker_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """Return one of a run's worker processes."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return next(one for one in family if "spawn_main" in " ".join(one.cmdline()) and one.children())
+
+
+def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(chromium: Any, running: Any) -> None:
+    process, place = running
+
+    def link() -> str:
+        try:
+            return watching.own(find_run(place / "runs" / "seen"))
+        except OSError:
+            return ""
+
+    # given a run, and the link that `daskflow watch` prints
+    own = wait_for(link, 60, "the run's own link")
+    with opened(chromium, at(own, "daskflow-search")) as (page, said):
+        # when it is watched while it searches, and a worker is killed after some points
+        counts: set[int] = set()
+        killed_at = 0
+
+        def seen() -> bool:
+            nonlocal killed_at
+            counts.add(page.evaluate(SCORED))
+            if not killed_at and max(counts) >= 3:
+                worker_of(process).kill()
+                killed_at = max(counts)
+            return bool(killed_at) and max(counts) > killed_at + 5
+
+        wait_for(seen, 90, "points after the death of a worker")
+        # then points came one by one, before and after it
+        assert len([count for count in counts if count > 0]) >= 3
+        # and Dask's own page leads there, in the bar of all its pages
+        page.goto(own.replace("/daskflow?", "/status?"))
+        page.locator("a[href='daskflow']").first.click()
+        page.wait_for_function(READY)
+        assert "seen" in page.inner_text("h1")
+        assert [line for line in said if not is_dasks(line)] == []
+    assert process.wait(90) == 0, (place / "log").read_text()
+
+
+def is_dasks(line: str) -> bool:
+    """Whether Dask's own page said it."""
+    return "status" in line
+
+
+def test_the_replay_of_a_finished_run_ends_with_the_numbers_of_its_file(chromium: Any, running: Any) -> None:
+    process, place = running
+    assert process.wait(120) == 0, (place / "log").read_text()
+    folder: RunFolder = find_run(place / "runs" / "seen")
+    # given its replay from another shell
+    command = [sys.executable, "-m", "daskflow", "watch", str(folder.path), "--replay", "100000", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout
+        link = watch.stdout.readline().strip()
+        with opened(chromium, link) as (page, said):
+            # when it has been told
+            page.wait_for_function("() => document.querySelector('.status').textContent === 'done'")
+            told = json.loads(folder.metrics.read_text())["metrics"]["roc_auc"]
+            # then the first page shows what the file holds
+            page.wait_for_function(f"() => document.body.innerText.includes('{told['value']:.4f}')")
+            text = page.inner_text("main")
+            assert f"{told['low']:.4f} to {told['high']:.4f}" in text
+            assert said == []
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(20) == 0
+
+
+INTERACTIONS = """async () => {
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))
+  const time = async (action, isDone) => {
+    const times = []
+    for (let turn = 0; turn < 5; turn += 1) {
+      const begun = performance.now()
+      action(turn)
+      do await painted(); while (!isDone(turn))
+      times.push(performance.now() - begun)
+    }
+    return times.sort((a, b) => a - b)[2]
+  }
+  const table = document.querySelector('#panel-search_trials')
+  const first = () => table.querySelector('tbody tr[data-trial]').textContent
+  let before = ''
+  const sorting = await time((turn) => { before = first(); table.querySelectorAll('thead button')[3 + turn % 2].click() }, () => first() !== before)
+  const dialog = document.getElementById('trial')
+  const trials = Bokeh.documents[0].get_model_by_name('search_scores_data').get('trial')
+  const opening = await time((turn) => { location.hash = `#trial=${encodeURIComponent(trials[turn * 7])}` },
+    (turn) => dialog.open && dialog.textContent.includes(trials[turn * 7]))
+  dialog.close()
+  const source = Bokeh.documents[0].get_model_by_name('search_scores_data')
+  const brushing = await time((turn) => { source.selected.indices = [...Array(200).keys()].map((row) => row + turn) },
+    () => !document.querySelector('.marked-line').hidden)
+  return {sorting, opening, brushing}
+}"""
+
+
+def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) -> None:
+    from daskflow.dashboard.serving import Server
+
+    # given a run of 10,000 trials, told to its end
+    records = told_run(base=5800, partitions=400, workers=8)
+    with Server(Told(records, "large", str(records[0]["id"])), replay_speed=1.0) as server:
+        site = Site(server.address)
+        site.stand_at(float(records[-1]["at"]), str(records[0]["id"]))
+        with opened(chromium, at(server.address, "daskflow-search")) as (page, said):
+            page.wait_for_function("() => document.querySelectorAll('#panel-search_trials tr[data-trial]').length > 9")
+            page.wait_for_timeout(2000)
+            # when it is sorted, trials are opened and points are marked
+            times = page.evaluate(INTERACTIONS)
+            # then each takes less than 200 ms, as the page itself measures
+            assert all(milliseconds < 200 for milliseconds in times.values()), times
+            assert said == []
