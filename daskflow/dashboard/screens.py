@@ -8,10 +8,11 @@ from daskflow.dashboard.screen_data import DataScreen
 from daskflow.dashboard.screen_evaluation import EvaluationScreen
 from daskflow.dashboard.screen_history import HistoryScreen
 from daskflow.dashboard.screen_overview import OverviewScreen
+from daskflow.dashboard.screen_search import SearchScreen
 from daskflow.dashboard.screen_stream import StreamScreen
 from daskflow.dashboard.slots import Screen
 
 
 def screens() -> Sequence[Screen]:
     """Return one of each, for one run: each keeps what it has drawn."""
-    return (OverviewScreen(), DataScreen(), EvaluationScreen(), StreamScreen(), HistoryScreen())
+    return (OverviewScreen(), DataScreen(), SearchScreen(), EvaluationScreen(), StreamScreen(), HistoryScreen())
