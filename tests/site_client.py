@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 
 class Answer:
@@ -52,3 +54,31 @@ def ask_for_socket(place: str, path: str, origin: str, *, protocol: str = "", **
         Origin=origin,
         **headers,
     ).status
+
+
+def had(answer: Any, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a page has after an answer, as its script counts it."""
+    have: dict[str, Any] = {part: dict((before or {}).get(part, {})) for part in ("columns", "values", "looks")}
+    for name, told in answer["columns"].items():
+        have["columns"][name] = [told["epoch"], told["from"] + len(next(iter(told["data"].values())))]
+    for part in ("values", "looks"):
+        have[part] |= {name: told["v"] for name, told in answer[part].items()}
+    return have
+
+
+class Viewer:
+    """A page in a browser: asks for what changed, and remembers what it has."""
+
+    def __init__(self, place: str, path: str = "/daskflow-feed", **query: str) -> None:
+        """Begin with nothing."""
+        self.place, self.path, self.query = place, path, {"page": "overview", **query}
+        self.boot, self.have, self.answers = "", {}, 0
+
+    def look(self, *, wait: bool = False, **headers: str) -> Any:
+        """Ask once, and return what changed."""
+        query = {**self.query, "boot": self.boot, "have": json.dumps(self.have), **({"wait": "1"} if wait else {})}
+        told = ask(self.place, f"{self.path}?{urlencode(query)}", Accept_Encoding="gzip", **headers).json
+        self.have = had(told, self.have if told["boot"] == self.boot else None)
+        self.boot = told["boot"]
+        self.answers += 1
+        return told

@@ -29,7 +29,7 @@ from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
 from daskflow.dashboard.watched import Watched
 from tests import site_client
-from tests.site_client import Answer
+from tests.site_client import Answer, had
 from tests.told_runs import HOSTILE, START, told_run, until
 from tests.told_source import Plain, Told, plain_page, plain_screens, until_now
 
@@ -64,16 +64,6 @@ def feed(server: Server, have: Mapping[str, Any] | None = None, boot: str = "", 
     query = "&".join(f"{name}={quote(value)}" for name, value in more.items())
     path = f"/daskflow-feed?page=overview&boot={boot}&have={quote(json.dumps(have or {}))}&{query}"
     return ask(server, path, **BEARER).json
-
-
-def had(answer: Any, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a page has after an answer, as its script counts it."""
-    have: dict[str, Any] = {part: dict((before or {}).get(part, {})) for part in ("columns", "values", "looks")}
-    for name, told in answer["columns"].items():
-        have["columns"][name] = [told["epoch"], told["from"] + len(next(iter(told["data"].values())))]
-    for part in ("values", "looks"):
-        have[part] |= {name: told["v"] for name, told in answer[part].items()}
-    return have
 
 
 def rows_of(answer: Any) -> list[str]:

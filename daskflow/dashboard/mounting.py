@@ -114,7 +114,7 @@ def _why(client: Any, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         with suppress(PackageNotFoundError):
             return (
-                f"The scheduler lacks {error.name or 'a module'}, so it has no pages of this run: install daskflow "
+                f"The scheduler lacks {(error.name or 'a module').partition('.')[0]}, so it has no pages of this run: install daskflow "
                 f"{version('daskflow')} there. {ELSEWHERE}"
             )
     if "pickle" in str(error).lower():
