@@ -113,9 +113,10 @@ def _why(client: Any, error: BaseException) -> str:
     """Return why the scheduler has no pages, as a sentence."""
     if isinstance(error, ModuleNotFoundError):
         with suppress(PackageNotFoundError):
+            what = (error.name or "a module").partition(".")[0]
             return (
-                f"The scheduler lacks {(error.name or 'a module').partition('.')[0]}, so it has no pages of this run: install daskflow "
-                f"{version('daskflow')} there. {ELSEWHERE}"
+                f"The scheduler lacks {what}, so it has no pages of this run: install daskflow {version('daskflow')} "
+                f"there. {ELSEWHERE}"
             )
     if "pickle" in str(error).lower():
         return (
