@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -358,8 +359,10 @@ def test_pages_are_served_from_the_folder_until_ctrl_c(folder: Path) -> None:
         link = process.stdout.readline().strip()
         # when they are asked, with the token of the link and without
         address, token = re.match(r"(http://127\.0\.0\.1:\d+/.*)\?.*token=([\w-]+)", link).groups()  # type: ignore[union-attr]
-        told = watching.answer_of(address.replace("daskflow", "daskflow.json"), token)
-        refused = watching.answer_of(address.replace("daskflow", "daskflow.json"), "wrong")
+        feed = address.replace("daskflow", "daskflow.json")
+        while (told := watching.answer_of(feed, token)).get("status") == "waiting":
+            time.sleep(0.05)  # the folder has not been read yet
+        refused = watching.answer_of(feed, "wrong")
         process.send_signal(signal.SIGINT)
         code, said = process.wait(20), process.stderr.read()  # type: ignore[union-attr]
     # then the run is told to those who have it, and Ctrl-C is no error

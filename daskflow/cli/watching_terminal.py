@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import shutil
@@ -11,6 +12,8 @@ import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
+from operator import itemgetter
 from typing import Protocol
 
 import click
@@ -18,10 +21,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from daskflow.cli.verb import duration, is_terminal
+from daskflow.cli.verb import duration, is_terminal, number
 from daskflow.cli.watching_text import picture
 from daskflow.cli.watching_words import clean, ink_of, left, share
-from daskflow.dashboard.state import RunState
+from daskflow.dashboard.state import Note, RunState
 
 PICTURE_SECONDS = 0.5
 """Time between two pictures."""
@@ -101,43 +104,48 @@ class Said:
     """What of a run has been said already, line by line."""
 
     def __init__(self, state: RunState) -> None:
-        """Begin with nothing said; what was noted before somebody looked is not said again."""
+        """Begin with nothing said."""
         self.state = state
-        self.ended: set[str] = set()
-        self.noted = state.notes[-1] if state.notes else None
-        self.best = ""
-        self.written = 0.0
+        self._ended: set[str] = set()
+        self._noted: Note | None = None
+        self._best = ""
+        self._written = 0.0
 
     def news(self, now: float) -> list[str]:
-        """Return the lines that are worth saying now."""
+        """Return the lines that are worth saying now, in the order of what they tell."""
         state = self.state
-        lines = []
-        for stage in state.stages.known.values():
-            if stage.state in ("done", "failed") and stage.name not in self.ended:
-                self.ended.add(stage.name)
-                lines.append(f"{clean(stage.name)} {stage.state} in {duration(stage.elapsed(now))}")
-        fresh = []
-        for note in reversed(state.notes):
-            if note is self.noted:
-                break
-            fresh.append(clean(note.text))
-        self.noted = state.notes[-1] if state.notes else None
-        lines += reversed(fresh)
-        best = state.search.best
-        if best is not None and best.score == best.score:
-            words = f"best {clean(state.search.metric)} {best.score:.4g} (trial {clean(best.id)})"
-            if words != self.best:
-                self.best = words
-                lines.append(words)
-        stage_now = state.stages.now_running()
-        if not lines and stage_now is not None and now - self.written >= LINE_SECONDS:
-            known = [share(stage_now.share)] if stage_now.total else []
-            known += [f"{stage_now.done:,} of {stage_now.total:,}"] if stage_now.total else []
-            known += [word for word in [left(stage_now.left(now))] if word]
-            lines.append(f"{clean(stage_now.name)}: {', '.join(known)}" if known else f"{clean(stage_now.name)} ...")
-        if lines:
-            self.written = now
-        return [f"[{state.seconds(now):8.1f} s] {line}" for line in lines]
+        found = [*self._stages(now), *self._notes(), *self._better(now)]
+        stage = state.stages.now_running()
+        if not found and stage is not None and now - self._written >= LINE_SECONDS:
+            known = [share(stage.share), f"{stage.done:,} of {stage.total:,}"] if stage.total else []
+            known += [word for word in [left(stage.left(now))] if word]
+            found.append((now, f"{clean(stage.name)}: {', '.join(known)}" if known else f"{clean(stage.name)} ..."))
+        if found:
+            self._written = now
+        found.sort(key=itemgetter(0))
+        until = state.last if state.is_over else now
+        return [f"[{max(0.0, state.seconds(now) - max(0.0, until - at)):8.1f} s] {line}" for at, line in found]
+
+    def _stages(self, now: float) -> Iterator[tuple[float, str]]:
+        for stage in self.state.stages.known.values():
+            if stage.state in ("done", "failed") and stage.name not in self._ended:
+                self._ended.add(stage.name)
+                at = now if math.isnan(stage.ended) else stage.ended
+                yield at, f"{clean(stage.name)} {stage.state} in {duration(stage.elapsed(now))}"
+
+    def _notes(self) -> list[tuple[float, str]]:
+        fresh = list(takewhile(lambda note: note is not self._noted, reversed(self.state.notes)))
+        self._noted = fresh[0] if fresh else self._noted
+        return [(note.at, clean(note.text)) for note in reversed(fresh)]
+
+    def _better(self, now: float) -> Iterator[tuple[float, str]]:
+        search, best = self.state.search, self.state.search.best
+        if best is None or math.isnan(best.score):
+            return
+        words = f"best {clean(search.metric)} {number(best.score)} (trial {clean(best.id)})"
+        if words != self._best:
+            self._best = words
+            yield min(now, best.ended), words
 
 
 def _lines(run: Watched, width: int, height: int, encoding: str | None) -> list[Text]:
