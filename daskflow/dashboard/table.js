@@ -10,9 +10,20 @@
   const RIGHT = new Set(["number", "time", "bytes"])
   const order = new Intl.Collator("en", {numeric: true})
 
-  const words = (kind, value) => {
+  // So many decimals as the numbers of a column have, four at most: what stands below each other can be compared.
+  const decimals = (values) => {
+    let most = 0
+    for (const one of values) {
+      if (!isNumber(one) || Math.abs(one) >= 1000) continue
+      if (one !== 0 && Math.abs(one) < 0.001) return null
+      const text = String(Number(one.toFixed(4)))
+      most = Math.max(most, text.includes(".") ? text.length - text.indexOf(".") - 1 : 0)
+    }
+    return most
+  }
+  const words = (kind, value, digits) => {
     if (value === null || value === undefined || value === "") return "–"
-    if (kind === "number") return number(value)
+    if (kind === "number") return isNumber(value) && isNumber(digits) && Math.abs(value) < 1000 ? value.toFixed(digits) : number(value)
     if (kind === "bytes") return isNumber(value) ? bytes(value) : clean(value)
     if (kind === "time") return isNumber(value) ? (value > 1e8 ? clock(value) : duration(value)) : clean(value)
     if (kind === "params") return typeof value === "object" ? params(value) : clean(value)
@@ -29,14 +40,14 @@
     return sign * order.compare(clean(left), clean(right))
   }
 
-  const cellOf = (kind, value, cell) => {
+  const cellOf = (kind, value, cell, digits) => {
     if (kind === "bar") {
       if (cell.firstElementChild === null) cell.append(make("div", {class: "bar", "aria-hidden": "true"}, make("span")), make("span"))
       fill(cell.firstElementChild, value !== null && typeof value === "object" ? value.share : value, false)
       put(cell.lastElementChild, words(kind, value))
       return
     }
-    put(cell, words(kind, value))
+    put(cell, words(kind, value, digits))
     cell.title = cell.textContent.length > 24 ? cell.textContent : ""
   }
 
@@ -62,6 +73,7 @@
     let signature = ""
     let hasTrials = false
     const room = new Map()
+    const digits = new Map()
 
     const arrange = () => {
       const asked = search.value.trim().toLowerCase()
@@ -101,7 +113,7 @@
       }
       value.columns.forEach((column, place) => {
         const cell = row.children[place + Number(hasTrials)]
-        if (place > 0 || !isTrial) return cellOf(column.kind, one[column.key], cell)
+        if (place > 0 || !isTrial) return cellOf(column.kind, one[column.key], cell, digits.get(column.key))
         if (cell.firstElementChild === null) cell.append(make("a", {}))
         cell.firstElementChild.setAttribute("href", `#trial=${encodeURIComponent(one.trial)}`)
         put(cell.firstElementChild, words(column.kind, one[column.key]))
@@ -147,12 +159,13 @@
       let total = hasTrials ? 34 : 0
       const wanted = value.columns.map((column) => {
         let longest = clean(column.title).length + 2
+        if (column.kind === "number") digits.set(column.key, decimals(value.rows.map((row) => row[column.key])))
         for (let place = 0; place < value.rows.length; place += step) {
-          longest = Math.max(longest, words(column.kind, value.rows[place][column.key]).length + (column.kind === "bar" ? 10 : 0))
+          longest = Math.max(longest, words(column.kind, value.rows[place][column.key], digits.get(column.key)).length + (column.kind === "bar" ? 10 : 0))
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
         room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(4, longest))))
-        return room.get(column.key) * 7.6 + 20
+        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 18 : 38)
       })
       total += wanted.reduce((sum, one) => sum + one, 0)
       keep(widths, hasTrials ? [34, ...wanted] : wanted, () => make("col"), (col, width) => {
