@@ -20,19 +20,16 @@ def some_scored(standing: Standing, most: int) -> list[TrialState]:
     ranking = standing.ranking
     if len(ranking) <= most:
         return [standing.trials[number] for _, number in reversed(ranking)]
-    chosen = {number for _, number in ranking[: most // 2]}
-    known = standing.search.trials
+    chosen = set(ranking[: most // 2])
     for each in reversed(standing.search.scores[-most:]):
         if len(chosen) >= most // 2 + most // 6:
             break
-        trial = known.get(each.trial)
-        if trial is not None and trial.score == trial.score:
-            chosen.add(trial.number)
+        key = standing.keys.get(each.trial)
+        if key is not None:
+            chosen.add(key)
     rest = ranking[most // 2 :]
-    for place in style.every(len(rest), most - len(chosen)):
-        chosen.add(rest[place][1])
-    places = {number: standing.rank(standing.trials[number]) or 0 for number in chosen}
-    return [standing.trials[number] for number in sorted(chosen, key=places.__getitem__, reverse=True)]
+    chosen.update(rest[place] for place in style.every(len(rest), most - len(chosen)))
+    return [standing.trials[number] for _, number in sorted(chosen, reverse=True)]
 
 
 def running(standing: Standing, most: int) -> list[TrialState]:

@@ -100,8 +100,8 @@ def _cost_axis(places: list[float], is_log: bool) -> list[Slot]:
     at = [round(math.log10(tick), 4) for tick in ticks] if is_log else ticks
     labels = dict(zip(at, [style.number(tick) for tick in ticks], strict=True))
     ends = {"start": round(low, 3), "end": round(high, 3), "reset_start": round(low, 3), "reset_end": round(high, 3)}
-    suffix = ", logarithmic" if is_log else ""
-    label = f"CPU-seconds of the candidate's fits{suffix}"
+    suffix = ", log" if is_log else ""
+    label = f"CPU-seconds of its fits{suffix}"
     return [
         Look("search_cost_x", ends),
         Look("search_cost_x_ticks", {"ticks": at}),

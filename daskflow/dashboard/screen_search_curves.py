@@ -26,7 +26,8 @@ def panel() -> Figure:
     return Figure(
         "search_curves",
         "Learning curves",
-        "Each line is a candidate; one that ends early was stopped, because others did better. Of more than "
+        "Each line is a candidate; one that ends early was stopped, because others did better, and one with a ring is "
+        "being fitted. Of more than "
         f"{MAX_LINES} the best, the newest and an even part of the others are drawn.",
         live_search.curves(),
         empty="Curves come when candidates have been scored at more than one resource. A search that gives every "
@@ -107,13 +108,13 @@ def _resource_axis(standing: Standing, resources: set[int], is_log: bool) -> lis
     first, last = _place(every[0], is_log), _place(every[-1], is_log)
     room = 0.05 * (last - first) or 0.5
     ends = {"start": first - room, "end": last + room, "reset_start": first - room, "reset_end": last + room}
-    suffix = ", logarithmic" if is_log else ""
+    suffix = ", log" if is_log else ""
     return [
         Look("search_curves_x", ends),
         Look("search_curves_x_ticks", {"ticks": places}),
         Look(
             "search_curves_x_axis",
-            {"major_label_overrides": labels, "axis_label": f"resource (training blocks or rounds{suffix})"},
+            {"major_label_overrides": labels, "axis_label": f"resource (blocks or rounds{suffix})"},
         ),
     ]
 

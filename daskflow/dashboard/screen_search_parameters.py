@@ -34,8 +34,8 @@ def parallel_panel() -> Figure:
         "search_parallel",
         "Parallel coordinates",
         "Each line is a candidate: it goes through its parameters to its score at the right, the better the thicker "
-        "and the more orange; it has a gap where it has no such parameter. Drag a box around dots of an axis to mark the "
-        "candidates that go through them, here and in all figures.",
+        "and the more orange; it has a gap where it has no such parameter. Drag a box around dots of an axis to mark "
+        "the candidates that go through them, here and in all figures.",
         pictures.parallel(),
         empty="Lines come with the first scores, when at least one parameter differs between candidates.",
         min_width=640,
@@ -193,7 +193,7 @@ class Importance:
         }
         end = max([0.05, *bars["value"], *spans["high"]]) * 1.05
         n_trials = int(standing.search.importance.get("trials") or 0)
-        words = f"share of the scores' spread that it explains ({n_trials:,} candidates)"
+        words = f"share of the spread ({n_trials:,} candidates)"
         epoch = f"{standing.generation}.{hash(repr((bars, spans)))}"
         labels = {-place: style.shown(row["name"], 20) for place, row in enumerate(rows)}
         start = -max(len(rows), 1) + 0.4

@@ -27,19 +27,17 @@ def panel() -> Widget:
 
 
 class Rungs:
-    """Counts trials by rung, each fit and score once."""
+    """Counts trials by rung, each score once."""
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
-        self._n_scores = self._n_fits = 0
+        self._n_failed = self._n_met = 0
         self._done: Counter[Place] = Counter()
         self._failed: Counter[Place] = Counter()
-        self._scored: set[tuple[str, int]] = set()
+        self._counted: dict[str, tuple[int, int]] = {}
         self._failures: set[str] = set()
         self._promoted: Counter[Place] = Counter()
-        self._risen: set[tuple[str, int]] = set()
         self._met: Counter[int | None] = Counter()
-        self._n_met = 0
 
     def slots(self, standing: Standing) -> list[Slot]:
         """Return what is shown now."""
@@ -77,31 +75,31 @@ class Rungs:
 
     def _count(self, standing: Standing) -> None:
         """Count what came since the call before."""
-        search, trials = standing.search, standing.search.trials
-        new = {(each[0], each[1]) for each in search.scores[self._n_scores :]} - self._scored
-        self._scored |= new
-        self._done.update([(trials[name].bracket, resource) for name, resource in new])
-        for fit in search.fits[self._n_fits :]:
-            if fit[7] and fit[0] not in self._failures:
-                self._failures.add(fit[0])
-                known = trials.get(fit[0])
-                self._failed[known.bracket if known else None, fit[2]] += 1
-        self._promote(standing, standing.changed | standing.advanced)
+        trials = standing.search.trials
+        done: list[Place] = []
+        promoted: list[Place] = []
+        counted, asked = self._counted, standing.asked
+        for name in standing.changed | standing.advanced:
+            trial = trials.get(name)
+            if trial is None or not trial.curve:
+                continue
+            curve, bracket = trial.curve, trial.bracket
+            n_counted, n_risen = counted.get(name, (0, 0))
+            above = len(curve) - (curve[-1][0] >= asked.get(name, 0))
+            counted[name] = len(curve), above
+            for place in range(n_risen, len(curve)):
+                if place >= n_counted:
+                    done.append((bracket, curve[place][0]))
+                if place < above:
+                    promoted.append((bracket, curve[place][0]))
+        self._done.update(done)
+        self._promoted.update(promoted)
+        for trial in standing.failed[self._n_failed :]:
+            self._failures.add(trial.id)
+            self._failed[trial.bracket, next(reversed(trial.folds))[0]] += 1
         for known in standing.trials[self._n_met :]:
             self._met[known.bracket] += 1
-        self._n_scores, self._n_fits, self._n_met = len(search.scores), len(search.fits), len(standing.trials)
-
-    def _promote(self, standing: Standing, changed: set[str]) -> None:
-        """Count trials with a score at a rung that were handed in for a higher one."""
-        for name in changed:
-            trial = standing.search.trials.get(name)
-            highest = standing.asked.get(name, 0)
-            if trial is None or highest <= 1:
-                continue
-            for resource, _ in trial.curve:
-                if resource < highest and (name, resource) not in self._risen:
-                    self._risen.add((name, resource))
-                    self._promoted[trial.bracket, resource] += 1
+        self._n_failed, self._n_met = len(standing.failed), len(standing.trials)
 
     def _plan_of(self, places: set[Place], planned: Counter[Place], running: Counter[Place]) -> None:
         """What was meant, where nobody told: a bracket's first rung is for all of its candidates."""

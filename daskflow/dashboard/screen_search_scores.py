@@ -28,9 +28,10 @@ def panel() -> Figure:
     return Figure(
         "search_scores",
         "Scores as they come",
-        "The validation score of each candidate, mean over folds, when it was known: a larger dot had more of "
-        "the resource, a diamond was the best of its time, a triangle lies far beyond the axis. The band is the interval of "
-        f"the best candidate. Of more than {MOST_SCORES:,} scores the best and an even part of the others are drawn.",
+        "The validation score of each candidate, mean over folds, when it was known: a larger dot had more of the "
+        "resource, a diamond was the best of its time, a triangle lies far beyond the axis, rings are the newest. The "
+        f"band is the interval of the best candidate. Of more than {MOST_SCORES:,} scores the best and an even part of "
+        "the rest are drawn.",
         live_search.scores(),
         empty="The first score comes when all folds of a candidate have been fitted and judged.",
         min_width=320,
@@ -89,13 +90,13 @@ class Scores:
 
     def _add(self, standing: Standing, scores: list[Scored], kept: set[str]) -> None:
         """Add dots; of trials that are `kept` the last score is drawn in any case."""
-        search, best, thin = standing.search, self._best_score, self._thin
-        top = standing.resource_top
+        trials, is_greater = standing.search.trials, standing.search.greater_is_better
+        best, thin, top = self._best_score, self._thin, standing.resource_top
         for number, (trial, resource, score, at, _, _) in enumerate(scores, start=self._upto):
-            is_best = search.is_better(score, best)
-            if is_best:
+            is_best = best != best or (score > best if is_greater else score < best)
+            if is_best and score == score:
                 best = score
-            elif number % thin and not (trial in kept and search.trials[trial].resource == resource):
+            elif number % thin and not (trial in kept and trials[trial].resource == resource):
                 continue
             if score != score:
                 continue

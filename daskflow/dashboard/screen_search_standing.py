@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from daskflow.dashboard.state import RunState
-from daskflow.dashboard.state_search import SearchState, TrialState
+from daskflow.dashboard.state_search import Fit, SearchState, TrialState
 from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 
@@ -37,6 +37,8 @@ class Standing:
         In the order drawn.
     ranking : list of Key
         Of the trials with a score, best first.
+    keys : dict of str to Key
+        The same by trial.
     scores : list of float
         Finite scores of all trials at all resources, ascending.
     asked : dict of str to int
@@ -71,6 +73,7 @@ class Standing:
     generation: int = 0
     trials: list[TrialState] = field(default_factory=list)
     ranking: list[Key] = field(default_factory=list)
+    keys: dict[str, Key] = field(default_factory=dict)
     scores: list[float] = field(default_factory=list)
     asked: dict[str, int] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
@@ -86,7 +89,6 @@ class Standing:
     is_settled: bool = False
     texts: dict[str, str] = field(default_factory=dict)
     begun: Sequence[tuple[float, float]] = ()
-    _keys: dict[str, Key] = field(default_factory=dict)
     _fallen: set[str] = field(default_factory=set)
     _n_fits: int = 0
     _n_scores: int = 0
@@ -104,19 +106,15 @@ class Standing:
         if len(search.trials) > len(self.trials):
             self._meet(list(islice(search.trials.values(), len(self.trials), None)))
         new_fits = fits[self._n_fits :]
-        asked, self.advanced = self.asked, set()
-        for fit in new_fits:
-            if asked.get(fit[0], 0) < fit[2]:
-                asked[fit[0]] = fit[2]
+        if len(new_fits) > 8 * MANY:
+            self._catch_up()
+        else:
+            self._hear(new_fits)
+        self.advanced = set()
         for trial, _, resource in search.running:
-            if asked.get(trial, 0) < resource:
-                asked[trial] = resource
+            if self.asked.get(trial, 0) < resource:
+                self.asked[trial] = resource
                 self.advanced.add(trial)
-        self.changed = {fit[0] for fit in new_fits}
-        for fit in new_fits:
-            if fit[7] and fit[0] not in self._fallen and fit[0] in search.trials:
-                self._fallen.add(fit[0])
-                self.failed.append(search.trials[fit[0]])
         fresh = [each.score for each in scores[self._n_scores :] if math.isfinite(each.score)]
         if len(fresh) > MANY:
             self.scores = sorted(self.scores + fresh)
@@ -125,7 +123,8 @@ class Standing:
                 insort(self.scores, score)
         self._n_fits, self._n_scores = len(fits), len(scores)
         self._rank(self.changed)
-        top = max([*(step.resource for step in search.plan), *(fit[2] for fit in new_fits)], default=1)
+        reached = [each.resource for each in scores[-1:]] if search.plan else [*self.asked.values()]
+        top = max([*(step.resource for step in search.plan), *reached], default=1)
         if top > self.resource_top:
             planned = bool(search.plan)
             self.resource_top = top if planned else 2 ** math.ceil(math.log2(top))
@@ -160,7 +159,7 @@ class Standing:
 
     def rank(self, trial: TrialState) -> int | None:
         """Return a trial's rank, from 1; None without a score."""
-        key = self._keys.get(trial.id)
+        key = self.keys.get(trial.id)
         return None if key is None else bisect_left(self.ranking, key) + 1
 
     def best(self) -> TrialState | None:
@@ -205,10 +204,33 @@ class Standing:
         """Take candidates in that were not known before."""
         self.trials += trials
         if len(self.names) < MOST_NAMES:
-            known = dict.fromkeys(self.names)
+            known, last = dict.fromkeys(self.names), {}.keys()
             for trial in trials:
-                known |= dict.fromkeys(trial.params)
+                if trial.params.keys() != last:
+                    known, last = known | dict.fromkeys(trial.params), trial.params.keys()
             self.names = list(known)[:MOST_NAMES]
+
+    def _hear(self, fits: Sequence[Fit]) -> None:
+        """Take fits in that have ended."""
+        asked, trials = self.asked, self.search.trials
+        self.changed = set()
+        for fit in fits:
+            name, resource = fit[0], fit[2]
+            self.changed.add(name)
+            if asked.get(name, 0) < resource:
+                asked[name] = resource
+            if fit[7] and name not in self._fallen and name in trials:
+                self._fallen.add(name)
+                self.failed.append(trials[name])
+
+    def _catch_up(self) -> None:
+        """Take very many fits in at once: what they came to is known of their trials."""
+        met = [trial for trial in self.trials if trial.folds]
+        self.changed = {trial.id for trial in met}
+        self.asked.update({trial.id: next(reversed(trial.folds))[0] for trial in met})
+        fallen = [trial for trial in met if trial.state in ("failed", "cancelled") and trial.id not in self._fallen]
+        self.failed += sorted(fallen, key=lambda trial: trial.ended)
+        self._fallen.update(trial.id for trial in fallen)
 
     def _differs(self, name: str) -> bool:
         """Whether a parameter takes several values, or is not everybody's; remembered, once it does."""
@@ -228,17 +250,17 @@ class Standing:
         sign = -1.0 if self.search.greater_is_better else 1.0
         known = self.search.trials
         if len(changed) > MANY:
-            self._keys = {
+            self.keys = {
                 trial.id: (sign * trial.score, trial.number) for trial in self.trials if trial.score == trial.score
             }
-            self.ranking = sorted(self._keys.values())
+            self.ranking = sorted(self.keys.values())
             return
         for name in changed:
-            trial, before = known.get(name), self._keys.pop(name, None)
+            trial, before = known.get(name), self.keys.pop(name, None)
             if before is not None:
                 del self.ranking[bisect_left(self.ranking, before)]
             if trial is not None and trial.score == trial.score:
-                key = self._keys[name] = (sign * trial.score, trial.number)
+                key = self.keys[name] = (sign * trial.score, trial.number)
                 insort(self.ranking, key)
 
     def _ranges(self) -> None:
@@ -256,9 +278,9 @@ class Standing:
             right = self.now
         else:
             right = max((self.clock(fit.ended, fit.invocation) for fit in search.fits[-50:]), default=self.now)
-        width = max(right - self.left, 1.0)
+        width = max(right - self.left, 10.0)
         if right > self.right or self.right - self.left > 1.8 * width or self.is_settled:
-            self.right = right + (0.02 if self.is_settled else 0.12) * width
+            self.right = self.left + width + (0.02 if self.is_settled else 0.12) * width
 
     def _most_scores(self) -> tuple[float, float]:
         """Ends of the scores, without those that are far worse than most: they would press all others together."""

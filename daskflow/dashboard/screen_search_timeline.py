@@ -20,7 +20,7 @@ from daskflow.figures import style
 MOST_BARS = 3000
 """Bars at most; of more fits the older ones are joined, row by row and place by place."""
 
-EXACT_BARS = 800
+EXACT_BARS = 600
 """The newest fits that keep a bar of their own."""
 
 JOINED_BARS = 800
@@ -65,11 +65,11 @@ def panel() -> Figure:
         "search_timeline",
         "Timeline of the fits",
         "A row for each worker, a bar for each fit of one fold of a candidate, a cross where it failed. Open bars at "
-        "the top were handed in and have not ended. Fits of an earlier invocation are grey; older ones of many are joined, "
-        "paler where the worker was idle between them.",
+        "the top were handed in and have not ended. Fits of an earlier invocation are grey; older ones of many are "
+        "joined, paler where the worker was idle between them.",
         pictures.timeline(),
         empty="Bars come as fits end: which worker ran them, and when.",
-        min_width=480,
+        min_width=360,
     )
 
 
@@ -166,7 +166,9 @@ class Timeline:
         for worker in codes:
             self._lanes.setdefault(worker, [0.0])
         worker_of = np.array([codes[worker] for worker in workers])
-        when = np.array([fit[8] for fit in fits])
+        when = np.full(len(fits), fits[0][8])
+        if fits[0][8] != fits[-1][8]:
+            when = np.array([fit[8] for fit in fits])
         began, ended = np.array([fit[4] for fit in fits]), np.array([fit[5] for fit in fits])
         left = np.zeros(len(fits))
         for one in np.unique(when).tolist():
@@ -210,9 +212,7 @@ class Timeline:
 
     def _fail(self, standing: Standing, fits: Sequence[Fit]) -> None:
         """Keep where fits failed."""
-        for fit in fits:
-            if not fit[7]:
-                continue
+        for fit in [fit for fit in fits if fit[7]]:
             if self._n_failed % self._thin == 0:
                 middle = standing.clock((fit.began + fit.ended) / 2, fit.invocation)
                 what = f"failed: trial {fit.trial}, fold {fit.fold}, resource {fit.resource:,}"

@@ -33,8 +33,6 @@ def sample(made: figure, words: str, mark: str, color: str, alpha: float = 1.0) 
     """Add a mark to the legend; those of the figure itself look differently from row to row, and are not there yet."""
     if mark == "line":
         made.line([FAR, FAR], [FAR, FAR], line_color=color, line_width=2, legend_label=words)
-    elif mark == "ring":
-        made.scatter([FAR], [FAR], size=11, fill_color=None, line_color=color, line_width=1.5, legend_label=words)
     else:
         line = color if mark == "x" else None
         made.scatter(
@@ -80,9 +78,8 @@ def scores() -> figure:
     sample(made, "score", "circle", style.ACCENT)
     sample(made, "best so far", "line", style.SECOND)
     sample(made, "95 % interval", "square", style.SECOND, alpha=0.25)
-    sample(made, "newest", "ring", style.ACCENT)
     sample(made, "failed", "x", style.SECOND)
-    style.legend_above(made, 3)
+    style.legend_above(made, 2)
     return made
 
 
@@ -101,7 +98,7 @@ def gaps(made: figure, name: str) -> None:
 
 def curves() -> figure:
     """Return score against resource, one line per trial, with a mark at the end of each."""
-    made = axes.frame("search_curves", height=340, x_label="resource (training blocks or rounds)", y_label="score")
+    made = axes.frame("search_curves", height=340, x_label="resource (blocks or rounds)", y_label="score")
     axes.told_ticks(made, "x")
     source = empty("search_curves", CURVES)
     lines = made.multi_line(
@@ -131,8 +128,7 @@ def curves() -> figure:
     sample(made, "best", "diamond", style.SECOND)
     sample(made, "next 40", "line", style.ACCENT)
     sample(made, "others", "line", style.NEUTRAL)
-    sample(made, "being fitted", "ring", style.ACCENT)
-    style.legend_above(made, 4)
+    style.legend_above(made, 3)
     return made
 
 
@@ -154,8 +150,7 @@ def cost() -> figure:
     )
     style.markable(made, [dots])
     style.movable(made)
-    sample(made, "candidate", "circle", style.ACCENT)
     sample(made, "best", "diamond", style.SECOND)
     sample(made, "best for its cost", "line", style.SECOND)
-    style.legend_above(made, 3)
+    style.legend_above(made, 2)
     return made

@@ -218,7 +218,7 @@ class Scale:
             first, last = (10**self.low, 10**self.high) if self.is_log else (self.low, self.high)
             ends = (self.bottom, style.number(first, 2)), (1.0, style.number(last, 2))
             return (*self.ticks[:1], *ends) if self.bottom else ends
-        if sum(len(text) + 3 for _, text in self.ticks) <= 24:
+        if sum(len(text) + 3 for _, text in self.ticks) <= 20:
             return self.ticks
         return (self.ticks[0], self.ticks[-1]) if len(self.ticks) > 1 else self.ticks
 

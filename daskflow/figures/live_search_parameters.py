@@ -55,7 +55,7 @@ def parallel() -> figure:
 
 def importance() -> figure:
     """Return bars of the parameters' importance, with a line for each interval."""
-    made = axes.frame("search_importance", height=300, x_label="share of the scores' spread that it explains")
+    made = axes.frame("search_importance", height=300, x_label="share of the spread")
     axes.told_ticks(made, "y")
     made.ygrid.grid_line_color = None
     source = empty("search_importance", ("y", "name", "value", "said"))

@@ -1,0 +1,505 @@
+"""The page Search: what it draws is what the state says, it only adds rows, and it stays small for any search."""
+
+import gc
+import json
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from daskflow.dashboard.screen_search import SearchScreen
+from daskflow.dashboard.screen_search_timeline import MOST_BARS
+from daskflow.dashboard.slots import Columns, Figure, Look, Value
+from daskflow.dashboard.state import RunState
+from tests.told_runs import HOSTILE, START, stage_moment, told_run
+
+PARTS_OF_A_RUN = 40
+
+
+@dataclass
+class Viewer:
+    """Applies slots as a page does: rows of an epoch are only added at the end."""
+
+    screen: SearchScreen = field(default_factory=SearchScreen)
+    columns: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    epochs: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    looks: dict[str, Any] = field(default_factory=dict)
+
+    def see(self, state: RunState, now: float) -> "Viewer":
+        for slot in self.screen.slots(state, now):
+            if isinstance(slot, Columns):
+                new = {name: list(column) for name, column in slot.data.items()}
+                assert len({len(column) for column in new.values()}) == 1, slot.name
+                if self.epochs.get(slot.name) == slot.epoch:
+                    for name, before in self.columns[slot.name].items():
+                        assert new[name][: len(before)] == before, f"{slot.name}: rows of {name} changed in an epoch"
+                self.columns[slot.name], self.epochs[slot.name] = new, slot.epoch
+            elif isinstance(slot, Value):
+                self.values[slot.name] = slot.value
+            else:
+                self.looks[slot.name] = slot.attributes
+        return self
+
+    def of(self, name: str) -> dict[str, list[Any]]:
+        return self.columns[f"{name}_data"]
+
+    def n_rows(self, name: str) -> int:
+        return len(next(iter(self.of(name).values())))
+
+
+def state_of(records: list[dict[str, Any]]) -> RunState:
+    state = RunState()
+    state.hear(records)
+    return state
+
+
+def searched(share: float = 1.0, **options: Any) -> list[dict[str, Any]]:
+    return stage_moment(told_run(**options), "search", share)
+
+
+def seen(records: list[dict[str, Any]]) -> tuple[RunState, Viewer]:
+    state = state_of(records)
+    return state, Viewer().see(state, records[-1]["at"])
+
+
+def changed(records: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
+    """Records of units with other scores, by a function of the trial's name and the score."""
+    score = changes["score"]
+    return [
+        {**each, "metrics": {name: score(each["trial"], value) for name, value in each["metrics"].items()}}
+        if each["record"] == "unit" and each.get("metrics")
+        else each
+        for each in records
+    ]
+
+
+def number_of(trial: str) -> int:
+    return int(trial.split("-")[-1])
+
+
+def without_brackets(records: list[dict[str, Any]], resources: set[int]) -> list[dict[str, Any]]:
+    """The same search without brackets and plan, and with these resources only."""
+    kept = []
+    for each in records:
+        if each["record"] == "plan" or each.get("resource", min(resources)) not in resources:
+            continue
+        if each["record"] == "candidates":
+            each = {**each, "candidates": [{**one, "bracket": None} for one in each["candidates"]]}
+        kept.append(each)
+    return kept
+
+
+def resumed(records: list[dict[str, Any]], pause: float) -> list[dict[str, Any]]:
+    """The run is killed in the middle of the search, and goes on much later."""
+    units = [place for place, each in enumerate(records) if each["record"] == "unit"]
+    cut = units[len(units) // 2]
+    at = records[cut]["at"]
+    again = [{"record": "invocation", "at": at + pause, "id": "a1b2c3d4e5", "versions": {}}]
+    rest = [{**each, "at": each["at"] + pause + 5} for each in records[cut + 1 :]]
+    rest = [{**each, "began": each["began"] + pause + 5} if "began" in each else each for each in rest]
+    return [*records[: cut + 1], *again, *rest]
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
+def test_rows_are_only_added_until_the_epoch_changes_and_the_best_so_far_is_the_best_of_all_scores_so_far(metric):
+    records = searched(base=81, metric=metric, workers=6)
+    begin = next(each["at"] for each in records if each["record"] == "begun" and each["stage"] == "search")
+    state, viewer, place = RunState(), Viewer(), 0
+    for part in range(1, PARTS_OF_A_RUN + 1):
+        now = begin + (records[-1]["at"] - begin) * part / PARTS_OF_A_RUN
+        come = [each for each in records[place:] if each["at"] <= now]
+        place += len(come)
+        state.hear(come)
+        viewer.see(state, now)
+        scores = [each.score for each in state.search.scores]
+        best: list[float] = []
+        for score in scores:
+            if not best or (score > best[-1] if metric == "roc_auc" else score < best[-1]):
+                best.append(score)
+        assert viewer.of("search_best")["y"] == pytest.approx(best, rel=1e-5)
+        assert viewer.n_rows("search_scores") == len(scores)
+        assert viewer.n_rows("search_scores_failed") == state.search.failed
+        assert viewer.n_rows("search_timeline") == len(state.search.fits)
+        assert viewer.n_rows("search_timeline_open") == len(state.search.running)
+    assert len(scores) > 100
+    assert viewer.values["search_scores.empty"] is False
+
+
+def test_every_slot_fits_its_place_and_is_plain_json():
+    records = searched(0.7)
+    screen = SearchScreen()
+    panels = [panel for row in screen.rows() for panel in row.panels]
+    models = {
+        model.name: model
+        for panel in panels
+        if isinstance(panel, Figure)
+        for model in panel.figure.references()
+        if model.name
+    }
+    widgets = {panel.key for panel in panels if not isinstance(panel, Figure)}
+    figures = {panel.key for panel in panels if isinstance(panel, Figure)}
+    slots = screen.slots(state_of(records), records[-1]["at"])
+    assert {slot.name for slot in slots if isinstance(slot, Value)} == widgets | {f"{key}.empty" for key in figures}
+    for slot in slots:
+        if isinstance(slot, Columns):
+            assert set(models[slot.name].data) == set(slot.data), slot.name
+            json.dumps(dict(slot.data), allow_nan=False)
+        elif isinstance(slot, Look):
+            models[slot.name].update(**slot.attributes)
+            json.dumps(dict(slot.attributes), allow_nan=False)
+        else:
+            json.dumps(slot.value, allow_nan=False)
+    assert {name for name, model in models.items() if name.endswith("_data")} <= {slot.name for slot in slots}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_rungs_count_every_trial_once(share):
+    state, viewer = seen(searched(share, base=54))
+    told = viewer.values["search_rungs"]["brackets"]
+    rungs = {(one["bracket"], rung["resource"]): rung for one in told for rung in one["rungs"]}
+    planned: Counter[Any] = Counter()
+    for step in state.search.plan:
+        planned[step.bracket, step.resource] += step.trials
+    assert {place: rung["planned"] for place, rung in rungs.items()} == planned
+    for rung in rungs.values():
+        open_ones = 0 if state.search.is_over else rung["waiting"]
+        parts = rung["done"] + rung["failed"] + rung["running"] + open_ones
+        assert parts <= rung["planned"] if state.search.is_over else parts == rung["planned"]
+    trials = state.search.trials
+    done = Counter((trials[each.trial].bracket, each.resource) for each in state.search.scores)
+    assert {place: rung["done"] for place, rung in rungs.items() if rung["done"]} == done
+    asked = {(fit.trial, fit.resource) for fit in state.search.fits} | {(t, r) for t, _, r in state.search.running}
+    risen = Counter(
+        (trials[each.trial].bracket, each.resource)
+        for each in state.search.scores
+        if any(trial == each.trial and resource > each.resource for trial, resource in asked)
+    )
+    assert {place: rung["promoted"] for place, rung in rungs.items() if rung["promoted"]} == risen
+    assert sum(rung["failed"] for rung in rungs.values()) == state.search.failed
+
+
+def test_searches_without_brackets_show_their_rungs_and_those_without_rungs_how_many_are_done():
+    records = searched(0.6)
+    state, viewer = seen(without_brackets(records, {1, 3, 9}))
+    (bracket,) = viewer.values["search_rungs"]["brackets"]
+    assert bracket["bracket"] is None
+    assert [rung["resource"] for rung in bracket["rungs"]] == [1, 3, 9]
+    assert bracket["rungs"][0]["planned"] == len(state.search.trials)
+
+    state, viewer = seen(without_brackets(records, {1}))
+    (bracket,) = viewer.values["search_rungs"]["brackets"]
+    (rung,) = bracket["rungs"]
+    assert (rung["done"], rung["planned"]) == (len(state.search.scores), len(state.search.trials))
+    assert viewer.values["search_curves.empty"] is True
+
+
+def test_bars_of_the_timeline_stand_where_fits_were():
+    state, viewer = seen(searched(workers=5))
+    bars = viewer.of("search_timeline")
+    fits = state.search.fits
+    spent = sum(fit.ended - fit.began for fit in fits)
+    assert sum(bars["seconds"]) == pytest.approx(spent, rel=1e-3)
+    assert sum(right - left for left, right in zip(bars["left"], bars["right"], strict=True)) == pytest.approx(
+        spent, rel=2e-3
+    )
+    labels = viewer.looks["search_timeline_y_axis"]["major_label_overrides"]
+    by_worker = Counter(labels[y] for y in bars["y"])
+    assert by_worker == Counter(fit.worker for fit in fits)
+    assert bars["left"][0] == pytest.approx(fits[0].began - START, abs=0.01)
+
+
+def test_fits_of_one_call_share_a_bar_and_workers_with_several_slots_have_lanes():
+    records = searched(0.4, workers=2)
+    first = next(each for each in records if each["record"] == "unit")
+    twins = [{**first, "trial": f"2-{place}", "fold": 7} for place in (1, 2, 3)]
+    beside = {**first, "trial": "2-4", "fold": 8, "began": first["began"] + 0.1, "lasted": first["lasted"]}
+    place = records.index(first)
+    _, viewer = seen([*records[: place + 1], *twins, beside, *records[place + 1 :]])
+    bars = viewer.of("search_timeline")
+    assert bars["what"][0].startswith("4 fits in one call: 4 trials")
+    lanes = Counter(math.floor(y + 0.5) for y in set(bars["y"]))
+    assert sorted(lanes.values()) == [1, 2]
+    assert max(bars["height"]) <= 0.8
+
+
+def test_a_run_that_went_on_later_has_no_gap_and_nothing_before_its_time():
+    records = resumed(searched(workers=4), pause=86_400.0)
+    early = [{**each, "began": each["began"] - 9.0} if each.get("record") == "unit" else each for each in records]
+    state, viewer = seen(early)
+    bars = viewer.of("search_timeline")
+    assert state.search.invocation == 2
+    assert all(0 <= left <= right for left, right in zip(bars["left"], bars["right"], strict=True))
+    assert max(bars["right"]) < 600
+    assert viewer.n_rows("search_timeline_gaps") == 1
+    (gap,) = viewer.of("search_timeline_gaps")["x"]
+    colours = {color: [] for color in set(bars["color"])}
+    for color, left in zip(bars["color"], bars["left"], strict=True):
+        colours[color].append(left)
+    assert len(colours) == 2
+    assert sorted(colours.values())[0][-1] <= gap + 1
+    assert max(viewer.of("search_scores")["x"]) < 600
+
+
+def test_the_table_has_the_best_first_and_says_how_many_are_not_listed():
+    state, viewer = seen(searched(0.5, base=500))
+    table = viewer.values["search_trials"]
+    ranked = state.search.ranked()
+    listed = [row for row in table["rows"] if row["rank"]]
+    assert [row["trial"] for row in listed] == [trial.id for trial in ranked[:200]]
+    assert [row["rank"] for row in listed] == list(range(1, 201))
+    assert table["rows"][0]["level"] == "good"
+    others = [row for row in table["rows"] if not row["rank"]]
+    assert {row["state"] for row in others} <= {"running", "failed"}
+    failed = sum(row["state"] == "failed" for row in others)
+    assert table["more"] == len(ranked) - 200 + state.search.failed - failed
+    keys = {column["key"] for column in table["columns"]}
+    assert all(keys <= set(row) for row in table["rows"])
+
+
+def test_figures_of_trials_can_be_linked_by_the_trial():
+    state, viewer = seen(searched(0.5))
+    names = ("scores", "scores_failed", "curves", "curves_ends", "cost", "parallel", "parallel_corners", "parameters")
+    for name in (*names, "timeline", "timeline_open", "timeline_failed"):
+        assert set(viewer.of(f"search_{name}")["trial"]) - {""} <= set(state.search.trials), name
+    assert {row["trial"] for row in viewer.values["search_trials"]["rows"]} <= set(state.search.trials)
+
+
+def test_the_best_is_drawn_last_and_in_its_own_shape():
+    state, viewer = seen(searched(0.9))
+    best = state.search.best.id
+    assert viewer.of("search_curves")["trial"][-1] == best
+    assert viewer.of("search_parallel")["trial"][-1] == best
+    cost = viewer.of("search_cost")
+    assert [trial for trial, marker in zip(cost["trial"], cost["marker"], strict=True) if marker == "diamond"] == [best]
+
+
+def test_no_candidate_is_better_and_cheaper_than_those_on_the_line_of_costs():
+    state, viewer = seen(searched(0.8))
+    front = viewer.of("search_front")
+    assert front["x"] == sorted(front["x"])
+    assert front["y"] == sorted(front["y"])
+    trials = [trial for trial in state.search.trials.values() if not math.isnan(trial.score)]
+    not_beaten = [
+        one
+        for one in trials
+        if not any(other.cpu_seconds < one.cpu_seconds and other.score >= one.score for other in trials)
+    ]
+    assert len(front["y"]) - 1 == len(not_beaten)
+
+
+def test_the_interval_is_the_best_candidates_own():
+    records = searched(0.6)
+    state = state_of(records)
+    best, now = state.search.best, records[-1]["at"]
+    said = {"record": "best", "at": now, "trial": best.id, "metric": "roc_auc", "score": best.score, "tied": None}
+    state.hear([{**said, "low": best.score - 0.01, "high": best.score + 0.004}])
+    band = Viewer().see(state, now).of("search_interval")
+    assert band["low"] == pytest.approx([best.score - 0.01])
+    state.hear([{**said, "trial": "1-1", "low": 0.1, "high": 0.2}])
+    assert Viewer().see(state, now).of("search_interval")["low"] == []
+
+
+def test_axes_of_parameters_stand_still_while_importance_changes_and_follow_it_at_the_end():
+    records = searched(0.5)
+    state, now = state_of(records), records[-1]["at"]
+    viewer = Viewer().see(state, now)
+
+    def labels() -> list[str]:
+        return list(viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values())[:-1]
+
+    before = labels()
+
+    def tell(*names: str) -> None:
+        rows = [{"name": name, "value": 0.5 / place, "low": None, "high": None} for place, name in enumerate(names, 1)]
+        state.hear([{"record": "importance", "at": now, "trials": 20 + len(names), "method": "", "parameters": rows}])
+        for fold in range(6):
+            state.hear([{"record": "start", "at": now, "trial": "0-0", "fold": fold, "resource": 9}])
+            viewer.see(state, now)
+
+    tell("l1_ratio", "penalty", "alpha", "class_weight")
+    tell("penalty", "l1_ratio")
+    assert before == labels()  # importance was known already when it was looked at first
+    state.hear([{"record": "stage", "at": now, "stage": "search", "seconds": 9.0, "cpu_seconds": 9.0}])
+    viewer.see(state, now)
+    assert labels()[:2] == ["penalty", "l1_ratio"]
+    assert sorted(labels()) == sorted(before)
+
+
+def test_another_state_is_drawn_from_its_beginning():
+    viewer = Viewer()
+    late, early = searched(0.8), searched(0.3)
+    viewer.see(state_of(late), late[-1]["at"])
+    before = dict(viewer.epochs)
+    viewer.see(state_of(early), early[-1]["at"])
+    assert viewer.n_rows("search_scores") == len(state_of(early).search.scores)
+    assert viewer.epochs["search_scores_data"] != before["search_scores_data"]
+    assert viewer.epochs["search_timeline_data"] != before["search_timeline_data"]
+
+
+def with_params(records: list[dict[str, Any]], params: Any) -> list[dict[str, Any]]:
+    """The same search of other parameters, by a function of the candidate's place and its parameters."""
+    return [
+        {
+            **each,
+            "candidates": [
+                {**one, "params": params(place, one["params"])} for place, one in enumerate(each["candidates"])
+            ],
+        }
+        if each["record"] == "candidates"
+        else each
+        for each in records
+    ]
+
+
+def families(place: int, params: dict[str, Any]) -> dict[str, Any]:
+    if place % 2:
+        return {"model": "sgd", "sgd.alpha": params["alpha"]}
+    return {"model": "tree", "tree.depth": place, "tree.split": [1, 2]}
+
+
+def sixty(place: int, params: dict[str, Any]) -> dict[str, Any]:
+    return {f"p{name}": (place * 7 + name) % 11 if name % 3 else (None, name * 0.1)[place % 2] for name in range(60)}
+
+
+RARE = {
+    "nothing heard": [],
+    "no trial": stage_moment(told_run(), "scan", 0.5),
+    "one candidate": [
+        {"record": "invocation", "at": START, "id": "a"},
+        {"record": "candidates", "at": START + 1, "metric": "accuracy", "greater_is_better": True, "n_folds": 1,
+         "candidates": [{"trial": "0", "params": {}}]},
+        {"record": "start", "at": START + 2, "trial": "0", "fold": 0, "resource": 1},
+        {"record": "unit", "at": START + 9, "trial": "0", "fold": 0, "resource": 1, "seconds": 7.0, "cpu_seconds": 7.0,
+         "metrics": {"accuracy": 0.5}, "worker": ""},
+    ],
+    "all failed": [
+        {**each, "metrics": None, "error": "ValueError: no", "log_text": "..."} if each["record"] == "unit" else each
+        for each in searched(0.5)
+    ],
+    "all equal": changed(searched(0.5), score=lambda trial, score: 0.5),
+    "all zero": changed(searched(0.5), score=lambda trial, score: 0.0),
+    "infinite": changed(
+        searched(0.5), score=lambda trial, score: [math.inf, -math.inf, score, score][number_of(trial) % 4]
+    ),
+    "missing": changed(searched(0.5), score=lambda trial, score: None if number_of(trial) % 3 else score),
+    "diverged": changed(searched(0.5), score=lambda trial, score: -1e30 if number_of(trial) % 3 == 0 else score),
+    "lower is better": searched(0.5, metric="rmse"),
+    "hostile": searched(0.5, hostile=True),
+    "families": with_params(searched(0.6), families),
+    "60 parameters": with_params(searched(0.6), sixty),
+    "resumed twice": resumed(resumed(searched(0.9), 1000.0), 50.0),
+    "over": told_run(),
+    "failed run": told_run(status="failed"),
+    "older run": [
+        {name: value for name, value in each.items() if name not in ("began", "lasted", "worker")}
+        for each in searched()
+        if each["record"] in ("invocation", "data", "stage", "candidates", "start", "unit", "end")
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_searches_are_drawn(name):
+    records = RARE[name]
+    state = state_of(records)
+    now = records[-1]["at"] if records else START
+    viewer = Viewer().see(state, now).see(state, now + 1)
+    json.dumps([viewer.columns, viewer.values, list(viewer.looks.values())], allow_nan=False)
+    for look in viewer.looks.values():
+        if "start" in look:
+            assert -math.inf < look["start"] < look["end"] < math.inf
+    scored = [each for each in state.search.scores if each.score == each.score]
+    assert viewer.n_rows("search_scores") == len(scored)
+    assert viewer.values["search_scores.empty"] is (not scored and not state.search.failed)
+    assert viewer.values["search_trials"] is None or viewer.values["search_trials"]["rows"]
+
+
+def test_a_candidate_without_a_parameter_leaves_a_gap_in_its_line():
+    records = with_params(searched(0.6), families)
+    state, viewer = seen(records)
+    lines = viewer.of("search_parallel")
+    for trial, xs, ys in zip(lines["trial"], lines["xs"], lines["ys"], strict=True):
+        assert xs == list(range(xs[0], xs[0] + len(xs)))
+        assert all(0 <= y <= 1 for y in ys)
+        assert trial in state.search.trials
+    pieces = Counter(lines["trial"])
+    assert max(pieces.values()) > 1
+    corners = viewer.of("search_parallel_corners")
+    names = list(viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values())
+    depth = names.index("tree.depth")
+    through = {trial for trial, x in zip(corners["trial"], corners["x"], strict=True) if x == depth}
+    assert through == {name for name in pieces if state.search.trials[name].params["model"] == "tree"}
+
+
+def test_hostile_names_are_cut_and_never_formulas():
+    _, viewer = seen(searched(0.8, hostile=True))
+    texts = [*viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values()]
+    texts += viewer.of("search_importance")["name"]
+    texts += viewer.looks["search_timeline_y_axis"]["major_label_overrides"].values()
+    texts += [column["title"] for column in viewer.values["search_trials"]["columns"]]
+    assert any("$" in text for text in texts)
+    assert not any("$$" in text or "\u202e" in text for text in texts)
+    assert HOSTILE not in json.dumps([viewer.values["search_trials"]["columns"], list(viewer.looks.values())])
+
+
+@pytest.fixture(scope="module")
+def large() -> list[dict[str, Any]]:
+    """About 10,000 trials."""
+    return searched(base=5800, folds=1, workers=70)
+
+
+def test_10_000_trials_stay_small_and_cheap(large):
+    begin = next(each["at"] for each in large if each["record"] == "begun" and each["stage"] == "search")
+    state, screen, place, spent, n_calls = RunState(), SearchScreen(), 0, 0.0, 200
+    gc.collect()
+    gc.freeze()
+    try:
+        for part in range(1, n_calls + 1):
+            now = begin + (large[-1]["at"] - begin) * part / n_calls
+            first = place
+            while place < len(large) and large[place]["at"] <= now:
+                place += 1
+            state.hear(large[first:place])
+            before = time.thread_time()
+            screen.slots(state, now)
+            spent += time.thread_time() - before
+        fresh = Viewer()
+        before = time.thread_time()
+        fresh.screen.slots(state, now)
+        first_call = time.thread_time() - before
+    finally:
+        gc.unfreeze()
+    viewer = Viewer(screen).see(state, now)
+    assert len(state.search.trials) > 10_000
+    for each in (viewer, fresh.see(state, now)):
+        most = {name: len(next(iter(columns.values()))) for name, columns in each.columns.items()}
+        assert max(most.values()) <= MOST_BARS
+        assert most["search_curves_data"] <= 300
+        assert most["search_parallel_data"] <= 300
+        assert len(each.values["search_trials"]["rows"]) <= 280
+        assert most["search_scores_data"] > 500
+        labels = each.looks["search_timeline_y_axis"]["major_label_overrides"]
+        assert len(labels) == 41
+        assert "more workers" in labels[-39]
+    assert spent / n_calls < 0.025  # 0.004 s by itself; machines of tests are busy
+    assert first_call < 0.4
+
+
+def test_joined_bars_cover_every_fit(large):
+    state, viewer = seen(large)
+    bars = viewer.of("search_timeline")
+    rows: dict[float, list[tuple[float, float]]] = {}
+    for y, left, right in zip(bars["y"], bars["left"], bars["right"], strict=True):
+        rows.setdefault(round(y), []).append((left - 0.02, right + 0.02))
+    labels = {text: y for y, text in viewer.looks["search_timeline_y_axis"]["major_label_overrides"].items()}
+    checked = 0
+    for fit in state.search.fits[::97]:
+        if fit.worker in labels:
+            left, right = fit.began - START, fit.ended - START
+            assert any(low <= left and right <= high for low, high in rows[labels[fit.worker]])
+            checked += 1
+    assert checked > 40
