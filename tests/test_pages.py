@@ -15,8 +15,9 @@ import pytest
 
 from daskflow.core.control import Command
 from daskflow.dashboard import page
+from daskflow.dashboard.overview_tiles import tiles
 from daskflow.dashboard.overview_waiting import awaited
-from daskflow.dashboard.screen_overview import OverviewScreen, tiles
+from daskflow.dashboard.screen_overview import OverviewScreen
 from daskflow.dashboard.screens import screens
 from daskflow.dashboard.slots import Columns, Row, Value, Widget
 from daskflow.dashboard.state import RunState

@@ -6,6 +6,7 @@
   const PATIENCE = 25 * SECONDS
   const PAUSES = [1, 2, 4, 8, 15, 30].map((seconds) => seconds * SECONDS)
   const LEAST = 0.4 * SECONDS
+  const CONTINUED = 15 * SECONDS
 
   const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time))
   const seen = () => (document.hidden
@@ -21,7 +22,7 @@
     let have = nothing()
     let boot = ""
     let failures = 0
-    let isOver = false
+    let rest = 0
     let wake = () => {}
 
     const ask = async (wait) => {
@@ -50,7 +51,14 @@
       for (const part of ["values", "looks"]) {
         for (const [name, {v}] of Object.entries(news[part] ?? {})) have[part][name] = v
       }
-      isOver = news.header.over && news.header.replay === null
+      rest = restOf(news.header)
+    }
+
+    // How long to wait before the next question. A run that is done tells nothing more, unless its model answers a stream;
+    // one that failed or was interrupted may be continued.
+    const restOf = ({over, status, replay}) => {
+      if (!over || replay !== null || status === "waiting" || page === "stream") return 0
+      return status === "done" ? Infinity : CONTINUED
     }
 
     const pause = (time) => Promise.race([sleep(time), new Promise((resolve) => { wake = resolve })])
@@ -73,8 +81,9 @@
           await pause(pauseFor)
           continue
         }
-        // A run that is over tells nothing more; when the reader comes back to the page, it is asked once again.
-        if (isOver) await new Promise((resolve) => { wake = resolve })
+        // When the reader comes back to the page, it is asked once again in any case.
+        if (rest === Infinity) await new Promise((resolve) => { wake = resolve })
+        else if (rest > 0) await pause(rest)
         await sleep(Math.max(0, LEAST - (performance.now() - begun)))
       }
     }

@@ -112,6 +112,7 @@
       held.delete(range)
       if (wanted.has(range)) set(range, wanted.get(range))
     }
+    sources.forEach(mark)
   })
 
   // Marks ---------------------------------------------------------------------------------------------------------

@@ -86,15 +86,24 @@
   }
   const reason = () => {
     if (header.replay !== null) return "This is a replay: nothing can be changed."
+    if (header.status === "waiting") return "Nothing has been told yet."
     if (header.over) return "The run is over: there is nothing to change."
-    return header.can_act ? "" : "These pages only show the run; they cannot change it."
+    return header.can_act ? "" : "These pages only show the run."
+  }
+  const OVER = {
+    done: "The run is over: this page shows how it ended, and does not change any more.",
+    failed: "The run failed. The same command goes on where it was, and so does this page.",
+    interrupted: "The run was interrupted. The same command goes on where it was, and so does this page.",
   }
   const acts = () => {
     const why = reason()
     const place = find(".acts")
     place.hidden = header.replay !== null
     put(place.querySelector(".why"), why)
+    const isShown = header.over || header.can_act
+    place.querySelector(".why").classList.toggle("hidden", isShown)
     for (const button of place.querySelectorAll("button")) {
+      button.hidden = !isShown
       button.disabled = why !== "" || (button.value !== "pause" && header.status === "stopping")
       button.title = why
     }
@@ -149,7 +158,7 @@
     document.title = `${clean(told.truth ?? told.status)} · ${clean(told.name)}`
     put(find(".error-line p"), told.error)
     find(".error-line").hidden = !told.error
-    put(find(".over-line p"), told.over && told.replay === null && told.status !== "waiting" ? "The run is over: this page shows how it ended, and does not change any more." : "")
+    put(find(".over-line p"), told.over && told.replay === null ? OVER[told.status] ?? "" : "")
     find(".over-line").hidden = find(".over-line p").textContent === ""
     find(".dask").hidden = !told.dask
     runs(told.runs ?? [])
