@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -31,6 +31,7 @@ from daskflow.cli import main, watching
 from daskflow.cli.watching_terminal import Said
 from daskflow.cli.watching_text import picture
 from daskflow.cli.watching_words import ASCII
+from daskflow.core.control import Command, asked
 from daskflow.core.folder import RunFolder
 from daskflow.dashboard.state import RunState
 from tests.told_runs import START, Record, stage_moment, told_run, until
@@ -379,3 +380,38 @@ def test_a_port_that_is_taken_is_said(folder: Path) -> None:
         assert done.exit_code == 2
         assert f"Port {port} of 127.0.0.1 cannot be had" in done.stderr
         assert watching.free_port("127.0.0.1") not in (0, port)
+
+
+class Served:
+    """Stand-in for the pages' server: keeps what it is given, and ends at once."""
+
+    given: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, source: Any, **options: Any) -> None:
+        type(self).given = options
+
+    def __enter__(self) -> None:
+        raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def test_what_is_asked_on_pages_from_the_folder_reaches_the_run(
+    copy: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskflow.dashboard.serving.Server", Served)
+    assert call(copy.path, "--port", "0", "--replay", "60x", "--read-only").exit_code == 0
+    assert (Served.given["replay_speed"], Served.given["read_only"], Served.given["port"]) == (60.0, True, 0)
+    # when a viewer asks for something, it lies in the run's mailbox, and its effect is said
+    assert "Resume goes on" in Served.given["act"](Command("pause", by="page"))
+    assert [one.word for one in asked(copy)] == ["pause"]
+    # and what makes no sense is refused as the pages know it
+    with pytest.raises(PermissionError):
+        Served.given["act"](Command("cancel", by="page"))
+
+
+def test_an_address_that_others_reach_is_told_what_it_means(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daskflow.dashboard.serving.Server", Served)
+    assert "not encrypted" in call(folder, "--host", "0.0.0.0").stderr
+    assert "not encrypted" not in call(folder, "--host", "localhost").stderr

@@ -208,7 +208,8 @@ INTERACTIONS = """async () => {
   const table = document.querySelector('#panel-search_trials')
   const first = () => table.querySelector('tbody tr[data-trial]').textContent
   let before = ''
-  const sorting = await time((turn) => { before = first(); table.querySelectorAll('thead button')[3 + turn % 2].click() }, () => first() !== before)
+  const sort = (turn) => { before = first(); table.querySelectorAll('thead button')[3 + turn % 2].click() }
+  const sorting = await time(sort, () => first() !== before)
   const dialog = document.getElementById('trial')
   const trials = Bokeh.documents[0].get_model_by_name('search_scores_data').get('trial')
   const opening = await time((turn) => { location.hash = `#trial=${encodeURIComponent(trials[turn * 7])}` },
@@ -230,7 +231,7 @@ def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) ->
         site = Site(server.address)
         site.stand_at(float(records[-1]["at"]), str(records[0]["id"]))
         with opened(chromium, at(server.address, "daskflow-search")) as (page, said):
-            page.wait_for_function("() => document.querySelectorAll('#panel-search_trials tr[data-trial]').length > 9")
+            page.wait_for_function("() => document.querySelectorAll('#panel-search_trials [data-trial]').length > 9")
             page.wait_for_timeout(2000)
             # when it is sorted, trials are opened and points are marked
             times = page.evaluate(INTERACTIONS)

@@ -20,7 +20,7 @@ import click
 from daskflow.cli.report import has_display
 from daskflow.cli.verb import is_terminal
 from daskflow.core.control import Command
-from daskflow.core.errors import SettingsError
+from daskflow.core.errors import DaskflowError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Record
 from daskflow.dashboard.replay import Replay
@@ -190,6 +190,7 @@ def serve(
     """Serve a run's pages from its folder until Ctrl-C."""
     from daskflow.core.control import ask
     from daskflow.dashboard.serving import Server
+    from daskflow.workflow.acting import effect_of
     from daskflow.workflow.watching import FolderSource
 
     if host not in LOOPBACK:
@@ -204,9 +205,12 @@ def serve(
             "another --port, or leave it out for a free one."
         )
 
-    def act(command: Command) -> str:
-        ask(folder, command)
-        return "The run has been asked; it takes what it is asked for within a second or two."
+    def act(command: Command) -> str:  # does not wait for the run's answer, which the pages hear as a record
+        try:
+            ask(folder, command)
+        except DaskflowError as error:
+            raise PermissionError(str(error)) from error
+        return effect_of(command)
 
     server = Server(
         FolderSource(folder),
