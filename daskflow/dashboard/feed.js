@@ -37,13 +37,11 @@
     }
 
     const apply = (news) => {
-      const isNew = news.boot !== boot
-      if (isNew) {
+      if (news.boot !== boot) {
         boot = news.boot
         have = nothing()
       }
       header(news.header)
-      take(news, isNew)
       for (const [name, {epoch, from, data}] of Object.entries(news.columns ?? {})) {
         const rows = Object.values(data)[0]?.length ?? 0
         have.columns[name] = [epoch, from + rows]
@@ -52,6 +50,7 @@
         for (const [name, {v}] of Object.entries(news[part] ?? {})) have[part][name] = v
       }
       rest = restOf(news.header)
+      take(news)
     }
 
     // How long to wait before the next question. A run that is done tells nothing more, unless its model answers a stream;
@@ -92,7 +91,7 @@
     })
     window.addEventListener("online", () => wake())
     loop()
-    return {wake: () => wake()}
+    return {forget: (name) => delete have.columns[name], wake: () => wake()}
   }
 
   // Ask for something to be done; a sentence comes back, whatever happens.

@@ -54,15 +54,19 @@
     }
     return hasNothing ? values.map((one) => one ?? (hasText ? "" : Number.NaN)) : values
   }
+  // Rows that do not fit to those that are there are asked for again, all of them.
   const fillIn = (name, {from, data}) => {
     const columns = Object.fromEntries(Object.entries(data).map(([column, values]) => [column, mended(values)]))
     for (const source of named.get(name) ?? []) {
+      const has = new Set(source.columns())
+      if (from > 0 && (source.get_length() !== from || Object.keys(columns).some((column) => !has.has(column)))) return false
       ours(() => {
         if (from === 0) source.data = columns
         else source.stream(columns)
         if (daskflow.marks.size() > 0) mark(source)
       })
     }
+    return true
   }
 
   // Attributes of models; ranges that the reader has moved stay where they are until they are reset ------------------

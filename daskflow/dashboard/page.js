@@ -50,18 +50,27 @@
     return found
   }
 
+  // A panel that cannot be shown leaves the others as they are.
+  const guarded = (name, action) => {
+    try {
+      action()
+    } catch (error) {
+      console.error(`${name} cannot be shown:`, error)
+    }
+  }
+
   const start = async () => {
     const shown = places()
     const drawn = daskflow.figures.start()
     let isDrawn = false
     let waiting = []
     const draw = (news) => {
-      for (const [name, piece] of Object.entries(news.columns ?? {})) daskflow.figures.fillIn(name, piece)
+      for (const [name, piece] of Object.entries(news.columns ?? {})) if (!daskflow.figures.fillIn(name, piece)) feed.forget(name)
       for (const [name, {attributes}] of Object.entries(news.looks ?? {})) daskflow.figures.look(name, attributes)
     }
     const take = (news) => {
-      for (const [name, {value}] of Object.entries(news.values ?? {})) shown.get(name)?.(value)
-      if (isDrawn) draw(news)
+      for (const [name, {value}] of Object.entries(news.values ?? {})) guarded(name, () => shown.get(name)?.(value))
+      if (isDrawn) guarded("figures", () => draw(news))
       else waiting.push(news)
       document.documentElement.dataset.told = String(Number(document.documentElement.dataset.told ?? 0) + 1)
     }
@@ -71,9 +80,15 @@
     })
     daskflow.head.start(feed.wake)
     daskflow.trial.start()
-    await drawn
+    try {
+      await drawn
+    } catch (error) {
+      shown.get("error")("Figures cannot be drawn in this browser; the numbers are right all the same.")
+      console.debug(error)
+      return
+    }
     isDrawn = true
-    waiting.forEach(draw)
+    waiting.forEach((news) => guarded("figures", () => draw(news)))
     waiting = []
     document.documentElement.dataset.drawn = "true"
   }
