@@ -72,6 +72,7 @@
       for (const [name, {value}] of Object.entries(news.values ?? {})) guarded(name, () => shown.get(name)?.(value))
       if (isDrawn) guarded("figures", () => draw(news))
       else waiting.push(news)
+      daskflow.trial.refresh()
       document.documentElement.dataset.told = String(Number(document.documentElement.dataset.told ?? 0) + 1)
     }
     daskflow.head.links()

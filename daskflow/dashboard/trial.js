@@ -2,8 +2,11 @@
 ;(() => {
   "use strict"
   const {clean, clock, duration, isNumber, make, number, put, value} = daskflow
+  const FRESH = 3000
   let shown = ""
   let asked = 0
+  let known = ""
+  let looked = 0
 
   const wanted = () => {
     const found = /^#trial=(.+)$/.exec(location.hash)
@@ -71,13 +74,15 @@
       if (box.open) box.close()
       return
     }
-    const number = ++asked
+    const turn = ++asked
     if (id !== shown) {
       put(box.querySelector("h2"), `Trial ${clean(id)}`)
       box.querySelector(".content").replaceChildren(make("p", {class: "soft", text: "Loading…"}))
       put(box.querySelector(".told"), "")
+      known = ""
     }
     shown = id
+    looked = performance.now()
     if (!box.open) box.showModal()
     const query = new URLSearchParams({trial: id})
     if (daskflow.head.run() !== "") query.set("run", daskflow.head.run())
@@ -91,16 +96,26 @@
     } catch {
       // said above
     }
-    if (number !== asked || !box.open) return
+    if (turn !== asked || !box.open) return
     const content = box.querySelector(".content")
-    if (trial === null) return content.replaceChildren(make("p", {class: "bad", text: said}))
-    fill(content, trial)
+    if (trial === null) {
+      if (known === "") content.replaceChildren(make("p", {class: "bad", text: said}))
+      return
+    }
+    // As long as nothing else is known of it, it stays as it is: where the reader is stays, too.
+    if (JSON.stringify(trial) !== known) fill(content, trial)
+    known = JSON.stringify(trial)
     box.querySelector(".mark").setAttribute("aria-pressed", String(daskflow.marks.has(id)))
     const cancel = box.querySelector(".cancel")
     const isDone = trial.state === "failed" || trial.state === "cancelled"
     const why = daskflow.head.reason() || (isDone ? "This trial has already been given up." : "")
     cancel.disabled = why !== ""
     cancel.title = why
+  }
+
+  // While the run goes on, more becomes known of a trial that is looked at.
+  const refresh = () => {
+    if (document.getElementById("trial").open && performance.now() - looked > FRESH) load()
   }
 
   const start = () => {
@@ -129,5 +144,5 @@
     load()
   }
 
-  daskflow.trial = {load, start}
+  daskflow.trial = {refresh, start}
 })()
