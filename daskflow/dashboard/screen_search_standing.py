@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -204,10 +204,11 @@ class Standing:
         """Take candidates in that were not known before."""
         self.trials += trials
         if len(self.names) < MOST_NAMES:
-            known, last = dict.fromkeys(self.names), {}.keys()
+            known = dict.fromkeys(self.names)
+            last: Mapping[str, object] = {}
             for trial in trials:
-                if trial.params.keys() != last:
-                    known, last = known | dict.fromkeys(trial.params), trial.params.keys()
+                if trial.params.keys() != last.keys():
+                    known, last = known | dict.fromkeys(trial.params), trial.params
             self.names = list(known)[:MOST_NAMES]
 
     def _hear(self, fits: Sequence[Fit]) -> None:

@@ -161,15 +161,15 @@ class Timeline:
 
     def _joined_fits(self, standing: Standing, fits: Sequence[Fit]) -> list[Bar]:
         """Bars of very many fits at once, joined from the start."""
-        workers = [fit[3] for fit in fits]
+        workers = list(map(itemgetter(3), fits))
         codes = {worker: place for place, worker in enumerate(dict.fromkeys(workers))}
         for worker in codes:
             self._lanes.setdefault(worker, [0.0])
-        worker_of = np.array([codes[worker] for worker in workers])
+        worker_of = np.array(list(map(codes.__getitem__, workers)))
         when = np.full(len(fits), fits[0][8])
         if fits[0][8] != fits[-1][8]:
-            when = np.array([fit[8] for fit in fits])
-        began, ended = np.array([fit[4] for fit in fits]), np.array([fit[5] for fit in fits])
+            when = np.array(list(map(itemgetter(8), fits)))
+        began, ended = (np.array(list(map(itemgetter(place), fits))) for place in (4, 5))
         left = np.zeros(len(fits))
         for one in np.unique(when).tolist():
             is_of = when == one
