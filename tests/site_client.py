@@ -72,12 +72,13 @@ class Viewer:
     def __init__(self, place: str, path: str = "/daskflow-feed", **query: str) -> None:
         """Begin with nothing."""
         self.place, self.path, self.query = place, path, {"page": "overview", **query}
-        self.boot, self.have, self.answers = "", {}, 0
+        self.boot, self.have, self.answers, self.bytes = "", {}, 0, 0
 
     def look(self, *, wait: bool = False, **headers: str) -> Any:
         """Ask once, and return what changed."""
         query = {**self.query, "boot": self.boot, "have": json.dumps(self.have), **({"wait": "1"} if wait else {})}
-        told = ask(self.place, f"{self.path}?{urlencode(query)}", Accept_Encoding="gzip", **headers).json
+        answer = ask(self.place, f"{self.path}?{urlencode(query)}", Accept_Encoding="gzip", **headers)
+        told, self.bytes = answer.json, self.bytes + int(answer.headers["Content-Length"])
         self.have = had(told, self.have if told["boot"] == self.boot else None)
         self.boot = told["boot"]
         self.answers += 1

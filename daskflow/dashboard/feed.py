@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from json import JSONEncoder
+from statistics import median
 from typing import Any
 
 from daskflow.core.journal import plain
@@ -112,7 +114,7 @@ class _Page:
     looks: dict[str, _Whole] = field(default_factory=dict)
     asked: float = float("-inf")
     heard: int = -1
-    cost: float = 0.0
+    costs: deque[float] = field(default_factory=lambda: deque([0.0] * 5, maxlen=5))
     error: str = ""
 
 
@@ -151,7 +153,8 @@ class Feed:
     def due(self, page: str) -> float:
         """Return in how many seconds the page may look otherwise; infinity when it will not without news."""
         known = self._pages[page]
-        pause = min(max(TICK_SECONDS, known.cost / SHARE), MOST_SECONDS)
+        # The median: a first look at a long run takes long, and says nothing of the next one.
+        pause = min(max(TICK_SECONDS, median(known.costs) / SHARE), MOST_SECONDS)
         is_over, is_known = self.state.is_over, known.heard == self.state.version
         if is_over:  # the last word is not kept waiting: the server may close soon
             pause = float("inf") if is_known else TICK_SECONDS
@@ -180,9 +183,7 @@ class Feed:
         if said or known.error:
             _take(known, Value(ERROR, said))
         known.error = said
-        # A weighted mean: the first call of a screen makes what later ones keep.
-        spent = time.thread_time() - processor
-        known.cost = spent if known.asked == float("-inf") else 0.7 * known.cost + 0.3 * spent
+        known.costs.append(time.thread_time() - processor)
         known.asked = begun
 
     def changes(self, page: str, have: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
