@@ -165,7 +165,7 @@ def confusion(details: Details) -> list[Slot]:
     return [
         _columns("confusion", columns),
         Look("confusion_rows", live_axes.rows(labels)),
-        Look("confusion_columns", {"factors": labels}),
+        Look("confusion_columns", {"factors": labels or [" "]}),
         Look("confusion_axis", {"major_label_orientation": "horizontal" if size <= 6 else "vertical"}),
         Look("confusion", {"height": max(340, cell * size + 80 + (7 * longest if size > 6 else 0))}),
         *_there("confusion", bool(kept)),
@@ -188,8 +188,12 @@ def residuals(details: Details) -> list[Slot]:
     bars = {"left": edges[:-1], "right": edges[1:], "count": list(bins.get("counts") or ())}
     return [
         _columns("residuals", dots),
+        Look("residuals_x", live_axes.ends(dots["predicted"])),
+        Look("residuals_y", live_axes.ends(dots["residual"])),
         *_there("residuals", bool(pairs)),
         _columns("residual_histogram", bars),
+        Look("residual_histogram_x", live_axes.ends(edges, 0.02)),
+        Look("residual_histogram_y", live_axes.from_zero(bars["count"])),
         *_there("residual_histogram", bool(bars["count"])),
     ]
 

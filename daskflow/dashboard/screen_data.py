@@ -25,6 +25,9 @@ MOST_CELLS = 1200
 MOST_MOVED = 15
 """Columns that the map of drift shows."""
 
+MANY_REFUSED = 0.05
+"""Share of refused rows from which on they are called bad."""
+
 MAP_SECONDS = 2.0
 """Maps are drawn anew so often: every one of their cells can change with each partition."""
 
@@ -130,7 +133,7 @@ class DataScreen:
         data = state.data
         if not data.partitions:
             return [{"label": "Data", "value": "not read yet", "note": "The scan has not begun.", "state": "wait"}]
-        done = sum(piece.parts for piece in data.pieces)
+        done = sum(data.states.count(code) for code in (DONE, THERE, REJECTED))
         scan = state.stages.known.get("scan")
         is_running = scan is not None and scan.state == "running" and not state.is_over
         _, rows_rate, bytes_rate = scan.pace(now) if scan is not None and is_running else (0.0, 0.0, 0.0)
@@ -138,43 +141,36 @@ class DataScreen:
         if not is_running and math.isfinite(seconds) and seconds > 0 and self._rows_were_read:
             rows_rate, bytes_rate = data.rows / seconds, data.read_bytes / seconds
         reading = len(data.began) if is_running else 0
-        of_all = f"of {words.size(data.bytes)}" if data.bytes else ""
         when = "in the last 30 s" if is_running else "over the whole scan"
-        tiles = [
+        beside = [f"{reading:,} being read"] if reading else []
+        beside += [f"{words.plural(data.found, 'block')} there already, not read"] if data.found else []
+        of_all = [f"of {words.size(data.bytes)}"] if data.bytes else []
+        of_all += [f"{words.size(bytes_rate)}/s"] if bytes_rate else []
+        refused = data.rejects / (data.rows + data.rejects) if data.rejects else 0.0
+        return [
             {
                 "label": "Partitions",
                 "value": f"{done:,} of {data.partitions:,}",
-                "note": f"{reading:,} being read" if is_running else "",
-                "state": "good" if done == data.partitions else "wait",
+                "note": "; ".join(beside),
+                **({"state": "good"} if done == data.partitions else {}),
             },
             {
                 "label": "Rows",
                 "value": quantities.count(data.rows),
-                "note": f"{data.rows:,}" if data.rows >= 10_000 else "",
+                "note": f"{quantities.count(rows_rate)} per second {when}" if rows_rate else "",
             },
-            {"label": "Read", "value": words.size(data.read_bytes), "note": of_all},
-        ]
-        if self._rows_were_read or is_running:
-            tiles += [
-                {
-                    "label": "Rows per second",
-                    "value": quantities.count(rows_rate) if rows_rate else quantities.UNKNOWN,
-                    "note": when,
-                },
-                {
-                    "label": "Bytes per second",
-                    "value": f"{words.size(bytes_rate)}/s" if bytes_rate else quantities.UNKNOWN,
-                    "note": when,
-                },
-            ]
-        refused_note = f"{quantities.share(data.rejects, data.rows + data.rejects)} of the rows" if data.rejects else ""
-        tiles += [
-            {"label": "Rows refused", "value": f"{data.rejects:,}", "note": refused_note}
-            | ({"state": "bad"} if data.rejects else {"state": "good"} if data.pieces else {}),
+            {"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)},
             {
-                "label": "Blocks there already",
-                "value": f"{data.found:,}",
-                "note": "not read again" if data.found else "",
+                "label": "Rows refused",
+                "value": f"{data.rejects:,}",
+                "note": f"{quantities.share(data.rejects, data.rows + data.rejects)} of the rows"
+                if data.rejects
+                else "",
+                **(
+                    {"state": "bad" if refused >= MANY_REFUSED else "wait" if refused else "good"}
+                    if data.pieces
+                    else {}
+                ),
             },
             {
                 "label": "Columns",
@@ -182,7 +178,6 @@ class DataScreen:
                 "note": _told(data),
             },
         ]
-        return tiles
 
     def _throughput(self, state: RunState) -> list[Slot]:
         """Rows and bytes per second, without the last while: what is being read then is not known before it ends."""
@@ -200,8 +195,11 @@ class DataScreen:
             Columns(
                 "throughput_data",
                 {"seconds": seconds, "rows": rows, "megabytes": megabytes},
-                f"{self._generation}-{len(seconds)}-{seconds[-1] if seconds else 0}",
+                str(hash((*seconds, *rows, *megabytes))),
             ),
+            *(Look(f"{key}_x", live_axes.ends(seconds, 0.02)) for key in ("throughput_rows", "throughput_bytes")),
+            Look("throughput_rows_y", live_axes.from_zero(rows)),
+            Look("throughput_bytes_y", live_axes.from_zero(megabytes)),
             Value("throughput_rows.empty", not seconds),
             Value("throughput_bytes.empty", not has_bytes),
             Value("throughput_rows.hidden", bool(were_there)),
@@ -218,7 +216,8 @@ class DataScreen:
         }
         return [
             Columns("piece_seconds_data", columns, f"{self._generation}-{self._stride}"),
-            Look("piece_seconds_places", {"start": -0.5, "end": max(1, data.partitions) - 0.5}),
+            Look("piece_seconds_x", {"start": -0.5, "end": max(1, data.partitions) - 0.5}),
+            Look("piece_seconds_y", live_axes.from_zero(self._dots["seconds"])),
             Value("piece_seconds.empty", not self._dots["place"]),
         ]
 

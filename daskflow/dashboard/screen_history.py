@@ -13,7 +13,7 @@ from daskflow.dashboard.slots import Columns, Figure, Look, Row, Slot, Value, Wi
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_search import Scored
 from daskflow.dashboard.tables import table
-from daskflow.figures import live_history, style
+from daskflow.figures import live_axes, live_history, style
 
 MOST_DRAWN = 20
 """Earlier runs that are drawn: the newest."""
@@ -63,9 +63,23 @@ class HistoryScreen:
             Look("history_cpu_axis", label),
             Value("history_time.empty", is_empty),
             Value("history_cpu.empty", is_empty),
+            *self._ends(),
             *_tests(state, runs, metric),
             Value("history_runs", listed(state, runs, metric, now)),
         ]
+
+    def _ends(self) -> list[Slot]:
+        """The ends of the axes: all runs are in sight."""
+        slots: list[Slot] = []
+        for slot in self._lines:
+            assert isinstance(slot, Columns)
+            key = slot.name.removesuffix("_data")
+            own = self._own["seconds" if key == "history_time" else "cpu"]
+            slots += [
+                Look(f"{key}_x", live_axes.from_zero([*own, *(x for xs in slot.data["xs"] for x in xs)])),
+                Look(f"{key}_y", live_axes.ends([*self._own["score"], *(y for ys in slot.data["ys"] for y in ys)])),
+            ]
+        return slots
 
     def _take(self, state: RunState) -> None:
         """Add the steps by which the search became better."""
@@ -169,7 +183,7 @@ def _tests(state: RunState, runs: Sequence[Run], metric: str) -> list[Slot]:
     }
 
     def add(at: float, given: Sequence[Any], label: str, look: tuple[str, int, str, float], said: str) -> None:
-        value, low, high = [*given, None, None][:3]
+        value, low, high = [*given, None, None, None][:3]
         if not is_number(value) or not math.isfinite(at):
             return
         bounds = [plain(end if is_number(end) else value) for end in (low, high)]
@@ -193,7 +207,8 @@ def _tests(state: RunState, runs: Sequence[Run], metric: str) -> list[Slot]:
     room = max(6 * 3_600_000.0, 0.06 * (last - first))
     return [
         Columns("history_tests_data", found, str(hash(repr(found)))),
-        Look("history_tests_time", {"start": first - room, "end": last + room}),
+        Look("history_tests_y", live_axes.ends([*found["low"], *found["high"]])),
+        Look("history_tests_x", {"start": first - room, "end": last + room}),
         Look("history_tests_axis", {"axis_label": style.shown(f"{metric} on the test rows" if metric else "", 60)}),
         Value("history_tests.empty", not found["at"]),
     ]

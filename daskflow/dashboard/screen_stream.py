@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,8 @@ class StreamScreen:
         return [
             Value("stream_tiles", tiles(stream)),
             Columns("stream_data", self._seconds, epoch),
-            *(Look(f"{key}_time", time) for key in OVER_TIME),
+            *(Look(f"{key}_x", time) for key in OVER_TIME),
+            *self._heights(time["start"]),
             Value("stream_requests.empty", is_empty),
             Value("stream_rows.empty", is_empty),
             Value("latency.empty", not has_latency),
@@ -78,6 +80,20 @@ class StreamScreen:
             Look("prequential_axis", {"axis_label": _metric(stream)}),
             Value("prequential.empty", not self._score["seconds"]),
             Value("stream_errors", errors(stream)),
+        ]
+
+    def _heights(self, start: float) -> list[Slot]:
+        """The ends of upright axes, by what is in sight."""
+        first = bisect_left(self._seconds["seconds"], start)
+        seen = {name: column[first:] for name, column in self._seconds.items()}
+        first = bisect_left(self._score["seconds"], start)
+        bounds = [*self._score["low"][first:], *self._score["high"][first:]]
+        return [
+            Look("stream_requests_y", live_axes.from_zero(seen["requests"])),
+            Look("stream_rows_y", live_axes.from_zero(seen["rows"])),
+            Look("latency_y", live_axes.decades([*seen["p50"], *seen["p95"], *seen["p99"]])),
+            Look("queue_y", live_axes.from_zero([*seen["queue"], *seen["limit"]])),
+            Look("prequential_y", live_axes.ends(bounds)),
         ]
 
     def _take(self, stream: StreamState) -> None:
@@ -138,13 +154,12 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
     waiting, limit = int(last.get("queue") or 0), last.get("queue_limit")
     is_full = bool(limit) and waiting >= 0.8 * float(limit or 0)
     moved = [name for name, given in stream.drift.items() if _is_beyond(given)]
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "label": "Requests per second",
             "value": quantities.count(requests / seconds),
-            "note": f"{stream.requests:,} in all",
+            "note": f"{quantities.count(rows / seconds)} rows per second; {stream.requests:,} requests in all",
         },
-        {"label": "Rows per second", "value": quantities.count(rows / seconds), "note": f"{stream.rows:,} in all"},
         {"label": "Slowest of 100", "value": f"{1000 * slowest:.3g} ms", "note": "in the last ten seconds"},
         {
             "label": "Waiting",
@@ -196,7 +211,8 @@ def _batches(stream: StreamState) -> list[Slot]:
     }
     return [
         Columns("batches_data", columns, str(stream.n_seen)),
-        Look("batches_sizes", {"factors": list(counts)}),
+        Look("batches_sizes", {"factors": list(counts) or [" "]}),
+        Look("batches_y", live_axes.from_zero(counts.values())),
         Value("batches.empty", not counts),
     ]
 
@@ -225,7 +241,7 @@ def _drift(stream: StreamState) -> list[Slot]:
         Columns("stream_drift_data", columns, str(stream.n_seen)),
         Look("stream_drift_rows", live_axes.rows(labels)),
         Look("stream_drift_values", {"start": 0.0, "end": quantities.plain(1.08 * most or 1.0)}),
-        Look("stream_drift", live_axes.height_of(max(4, len(labels)))),
+        Look("stream_drift", live_axes.height_of(max(2, len(labels)))),
         Value("stream_drift.empty", not labels),
     ]
 

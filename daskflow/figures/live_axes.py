@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bokeh.models import AdaptiveTicker, BasicTicker, FactorRange, LinearColorMapper, NumeralTickFormatter, Range1d
@@ -19,14 +20,64 @@ FAINT = 0.06
 
 def named_rows(name: str, *, x_label: str, height: int = 240, **options: Any) -> figure:
     """Return a figure whose rows are named by a range called ``NAME_rows``; see `rows`."""
-    made = style.plot(name, height=height, x_label=x_label, y_range=FactorRange(name=f"{name}_rows"), **options)
+    # A range without a name at first is none that bokeh can draw, which it says on the console.
+    names = FactorRange(factors=[" "], name=f"{name}_rows")
+    made = style.plot(name, height=height, x_label=x_label, y_range=names, **options)
     made.ygrid.grid_line_color = None
     return made
 
 
 def rows(labels: Sequence[str]) -> dict[str, list[str]]:
-    """Return the ends of a range of named rows, the first one at the top."""
-    return {"factors": list(reversed(labels))}
+    """Return the names of a range of named rows, the first one at the top."""
+    return {"factors": list(reversed(labels)) or [" "]}
+
+
+def frame(name: str, *, height: int, x_label: str, y_label: str, **options: Any) -> figure:
+    """Return a figure whose ranges are called ``NAME_x`` and ``NAME_y``; see `ends`."""
+    ranges = {"x_range": span(f"{name}_x"), "y_range": span(f"{name}_y")}
+    return style.plot(name, height=height, x_label=x_label, y_label=y_label, **{**ranges, **options})
+
+
+def ends(values: Iterable[float | None], room: float = 0.05) -> dict[str, float]:
+    """Return the ends of a range that holds these values, with a little room; None and not-a-number aside.
+
+    Examples
+    --------
+    >>> ends([0.25, None, 0.75]), ends([])
+    ({'start': 0.225, 'end': 0.775}, {'start': 0.0, 'end': 1.0})
+    """
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        return {"start": 0.0, "end": 1.0}
+    low, high = min(finite), max(finite)
+    more = room * (high - low) or 0.05 * abs(high) or 0.5
+    return {"start": float(f"{low - more:.6g}"), "end": float(f"{high + more:.6g}")}
+
+
+def from_zero(values: Iterable[float | None]) -> dict[str, float]:
+    """Return the ends of a range from nothing up to these values, with a little room.
+
+    Examples
+    --------
+    >>> from_zero([4.0, None]), from_zero([])
+    ({'start': 0.0, 'end': 4.24}, {'start': 0.0, 'end': 1.0})
+    """
+    most = max((value for value in values if value is not None and math.isfinite(value)), default=0.0)
+    return {"start": 0.0, "end": float(f"{1.06 * most:.6g}") or 1.0}
+
+
+def decades(values: Iterable[float | None]) -> dict[str, float]:
+    """Return the ends of a logarithmic range that holds the positive ones of these values.
+
+    Examples
+    --------
+    >>> decades([2.0, 20.0, 0.0, None]), decades([])
+    ({'start': 1.6, 'end': 25.0}, {'start': 1.0, 'end': 10.0})
+    """
+    positive = [value for value in values if value is not None and 0 < value < math.inf]
+    if not positive:
+        return {"start": 1.0, "end": 10.0}
+    return {"start": float(f"{min(positive) / 1.25:.6g}"), "end": float(f"{max(positive) * 1.25:.6g}")}
 
 
 def labels_of(names: Sequence[Any], length: int = style.MAX_LABEL) -> list[str]:

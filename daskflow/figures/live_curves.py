@@ -71,7 +71,10 @@ def calibration() -> figure:
 def confusion() -> figure:
     """Return the confusion matrix: rows are true classes, columns predicted ones, depth the share of the true class."""
     made = axes.named_rows(
-        "confusion", x_label="predicted class", y_label="true class", x_range=FactorRange(name="confusion_columns")
+        "confusion",
+        x_label="predicted class",
+        y_label="true class",
+        x_range=FactorRange(factors=[" "], name="confusion_columns"),
     )
     made.xaxis[0].name = "confusion_axis"
     data = style.source(
@@ -105,7 +108,7 @@ def confusion() -> figure:
 
 def residuals() -> figure:
     """Return truth minus prediction against prediction, for a sample of rows."""
-    made = style.plot("residuals", height=340, x_label="prediction", y_label="truth - prediction")
+    made = axes.frame("residuals", height=340, x_label="prediction", y_label="truth - prediction")
     data = style.source("residuals", predicted=[], true=[], residual=[])
     dots = made.scatter("predicted", "residual", source=data, size=5, color=style.ACCENT, alpha=0.35, line_color=None)
     style.line_at(made, 0.0, "width", line_color=style.SECOND, line_dash="solid", line_width=2)
@@ -119,12 +122,11 @@ def residuals() -> figure:
 
 def residual_histogram() -> figure:
     """Return how many rows have which truth minus prediction."""
-    made = style.plot("residual_histogram", height=340, x_label="truth - prediction", y_label="rows")
+    made = axes.frame("residual_histogram", height=340, x_label="truth - prediction", y_label="rows")
     data = style.source("residual_histogram", left=[], right=[], count=[])
     bars = made.quad("left", "right", "count", 0, source=data, fill_color=style.ACCENT, fill_alpha=0.7, line_color=None)
     style.hover(made, [bars], {"from": "@left{0,0.00}", "to": "@right{0,0.00}", "rows": "@count{0,0}"})
     style.movable(made, "width")
-    made.y_range.start = 0
     _grouped(made)
     return made
 

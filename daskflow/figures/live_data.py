@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bokeh.core.properties import value
-from bokeh.models import DataRange1d
 from bokeh.plotting import figure
 from bokeh.transform import transform
 
@@ -31,8 +30,7 @@ def throughput(key: str, column: str, label: str, data: object) -> figure:
     data : bokeh ColumnDataSource
         ``seconds`` and the column; figures may share it.
     """
-    made = style.plot(key, height=240, x_label="time since the scan began (h:mm:ss)", y_label=label)
-    made.y_range = DataRange1d(start=0)
+    made = axes.frame(key, height=240, x_label="time since the scan began (h:mm:ss)", y_label=label)
     made.varea("seconds", 0, column, source=data, fill_color=style.ACCENT, fill_alpha=0.2)
     line = made.line("seconds", column, source=data, line_color=style.ACCENT, line_width=2.5)
     style.hover(made, [line], {"time": "@seconds{00:00:00}", label: f"@{column}{{0,0.[00]}}"}, mode="vline")
@@ -46,8 +44,7 @@ def throughput(key: str, column: str, label: str, data: object) -> figure:
 
 def piece_seconds() -> figure:
     """Return the seconds that each partition took against its place in the table."""
-    made = style.plot("piece_seconds", height=240, x_label="partition, by its place in the table", y_label="seconds")
-    made.x_range, made.y_range = axes.span("piece_seconds_places"), DataRange1d(start=0)
+    made = axes.frame("piece_seconds", height=240, x_label="partition, by its place in the table", y_label="seconds")
     data = style.source(
         "piece_seconds", place=[], seconds=[], rows=[], rejects=[], worker=[], state=[], mark=[], fill=[]
     )

@@ -47,7 +47,7 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
     data : bokeh ColumnDataSource
         As of `own`.
     """
-    made = style.plot(key, height=340, x_label=x_label, y_label="score")
+    made = axes.frame(key, height=340, x_label=x_label, y_label="score")
     made.yaxis[0].name = f"{key}_axis"
     runs = style.source(key, **{name: [] for name in RUN_COLUMNS})
     lines = made.multi_line(
@@ -70,10 +70,9 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
 
 def tested() -> figure:
     """Return the test metric of every run against when it began, with its 95 % interval."""
-    made = style.plot(
+    made = axes.frame(
         "history_tests", height=300, x_label="when the run began (UTC)", y_label="test metric", x_axis_type="datetime"
     )
-    made.x_range = axes.span("history_tests_time")
     made.yaxis[0].name = "history_tests_axis"
     names = ("at", "value", "low", "high", "label", "marker", "size", "color", "fill", "said")
     data = style.source("history_tests", **{name: [] for name in names})

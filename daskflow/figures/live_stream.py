@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bokeh.models import DataRange1d, FactorRange
+from bokeh.models import FactorRange
 from bokeh.plotting import figure
 
 from daskflow.figures import live_axes as axes
@@ -31,7 +31,6 @@ def over_time() -> Any:
 def rate(key: str, column: str, label: str, data: Any) -> figure:
     """Return something per second as a filled line, from nothing up."""
     made = _timed(key, label)
-    made.y_range = DataRange1d(start=0)
     made.varea("seconds", 0, column, source=data, fill_color=style.ACCENT, fill_alpha=0.2)
     line = made.line("seconds", column, source=data, line_color=style.ACCENT, line_width=2)
     style.hover(made, [line], {"time": "@seconds{00:00:00}", label: f"@{column}{{0,0.[0]}}"}, mode="vline")
@@ -41,7 +40,7 @@ def rate(key: str, column: str, label: str, data: Any) -> figure:
 
 def latency(data: Any) -> figure:
     """Return how long requests waited for their answers, in milliseconds, on a logarithmic axis."""
-    made = _timed("latency", "milliseconds (logarithmic)", y_axis_type="log")
+    made = _timed("latency", "milliseconds (logarithmic)", y_axis_type="log", y_range=axes.span("latency_y", 1.0, 10.0))
     lines = [
         made.line("seconds", column, source=data, line_color=colour, line_dash=dash, line_width=2, legend_label=words)
         for column, (words, colour, dash) in PERCENTILES.items()
@@ -55,7 +54,6 @@ def latency(data: Any) -> figure:
 def queue(data: Any) -> figure:
     """Return how many requests wait; the dashed line is the limit from which on requests are refused."""
     made = _timed("queue", "requests waiting")
-    made.y_range = DataRange1d(start=0)
     made.varea("seconds", 0, "queue", source=data, fill_color=style.ACCENT, fill_alpha=0.2)
     line = made.line("seconds", "queue", source=data, line_color=style.ACCENT, line_width=2, legend_label="waiting")
     made.line(
@@ -70,14 +68,11 @@ def queue(data: Any) -> figure:
 
 def batches() -> figure:
     """Return how many batches of which size were answered."""
-    made = style.plot(
-        "batches", height=260, x_label="requests in a batch", y_label="batches",
-        x_range=FactorRange(name="batches_sizes"),
-    )  # fmt: skip
+    sizes = FactorRange(factors=[" "], name="batches_sizes")
+    made = axes.frame("batches", height=260, x_label="requests in a batch", y_label="batches", x_range=sizes)
     data = style.source("batches", size=[], count=[], share=[])
     bars = made.vbar("size", top="count", bottom=0, width=0.7, source=data, color=style.ACCENT, fill_alpha=0.8)
     style.hover(made, [bars], {"requests": "@size", "batches": "@count{0,0}", "of all": "@share{0.0 %}"})
-    made.y_range.start = 0
     made.xgrid.grid_line_color = None
     style.whole_numbers(made.yaxis[0])
     return made
@@ -123,8 +118,7 @@ def prequential() -> figure:
 
 def _timed(name: str, y_label: str, **options: Any) -> figure:
     """A figure over time, whose range is told."""
-    made = style.plot(name, height=260, x_label=TIME, y_label=y_label, **options)
-    made.x_range = axes.span(f"{name}_time")
+    made = axes.frame(name, height=260, x_label=TIME, y_label=y_label, **options)
     axes.elapsed(made.xaxis[0])
     made.yaxis[0].ticker.desired_num_ticks = 5
     style.movable(made, "width")
