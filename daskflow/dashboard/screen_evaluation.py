@@ -20,6 +20,9 @@ EXPLAINED = {
 }
 """What explains a model, in words."""
 
+MAY_NOT_COME = ("settling", "importance", "worst_slices")
+"""Figures that every task has, and not every run."""
+
 
 class EvaluationScreen:
     """How good the model is, and how sure that is."""
@@ -38,7 +41,7 @@ class EvaluationScreen:
     def slots(self, state: RunState, now: float) -> Sequence[Slot]:
         """Return what is known of the model's worth now."""
         test = state.evaluation
-        drawn = (id(test), test.version)
+        drawn = (id(test), test.version, state.status)
         if drawn != self._drawn:
             self._drawn = drawn
             self._figures = [
@@ -50,6 +53,10 @@ class EvaluationScreen:
                 *figures.slices(test.details),
                 *_tables(test.details),
             ]
+            said = {slot.name: slot.value for slot in self._figures if isinstance(slot, Value)}
+            over = state.is_over and state.status != "waiting"  # what has not come will not come
+            self._figures += [Value(f"{key}.hidden", over and said[f"{key}.empty"]) for key in MAY_NOT_COME]
+            self._figures.append(Value("slices.hidden", over and not said["slices"]["rows"]))
         return [
             Value("evaluation_tiles", tiles(state)),
             Value("standing", standing(state)),

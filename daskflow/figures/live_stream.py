@@ -13,9 +13,9 @@ from daskflow.figures import style
 TIME = "time since the stream began (h:mm:ss)"
 
 PERCENTILES = {
-    "p50": ("median", style.ACCENT, "solid"),
-    "p95": ("95 of 100", style.SECOND, "dashed"),
-    "p99": ("99 of 100", "#a855f7", "dotted"),
+    "p50": ("50 %", style.ACCENT, "solid"),
+    "p95": ("95 %", style.SECOND, "dashed"),
+    "p99": ("99 %", "#a855f7", "dotted"),
 }
 """Latencies: what each is called, its colour and its dashes."""
 
