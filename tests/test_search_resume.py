@@ -17,7 +17,7 @@ import pytest
 from daskflow.core.journal import read
 from daskflow.core.results import SearchResult
 from daskflow.data.matrices import Matrices
-from tests import killed_search
+from tests import killed_run, killed_search
 from tests.small_matrices import classes, matrices_of
 
 
@@ -77,7 +77,7 @@ def kill_at_random(kind: str, folder: Path, matrices: Matrices, moments: list[in
     Return how often what was killed.
     """
     processes = multiprocessing.get_context("forkserver")  # imports are done once, so a start takes little
-    processes.set_forkserver_preload(["tests.killed_search", "optuna"])
+    processes.set_forkserver_preload(killed_run.PRELOAD)
     journal, killed = folder / "journal.jsonl", Counter[str]()
     for _ in range(3 * len(moments)):
         done, begun = set(finished(folder)), len(audit(folder))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import daskflow as flow
 from daskflow.core.errors import ChangedDataError, DaskflowError, JournalError, SearchError
 from daskflow.core.journal import read
 from daskflow.workflow import Run, Workflow, open_run
+from tests import killed_run
 
 
 @pytest.fixture(scope="module")
@@ -329,27 +329,6 @@ def test_costs_of_interrupted_invocations_are_counted(
     assert summary["resumed"]
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from daskflow.workflow import Workflow
-if __name__ == "__main__":
-    Workflow.from_toml(Path(sys.argv[1])).run(sys.argv[2])
-"""
-
-
-def start(folder: Path, runs: Path) -> subprocess.Popen[bytes]:
-    """Run the workflow in a process group of its own."""
-    (folder / "child.py").write_text(CHILD)
-    return subprocess.Popen(
-        [sys.executable, str(folder / "child.py"), str(folder / "flow.toml"), str(runs)],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
-    )
-
-
 def begun_and_not_finished(journal: Path) -> int:
     """How many units a journal says were handed out by its last invocation and have no answer yet."""
     records = read(journal)
@@ -380,21 +359,25 @@ def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_pat
     (tmp_path / "flow.toml").write_bytes(toml.write(workflow.dump()))
     journal = tmp_path / "killed" / "late" / workflow.id / "journal.jsonl"
     random.seed(11)
+    processes = multiprocessing.get_context("forkserver")  # imports are done once, so a start takes little
+    processes.set_forkserver_preload(killed_run.PRELOAD)
     kills = in_flight = 0
     for _ in range(60):
         before = len(read(journal)) if journal.exists() else 0
-        process = start(tmp_path, tmp_path / "killed")
+        process = processes.Process(target=killed_run.run, args=(tmp_path / "flow.toml", tmp_path / "killed"))
+        process.start()
         more = random.randint(1, 25)
         deadline = time.monotonic() + 90
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
             if journal.exists() and kills < 10 and len(read(journal)) >= before + more:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                process.join()
                 kills += 1
                 in_flight += begun_and_not_finished(journal)
                 break
-            time.sleep(0.01)  # polls a file of another process
-        if process.wait() == 0:
+            process.join(0.01)  # polls a file of another process
+        process.join()
+        if process.exitcode == 0:
             break
     killed = open_run(tmp_path / "killed" / "late")
     # then it ends the same, and no finished unit ran twice
