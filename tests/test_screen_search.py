@@ -143,7 +143,8 @@ def test_every_slot_fits_its_place_and_is_plain_json():
     widgets = {panel.key for panel in panels if not isinstance(panel, Figure)}
     figures = {panel.key for panel in panels if isinstance(panel, Figure)}
     slots = screen.slots(state_of(records), records[-1]["at"])
-    assert {slot.name for slot in slots if isinstance(slot, Value)} == widgets | {f"{key}.empty" for key in figures}
+    told = {slot.name for slot in slots if isinstance(slot, Value) and not slot.name.endswith(".hidden")}
+    assert told == widgets | {f"{key}.empty" for key in figures}
     for slot in slots:
         if isinstance(slot, Columns):
             assert set(models[slot.name].data) == set(slot.data), slot.name
@@ -195,6 +196,18 @@ def test_searches_without_brackets_show_their_rungs_and_those_without_rungs_how_
     (rung,) = bracket["rungs"]
     assert (rung["done"], rung["planned"]) == (len(state.search.scores), len(state.search.trials))
     assert viewer.values["search_curves.empty"] is True
+    assert viewer.values["search_curves.hidden"] is False  # more may come: nobody told a plan
+
+
+def test_panels_that_a_search_has_nothing_for_are_left_out():
+    one = RARE["one candidate"]
+    plan = {"record": "plan", "at": START + 1, "metric": "accuracy", "greater_is_better": True, "n_folds": 1, "units": 1,
+            "ends": {}, "rungs": [{"bracket": None, "start": 0, "resource": 1, "trials": 1}]}  # fmt: skip
+    _, viewer = seen([*one[:2], plan, *one[2:]])
+    hidden = {name for name, value in viewer.values.items() if name.endswith(".hidden") and value}
+    assert hidden == {f"search_{key}.hidden" for key in ("curves", "parallel", "parameters", "importance")}
+    _, viewer = seen(searched(0.5))
+    assert not any(value for name, value in viewer.values.items() if name.endswith(".hidden"))
 
 
 def test_bars_of_the_timeline_stand_where_fits_were():
@@ -431,7 +444,7 @@ def test_a_candidate_without_a_parameter_leaves_a_gap_in_its_line():
     corners = viewer.of("search_parallel_corners")
     names = list(viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values())
     depth = names.index("tree.depth")
-    through = {trial for trial, x in zip(corners["trial"], corners["x"], strict=True) if x == depth}
+    through = {trial for trial, x in zip(corners["trial"], corners["axis"], strict=True) if x == depth}
     assert through == {name for name in pieces if state.search.trials[name].params["model"] == "tree"}
 
 

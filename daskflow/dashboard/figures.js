@@ -37,6 +37,7 @@
       }
     }
     daskflow.marks.listen((marked, origin) => ours(() => {
+      if (!isBrushing) brushes.clear()
       for (const source of sources) if (source !== origin) mark(source)
     }))
   }
@@ -131,12 +132,33 @@
     if (rows.length === before.length && rows.every((row, place) => row === before[place])) return
     source.selected.indices = rows
   }
+  // Dots that stand on axes (a column `axis`): marked is what was picked on every axis that was brushed. A box that has
+  // nothing in common with those before begins anew.
+  const brushes = new Map()
+  let isBrushing = false
+  const brushed = (source, ids) => {
+    const axes = source.get("axis")
+    const picked = new Map()
+    for (const row of source.selected.indices) {
+      if (!picked.has(axes[row])) picked.set(axes[row], new Set())
+      picked.get(axes[row]).add(ids[row])
+    }
+    const common = (some) => {
+      const [first, ...others] = [...some.values()]
+      return [...(first ?? [])].filter((id) => others.every((each) => each.has(id)))
+    }
+    const all = picked.size === 0 ? picked : new Map([...(brushes.get(source) ?? []), ...picked])
+    brushes.set(source, common(all).length > 0 ? all : picked)
+    return common(brushes.get(source))
+  }
   const follow = (source) => {
     sources.push(source)
     source.selected.properties.indices.change.connect(() => {
       const ids = trials(source)
       if (isOurs || ids === null) return
-      daskflow.marks.set(source.selected.indices.map((row) => ids[row]))
+      isBrushing = source.columns().includes("axis")
+      daskflow.marks.set((isBrushing ? brushed(source, ids) : source.selected.indices.map((row) => ids[row])).filter((id) => id !== ""))
+      isBrushing = false
       ours(() => mark(source))
     })
   }

@@ -85,7 +85,7 @@ class SearchScreen:
             "cost": cost.Cost(),
             "parallel": parameters.Parallel(order),
             "facets": parameters.Facets(order),
-            "importance": parameters.Importance(),
+            "importance": parameters.Importance(order),
         }
         self._told: dict[str, list[Slot]] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}

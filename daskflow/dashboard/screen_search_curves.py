@@ -78,7 +78,9 @@ class Curves:
                 size=12.0 if is_best else 7.0 if trial.id in handed_in else 5.0,
             )  # fmt: skip
         epoch = f"{standing.generation}.{self._drawn}"
+        planned = {step.resource for step in standing.search.plan}
         return [
+            Value("search_curves.hidden", len(planned) == 1 or (standing.is_settled and len(resources) == 1)),
             Value("search_curves.empty", len(resources) < 2),
             Columns("search_curves_data", lines, epoch),
             Columns("search_curves_ends_data", ends, epoch),

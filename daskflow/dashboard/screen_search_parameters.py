@@ -34,8 +34,8 @@ def parallel_panel() -> Figure:
         "search_parallel",
         "Parallel coordinates",
         "Each line is a candidate: it goes through its parameters to its score at the right, the better the thicker "
-        "and the more orange; it has a gap where it has no such parameter. Drag a box around dots of an axis to mark "
-        "the candidates that go through them, here and in all figures.",
+        "and the more orange; it has a gap where it has no such parameter. Drag boxes around dots of one axis after "
+        "the other to mark the candidates that go through all of them, here and in all figures.",
         pictures.parallel(),
         empty="Lines come with the first scores, when at least one parameter differs between candidates.",
         min_width=640,
@@ -90,6 +90,12 @@ class Order:
         return self.names
 
 
+def has_nothing(standing: Standing, names: Sequence[str]) -> bool:
+    """Return whether no parameter differs between candidates, and none will."""
+    planned = sum(step.trials for step in standing.search.plan)
+    return not names and bool(standing.trials) and (standing.is_settled or planned == 1)
+
+
 def importances(standing: Standing) -> list[dict[str, Any]]:
     """Return what is told of importance, the largest first."""
     rows = [dict(row) for row in standing.search.importance.get("parameters") or () if row.get("value") is not None]
@@ -134,7 +140,7 @@ class Parallel:
                 for name, value in zip(pictures.LINES, row, strict=True):
                     lines[name].append(value)
             corners["trial"] += [trial.id] * len(places)
-            corners["x"] += places
+            corners["axis"] += places
             corners["y"] += heights
         ticks = [(place, height, text) for place, (scale, _) in enumerate(scales) for height, text in scale.ticks]
         ticks += [(last, share, style.score(low + share * width)) for share in (0.0, 0.5, 1.0)]
@@ -146,6 +152,7 @@ class Parallel:
         epoch = f"{standing.generation}.{self._drawn}"
         labels = [style.shown(name, 16) for name in names] + [style.shown(standing.search.metric or "score", 16)]
         return [
+            Value("search_parallel.hidden", has_nothing(standing, names)),
             Value("search_parallel.empty", not some),
             Columns("search_parallel_data", lines, epoch),
             Columns("search_parallel_corners_data", corners, epoch),
@@ -174,6 +181,10 @@ def _runs(places: list[int]) -> list[tuple[int, int]]:
 class Importance:
     """Draws importances."""
 
+    def __init__(self, order: Order) -> None:
+        """Begin without bars."""
+        self._order = order
+
     def slots(self, standing: Standing) -> list[Slot]:
         """Return what is shown now."""
         rows = importances(standing)[:MAX_BARS]
@@ -198,6 +209,7 @@ class Importance:
         labels = {-place: style.shown(row["name"], 20) for place, row in enumerate(rows)}
         start = -max(len(rows), 1) + 0.4
         return [
+            Value("search_importance.hidden", not rows and has_nothing(standing, self._order.names)),
             Value("search_importance.empty", not rows),
             Columns("search_importance_data", bars, epoch),
             Columns("search_importance_spans_data", spans, epoch),
@@ -261,6 +273,7 @@ class Facets:
         ends = (-0.08, max(len(names), 1) - 0.08)
         epoch = f"{standing.generation}.{self._drawn}"
         return [
+            Value("search_parameters.hidden", has_nothing(standing, names)),
             Value("search_parameters.empty", not some),
             Columns("search_parameters_data", dots, epoch),
             Columns("search_parameters_ticks_data", words, f"{standing.generation}.{hash(repr(words))}"),

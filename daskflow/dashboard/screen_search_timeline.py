@@ -120,6 +120,7 @@ class Timeline:
             time_range(standing, "search_timeline_x"),
             Look("search_timeline_y", {"start": low, "end": 1.6, "reset_start": low, "reset_end": 1.6}),
             Look("search_timeline_y_ticks", {"ticks": list(labels)}),
+            Look("search_timeline", {"height": pictures.height_of(len(labels))}),
             Look("search_timeline_y_axis", {"major_label_overrides": labels}),
         ]
 

@@ -13,7 +13,7 @@ from daskflow.figures.search import FADED
 LINES = ("trial", "xs", "ys", "color", "width", "alpha", "score", "params")
 """Columns of ``search_parallel_data``."""
 
-CORNERS = ("trial", "x", "y")
+CORNERS = ("trial", "axis", "y")
 """Columns of ``search_parallel_corners_data``."""
 
 FACETS = ("trial", "x", "y", "color", "alpha", "marker", "size", "name", "value", "score")
@@ -36,7 +36,7 @@ def parallel() -> figure:
         nonselection_line_alpha=0.05,
     )  # fmt: skip
     dots = made.scatter(
-        "x", "y", source=empty("search_parallel_corners", CORNERS), size=5, color=style.NEUTRAL, alpha=0.6,
+        "axis", "y", source=empty("search_parallel_corners", CORNERS), size=5, color=style.NEUTRAL, alpha=0.6,
         line_color=None, nonselection_alpha=FADED,
     )  # fmt: skip
     made.text(

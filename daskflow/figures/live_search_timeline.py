@@ -13,6 +13,17 @@ BARS = ("trial", "y", "left", "right", "color", "alpha", "what", "seconds")
 """Columns of ``search_timeline_data``."""
 
 
+def height_of(n_rows: int) -> int:
+    """Return the height in pixels for so many rows: lower ones where they are many.
+
+    Examples
+    --------
+    >>> height_of(5), height_of(17), height_of(41)
+    (220, 444, 690)
+    """
+    return 70 + n_rows * (30 if n_rows <= 9 else 22 if n_rows <= 20 else 15) + (5 if n_rows > 20 else 0)
+
+
 def timeline() -> figure:
     """Return bars along time, a row for each worker, and one at the top for what was handed in."""
     made = axes.frame("search_timeline", height=320, x_label="time since the run began (h:mm:ss)")
