@@ -29,7 +29,7 @@ from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
 from daskflow.dashboard.watched import Watched
 from tests import site_client
-from tests.site_client import Answer, had
+from tests.site_client import Answer, Viewer, had
 from tests.told_runs import HOSTILE, START, told_run, until
 from tests.told_source import Plain, Told, plain_page, plain_screens, until_now
 
@@ -277,6 +277,34 @@ def test_a_viewer_gets_everything_once_and_then_only_what_changed() -> None:
         assert "trials" not in more["values"], "46 trials before, 46 now"
         assert more["looks"]["scores_x"]["attributes"]["end"] == len(whole)
         assert more["header"]["over"] is True
+
+
+def test_the_answer_that_says_that_a_run_is_over_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages ask no more after it."""
+    # given viewers who wait, and a run whose last records come at once after others
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0.05)
+    run = told_run()
+    source = Told(run[:-40])
+    with served(source) as server:
+        while server.watched.state.version == 0:
+            time.sleep(0.01)
+        viewer = Viewer(server.address.split("/")[2])
+        viewer.look(**BEARER)
+        answers: list[Any] = []
+
+        def look() -> None:
+            while not answers or not answers[-1]["header"]["over"]:
+                answers.append(viewer.look(wait=True, **BEARER))
+
+        waiting = threading.Thread(target=look)
+        waiting.start()
+        # when
+        for start in range(len(run) - 40, len(run), 10):
+            source.tell(*run[start : start + 10])
+            time.sleep(0.08)
+        waiting.join(10)
+    # then
+    assert answers[-1]["values"]["status"]["value"] == "done"
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,16 @@ class Feed:
 
         A screen that fails stands still, with its error as the value `ERROR`; nothing else notices.
         """
-        known = self._pages[page]
-        if self.due(page) > 0:
-            return
+        if self.due(page) <= 0:
+            self._ask(self._pages[page])
+
+    def catch_up(self, page: str) -> None:
+        """Ask the page's screen for its slots now, if anything was heard since: a last word must be whole."""
+        if self._pages[page].heard != self.state.version:
+            self._ask(self._pages[page])
+
+    def _ask(self, known: _Page) -> None:
+        page = known.screen.key
         begun, known.heard = self._ticks(), self.state.version
         processor = time.thread_time()
         try:

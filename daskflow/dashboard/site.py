@@ -272,9 +272,12 @@ class FeedAnswer(Guarded):
         while not self._is_gone:
             feed = await run.feed_of(page)
             feed.refresh(page)
-            lacking = feed.changes(page, told if boot == feed.boot else have_of(None))
             header = run.header(self.runs, dask=self.site["dask"])
-            if lacking or boot != feed.boot or _differ(before, header) or now() >= until:
+            has_turned = _differ(before, header)
+            if has_turned or header["over"]:  # after a last word nobody asks again
+                feed.catch_up(page)
+            lacking = feed.changes(page, told if boot == feed.boot else have_of(None))
+            if lacking or boot != feed.boot or has_turned or now() >= until:
                 return feed.written(lacking, header)
             await run.news(min(until - now(), feed.due(page)))
         return None
