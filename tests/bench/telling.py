@@ -72,7 +72,7 @@ def look(event: Event) -> None:
 def once(trials: int, cluster: str, views: bool) -> None:
     """Run the workflow, and print what it took."""
     with tempfile.TemporaryDirectory() as folder:
-        space = {"alpha": {"low": 1e-6, "high": 1e-1, "log": True}, "penalty": ["l2", "l1"], "eta0": [0.1, 0.01]}
+        space = {"alpha": {"loguniform": [1e-6, 1e-1]}, "penalty": ["l2", "l1"], "eta0": [0.1, 0.01]}
         workflow = Workflow(
             name="telling",
             data={"kind": "generated", "rows": 600, "partitions": 2},
