@@ -30,6 +30,9 @@ SHARE = 0.005
 MOST_SECONDS = 5.0
 """...but so often in any case."""
 
+MOST_PIECES = 32
+"""Beginnings from which rows are kept as they were sent; viewers mostly have one of two."""
+
 ERROR = "error"
 """Name of the value that says why a page stands still; empty once it goes on."""
 
@@ -86,6 +89,8 @@ class _Columns:
     def since(self, start: int) -> bytes:
         """Return the rows from `start` on as JSON; the same piece serves every viewer that has as much."""
         if start not in self.pieces:
+            if len(self.pieces) >= MOST_PIECES:  # viewers are told all the same, each by itself
+                self.pieces.clear()
             rows = {name: _rows(column, start, self.length) for name, column in self.data.items()}
             self.pieces[start] = json_of({"epoch": self.epoch, "from": start, "data": rows})
         return self.pieces[start]

@@ -35,7 +35,7 @@ LOST_SECONDS = 60.0
 ELSEWHERE = "'daskflow watch RUN' shows the same pages from the run's folder."
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mounted:
     """A run's pages.
 

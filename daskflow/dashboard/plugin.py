@@ -102,6 +102,8 @@ class Pages(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
     async def close(self) -> None:
         """Take everything away again."""
         scheduler, self._scheduler = self._scheduler, None
+        for run in self.runs.values():
+            run.close()
         with suppress(Exception):
             scheduler.http_application.applications.remove(self._application)
         with suppress(Exception):
@@ -111,12 +113,14 @@ class Pages(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         """Begin a run, anew when it was known; return where its pages are, or ``why`` there are none."""
         if self.why:
             return {"why": self.why}
-        self.runs.pop(id, None)
+        former = self.runs.pop(id, None)
+        if former is not None:
+            former.close()
         self.runs[id] = Mounted(
             name=name, id=id, seal=seal, boot=boot, client=client, act=lambda command: self._ask(id, boot, command)
         )
         while len(self.runs) > MOST_RUNS:
-            del self.runs[next(iter(self.runs))]
+            self.runs.pop(next(iter(self.runs))).close()
         server = self._scheduler.http_server
         return {
             "bound": str(server.address),

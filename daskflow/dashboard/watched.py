@@ -93,6 +93,7 @@ class Watched:
         self._news = asyncio.Event()
         self._building = asyncio.Lock()
         self._unheard: set[str] = set()
+        self.is_closed = False
         self.restart()
 
     def restart(self) -> None:
@@ -106,6 +107,11 @@ class Watched:
     def can_act(self) -> bool:
         """Whether commands are taken now."""
         return self._act is not None and self.replay is None and not self.state.is_over
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run is over; one of which nothing was heard yet is not."""
+        return self.state.is_over and self.state.status != "waiting"
 
     @property
     def now(self) -> float:
@@ -124,6 +130,11 @@ class Watched:
                     logger.warning(
                         "A record %r of run %s is not understood (%s: %s)", kind, self.id, type(error), error
                     )
+        self._wake()
+
+    def close(self) -> None:
+        """Let nobody wait any longer: another takes its place, or the server stops."""
+        self.is_closed = True
         self._wake()
 
     def act(self, command: Command) -> str:
@@ -224,7 +235,7 @@ class Watched:
 
     def answered(self) -> None:
         """Count an answer; of those that tell the end each viewer gets one."""
-        self._told_end += self.state.is_over
+        self._told_end += self.has_ended
 
     @property
     def unaware(self) -> int:
@@ -242,7 +253,7 @@ class Watched:
             "error": state.error,
             "title": self.name if running is None else f"{self.name}: {running.name}",
             "truth": in_one_line(state, self.now),
-            "over": state.is_over,
+            "over": self.has_ended,
             "can_act": self.can_act,
             "now": self.now,
             "runs": [{"id": each.id, "name": each.name, "status": each.state.status} for each in runs],

@@ -1,0 +1,99 @@
+"""Asking: what viewers change, of the run and of how it is told again; only by the page's script, or with the token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from daskflow.core.control import WORDS, Command
+from daskflow.core.errors import DaskflowError
+from daskflow.dashboard.answering import Guarded, parsed
+from daskflow.dashboard.refusal import refuse
+from daskflow.dashboard.watched import Watched
+
+MOST_BODY = 10_000
+"""Bytes of a question."""
+
+
+class Asked(Guarded):
+    """What changes something: only by a script of the page, or by a tool that shows the token."""
+
+    def prepare(self) -> None:
+        """Refuse what a form of another page could send."""
+        super().prepare()
+        if not self._finished and not self.request.headers.get("X-Daskflow"):
+            refuse(self, "The header X-Daskflow is missing.")
+
+    async def post(self) -> None:
+        """Do it, and answer in a sentence."""
+        told = parsed(self.request.body) if len(self.request.body) <= MOST_BODY else None
+        if not isinstance(told, dict):
+            self.say(HTTPStatus.BAD_REQUEST, {"error": "The body should be a small JSON object."})
+            return
+        run = self.run_asked_for(told.get("run") or "")
+        if run is None:
+            return
+        try:
+            self.say(HTTPStatus.OK, {"told": self.carry_out(run, told)})
+        except (PermissionError, DaskflowError) as error:
+            self.say(HTTPStatus.CONFLICT, {"error": str(error)})
+        except (ValueError, TypeError) as error:
+            self.say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+
+    def carry_out(self, run: Watched, told: Mapping[str, Any]) -> str:
+        """Do what is asked; return a sentence."""
+        raise NotImplementedError
+
+
+class Do(Asked):
+    """A command to the run."""
+
+    def carry_out(self, run: Watched, told: Mapping[str, Any]) -> str:
+        """Hand it on."""
+        return run.act(command_of(told, run))
+
+
+class SetReplay(Asked):
+    """How a run that is over is told again."""
+
+    def carry_out(self, run: Watched, told: Mapping[str, Any]) -> str:
+        """Change it."""
+        paused = told.get("paused")
+        run.set_replay(
+            speed=_number(told, "speed"), at=_number(told, "at"), paused=None if paused is None else bool(paused)
+        )
+        return "The replay was changed."
+
+
+def command_of(told: Mapping[str, Any], run: Watched) -> Command:
+    """Return what a viewer asks for.
+
+    Raises
+    ------
+    ValueError
+        When it cannot be, as a sentence.
+    """
+    word, trial = told.get("command"), str(told.get("trial") or "")
+    if word not in WORDS:
+        raise ValueError(f"There is no such command; there are {', '.join(WORDS)}.")
+    if word == "cancel" and trial not in run.state.search.trials:
+        raise ValueError("There is no such trial.")
+    more = {name: _number(told, name) or 0.0 for name in ("wall_seconds", "cpu_hours", "trials")}
+    if any(value < 0 for value in more.values()) or (word == "extend" and not any(more.values())):
+        raise ValueError("Say by how much: wall_seconds, cpu_hours or trials, more than 0.")
+    if word != "extend":
+        return Command(word, trial=trial if word == "cancel" else "", by="page")
+    return Command(
+        word, wall_seconds=more["wall_seconds"], cpu_hours=more["cpu_hours"], trials=int(more["trials"]), by="page"
+    )
+
+
+def _number(told: Mapping[str, Any], name: str) -> float | None:
+    value = told.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} should be a number.")
+    return float(value)
