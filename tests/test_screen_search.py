@@ -201,8 +201,9 @@ def test_searches_without_brackets_show_their_rungs_and_those_without_rungs_how_
 
 def test_panels_that_a_search_has_nothing_for_are_left_out():
     one = RARE["one candidate"]
-    plan = {"record": "plan", "at": START + 1, "metric": "accuracy", "greater_is_better": True, "n_folds": 1, "units": 1,
-            "ends": {}, "rungs": [{"bracket": None, "start": 0, "resource": 1, "trials": 1}]}  # fmt: skip
+    rungs = [{"bracket": None, "start": 0, "resource": 1, "trials": 1}]
+    told = {"metric": "accuracy", "greater_is_better": True, "n_folds": 1, "units": 1, "ends": {}, "rungs": rungs}
+    plan = {"record": "plan", "at": START + 1, **told}
     _, viewer = seen([*one[:2], plan, *one[2:]])
     hidden = {name for name, value in viewer.values.items() if name.endswith(".hidden") and value}
     assert hidden == {f"search_{key}.hidden" for key in ("curves", "parallel", "parameters", "importance")}
@@ -329,8 +330,7 @@ def test_axes_of_parameters_stand_still_while_importance_changes_and_follow_it_a
     def tell(*names: str) -> None:
         rows = [{"name": name, "value": 0.5 / place, "low": None, "high": None} for place, name in enumerate(names, 1)]
         state.hear([{"record": "importance", "at": now, "trials": 20 + len(names), "method": "", "parameters": rows}])
-        for fold in range(6):
-            state.hear([{"record": "start", "at": now, "trial": "0-0", "fold": fold, "resource": 9}])
+        for _ in range(6):
             viewer.see(state, now)
 
     tell("l1_ratio", "penalty", "alpha", "class_weight")

@@ -20,6 +20,10 @@ FEW_SCORES = 400
 """As long as there are no more scores, several panels are drawn anew at a call."""
 
 
+SHOWS_FITS = ("curves", "table")
+"""Panels that show what is being fitted: they change with every fit, others with every score."""
+
+
 class Part(Protocol):
     """One panel, which keeps what it has drawn."""
 
@@ -68,8 +72,7 @@ class SearchScreen:
             self._begin(Standing(state.search, self._standing.generation + 1))
         standing = self._standing
         standing.follow(state, now)
-        sign = standing.sign()
-        for part in self._due(standing, sign):
+        for part, sign in self._due(standing).items():
             self._drawn[part] = sign
             self._told[part] = self._turns[part].slots(standing)
         steady = [slot for part in self._steady for slot in part.slots(standing)]
@@ -90,14 +93,13 @@ class SearchScreen:
         self._told: dict[str, list[Slot]] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}
 
-    def _due(self, standing: Standing, sign: tuple[object, ...]) -> list[str]:
-        """Parts that are drawn anew now: all at first and at the end, else those that have waited longest."""
-        stale = [part for part in self._turns if self._drawn.get(part) != sign]
-        if not self._told or standing.is_settled:
-            return stale
-        stale.sort(key=list(self._drawn).index)
-        number = 3 if len(standing.search.scores) <= FEW_SCORES else 1
-        due = stale[:number]
-        for part in due:
-            self._drawn.pop(part)  # to the end of the queue
-        return due
+    def _due(self, standing: Standing) -> dict[str, tuple[object, ...]]:
+        """Parts that are drawn anew now, and of what: all at first and at the end, else those that waited longest."""
+        of_scores, of_fits = standing.sign(), standing.fit_sign()
+        signs = {part: of_fits if part in SHOWS_FITS else of_scores for part in self._turns}
+        stale = [part for part in (*self._drawn, *self._turns) if self._drawn.get(part) != signs[part]]
+        if self._told and not standing.is_settled:
+            stale = stale[: 3 if len(standing.search.scores) <= FEW_SCORES else 1]
+        for part in stale:
+            self._drawn.pop(part, None)  # to the end of the queue
+        return {part: signs[part] for part in stale}

@@ -12,6 +12,17 @@ from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 
 
+def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Return rows as columns.
+
+    Examples
+    --------
+    >>> columns(("trial", "x"), [("0", 1.0), ("1", 2.0)]), columns(("trial", "x"), [])
+    ({'trial': ['0', '1'], 'x': [1.0, 2.0]}, {'trial': [], 'x': []})
+    """
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}
+
+
 def some_scored(standing: Standing, most: int) -> list[TrialState]:
     """Return at most so many trials with a score, worst first: the best half, the newest sixth, and an even part.
 

@@ -43,7 +43,7 @@ class Cost:
         costs = [max(0.0, trial.cpu_seconds) for trial in some]
         is_log = style.spans_decades([cost for cost in costs if cost > 0], 1.0)
         least = min((cost for cost in costs if cost > 0), default=1.0)
-        dots: dict[str, list[Any]] = {name: [] for name in live_search.COSTS}
+        dots: list[tuple[Any, ...]] = []
         best, is_few = standing.best(), len(some) <= 300
 
         def place(cost: float) -> float:
@@ -58,8 +58,7 @@ class Cost:
                 13.0 if is_best else 6.0, style.score(trial.score), round(cost, 2),
                 chosen.params_text(standing, trial) if is_few or is_best else "",
             )  # fmt: skip
-            for name, value in zip(live_search.COSTS, row, strict=True):
-                dots[name].append(value)
+            dots.append(row)
         epoch = f"{standing.generation}.{self._drawn}"
         front = self._front(standing)
         steps = {"x": [place(cost) for cost, _ in front], "y": [standing.inside(score) for _, score in front]}
@@ -68,7 +67,7 @@ class Cost:
             steps["y"].append(steps["y"][-1])
         return [
             Value("search_cost.empty", not some),
-            Columns("search_cost_data", dots, epoch),
+            Columns("search_cost_data", chosen.columns(live_search.COSTS, dots), epoch),
             Columns("search_front_data", steps, epoch),
             score_range(standing, "search_cost_y"),
             Look("search_cost_y_axis", {"axis_label": standing.metric_label()}),

@@ -9,7 +9,6 @@ from daskflow.dashboard import screen_search_chosen as chosen
 from daskflow.dashboard.screen_search_scores import beyond, score_range
 from daskflow.dashboard.screen_search_standing import Standing
 from daskflow.dashboard.slots import Columns, Figure, Look, Slot, Value
-from daskflow.dashboard.state_search import TrialState
 from daskflow.figures import live_search, style
 from daskflow.figures import live_search_axes as axes
 from daskflow.figures.search import MAX_LINES
@@ -47,9 +46,8 @@ class Curves:
         """Return what is shown now."""
         self._drawn += 1
         some = chosen.some_scored(standing, MAX_LINES)
-        lines: dict[str, list[Any]] = {name: [] for name in live_search.CURVES}
-        names = ("trial", "x", "y", "color", "alpha", "fill", "marker", "size")
-        ends: dict[str, list[Any]] = {name: [] for name in names}
+        lines: list[tuple[Any, ...]] = []
+        ends: list[tuple[Any, ...]] = []
         handed_in = {trial for trial, _, _ in standing.search.running}
         best = standing.best()
         bright = {trial.id for trial in standing.top(BRIGHT)}
@@ -65,25 +63,28 @@ class Curves:
             color = style.SECOND if is_best else style.ACCENT if is_bright else style.NEUTRAL
             xs = [_place(resource, is_log) for resource, _ in points]
             ys = chosen.short([standing.inside(score) for _, score in points])
-            _add(
-                lines, trial=trial.id, xs=xs, ys=ys, color=color, width=3.5 if is_best else 1.6 if is_bright else 1.0,
-                alpha=1.0 if is_best else 0.65 if is_bright else 0.35, score=chosen.score_text(trial),
-                resource=trial.resource, state=_state(trial, handed_in), params=chosen.params_text(standing, trial),
+            is_running = trial.id in handed_in
+            lines.append(
+                (
+                    trial.id, xs, ys, color, 3.5 if is_best else 1.6 if is_bright else 1.0,
+                    1.0 if is_best else 0.65 if is_bright else 0.35, chosen.score_text(trial), trial.resource,
+                    "being fitted" if is_running else "at rest", chosen.params_text(standing, trial),
+                )
             )  # fmt: skip
-            is_inside = standing.is_inside(points[-1][1])
-            _add(
-                ends, trial=trial.id, x=xs[-1], y=ys[-1], color=color, alpha=1.0 if is_best or is_bright else 0.6,
-                fill=0.0 if trial.id in handed_in else 0.8,
-                marker="diamond" if is_best else "circle" if is_inside else beyond(standing, points[-1][1]),
-                size=12.0 if is_best else 7.0 if trial.id in handed_in else 5.0,
+            shape = "diamond" if is_best else "circle" if standing.is_inside(points[-1][1]) else ""
+            ends.append(
+                (
+                    trial.id, xs[-1], ys[-1], color, 1.0 if is_best or is_bright else 0.6, 0.0 if is_running else 0.8,
+                    shape or beyond(standing, points[-1][1]), 12.0 if is_best else 7.0 if is_running else 5.0,
+                )
             )  # fmt: skip
         epoch = f"{standing.generation}.{self._drawn}"
         planned = {step.resource for step in standing.search.plan}
         return [
             Value("search_curves.hidden", len(planned) == 1 or (standing.is_settled and len(resources) == 1)),
             Value("search_curves.empty", len(resources) < 2),
-            Columns("search_curves_data", lines, epoch),
-            Columns("search_curves_ends_data", ends, epoch),
+            Columns("search_curves_data", chosen.columns(live_search.CURVES, lines), epoch),
+            Columns("search_curves_ends_data", chosen.columns(live_search.CURVE_ENDS, ends), epoch),
             score_range(standing, "search_curves_y"),
             Look("search_curves_y_axis", {"axis_label": standing.metric_label()}),
             *_resource_axis(standing, resources, is_log),
@@ -92,10 +93,6 @@ class Curves:
 
 def _place(resource: int, is_log: bool) -> float:
     return round(math.log10(max(resource, 1)), 4) if is_log else float(resource)
-
-
-def _state(trial: TrialState, handed_in: set[str]) -> str:
-    return "running" if trial.id in handed_in else "at rest"
 
 
 def _resource_axis(standing: Standing, resources: set[int], is_log: bool) -> list[Slot]:
@@ -119,8 +116,3 @@ def _resource_axis(standing: Standing, resources: set[int], is_log: bool) -> lis
             {"major_label_overrides": labels, "axis_label": f"resource (blocks or rounds{suffix})"},
         ),
     ]
-
-
-def _add(columns: dict[str, list[Any]], **row: Any) -> None:
-    for name, value in row.items():
-        columns[name].append(value)

@@ -115,7 +115,7 @@ class Parallel:
         names = self._order.follow(standing) if standing.trials else []
         scales = [standing.scale(name) for name in names]
         some = chosen.some_scored(standing, MAX_LINES) if names else []
-        lines: dict[str, list[Any]] = {name: [] for name in pictures.LINES}
+        lines: list[tuple[Any, ...]] = []
         corners: dict[str, list[Any]] = {name: [] for name in pictures.CORNERS}
         last = len(names)
         low, high = standing.span
@@ -137,8 +137,7 @@ class Parallel:
                     3.5 if is_best else round(0.8 + 1.2 * good**2, 2), 1.0 if is_best else round(0.25 + 0.5 * good, 2),
                     style.score(trial.score), text,
                 )  # fmt: skip
-                for name, value in zip(pictures.LINES, row, strict=True):
-                    lines[name].append(value)
+                lines.append(row)
             corners["trial"] += [trial.id] * len(places)
             corners["axis"] += places
             corners["y"] += heights
@@ -154,7 +153,7 @@ class Parallel:
         return [
             Value("search_parallel.hidden", has_nothing(standing, names)),
             Value("search_parallel.empty", not some),
-            Columns("search_parallel_data", lines, epoch),
+            Columns("search_parallel_data", chosen.columns(pictures.LINES, lines), epoch),
             Columns("search_parallel_corners_data", corners, epoch),
             Columns("search_parallel_ticks_data", words, f"{standing.generation}.{hash(repr(words))}"),
             Columns("search_parallel_axes_data", {"x": list(range(last + 1))}, f"{standing.generation}.{last}"),
@@ -237,7 +236,7 @@ class Facets:
         self._drawn += 1
         names = (self._order.follow(standing) if standing.trials else [])[:MAX_FACETS]
         some = chosen.some_scored(standing, MAX_LINES) if names else []
-        dots: dict[str, list[Any]] = {name: [] for name in pictures.FACETS}
+        dots: list[tuple[Any, ...]] = []
         best = standing.best()
         marks: list[tuple[float, str, str]] = []
         drawn = [
@@ -257,9 +256,7 @@ class Facets:
                     continue
                 x = round(place + FACET_WIDTH * chosen.height(scale, name, trial), 4)
                 value = chosen.value_text(trial.params[name])
-                row = (trial.id, x, y, color, alpha, mark, size, title, value, score)
-                for column, entry in zip(pictures.FACETS, row, strict=True):
-                    dots[column].append(entry)
+                dots.append((trial.id, x, y, color, alpha, mark, size, title, value, score))
             marks += _edge_marks(place, scale[0].ends())
         words: dict[str, Sequence[Any]] = {
             "x": [x for x, _, _ in marks],
@@ -275,7 +272,7 @@ class Facets:
         return [
             Value("search_parameters.hidden", has_nothing(standing, names)),
             Value("search_parameters.empty", not some),
-            Columns("search_parameters_data", dots, epoch),
+            Columns("search_parameters_data", chosen.columns(pictures.FACETS, dots), epoch),
             Columns("search_parameters_ticks_data", words, f"{standing.generation}.{hash(repr(words))}"),
             Columns("search_parameters_edges_data", frames, f"{standing.generation}.{len(names)}"),
             score_range(standing, "search_parameters_y"),

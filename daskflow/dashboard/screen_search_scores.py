@@ -92,6 +92,7 @@ class Scores:
         """Add dots; of trials that are `kept` the last score is drawn in any case."""
         trials, is_greater = standing.search.trials, standing.search.greater_is_better
         best, thin, top = self._best_score, self._thin, standing.resource_top
+        rows: list[tuple[Any, ...]] = []
         for number, (trial, resource, score, at, _, _) in enumerate(scores, start=self._upto):
             is_best = best != best or (score > best if is_greater else score < best)
             if is_best and score == score:
@@ -105,16 +106,12 @@ class Scores:
                 for name, value in zip(("x", "y", "trial", "score"), (x, y, trial, style.score(score)), strict=True):
                     self._best[name].append(value)
             inside = standing.is_inside(score)
-            dots = self._dots
-            dots["trial"].append(trial)
-            dots["x"].append(x)
-            dots["y"].append(y)
-            dots["size"].append(9.0 if is_best else round(3.5 + 4.5 * math.sqrt(min(1.0, resource / top)), 1))
-            dots["color"].append(style.SECOND if is_best else style.ACCENT)
-            dots["alpha"].append(1.0 if is_best else 0.55)
-            dots["marker"].append("diamond" if is_best else "circle" if inside else beyond(standing, score))
-            dots["score"].append(style.score(score))
-            dots["resource"].append(resource)
+            shape = "diamond" if is_best else "circle" if inside else beyond(standing, score)
+            size = 9.0 if is_best else round(3.5 + 4.5 * math.sqrt(min(1.0, resource / top)), 1)
+            color, alpha = (style.SECOND, 1.0) if is_best else (style.ACCENT, 0.55)
+            rows.append((trial, x, y, size, color, alpha, shape, style.score(score), resource))
+        for values, more in zip(self._dots.values(), zip(*rows, strict=True), strict=False):
+            values.extend(more)
         self._upto, self._best_score = self._upto + len(scores), best
 
     def _add_failed(self, standing: Standing) -> None:

@@ -131,10 +131,14 @@ class Standing:
         self._ranges()
 
     def sign(self) -> tuple[object, ...]:
-        """Return a value that differs when something is to be drawn anew."""
+        """Return a value that differs when what shows scores is to be drawn anew."""
         search = self.search
         told = search.importance.get("trials")
-        return len(search.fits), len(search.trials), len(search.running), told, self.span, self.is_settled
+        return len(search.scores), len(self.failed), len(search.trials), told, self.span, self.is_settled
+
+    def fit_sign(self) -> tuple[object, ...]:
+        """Return a value that differs when what shows fits is to be drawn anew, too."""
+        return *self.sign(), len(self.search.fits), len(self.search.running)
 
     def clock(self, at: float, invocation: int = 0) -> float:
         """Return seconds of the run at a moment, what lay between its invocations left out.
@@ -143,9 +147,12 @@ class Standing:
         """
         if not self.begun:
             return max(0.0, at - self.origin(invocation, at))
-        place = invocation - 1 if invocation else bisect_right(self.begun, (at, math.inf)) - 1
-        began, before = self.begun[max(0, min(place, len(self.begun) - 1))]
-        return before + max(0.0, at - began)
+        place = 0
+        if len(self.begun) > 1:
+            place = invocation - 1 if invocation else bisect_right(self.begun, (at, math.inf)) - 1
+            place = max(0, min(place, len(self.begun) - 1))
+        began, before = self.begun[place]
+        return before + at - began if at > began else before
 
     def origin(self, invocation: int, at: float) -> float:
         """Return when an invocation began; without a record of it when the first fit did, or `at`."""
@@ -169,7 +176,7 @@ class Standing:
     def inside(self, score: float) -> float:
         """Return a score, or the end of the score's axis that it lies beyond."""
         low, high = self.span
-        return min(high, max(low, score))
+        return low if score < low else high if score > high else score
 
     def is_inside(self, score: float) -> bool:
         """Return whether a score lies on the score's axis."""

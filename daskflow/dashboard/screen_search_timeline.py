@@ -193,7 +193,7 @@ class Timeline:
 
     def _draw(self, bars: Sequence[Bar], invocation: int) -> None:
         """Add rows for bars."""
-        columns = self._columns
+        rows: list[tuple[Any, ...]] = []
         for bar in bars:
             row = self._rows[bar.worker]
             n_lanes = len(self._lanes[bar.worker]) if row < MOST_ROWS - 1 else 1
@@ -204,12 +204,12 @@ class Timeline:
             alpha = 0.75
             if bar.is_joined:
                 alpha = round(0.2 + 0.55 * min(1.0, bar.seconds / max(1e-9, (bar.right - bar.left) * n_lanes)), 2)
-            entries = (
+            rows.append((
                 bar.trial, y, bar.left, bar.right, style.ACCENT if bar.invocation == invocation else style.NEUTRAL,
                 alpha, bar.what, round(bar.seconds, 2), round(thick * 0.92, 3),
-            )  # fmt: skip
-            for values, entry in zip(columns.values(), entries, strict=True):
-                values.append(entry)
+            ))  # fmt: skip
+        for values, more in zip(self._columns.values(), zip(*rows, strict=True), strict=False):
+            values.extend(more)
 
     def _fail(self, standing: Standing, fits: Sequence[Fit]) -> None:
         """Keep where fits failed."""

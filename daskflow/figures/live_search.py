@@ -16,6 +16,9 @@ SCORES = ("trial", "x", "y", "size", "color", "alpha", "marker", "score", "resou
 CURVES = ("trial", "xs", "ys", "color", "width", "alpha", "score", "resource", "state", "params")
 """Columns of ``search_curves_data``."""
 
+CURVE_ENDS = ("trial", "x", "y", "color", "alpha", "fill", "marker", "size")
+"""Columns of ``search_curves_ends_data``."""
+
 COSTS = ("trial", "x", "y", "color", "alpha", "marker", "size", "score", "cost", "params")
 """Columns of ``search_cost_data``."""
 
@@ -106,7 +109,7 @@ def curves() -> figure:
         nonselection_line_alpha=0.07,
     )  # fmt: skip
     ends = made.scatter(
-        "x", "y", source=empty("search_curves_ends", ("trial", "x", "y", "color", "alpha", "fill", "marker", "size")),
+        "x", "y", source=empty("search_curves_ends", CURVE_ENDS),
         marker="marker", size="size", line_color="color", fill_color="color", fill_alpha="fill", line_alpha="alpha",
         nonselection_fill_alpha=FADED, nonselection_line_alpha=FADED,
     )  # fmt: skip
