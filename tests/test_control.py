@@ -10,6 +10,7 @@ import pytest
 
 from daskflow.core.control import Command, Control
 from daskflow.core.events import Event, nobody
+from daskflow.dashboard.state import RunState
 from daskflow.data.execution import InlineExecutor
 from daskflow.search import engine
 from daskflow.search.budgets import Budget, Budgeted, earlier_seconds
@@ -193,6 +194,25 @@ def test_what_cannot_be_cancelled_is_refused_with_a_sentence() -> None:
     assert [record["text"] for record in journal.of("refused")] == script.texts()
     assert "4" in cancelled(result)
     assert result.best.id in {"0", "2"}
+
+
+def test_who_watches_sees_that_a_cancelled_trial_runs_no_more() -> None:
+    # given two folds of a trial that run, of which one has its record when it is cancelled
+    starts = [{"record": "start", "trial": "0", "fold": fold, "resource": 1, "at": 1.0} for fold in (0, 1)]
+    state = RunState()
+    state.hear([{"record": "candidates", "candidates": [{"trial": "0", "params": {}}], "n_folds": 2, "at": 0.0}])
+    state.hear([{"record": "start", "trial": "1", "fold": 0, "resource": 1, "at": 1.0}, *starts])
+    # when
+    _, journal, _ = steered(policy_of("random"), {0: [cancel("0")]})
+    state.hear(record for record in journal.records if record.get("trial") == "0" and record["record"] != "start")
+    # then
+    assert state.search.trials["0"].state == "cancelled"
+    assert list(state.search.running) == [("1", 0, 1)]
+    assert state.search.fits == []
+    assert [note.text for note in state.notes] == [
+        "Trial 0 was cancelled (python).",
+        "Trial 0 failed: cancelled by hand",
+    ]
 
 
 def test_the_last_trial_that_can_have_a_score_is_not_cancelled() -> None:

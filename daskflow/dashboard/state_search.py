@@ -232,13 +232,17 @@ class SearchState:
         ended = began + float(record.get("lasted") or seconds)
         is_failed = bool(record.get("error"))
         worker = str(record.get("worker") or "")
-        self.fits.append(Fit(name, fold, resource, worker, began, ended, cpu, is_failed, self.invocation))
+        if record.get("cancelled"):  # what ran of it was given up, and has no record of its own
+            self.running = {place: since for place, since in self.running.items() if place[0] != name}
+        else:
+            self.fits.append(Fit(name, fold, resource, worker, began, ended, cpu, is_failed, self.invocation))
         trial = self.trials.get(name)
         if trial is None:
             return
         trial.began = min(begun, began) if math.isnan(trial.began) else trial.began
         trial.ended, trial.seconds, trial.cpu_seconds = at, trial.seconds + seconds, trial.cpu_seconds + cpu
-        trial.workers.append(worker)
+        if worker:
+            trial.workers.append(worker)
         if is_failed:
             self._failed(trial, resource, fold, record)
             return
