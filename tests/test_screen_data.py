@@ -241,3 +241,26 @@ def test_ten_thousand_partitions_of_many_columns_cost_little() -> None:
     assert len(viewed.columns["piece_seconds_data"]["place"]) <= 1200
     assert len(viewed.columns["missing_map_data"]["x"]) <= 30 * 60
     assert len(viewed.values["partitions"]["states"]) <= MOST_CELLS
+
+
+def test_a_piece_of_many_partitions_stands_in_all_of_its_places() -> None:
+    looks = {"x": [8000, 800, 0.5, 1.0]}
+    records = table_of(8, {"x": "numeric"})
+    records.append(piece(0, 1.0, places=[0, 1, 2, 3], rows=4000, columns=looks))
+
+    viewed = Viewed(DataScreen()).look(state_of(records), START + 3)
+
+    assert viewed.columns["missing_map_data"]["x"] == [0.0, 1.0, 2.0, 3.0]
+    assert viewed.columns["missing_map_data"]["share"] == [0.1] * 4
+    assert viewed.columns["piece_seconds_data"]["seconds"] == [0.25]
+
+
+def test_a_source_that_does_not_tell_its_size_has_no_bytes() -> None:
+    records = [{**record, "bytes": 0} if record["record"] == "table" else record for record in table_of(2, {})]
+    records.append(piece(0, 1.0, bytes=0))
+
+    viewed = Viewed(DataScreen()).look(state_of(records), START + 3)
+
+    assert viewed.values["throughput_bytes.hidden"]
+    assert viewed.is_shown("throughput_rows")
+    assert "Bytes read" not in [tile["label"] for tile in viewed.values["data_tiles"]]

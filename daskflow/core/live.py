@@ -26,7 +26,7 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
 - ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, silent,
   gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts: mapping of
   status to number of all
-- ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (trials
+- ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (others
   that cannot be told apart from it, None where unknown)
 - ``importance``, as more trials have scores: trials, method, parameters: list of name, value, low, high
 - ``evaluated``, as test rows are judged: rows, total, metrics: mapping of name to [value, low, high] (users' own ones

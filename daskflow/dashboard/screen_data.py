@@ -146,7 +146,9 @@ class DataScreen:
         beside += [f"{words.plural(data.found, 'block')} there already, not read"] if data.found else []
         of_all = [f"of {words.size(data.bytes)}"] if data.bytes else []
         of_all += [f"{words.size(bytes_rate)}/s"] if bytes_rate else []
-        refused = data.rejects / (data.rows + data.rejects) if data.rejects else 0.0
+        read = (
+            [{"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)}] if of_all else []
+        )
         return [
             {
                 "label": "Partitions",
@@ -159,19 +161,12 @@ class DataScreen:
                 "value": quantities.count(data.rows),
                 "note": f"{quantities.count(rows_rate)} per second {when}" if rows_rate else "",
             },
-            {"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)},
-            {
-                "label": "Rows refused",
-                "value": f"{data.rejects:,}",
-                "note": f"{quantities.share(data.rejects, data.rows + data.rejects)} of the rows"
-                if data.rejects
-                else "",
-                **(
-                    {"state": "bad" if refused >= MANY_REFUSED else "wait" if refused else "good"}
-                    if data.pieces
-                    else {}
-                ),
-            },
+            *(
+                [{"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)}]
+                if of_all
+                else []
+            ),
+            _refused_tile(data),
             {
                 "label": "Columns",
                 "value": f"{data.n_columns:,}" if data.n_columns else quantities.UNKNOWN,
@@ -203,7 +198,7 @@ class DataScreen:
             Value("throughput_rows.empty", not seconds),
             Value("throughput_bytes.empty", not has_bytes),
             Value("throughput_rows.hidden", bool(were_there)),
-            Value("throughput_bytes.hidden", bool(were_there)),
+            Value("throughput_bytes.hidden", bool(were_there or (self._n_heard and not has_bytes))),
             Value("piece_seconds.hidden", bool(were_there)),
         ]
 
@@ -377,6 +372,18 @@ def following(state: RunState, now: float) -> list[dict[str, Any]]:
             "left": f"about {words.lasting(left)} left" if math.isfinite(left) else "",
         })  # fmt: skip
     return found
+
+
+def _refused_tile(data: DataState) -> dict[str, Any]:
+    """How many rows were refused, and whether that is many."""
+    tile: dict[str, Any] = {"label": "Rows refused", "value": f"{data.rejects:,}", "note": ""}
+    whole = data.rows + data.rejects
+    if data.rejects:
+        tile["note"] = f"{quantities.share(data.rejects, whole)} of the rows"
+        tile["state"] = "bad" if data.rejects >= MANY_REFUSED * whole else "wait"
+    elif data.pieces:
+        tile["state"] = "good"
+    return tile
 
 
 def _strongest(shift: Any) -> Any:

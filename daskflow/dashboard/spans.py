@@ -52,7 +52,7 @@ class Spans:
         return first, max(first, -(-(span + 1) * self.n_partitions // self.n_spans) - 1)
 
     def take(self, pieces: Sequence[Piece]) -> None:
-        """Add pieces of the table; a piece counts where it begins."""
+        """Add pieces of the table; one that reaches over several spans counts in all of them, in equal parts."""
         if not self.names:
             return
         whole = [piece for piece in pieces if tuple(piece.columns) == self.names]
@@ -69,7 +69,15 @@ class Spans:
     def _add(self, pieces: Sequence[Piece], values: Floats) -> None:
         """Add values of shape (n_pieces, n_columns, 4): rows, missing, mean, std."""
         rows, missing, mean = values[..., 0], values[..., 1], values[..., 2]
-        at = np.array([piece.first for piece in pieces]) * self.n_spans // self.n_partitions
+        first = np.array([piece.first for piece in pieces])
+        last = np.minimum(first + np.array([piece.parts for piece in pieces]), self.n_partitions) - 1
+        at, ends = (places * self.n_spans // self.n_partitions for places in (first, last))
+        reach = ends - at + 1
+        if (reach > 1).any():
+            which = np.repeat(np.arange(len(pieces)), reach)
+            at = np.concatenate([np.arange(begin, end + 1) for begin, end in zip(at, ends, strict=True)])
+            rows, missing, mean = (each[which] for each in (rows, missing, mean))
+            rows, missing = rows / reach[which, None], missing / reach[which, None]
         n = np.where(np.isfinite(mean), np.maximum(rows - missing, 0.0), 0.0)
         for ours, theirs in (
             (self.rows, rows),

@@ -84,7 +84,8 @@ class Standing:
             if result is None:
                 return []
             result = with_intervals(result)
-        return self._said(self._best_of(result.best, sum(trial.is_tied is True for trial in result.trials)))
+        others = sum(trial.is_tied is True for trial in result.trials if trial.id != result.best.id)
+        return self._said(self._best_of(result.best, others))
 
     def weighed(self) -> list[Record]:
         """Find the importance of the parameters now: one record ``importance``."""
