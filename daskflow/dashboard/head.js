@@ -198,6 +198,8 @@
       await setReplay({at: header.replay.first + Number(slider.value)})
       isSliding = false
     })
+    // Where it was let go at the moment it was taken from, nothing has changed.
+    for (const name of ["pointerup", "pointercancel", "blur"]) slider.addEventListener(name, () => setTimeout(() => { isSliding = false }, 0))
     // A menu closes when the reader goes elsewhere.
     document.addEventListener("click", (event) => {
       for (const menu of document.querySelectorAll("details.dask[open]")) if (!menu.contains(event.target)) menu.open = false
