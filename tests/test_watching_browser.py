@@ -39,7 +39,7 @@ partitions = 3
 test = 0.25
 validation = 0.25
 [model]
-kind = "sgd"
+kind = "mlp"
 [search]
 kind = "hyperband"
 metric = "roc_auc"
@@ -152,11 +152,10 @@ def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(c
             if not killed_at and max(counts) >= 3:
                 worker_of(process).kill()
                 killed_at = max(counts)
-            return bool(killed_at) and max(counts) > killed_at + 5
+            return bool(killed_at) and max(counts) > killed_at and len(counts - {0, -1}) >= 4
 
-        wait_for(seen, 90, "points after the death of a worker")
-        # then points came one by one, before and after it
-        assert len([count for count in counts if count > 0]) >= 3
+        # then points come little by little, before and after it
+        wait_for(seen, 90, "four counts of points, before and after the death of a worker")
         # and Dask's own page leads there, in the bar of all its pages
         page.goto(own.replace("/daskflow?", "/status?"))
         page.locator("a[href='daskflow']").first.click()
@@ -200,25 +199,28 @@ INTERACTIONS = """async () => {
     for (let turn = 0; turn < 5; turn += 1) {
       const begun = performance.now()
       action(turn)
-      do await painted(); while (!isDone(turn))
+      do await painted(); while (!isDone(turn) && performance.now() - begun < 3000)
       times.push(performance.now() - begun)
+      await new Promise((done) => setTimeout(done, 100))
     }
-    return times.sort((a, b) => a - b)[2]
+    return times.sort((one, other) => one - other)[2]
   }
   const table = document.querySelector('#panel-search_trials')
-  const first = () => table.querySelector('tbody tr[data-trial]').textContent
-  let before = ''
-  const sort = (turn) => { before = first(); table.querySelectorAll('thead button')[3 + turn % 2].click() }
-  const sorting = await time(sort, () => first() !== before)
+  const heads = () => [...table.querySelectorAll('thead button')]
+  const order = () => [...table.querySelectorAll('tbody [data-trial]')].map((row) => row.dataset.trial).join()
+  const orders = new Set([order()])
+  const sorting = await time((turn) => heads()[turn + 1].click(), () => orders.add(order()).size > 1)
   const dialog = document.getElementById('trial')
-  const trials = Bokeh.documents[0].get_model_by_name('search_scores_data').get('trial')
-  const opening = await time((turn) => { location.hash = `#trial=${encodeURIComponent(trials[turn * 7])}` },
-    (turn) => dialog.open && dialog.textContent.includes(trials[turn * 7]))
+  const scores = Bokeh.documents[0].get_model_by_name('search_scores_data')
+  const trials = [...new Set(scores.get('trial'))].slice(0, 5)
+  const opening = await time((turn) => { location.hash = `#trial=${encodeURIComponent(trials[turn])}` },
+    (turn) => dialog.open && dialog.querySelector('h2').textContent.endsWith(trials[turn])
+      && dialog.querySelector('.content section') !== null)
   dialog.close()
-  const source = Bokeh.documents[0].get_model_by_name('search_scores_data')
-  const brushing = await time((turn) => { source.selected.indices = [...Array(200).keys()].map((row) => row + turn) },
-    () => !document.querySelector('.marked-line').hidden)
-  return {sorting, opening, brushing}
+  const line = document.querySelector('.marked-line')
+  const some = (first) => [...Array(200).keys()].map((row) => row + first)
+  const brushing = await time((turn) => { scores.selected.indices = some(50 * turn) }, () => !line.hidden)
+  return {sorting, opening, brushing, orders: orders.size, marked: line.textContent}
 }"""
 
 
@@ -236,5 +238,7 @@ def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) ->
             # when it is sorted, trials are opened and points are marked
             times = page.evaluate(INTERACTIONS)
             # then each takes less than 200 ms, as the page itself measures
-            assert all(milliseconds < 200 for milliseconds in times.values()), times
+            assert max(times[word] for word in ("sorting", "opening", "brushing")) < 200, times
+            assert times["orders"] > 2
+            assert "trials marked" in times["marked"]
             assert said == []
