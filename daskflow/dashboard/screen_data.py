@@ -146,32 +146,15 @@ class DataScreen:
         beside += [f"{words.plural(data.found, 'block')} there already, not read"] if data.found else []
         of_all = [f"of {words.size(data.bytes)}"] if data.bytes else []
         of_all += [f"{words.size(bytes_rate)}/s"] if bytes_rate else []
-        read = (
-            [{"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)}] if of_all else []
-        )
+        pace = f"{quantities.count(rows_rate)} per second {when}" if rows_rate else ""
+        state_word = "good" if done == data.partitions else ""
+        n_columns = f"{data.n_columns:,}" if data.n_columns else quantities.UNKNOWN
         return [
-            {
-                "label": "Partitions",
-                "value": f"{done:,} of {data.partitions:,}",
-                "note": "; ".join(beside),
-                **({"state": "good"} if done == data.partitions else {}),
-            },
-            {
-                "label": "Rows",
-                "value": quantities.count(data.rows),
-                "note": f"{quantities.count(rows_rate)} per second {when}" if rows_rate else "",
-            },
-            *(
-                [{"label": "Bytes read", "value": words.size(data.read_bytes), "note": ", ".join(of_all)}]
-                if of_all
-                else []
-            ),
+            _tile("Partitions", f"{done:,} of {data.partitions:,}", "; ".join(beside), state_word),
+            _tile("Rows", quantities.count(data.rows), pace),
+            *([_tile("Bytes read", words.size(data.read_bytes), ", ".join(of_all))] if of_all else []),
             _refused_tile(data),
-            {
-                "label": "Columns",
-                "value": f"{data.n_columns:,}" if data.n_columns else quantities.UNKNOWN,
-                "note": _told(data),
-            },
+            _tile("Columns", n_columns, _told(data)),
         ]
 
     def _throughput(self, state: RunState) -> list[Slot]:
@@ -374,16 +357,18 @@ def following(state: RunState, now: float) -> list[dict[str, Any]]:
     return found
 
 
+def _tile(label: str, value: str, note: str, state: str = "") -> dict[str, Any]:
+    """What the page's script draws as a tile."""
+    return {"label": label, "value": value, "note": note} | ({"state": state} if state else {})
+
+
 def _refused_tile(data: DataState) -> dict[str, Any]:
     """How many rows were refused, and whether that is many."""
-    tile: dict[str, Any] = {"label": "Rows refused", "value": f"{data.rejects:,}", "note": ""}
+    if not data.rejects:
+        return _tile("Rows refused", "0", "", "good" if data.pieces else "")
     whole = data.rows + data.rejects
-    if data.rejects:
-        tile["note"] = f"{quantities.share(data.rejects, whole)} of the rows"
-        tile["state"] = "bad" if data.rejects >= MANY_REFUSED * whole else "wait"
-    elif data.pieces:
-        tile["state"] = "good"
-    return tile
+    state = "bad" if data.rejects >= MANY_REFUSED * whole else "wait"
+    return _tile("Rows refused", f"{data.rejects:,}", f"{quantities.share(data.rejects, whole)} of the rows", state)
 
 
 def _strongest(shift: Any) -> Any:
