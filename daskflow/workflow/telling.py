@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +21,8 @@ from daskflow.workflow.history import earlier_runs
 from daskflow.workflow.logs import with_log
 from daskflow.workflow.recording import Recorder
 from daskflow.workflow.standing import Standing
-from daskflow.workflow.telling_pages import Found, mounted_on, tunnel, write_live
+from daskflow.workflow.telling_pages import Found, mounted_on, shown, tunnel, write_live
+from daskflow.workflow.telling_progress import Progress, Thinned
 from daskflow.workflow.telling_workers import Workers
 
 TICK_SECONDS = 0.5
@@ -36,9 +36,6 @@ LAST_SECONDS = 1.5
 
 MOST_TOGETHER = 2_000
 """Records are sent to the pages in pieces of so many."""
-
-THINNED = 1000
-"""Of what is told again and again, the log holds about so many lines, and so many more for each e-fold of time."""
 
 TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "stream"})
 """Events whose fields are those of a record."""
@@ -78,10 +75,9 @@ class Telling:
         self._wants_pages = True
         self._standing: Standing | None = Standing(seed)
         self._workers: Workers | None = None
-        self._progress: dict[str, Record] = {}
-        self._totals: dict[str, int] = {}
-        self._unlogged: dict[str, Record | None] = {}
-        self._thinned: dict[str, _Thinned] = {}
+        self._client: Any = None
+        self._progress, self._thinned = Progress(), Thinned()
+        self._warned: set[str] = set()
         self._troubles: deque[str] = deque()
         self._given_up: set[str] = set()
         self._has_history = False
@@ -113,7 +109,7 @@ class Telling:
 
     def __call__(self, event: Event) -> None:
         """Hand an event on, and make the record that it is worth."""
-        self._hear(event)
+        self._attempt("events", "What happens is not told", self._hear, event)
         self.listener(event)
         self._say_troubles()
 
@@ -124,18 +120,14 @@ class Telling:
     def _hear(self, event: Event) -> None:
         name, fields = event.name, event.fields
         if name == "progress":
-            stage = str(fields["stage"])
-            record = {word: fields.get(word) or 0 for word in ("done", "rows", "bytes")}
-            total = fields.get("total") or self._totals.get(stage)
-            self._progress[stage] = {"record": "progress", "stage": stage, **record, "total": total, "at": event.at}
+            with self._lock:
+                self._progress.hear(event)
         elif name == "stage":
-            stage = str(fields["stage"])
             if fields.get("state") == "started":
-                total = fields.get("total")
-                self._totals[stage] = total or self._totals.get(stage, 0)
-                self._put({"record": "begun", "stage": stage, "total": total, "at": event.at})
+                self._progress.begun(fields)
+                self._put({"record": "begun", "stage": fields["stage"], "total": fields.get("total"), "at": event.at})
             else:
-                self._put_last_progress(stage)
+                self._put_last_progress(str(fields["stage"]))
         elif name in TOLD_AS_THEY_ARE:
             self._put({"record": name, **fields, "at": event.at})
         elif name == "forecast":
@@ -161,8 +153,8 @@ class Telling:
     @contextmanager
     def watched(self, connection: Connection) -> Iterator[None]:
         """Tell of an open cluster, and let the run be watched there until the block ends; then viewers get the end."""
-        self._connect(connection)
         try:
+            self._connect(connection)
             yield
         except KeyboardInterrupt:
             self._say_end("interrupted", "interrupted")
@@ -185,26 +177,20 @@ class Telling:
             "dashboard": connection.dashboard,
         }
         self._put({"record": "cluster", **cluster, "at": time.time()})
-        found = mounted_on(connection, self.folder)
+        found = self._found = mounted_on(connection, self.folder)
+        self._client = client
+        self._workers = None if client is None else Workers(client)
         if found.mounted is None:
             with self._lock:
                 self._wants_pages = False
                 self._to_pages.clear()
             text = found.why or f"Watch the run from another terminal: daskflow watch {shown(self.folder.path)}"
             tell(self, "note", text=text)
-        else:
-            address = str(found.mounted.address)
-            live = self.folder.live
-            self._attempt("live", f"{live.name} is not written", write_live, live, address, found.token)
-            known = {
-                "url": address,
-                "token": found.token,
-                "ssh": tunnel(address, found.mounted.host),
-                "run": str(self.folder.path),
-            }
-            tell(self, "address", **known)
-        self._found = found
-        self._workers = None if client is None else Workers(client)
+            return
+        address, live = str(found.mounted.address), self.folder.live
+        self._attempt("live", f"{live.name} is not written", write_live, live, address, found.token)
+        way = tunnel(address, found.mounted.host)
+        tell(self, "address", url=address, token=found.token, ssh=way, run=str(self.folder.path))
 
     def _say_end(self, status: str, error: str) -> None:
         """Tell the pages how the run ends, and wait for viewers to fetch it; the journal says it later."""
@@ -213,14 +199,14 @@ class Telling:
         try:
             with self._lock:
                 self._to_pages.append({"record": "end", "status": status, "error": error, "at": time.time()})
-            if self._turn.acquire(timeout=LAST_SECONDS):
-                try:
-                    self._round(is_last=True)
-                finally:
-                    self._turn.release()
-            if mounted is not None:
-                while time.monotonic() < until and mounted.viewers() > 0:
-                    time.sleep(0.1)
+            if not self._turn.acquire(timeout=LAST_SECONDS):
+                return  # the scheduler does not take what it is sent
+            try:
+                self._round(is_last=True)
+            finally:
+                self._turn.release()
+            while mounted is not None and time.monotonic() < until and mounted.viewers() > 0:
+                time.sleep(0.1)
         except KeyboardInterrupt:
             return  # whoever presses it now waits for nobody
         except Exception as problem:
@@ -253,21 +239,15 @@ class Telling:
     def _put_progress(self) -> None:
         """Tell how far stages are that came further since that was told."""
         with self._lock:
-            for stage in tuple(self._progress):
-                record = self._progress.pop(stage)
-                is_logged = self._thinned.setdefault(stage, _Thinned()).takes(record["at"])
-                self._unlogged[stage] = None if is_logged else record
+            for record, is_logged in self._progress.due():
                 self._add(record, logged=is_logged)
 
     def _put_last_progress(self, stage: str) -> None:
         """Tell how far a stage came that ends."""
         with self._lock:
-            record = self._progress.pop(stage, None)
+            record = self._progress.last(stage)
             if record is not None:
                 self._add(record)
-            elif (unlogged := self._unlogged.pop(stage, None)) is not None:
-                self._to_log.append(unlogged)
-            self._unlogged.pop(stage, None)
 
     def _flush(self) -> None:
         """Write what is to be logged."""
@@ -276,7 +256,7 @@ class Telling:
             if self._log is not None and records:
                 try:
                     self._log.append(records)
-                except OSError as error:
+                except Exception as error:  # a full disk, a folder that is gone
                     self._log = None
                     self._give_up("log", f"What happens is no longer written to {self.folder.events.name}: {error}")
 
@@ -318,13 +298,11 @@ class Telling:
             return
         now = time.monotonic()
         for record in workers.news(now):
-            self._put(
-                {**record, "at": time.time()}, logged=self._thinned.setdefault("(workers)", _Thinned()).takes(now)
-            )
+            self._put({**record, "at": time.time()}, logged=self._thinned.takes(now))
 
     def _send(self) -> None:
         mounted = self._found.mounted
-        if mounted is None:
+        if mounted is None or getattr(self._client, "status", "running") != "running":
             return
         with self._lock:
             records, self._to_pages = self._to_pages, []
@@ -358,31 +336,3 @@ class Telling:
         if what == "standing":
             self._standing = None
         self._troubles.append(text)
-
-
-class _Thinned:
-    """Says which of the things that are told again and again go into the log: fewer the longer it lasts."""
-
-    def __init__(self) -> None:
-        self._first = self._last = math.nan
-
-    def takes(self, now: float) -> bool:
-        """Whether the one of now does."""
-        if math.isnan(self._first):
-            self._first = self._last = now
-            return True
-        if now - self._last < (now - self._first) / THINNED:
-            return False
-        self._last = now
-        return True
-
-
-def shown(path: Path) -> str:
-    """Return a path as one would type it here.
-
-    Examples
-    --------
-    >>> shown(Path.cwd() / "runs" / "flights" / "0a1b"), shown(Path("/elsewhere/runs"))
-    ('runs/flights/0a1b', '/elsewhere/runs')
-    """
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

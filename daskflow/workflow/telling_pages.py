@@ -111,3 +111,14 @@ def tunnel(address: str, machine: str = "", environment: Mapping[str, str] = os.
     door = f"-p {over_ssh[3]} " if machine == here and over_ssh[3] != "22" else ""
     target = "127.0.0.1" if host in LOOPBACK else f"[{host}]" if ":" in host else host
     return f"ssh {door}-L {port}:{target}:{port} {shlex.quote(f'{user}@{machine}' if user else machine)}"
+
+
+def shown(path: Path) -> str:
+    """Return a path as one would type it here.
+
+    Examples
+    --------
+    >>> shown(Path.cwd() / "runs" / "flights" / "0a1b"), shown(Path("/elsewhere/runs"))
+    ('runs/flights/0a1b', '/elsewhere/runs')
+    """
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
