@@ -16,7 +16,7 @@ from daskflow.core.errors import (
     DaskflowError,
     LostBlockError,
 )
-from daskflow.core.events import Listener, tell
+from daskflow.core.events import Event, Listener, tell
 from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.journal import Journal, write_atomically
 from daskflow.core.results import Evaluation, SearchResult
@@ -38,7 +38,7 @@ from daskflow.workflow.cache import forget, open_store
 from daskflow.workflow.continuing import check_data, check_versions
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
-from daskflow.workflow.foresight import foreseeing, validation_ratio
+from daskflow.workflow.foresight import as_extended, foreseeing, plan_of, validation_ratio
 from daskflow.workflow.interim import tell_evaluated
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
@@ -263,13 +263,25 @@ class _Execution(Preparing):
             self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **known})
         else:
             check_record(earlier["candidates"], policy)
-        total = flow.search.fits(flow.space(task), seed=flow.seed)["units"] * work.n_folds
         with self.stage("search"):
-            tell(self.listener, "stage", stage="search", state="started", total=total)
             seer = foreseeing(flow, flow.space(task), policy, work, self.executor.slots, self.recorder, self.listener)
             seer.remember(records)
-            tell(self.listener, "plan", **head, **plan_of(flow.search, seer.forecast.rungs, total))
-            result = engine.run(policy, work, self.executor, recorder=seer, earlier=records, listener=seer)
+
+            def tell_plan() -> None:
+                search = as_extended(flow.search, self.recorder.journal.records)
+                total = search.fits(flow.space(task), seed=flow.seed)["units"] * work.n_folds
+                tell(self.listener, "stage", stage="search", state="started", total=total)
+                tell(self.listener, "plan", **head, **plan_of(search, seer.forecast.rungs, total))
+
+            def hear(event: Event) -> None:
+                seer(event)
+                if event.name == "control" and event.fields["command"] == "extend":
+                    tell_plan()
+
+            tell_plan()
+            result = engine.run(
+                policy, work, self.executor, recorder=seer, earlier=records, listener=hear, control=self.control
+            )
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from daskflow.core.control import AMOUNTS
 from daskflow.core.events import Listener
 from daskflow.data.matrices import Matrices
 from daskflow.search import Search
@@ -95,6 +96,35 @@ def plan_of(search: Search, rungs: Sequence[Rung], units: int) -> dict[str, Any]
         for rung in rungs
     ]
     return {"units": units, "ends": ends, "rungs": planned}
+
+
+def as_extended(search: Search, records: Iterable[Mapping[str, Any]]) -> Search:
+    """Return a search's settings with the budget that it has by a journal's records: people may have extended it.
+
+    Examples
+    --------
+    >>> from daskflow.search.random import Random
+    >>> search = Random(trials=50, budget={"trials": 20, "wall_time": "1 h"})
+    >>> extend = {"record": "control", "command": "extend", "trials": 5, "wall_seconds": 1800}
+    >>> longer = as_extended(search, [extend, extend]).budget
+    >>> longer.trials, longer.wall_seconds
+    (30, 7200.0)
+    """
+    budget = search.budget
+    if budget is None:
+        return search
+    more = dict.fromkeys(AMOUNTS, 0)
+    for record in records:
+        if record.get("record") == "control" and record.get("command") == "extend":
+            more = {name: amount + (record.get(name) or 0) for name, amount in more.items()}
+    changes: dict[str, Any] = {}
+    if budget.wall_time is not None and more["wall_seconds"]:
+        changes["wall_time"] = f"{budget.wall_seconds + more['wall_seconds']:.0f} s"
+    if budget.cpu_hours is not None:
+        changes["cpu_hours"] = budget.cpu_hours + more["cpu_hours"]
+    if budget.trials is not None:
+        changes["trials"] = budget.trials + more["trials"]
+    return search.model_copy(update={"budget": budget.model_copy(update=changes)})
 
 
 def validation_ratio(matrices: Matrices) -> float:
