@@ -41,9 +41,9 @@ def earlier_runs(folder: RunFolder, *, seconds: float = SECONDS) -> list[dict[st
         See `core.live`.
     """
     until = time.perf_counter() + seconds
-    found = []
+    found: list[dict[str, Any]] = []
     for journal in _newest(folder):
-        if time.perf_counter() > until:
+        if time.perf_counter() > until or len(found) == MOST_RUNS:
             break
         try:
             is_whole = journal.stat().st_size <= WHOLE_BYTES
@@ -65,7 +65,7 @@ def earlier_runs(folder: RunFolder, *, seconds: float = SECONDS) -> list[dict[st
 
 
 def _newest(folder: RunFolder) -> list[Path]:
-    """The journals beside a run's own that changed last."""
+    """The journals beside a run's own, those that changed last before the others."""
     dated = []
     try:
         for place in folder.path.parent.iterdir():
@@ -74,7 +74,7 @@ def _newest(folder: RunFolder) -> list[Path]:
                 dated.append((journal.stat().st_mtime, journal))
     except OSError:
         pass
-    return [journal for _, journal in sorted(dated, reverse=True)[:MOST_RUNS]]
+    return [journal for _, journal in sorted(dated, reverse=True)]
 
 
 def _lines(journal: Path, until: float) -> Iterable[Record]:
