@@ -100,8 +100,9 @@ def test_a_search_is_watched_marked_and_asked(visitor: Visitor) -> None:
         place.scroll_into_view_if_needed()
         place.hover()
         box = place.bounding_box()
-        page.wait_for_function("() => Bokeh.documents[0].roots().some(one => one.toolbar.gestures.pan.active !== null)")
-        page.mouse.move(box["x"] + 0.15 * box["width"], box["y"] + 20)
+        figure = "Bokeh.documents[0].roots().find(one => one.name === 'search_scores')"
+        page.wait_for_function(f"() => {figure}.toolbar.gestures.pan.active !== null")
+        page.mouse.move(box["x"] + 0.15 * box["width"], box["y"] + 60)
         page.mouse.down()
         page.mouse.move(box["x"] + 0.95 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
         page.mouse.up()
@@ -220,7 +221,7 @@ def test_ten_thousand_trials_are_marked_and_sorted_without_waiting(visitor: Visi
     source = Told(until_now(stage_moment(told_run(base=5800, partitions=4), "search", 0.9)))
     with Server(source) as server:
         page = visitor.open(server, "daskflow-search")
-        page.wait_for_function(f"() => ({COUNT})() > 1000")
+        page.wait_for_function(f"() => ({COUNT})() > 500")
         page.wait_for_function("() => document.querySelectorAll('#panel-search_trials tr[data-trial]').length > 10")
         milliseconds = page.evaluate("""async () => {
           const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))

@@ -4,6 +4,7 @@
   const {keep, make, number, put} = daskflow
   const CELL_COLOURS = ["--cell-0", "--cell-1", "--cell-2", "--cell-3", "--cell-4"]
   const HEIGHT = 96
+  const [LEAST, MOST] = [12, 40]
 
   // A heat strip: a cell for each partition, in rows where there are many, on a canvas.
   daskflow.widgets.strip = (body) => {
@@ -15,21 +16,22 @@
     // The largest cells that all find room.
     const grid = (width, count) => {
       let rows = 1
-      while (rows < 24 && width / Math.ceil(count / rows) < Math.min(12, HEIGHT / rows)) rows += 1
+      while (rows < 24 && width / Math.ceil(count / rows) < Math.min(LEAST, HEIGHT / rows)) rows += 1
       const across = Math.max(1, Math.ceil(count / rows))
-      return {across, wide: Math.min(28, width / across), high: Math.min(28, HEIGHT / rows)}
+      return {rows, across, wide: Math.min(MOST, width / across), high: Math.min(28, HEIGHT / rows)}
     }
     const draw = () => {
       const width = canvas.clientWidth
       if (width === 0 || shown.states === "") return
+      const {rows, across, wide, high} = grid(width, shown.states.length)
       const ratio = window.devicePixelRatio || 1
+      canvas.style.height = `${rows * high}px`
       canvas.width = Math.round(width * ratio)
-      canvas.height = Math.round(HEIGHT * ratio)
+      canvas.height = Math.round(rows * high * ratio)
       const pen = canvas.getContext("2d")
       pen.scale(ratio, ratio)
       const look = getComputedStyle(canvas)
       const colours = CELL_COLOURS.map((name) => look.getPropertyValue(name))
-      const {across, wide, high} = grid(width, shown.states.length)
       const gap = Math.min(wide, high) > 5 ? 1 : 0
       for (let place = 0; place < shown.states.length; place += 1) {
         const state = Number(shown.states[place])
