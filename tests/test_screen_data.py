@@ -253,6 +253,7 @@ def test_a_piece_of_many_partitions_stands_in_all_of_its_places() -> None:
     assert viewed.columns["missing_map_data"]["x"] == [0.0, 1.0, 2.0, 3.0]
     assert viewed.columns["missing_map_data"]["share"] == [0.1] * 4
     assert viewed.columns["piece_seconds_data"]["seconds"] == [0.25]
+    assert not viewed.is_shown("drift_map")
 
 
 def test_a_source_that_does_not_tell_its_size_has_no_bytes() -> None:

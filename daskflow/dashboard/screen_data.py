@@ -244,10 +244,9 @@ class DataScreen:
         ]
 
     def _drift_map(self, shift: Any) -> list[Slot]:
-        strongest = _strongest(shift)
-        is_alone = int(np.isfinite(shift).any(axis=1).sum()) < 2
+        strongest = np.where(self._spans.n_pieces > 1, _strongest(shift), -1.0)
         order = [int(p) for p in np.argsort(-strongest, kind="stable")[:MOST_MOVED] if strongest[p] >= 0]
-        cells, labels = self._cells(shift, [] if is_alone else order)
+        cells, labels = self._cells(shift, order)
         signs = ["+" if one > MOVED else "−" if one < -MOVED else "" for one in cells[3]]
         columns = {"x": cells[0], "label": cells[1], "width": cells[2], "shift": cells[3], "sign": signs}
         most = max(1.0, float(strongest.max(initial=0.0)))

@@ -25,6 +25,13 @@ class Spans:
         Of the table; a span holds one of them, or several that follow each other.
     names : sequence of str
         Columns.
+
+    Attributes
+    ----------
+    n_pieces : ndarray of shape (n_columns,)
+        Pieces with numbers.
+    rows, missing, n, total : ndarray of shape (n_spans, n_columns)
+        Rows, missing values, numbers and their sum.
     """
 
     def __init__(self, n_partitions: int, names: Sequence[str]) -> None:
@@ -35,6 +42,7 @@ class Spans:
         self.missing: Floats = np.zeros(shape)
         self.n: Floats = np.zeros(shape)
         self.total: Floats = np.zeros(shape)
+        self.n_pieces: Floats = np.zeros(len(self.names))
         self._place = {name: place for place, name in enumerate(self.names)}
 
     @property
@@ -61,6 +69,7 @@ class Spans:
         for piece in pieces:
             if piece.columns and tuple(piece.columns) != self.names:
                 known = np.zeros((1, len(self.names), 4))
+                known[..., 2:] = np.nan
                 for name, values in piece.columns.items():
                     if name in self._place:
                         known[0, self._place[name]] = np.array(list(values), dtype=np.float64)
@@ -69,6 +78,7 @@ class Spans:
     def _add(self, pieces: Sequence[Piece], values: Floats) -> None:
         """Add values of shape (n_pieces, n_columns, 4): rows, missing, mean, std."""
         rows, missing, mean = values[..., 0], values[..., 1], values[..., 2]
+        self.n_pieces += np.isfinite(mean).sum(axis=0)
         first = np.array([piece.first for piece in pieces])
         last = np.minimum(first + np.array([piece.parts for piece in pieces]), self.n_partitions) - 1
         at, ends = (places * self.n_spans // self.n_partitions for places in (first, last))
