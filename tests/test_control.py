@@ -175,6 +175,26 @@ def test_a_trial_that_rests_between_two_rungs_fails_when_it_would_go_on(kind: st
     assert (furthest.id, 0, steps[1]) not in [(u["trial"], u["fold"], u["resource"]) for u in journal.of("start")]
 
 
+def test_when_the_best_is_cancelled_another_is_named() -> None:
+    # given a search in rungs, whose best so far is cancelled before its second
+    leading = max(policy_of("asha").candidates, key=lambda candidate: candidate.params["alpha"]).trial
+    script, journal = Script({}), Timed()
+
+    def hear(event: Event) -> None:
+        script(event)
+        if event.name == "best" and event.fields["trial"] == leading:
+            script.control.put(cancel(leading))
+
+    result = engine.run(
+        policy_of("asha"), Quick(), InlineExecutor(), recorder=journal, listener=hear, control=script.control
+    )
+    # then
+    assert cancelled(result) == [leading]
+    named_best = [event.fields["trial"] for event in script.heard if event.name == "best"]
+    assert named_best[named_best.index(leading) + 1] != leading
+    assert named_best[-1] == result.best.id
+
+
 def test_what_cannot_be_cancelled_is_refused_with_a_sentence() -> None:
     work = Quick(bad=[("1", 1)])
     lines = {

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from daskflow.core.control import Control
-from daskflow.core.errors import ClusterError, SearchError, StorageError
+from daskflow.core.errors import SearchError
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.core.protocols import Death, Executor, Outcome, Unit
-from daskflow.core.results import Point, SearchResult, Trial, TrialState
+from daskflow.core.protocols import Executor, Outcome, Unit
+from daskflow.core.results import SearchResult, TrialState
 from daskflow.search.batches import JobQueue
 from daskflow.search.candidates import other_candidates, written
-from daskflow.search.jobs import Answer, Batching, Failure, Job, Keeping, Logging, Work, unit_key
-from daskflow.search.policies import Candidate, Policy, Request
+from daskflow.search.jobs import Batching, Job, Keeping, Work, unit_key
+from daskflow.search.outcomes import Outcomes
+from daskflow.search.policies import Policy, Request
+from daskflow.search.standings import Standings
 from daskflow.search.steering import BY_HAND, CANCELLED, Steering
-
-TRIES = 2
-"""How often a job is tried that ends its process for no known reason."""
 
 GLANCE_SECONDS = 1.0
 """How long the engine waits for an answer at most before it looks whether the cluster is well."""
@@ -113,7 +111,7 @@ def run(
         raise
     finally:
         executor.vacate()
-    return search.result()
+    return search.standings.result(repeated_units=search.repeated, ended=search.ended())
 
 
 @dataclass(frozen=True)
@@ -151,16 +149,14 @@ class _Search:
         # Asked once: looking for a protocol's methods takes as long as recording a fit.
         self.batching = work if isinstance(work, Batching) else None
         self.keeping = work if isinstance(work, Keeping) else None
-        self.logging = work if isinstance(work, Logging) else None
-        self.candidates: dict[str, Candidate] = {}
-        self.trials: dict[str, Trial] = {}
+        self.standings = Standings(work, listener)
+        self.standings.register(policy.candidates)
         self.recorded: dict[str, Any] = {}
-        self.register(policy.candidates)
         self.rungs: dict[str, _Rung] = {}
         self.waiting = JobQueue(self.batching)
+        self.outcomes = Outcomes(work, self.waiting)
         self.flying: dict[str, _Flight] = {}
         self.in_flight: Counter[str] = Counter()
-        self.tries: Counter[_Place] = Counter()
         self.known: dict[_Place, dict[str, Any]] = {}
         self.begun: set[_Place] = set()
         self.said: set[str] = set()
@@ -168,24 +164,17 @@ class _Search:
         self.units = 0
         self.repeated = 0
         self.done = 0
-        self.best: tuple[str, float] | None = None
         self.is_ended_by_hand = False
-
-    def register(self, candidates: Iterable[Candidate]) -> None:
-        """Take candidates over."""
-        for candidate in candidates:
-            self.candidates[candidate.trial] = candidate
-            self.trials[candidate.trial] = Trial(candidate.trial, dict(candidate.params))
 
     def grow(self) -> None:
         """Take over and record the candidates that the policy has proposed since the last time.
 
         Those that an earlier invocation recorded must be proposed again alike.
         """
-        new = self.policy.candidates[len(self.candidates) :]
+        new = self.policy.candidates[len(self.standings.candidates) :]
         if not new:
             return
-        self.register(new)
+        self.standings.register(new)
         lines = [written(candidate) for candidate in new]
         for line in lines:
             known = self.recorded.get(line["trial"], line)
@@ -277,14 +266,14 @@ class _Search:
                 if not requests:
                     break
                 self.take(requests)
-        if not self.candidates:
+        if not self.standings.candidates:
             raise SearchError("The search space is empty: there is no candidate to try.")
 
     def heed(self) -> None:
         """Record and do what was asked; say why something cannot be done."""
         for command in self.steering.heard():
             fields = command.dump()
-            if objection := self.steering.objection(command, self.trials, self.rungs):
+            if objection := self.steering.objection(command, self.standings.trials, self.rungs):
                 self.recorder.extend([{"record": "refused", **fields, "text": objection}], durable=False)
                 tell(self.listener, "note", text=objection)
                 continue
@@ -314,12 +303,12 @@ class _Search:
     @property
     def is_stopped(self) -> bool:
         """Whether the search was stopped, and there is a score to end with."""
-        return self.steering.is_stopped and any(not math.isnan(trial.score) for trial in self.trials.values())
+        return self.steering.is_stopped and any(not math.isnan(trial.score) for trial in self.standings.trials.values())
 
     def end_by_hand(self) -> None:
         """Give up what runs; what is known of it counts, as it would for a search that is continued now."""
         self.take(self.policy.ask(), at_once=False)
-        self.give_up(self.trials)
+        self.give_up(self.standings.trials)
         for rung in list(self.rungs.values()):
             for fold in range(self.work.n_folds):
                 if fold not in rung.folds:
@@ -327,6 +316,12 @@ class _Search:
             self.settle(rung.request.trial)
         self.rungs.clear()
         self.is_ended_by_hand = True
+
+    def ended(self) -> str:
+        """Why the search ended before it had nothing more to try; empty when it did not."""
+        if self.is_ended_by_hand:
+            return BY_HAND
+        return self.policy.ended() if hasattr(self.policy, "ended") else ""
 
     def look(self) -> None:
         """Say once what is wrong with the cluster: one worker may be frozen while others answer."""
@@ -340,10 +335,10 @@ class _Search:
         """Make a rung of each request, and start it `at_once`; a failed trial stays failed."""
         self.grow()
         for request in requests:
-            if self.trials[request.trial].state is TrialState.FAILED:
+            if self.standings.trials[request.trial].state is TrialState.FAILED:
                 self.policy.tell(request, math.nan)
                 continue
-            rung = self.rungs[request.trial] = _Rung(request, self.trials[request.trial].resource)
+            rung = self.rungs[request.trial] = _Rung(request, self.standings.trials[request.trial].resource)
             if at_once:
                 self.start(rung)
 
@@ -355,7 +350,7 @@ class _Search:
             self.cancel(rung)
             return
         for fold in unknown:
-            self.waiting.add(Job(self.candidates[trial], fold, rung.start, resource))
+            self.waiting.add(Job(self.standings.candidates[trial], fold, rung.start, resource))
         self.settle(trial)
 
     def adopt(self, rung: _Rung, fold: int) -> bool:
@@ -403,8 +398,8 @@ class _Search:
                 self.repeated += place in self.begun
                 begun.append({"record": "start", "trial": place[0], "fold": place[1], "resource": place[2]})
                 self.in_flight[job.candidate.trial] += 1
-                if self.trials[job.candidate.trial].state is TrialState.WAITING:
-                    self.change(job.candidate.trial, state=TrialState.RUNNING)
+                if self.standings.trials[job.candidate.trial].state is TrialState.WAITING:
+                    self.standings.change(job.candidate.trial, state=TrialState.RUNNING)
             self.recorder.extend(begun, durable=False)
             if self.batching is not None:
                 self.units += 1
@@ -435,66 +430,13 @@ class _Search:
         records = [
             found
             for group, part in zip(flight.groups, parts, strict=True)
-            for found in self.judge(group, part, flight.is_batch)
+            for found in self.outcomes.records(group, part, flight.is_batch)
             if found[0].candidate.trial not in self.steering.cancelled
         ]
         if records:
             self.recorder.extend([record for _, record in records])
         for job, record in records:
             self.accept(job, record)
-
-    def judge(self, group: Sequence[Job], part: Outcome, is_batch: bool) -> list[tuple[Job, dict[str, Any]]]:
-        """Make the records of jobs that were done together; what shall be tried again waits once more."""
-        if isinstance(part.exception, StorageError | ClusterError):
-            raise part.exception
-        if part.death is Death.DROPPED:
-            return []
-        if part.error is None:
-            answers: Sequence[Answer | Failure] = part.value if is_batch else [part.value]
-            return [
-                (job, self.record(job, part, len(group), answer)) for job, answer in zip(group, answers, strict=True)
-            ]
-        if len(group) > 1:  # whose fault it was shows when each is done by itself
-            for job in reversed(group):
-                self.waiting.again(job)
-            return []
-        (job,) = group
-        place = job.place
-        self.tries[place] += 1
-        if part.death is Death.CRASH and self.tries[place] < TRIES:
-            self.waiting.again(job)
-            return []
-        return [(job, self.record(job, part, 1, Failure(part.error, traceback=part.traceback)))]
-
-    def record(self, job: Job, part: Outcome, n_jobs: int, answer: Answer | Failure) -> dict[str, Any]:
-        """Return the record of a job; those that were done together share the cost."""
-        trial = job.candidate.trial
-        record: dict[str, Any] = {
-            "record": "unit",
-            "trial": trial,
-            "fold": job.fold,
-            "resource": job.stop,
-            "seconds": part.seconds / n_jobs,
-            "cpu_seconds": part.cpu_seconds / n_jobs,
-            "peak_memory_bytes": part.peak_memory_bytes,
-            "worker": part.worker,
-        }
-        if part.began:
-            record |= {"began": round(part.began, 4), "lasted": round(part.seconds, 6)}
-        if isinstance(answer, Failure):
-            if isinstance(answer.exception, StorageError | ClusterError):
-                raise answer.exception
-            record["error"] = answer.error
-            text = "\n".join(filter(None, [part.log.rstrip(), answer.traceback.rstrip()]))
-            if text and self.logging is not None:
-                record["log"] = self.logging.log(trial, job.fold, job.stop, text)
-            return record
-        self.waiting.learn(part.seconds / n_jobs / job.steps)
-        metrics = {name: _number(value) for name, value in answer.metrics.items()}
-        record |= {"metrics": metrics, "details": dict(answer.details)}
-        if math.isnan(metrics[self.work.metric]):
-            record["error"] = f"{self.work.metric} is not a finite number ({answer.metrics[self.work.metric]})"
-        return record
 
     def accept(self, job: Job, record: dict[str, Any]) -> None:
         """Take a job's record into its rung."""
@@ -537,95 +479,6 @@ class _Search:
         trial = rung.request.trial
         del self.rungs[trial]
         records = [rung.folds[fold] for fold in range(rung.needed(self.work.n_folds))]
-        failed = next((str(record["error"]) for record in records if "error" in record), "")
-        values = [_number(record.get("metrics", {}).get(self.work.metric)) for record in records]
-        score = math.nan if failed else statistics.fmean(values)
-        point = Point(
-            resource=rung.request.resource,
-            score=score,
-            fold_scores=tuple(values),
-            seconds=sum(record["seconds"] for record in records),
-            cpu_seconds=sum(record["cpu_seconds"] for record in records),
-        )
-        old = self.trials[trial]
-        if failed:
-            self.change(trial, state=TrialState.FAILED, error=failed, score=math.nan, curve=(*old.curve, point))
-        else:
-            names = records[0]["metrics"]
-            metrics = {n: statistics.fmean([_number(record["metrics"][n]) for record in records]) for n in names}
-            self.change(
-                trial,
-                state=TrialState.RUNNING,
-                score=score,
-                resource=rung.request.resource,
-                curve=(*old.curve, point),
-                metrics=metrics,
-            )
+        point = self.standings.take(trial, rung.request.resource, records)
         sign = 1.0 if self.work.greater_is_better else -1.0
-        self.policy.tell(rung.request, sign * score, point.seconds, point.cpu_seconds)
-
-    def change(self, trial: str, **fields: Any) -> None:
-        """Change a trial, tell the listener, and name a new best."""
-        new = self.trials[trial] = replace(self.trials[trial], **fields)
-        tell(
-            self.listener,
-            "trial",
-            trial=trial,
-            state=str(new.state),
-            resource=new.resource,
-            score=new.score,
-            params=dict(new.params),
-            error=new.error,
-            trials=len(self.trials),
-        )
-        if not math.isnan(new.score):
-            self.rank(new)
-
-    def rank(self, new: Trial) -> None:
-        """Name a new best, if a trial's new score makes one; of equal scores the first drawn is the best."""
-        sign = 1.0 if self.work.greater_is_better else -1.0
-        if self.best is not None and self.best[0] == new.id and sign * new.score < sign * self.best[1]:
-            scored = [trial for trial in self.trials.values() if not math.isnan(trial.score)]
-            best = max(scored, key=lambda trial: sign * trial.score)
-        elif self.best is None or sign * new.score > sign * self.best[1] or self.best[0] == new.id:
-            best = new
-        else:
-            return
-        if (best.id, best.score) != self.best:
-            self.best = best.id, best.score
-            tell(self.listener, "best", trial=best.id, metric=self.work.metric, score=best.score)
-
-    def result(self) -> SearchResult:
-        """Name the states at the end, and the best."""
-        most: dict[int | None, int] = {}
-        for name, trial in self.trials.items():
-            bracket = self.candidates[name].bracket
-            most[bracket] = max(most.get(bracket, 0), trial.resource)
-        for name, trial in self.trials.items():
-            if trial.state is not TrialState.FAILED:
-                whole = 0 < trial.resource == most[self.candidates[name].bracket]
-                state = TrialState.FINISHED if whole else TrialState.STOPPED
-                self.trials[name] = replace(trial, state=state)
-        trials = tuple(self.trials.values())
-        found = SearchResult(
-            trials=trials,
-            best=trials[0],
-            metric=self.work.metric,
-            greater_is_better=self.work.greater_is_better,
-            n_folds=self.work.n_folds,
-            repeated_units=self.repeated,
-            ended=BY_HAND if self.is_ended_by_hand else self.policy.ended() if hasattr(self.policy, "ended") else "",
-        )
-        best = found.ranked()[0]
-        if math.isnan(best.score):
-            reasons = sorted({trial.error for trial in trials if trial.error})
-            raise SearchError(
-                f"All {len(trials)} candidates failed. Their reasons: {'; '.join(reasons[:3])}"
-                + (f"; and {len(reasons) - 3} more." if len(reasons) > 3 else ".")
-            )
-        return replace(found, best=best)
-
-
-def _number(value: Any) -> float:
-    """A metric as the journal can give it back: not-a-number for what is missing or infinite."""
-    return math.nan if value is None or not math.isfinite(value) else float(value)
+        self.policy.tell(rung.request, sign * point.score, point.seconds, point.cpu_seconds)
