@@ -258,6 +258,14 @@ def test_a_run_that_went_on_later_has_no_gap_and_nothing_before_its_time():
     assert max(viewer.of("search_scores")["x"]) < 600
 
 
+def test_the_axis_of_time_of_a_run_that_was_killed_does_not_go_on_until_today():
+    records = searched(0.6)
+    state, lasted = state_of(records), records[-1]["at"] - START
+    viewer = Viewer().see(state, records[-1]["at"] + 400 * 86_400)
+    assert viewer.looks["search_scores_x"]["end"] < lasted + 300
+    assert viewer.of("search_best_now")["x1"][0] < lasted + 300
+
+
 def test_the_table_has_the_best_first_and_says_how_many_are_not_listed():
     state, viewer = seen(searched(0.5, base=500))
     table = viewer.values["search_trials"]

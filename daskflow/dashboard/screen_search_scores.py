@@ -13,7 +13,7 @@ from daskflow.figures import live_search, style
 MOST_SCORES = 2400
 """Dots at most; of more every so many, the best 200 and each that was the best of its time."""
 
-MOST_FAILED = 160
+MOST_FAILED = 100
 """Marks of failed candidates at most."""
 
 NEWEST = 12

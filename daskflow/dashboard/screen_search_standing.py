@@ -16,6 +16,9 @@ from daskflow.figures import style
 MANY = 400
 """Changed trials from which on the ranking is sorted anew instead of mended."""
 
+QUIET_SECONDS = 120.0
+"""So long at least the axis of time goes on while nothing is heard."""
+
 MOST_NAMES = 64
 """Parameters that are looked at."""
 
@@ -100,7 +103,9 @@ class Standing:
     def follow(self, state: RunState, now: float) -> None:
         """Take in what has changed."""
         search = self.search
-        self.begun, self.now = state.begun, state.seconds(now)
+        # A run that was killed tells no end: its axis of time goes on a little, not until today.
+        quiet = max(QUIET_SECONDS, 0.5 * state.seconds(state.last)) if search.fits else math.inf
+        self.begun, self.now = state.begun, state.seconds(min(now, state.last + quiet))
         self.is_settled = state.is_over or search.is_over
         fits, scores = search.fits, search.scores
         if len(search.trials) > len(self.trials):

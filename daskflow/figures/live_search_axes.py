@@ -54,7 +54,7 @@ def seconds(made: figure) -> None:
     """Write the x axis, seconds, as h:mm:ss, at round times however far the viewer zooms."""
     axis = made.xaxis[0]
     axis.ticker = AdaptiveTicker(
-        base=60, mantissas=[1, 2, 5, 10, 15, 20, 30], min_interval=1, num_minor_ticks=0, desired_num_ticks=4
+        base=60, mantissas=[1, 2, 5, 10, 15, 20, 30], min_interval=1, num_minor_ticks=0, desired_num_ticks=3
     )
     axis.formatter = NumeralTickFormatter(format="00:00:00")
 
