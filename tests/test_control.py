@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from daskflow.core.control import Command, Control
 from daskflow.core.events import Event, nobody
+from daskflow.core.protocols import Unit
 from daskflow.dashboard.state import RunState
 from daskflow.data.execution import InlineExecutor
 from daskflow.search import engine
@@ -18,7 +20,7 @@ from daskflow.search.candidates import named
 from daskflow.search.costs import Step
 from daskflow.search.forecast import Forecast
 from daskflow.search.foreseeing import Foreseeing
-from daskflow.search.policies import AllAtOnce
+from daskflow.search.policies import AllAtOnce, Candidate
 from daskflow.search.schedules import Rung
 from tests.steered_search import SEARCHES, Quick, Script, Timed, cancelled, gist, policy_of, steered
 
@@ -175,6 +177,14 @@ def test_a_trial_that_rests_between_two_rungs_fails_when_it_would_go_on(kind: st
     assert (furthest.id, 0, steps[1]) not in [(u["trial"], u["fold"], u["resource"]) for u in journal.of("start")]
 
 
+class Flat(Quick):
+    """Work in which more resource makes no better score."""
+
+    def unit(self, candidate: Candidate, fold: int, start: int, stop: int) -> Unit:
+        made = super().unit(candidate, fold, start, stop)
+        return replace(made, arguments=(candidate.params["alpha"], fold, 1))
+
+
 def test_when_the_best_is_cancelled_another_is_named() -> None:
     # given a search in rungs, whose best so far is cancelled before its second
     leading = max(policy_of("asha").candidates, key=lambda candidate: candidate.params["alpha"]).trial
@@ -186,7 +196,7 @@ def test_when_the_best_is_cancelled_another_is_named() -> None:
             script.control.put(cancel(leading))
 
     result = engine.run(
-        policy_of("asha"), Quick(), InlineExecutor(), recorder=journal, listener=hear, control=script.control
+        policy_of("asha"), Flat(), InlineExecutor(), recorder=journal, listener=hear, control=script.control
     )
     # then
     assert cancelled(result) == [leading]
