@@ -20,6 +20,15 @@ EXPLAINED = {
 }
 """What explains a model, in words."""
 
+RULES = {
+    "cost": "for the lowest cost",
+    "f1": "for the best F1",
+    "youden": "for the best Youden index",
+    "balanced_accuracy": "for the best balanced accuracy",
+    "mcc": "for the best Matthews correlation",
+}
+"""How a threshold was chosen."""
+
 MAY_NOT_COME = ("settling", "importance", "worst_slices")
 """Figures that every task has, and not every run."""
 
@@ -41,7 +50,7 @@ class EvaluationScreen:
     def slots(self, state: RunState, now: float) -> Sequence[Slot]:
         """Return what is known of the model's worth now."""
         test = state.evaluation
-        drawn = (id(test), test.version, state.status)
+        drawn = (test, test.version, state.status)
         if drawn != self._drawn:
             self._drawn = drawn
             self._figures = [
@@ -99,8 +108,9 @@ def tiles(state: RunState) -> list[dict[str, Any]]:
         found.append({"label": "Columns explained", "value": f"{columns:,}", "note": ""})
     threshold = (test.decision.get("threshold") or {}).get("value")
     if quantities.is_number(threshold):
-        rule = str((test.decision.get("threshold") or {}).get("rule") or "")
-        found.append({"label": "Threshold", "value": quantities.value(threshold), "note": f"by {rule}" if rule else ""})
+        rule = (test.decision.get("threshold") or {}).get("rule")
+        note = RULES.get(str(rule), "as the workflow says")
+        found.append({"label": "Threshold", "value": quantities.value(threshold), "note": note})
     return found or [
         {"label": "Evaluation", "value": "to come", "note": "No candidate has a score yet.", "state": "wait"}
     ]
@@ -132,6 +142,11 @@ def standing(state: RunState) -> list[str]:
         found += _validated(state)
     if test.metrics and search.best is not None and name == search.metric:
         found += _beside(state)
+    calibration = (test.decision.get("calibration") or {}).get("kind")
+    if calibration:
+        found.append(
+            f"Probabilities are calibrated ({calibration}), by rows that had no part in the fit and not by the test."
+        )
     if not test.metrics:
         found.append(
             "The run has ended, and there are no numbers of a test: it keeps no rows apart, or ended before."

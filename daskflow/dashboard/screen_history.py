@@ -49,7 +49,7 @@ class HistoryScreen:
         """Return what is known of the runs now."""
         self._take(state)
         runs, metric = earlier(state), metric_of(state)
-        drawn = (id(state.history), metric)
+        drawn = (state.history, metric)
         if drawn != self._drawn:
             self._drawn, self._lines = drawn, _lines(runs, metric)
         alike = [run for run in runs if run.get("metric") == metric]

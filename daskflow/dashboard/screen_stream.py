@@ -42,11 +42,13 @@ class StreamScreen:
     title = "Stream"
 
     def __init__(self) -> None:
+        self._generation = 0
         self._forget(StreamState())
 
     def _forget(self, stream: StreamState) -> None:
         """Begin anew with a stream."""
         self._heard, self._n_heard, self._base = stream, 0, 0
+        self._generation += 1
         self._seconds: dict[str, list[Any]] = {column: [] for column in live_stream.COLUMNS}
         self._score: dict[str, list[Any]] = {column: [] for column in ("seconds", "value", "low", "high", "rows")}
 
@@ -64,7 +66,7 @@ class StreamScreen:
         time = {"start": max(0.0, last - WINDOW_SECONDS), "end": max(10.0, last)}
         has_latency = any(value is not None for value in self._seconds["p50"])
         is_empty = not stream.n_seen
-        epoch = f"{id(stream)}-{self._base}"
+        epoch = f"{self._generation}-{self._base}"
         return [
             Value("stream_tiles", tiles(stream)),
             Columns("stream_data", self._seconds, epoch),
