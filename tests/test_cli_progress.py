@@ -88,6 +88,12 @@ def test_between_two_forecasts_the_time_left_goes_down_and_never_below_nothing()
     assert "left" not in state.line(200.0)
 
 
+def test_while_a_search_is_paused_the_time_left_stands_still() -> None:
+    paused = [*RUN, FORECAST, event("control", 73.0, command="pause", by="page")]
+    assert "about 2 min left (1 to 4)" in heard(paused).line(4000.0)
+    assert "left" not in heard([*paused, event("control", 4000.0, command="resume", by="page")]).line(4000.0)
+
+
 def test_another_stage_knows_nothing_of_the_searchs_forecast() -> None:
     later = [
         event("stage", 20.0, stage="search", state="finished", seconds=14.0),

@@ -13,6 +13,7 @@ from daskflow.core.control import Command, Control
 from daskflow.core.events import Event, nobody
 from daskflow.core.protocols import Unit
 from daskflow.dashboard.state import RunState
+from daskflow.dashboard.state_stages import Stages
 from daskflow.data.execution import InlineExecutor
 from daskflow.search import engine
 from daskflow.search.budgets import Budget, Budgeted, earlier_seconds
@@ -243,6 +244,27 @@ def test_who_watches_sees_that_a_cancelled_trial_runs_no_more() -> None:
         "Trial 0 was cancelled (python).",
         "Trial 0 failed: cancelled by hand",
     ]
+
+
+def test_who_watches_sees_that_the_time_left_stands_still_while_it_is_paused() -> None:
+    stages = Stages()
+    stages.hear({"record": "begun", "stage": "search"}, 0.0)
+    stages.hear({"record": "forecast", "stage": "search", "seconds": 100.0, "low": 80.0, "high": 120.0}, 10.0)
+    stages.hear({"record": "control", "command": "pause"}, 30.0)
+    assert stages.known["search"].left(4000.0) == (80.0, 60.0, 100.0)
+    # and with the resume comes a forecast
+    script, journal = Script({}), Timed()
+    forecast = Forecast([Rung(None, Step(0, 1), 30, 30)], params={str(n): {} for n in range(30)})
+    seer = Foreseeing(script, forecast, journal, clock=lambda: 5000.0)
+    seer(
+        Event("unit", {"trial": "0", "fold": 0, "start": 0, "resource": 1, "seconds": 1.0, "cpu_seconds": 1.0}, at=1.0)
+    )
+    n_forecasts = len(journal.of("forecast"))
+    seer.extend([{"record": "control", "command": "pause"}, {"record": "control", "command": "resume"}])
+    assert len(journal.of("forecast")) == n_forecasts + 2
+    stages.hear({"record": "control", "command": "resume"}, 4000.0)
+    stages.hear({**journal.of("forecast")[-1], "at": 4000.0}, 4000.0)
+    assert stages.known["search"].left(4001.0)[0] > 20.0
 
 
 def test_the_last_trial_that_can_have_a_score_is_not_cancelled() -> None:

@@ -45,6 +45,8 @@ class State:
         Fields of the last event ``best``.
     forecast : Event or None
         The stage's last event ``forecast``.
+    held_at : float
+        Since when the search is paused by hand; nan when it is not.
     """
 
     stage: str = ""
@@ -59,6 +61,7 @@ class State:
     trials: int = 0
     best: Mapping[str, Any] = field(default_factory=dict)
     forecast: Event | None = None
+    held_at: float = math.nan
 
     def hear(self, event: Event) -> str | None:
         """Take an event in; return the sentence that must be shown for it, if any."""
@@ -86,6 +89,8 @@ class State:
         elif event.name == "warning":
             return f"warning: {fields['text']}"
         elif event.name == "control":
+            if fields["command"] in ("pause", "resume", "stop"):
+                self.held_at = event.at if fields["command"] == "pause" else math.nan
             from daskflow.dashboard.state import told
 
             return told(fields)
@@ -130,10 +135,11 @@ class State:
 
     def left(self, now: float) -> list[str]:
         """What is still to come, in words: by the forecast where there is one, else by the pace."""
+        now = now if math.isnan(self.held_at) else min(now, self.held_at)
         if self.forecast is None:
             left = self.eta_seconds(now)
             return [f"about {duration(left)} left"] if left == left and left >= 1 else []
-        fields, gone = self.forecast.fields, now - self.forecast.at
+        fields, gone = self.forecast.fields, max(0.0, now - self.forecast.at)
         wall = [max(0.0, fields[name] - gone) for name in ("seconds", "low", "high")]
         cpu = [3600 * fields[name] for name in ("cpu_hours", "cpu_low", "cpu_high")]
         if wall[0] < 1:

@@ -35,6 +35,8 @@ class Stage:
         Progress; total 0 while it is not known.
     forecast : mapping
         The last record ``forecast``.
+    held_at : float
+        Since when it is paused by hand, so that what is left stays as it is; nan when it is not.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     rows: int = 0
     bytes: int = 0
     forecast: Mapping[str, Any] = field(default_factory=dict)
+    held_at: float = math.nan
     _seen: deque[tuple[float, int, int, int]] = field(default_factory=lambda: deque(maxlen=240))
 
     @property
@@ -80,8 +83,9 @@ class Stage:
         """
         if self.state != "running":
             return math.nan, math.nan, math.nan
+        now = now if math.isnan(self.held_at) else min(now, self.held_at)
         if self.forecast:
-            gone = now - float(self.forecast["at"])
+            gone = max(0.0, now - float(self.forecast["at"]))
             return tuple(max(0.0, float(self.forecast[word]) - gone) for word in ("seconds", "low", "high"))  # type: ignore[return-value]
         seen = self._seen
         if len(seen) < 2 or not self.total or self.done <= seen[0][1]:
@@ -131,6 +135,8 @@ class Stages:
                 counted.heard_progress(record, at)
         elif kind == "forecast" and record["stage"] in self.known:
             self.known[record["stage"]].forecast = {"at": at, **record}
+        elif kind == "control" and record["command"] in ("pause", "resume", "stop"):
+            self.known["search"].held_at = at if record["command"] == "pause" else math.nan
         elif kind == "stage":
             self._ended(record, at)
         elif kind in ("start", "unit") and self.running != "search":

@@ -102,6 +102,8 @@ class Foreseeing:
             self._paused_at = None
         elif word == "extend":
             self._extend(record)
+        self._recorded = -math.inf
+        self.say(self._moment())
 
     def _extend(self, record: Mapping[str, Any]) -> None:
         """Raise the limits, and lay the rungs out for more trials."""
