@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -98,6 +99,23 @@ def test_every_path_of_every_process_refuses_whoever_shows_no_token(watched: tup
     assert set(refused.values()) == {403}
     assert ask(scheduler, "/status", Authorization=f"Bearer {connection.token}").status == 200
     assert ask(workers[0], "/metrics", Authorization=f"Bearer {connection.token}").status == 200
+
+
+def test_a_worker_that_was_started_again_is_guarded_too(watched: tuple[Connection, Mounted]) -> None:
+    # given
+    connection, _ = watched
+    before = set(places(connection))
+    pids = connection.client.run(os.getpid)
+    # when a worker is killed
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    until_then = time.monotonic() + 30
+    while len(now := set(places(connection))) < 3 or now == before:
+        assert time.monotonic() < until_then
+        time.sleep(0.1)
+    # then
+    (new,) = now - before
+    assert ask(new, "/metrics").status == 403
+    assert ask(new, "/metrics", Authorization=f"Bearer {connection.token}").status == 200
 
 
 def test_web_servers_are_bound_to_the_loopback_address(watched: tuple[Connection, Mounted]) -> None:
