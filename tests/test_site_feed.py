@@ -37,8 +37,9 @@ def server() -> Iterator[Server]:
 # The feed
 
 
-def test_a_viewer_gets_everything_once_and_then_only_what_changed() -> None:
+def test_a_viewer_gets_everything_once_and_then_only_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a run whose first half was told
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0.05)
     run = told_run()
     half = until(run, 0.5)
     source = Told(half)
@@ -304,8 +305,9 @@ def test_a_run_that_begins_anew_is_shown_anew(monkeypatch: pytest.MonkeyPatch) -
         assert now["values"]["trials"]["value"] == 0
 
 
-def test_many_viewers_wait_at_once_and_all_get_the_news() -> None:
+def test_many_viewers_wait_at_once_and_all_get_the_news(monkeypatch: pytest.MonkeyPatch) -> None:
     # given
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0.05)
     run = told_run()
     half = until(run, 0.5)
     source = Told(half)

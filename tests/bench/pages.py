@@ -117,9 +117,10 @@ def main() -> None:
             for n_viewers in asked.viewers:
                 found = measured(process, known, page, n_viewers, asked.seconds)
                 per_answer = found["bytes"] / max(1, found["answers"]) / 1000
+                rate, extra = found["answers"] / asked.seconds, 100 * (found["cpu"] - nobody["cpu"])
+                share = 100 * found["cpu"]
                 print(
-                    f"{page:<12}{n_viewers:>8}{100 * found['cpu']:>12.2f} {100 * (found['cpu'] - nobody['cpu']):>11.2f} "
-                    f"{found['answers'] / asked.seconds:>10.1f} {per_answer:>10.1f}",
+                    f"{page:<12}{n_viewers:>8}{share:>12.2f} {extra:>11.2f} {rate:>10.1f} {per_answer:>10.1f}",
                     flush=True,
                 )
     finally:
