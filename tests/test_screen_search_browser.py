@@ -25,10 +25,8 @@ HEIGHTS = f"""(axis) => {{
 ON_SCREEN = f"""([axis, height]) => {{
   const figure = {MODEL}('search_parallel')
   const place = document.querySelector(`[data-root-id="${{figure.id}}"]`).getBoundingClientRect()
-  const {{x_range, y_range, inner_width, inner_height}} = figure
-  const left = (place.width - inner_width) / 2
-  return [place.left + left + inner_width * (axis - x_range.start) / (x_range.end - x_range.start),
-          place.top + inner_height * (y_range.end - height) / (y_range.end - y_range.start)]
+  const {{x_scale, y_scale}} = Bokeh.index.get(figure).frame
+  return [place.left + x_scale.compute(axis), place.top + y_scale.compute(height)]
 }}"""
 
 
@@ -58,14 +56,14 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         scores, first_axis = page.evaluate(HEIGHTS, score), page.evaluate(HEIGHTS, 0)
 
         # when the upper half of the scores is brushed, then those trials are marked
-        brush(page, score, 0.5, 1.05)
+        brush(page, score, 0.5, 1.04)
         page.wait_for_selector(".marked-line:not([hidden])")
         good = {trial for trial, height in scores.items() if height >= 0.5}
         assert len(good) > 3
         assert set(page.evaluate(MARKED)) == good
 
         # when a part of another axis is brushed as well, then those that go through both stay
-        brush(page, 0, -0.05, 0.6)
+        brush(page, 0, -0.04, 0.6)
         both = {trial for trial in good if first_axis[trial] <= 0.6}
         assert 0 < len(both) < len(good)
         page.wait_for_function(f"(n) => ({MARKED})().length === n", arg=len(both))
@@ -82,6 +80,6 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         page.keyboard.press("Escape")
         page.wait_for_selector(".marked-line", state="hidden")
         first_axis = page.evaluate(HEIGHTS, 0)
-        brush(page, 0, -0.05, 0.6)
+        brush(page, 0, -0.04, 0.6)
         wanted = {trial for trial, height in first_axis.items() if height <= 0.6}
         page.wait_for_function(f"(n) => ({MARKED})().length === n", arg=len(wanted))

@@ -157,9 +157,7 @@ class Parallel:
             Columns("search_parallel_corners_data", corners, epoch),
             Columns("search_parallel_ticks_data", words, f"{standing.generation}.{hash(repr(words))}"),
             Columns("search_parallel_axes_data", {"x": list(range(last + 1))}, f"{standing.generation}.{last}"),
-            Look(
-                "search_parallel_x", {"start": -0.15, "end": last + 0.4, "reset_start": -0.15, "reset_end": last + 0.4}
-            ),
+            Look("search_parallel_x", {"start": -0.3, "end": last + 0.4, "reset_start": -0.3, "reset_end": last + 0.4}),
             Look("search_parallel_x_ticks", {"ticks": list(range(last + 1))}),
             Look(
                 "search_parallel_x_axis",

@@ -249,7 +249,7 @@ class Timeline:
         """What is written beside the rows."""
         written = {1: "handed in" if n_shown == n_running else f"handed in ({n_shown} of {n_running:,})"}
         for worker, row in self._rows.items():
-            written[-row] = style.shown(worker, 18) if worker else "this process"
+            written[-row] = f"worker {worker}" if worker.isdigit() else style.shown(worker or "this process", 18)
         if len(self._rows) > MOST_ROWS:
             written[1 - MOST_ROWS] = f"{len(self._rows) - MOST_ROWS + 1} more workers"
         return written
