@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -11,15 +12,13 @@ from typing import Any, Protocol, Self
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.routing import PathMatches, Rule
-from tornado.web import RedirectHandler
 
 from daskflow.core.access import new_token, seal_of
 from daskflow.core.control import Command
 from daskflow.core.errors import ClusterError
 from daskflow.core.journal import Record
 from daskflow.dashboard.replay import Replay
-from daskflow.dashboard.site import application
+from daskflow.dashboard.site import lone_application
 from daskflow.dashboard.slots import Screen
 from daskflow.dashboard.watched import Build, Watched, all_screens, build_page
 
@@ -153,16 +152,12 @@ class Server:
             self._started.set()
 
     async def _run(self) -> None:
-        site = application(self._find, lambda: [self.watched])
-        site.default_router.rules.insert(
-            0, Rule(PathMatches("/"), RedirectHandler, {"url": "daskflow", "permanent": False})
-        )
+        site = lone_application(self._find, lambda: [self.watched])
         sockets = bind_sockets(self._port, self._host)
         server = HTTPServer(site)
         server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        self.address = f"http://{shown}:{port}/daskflow?token={self.token}"
+        self.address = f"http://{_shown(self._host)}:{port}/daskflow?token={self.token}"
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         self._stop = lambda: loop.is_closed() or loop.call_soon_threadsafe(stopped.set)
         following = asyncio.create_task(self._follow())
@@ -205,3 +200,16 @@ class Server:
             await asyncio.sleep(POLL_SECONDS)
             if self.watched.viewers:
                 return
+
+
+def _shown(host: str) -> str:
+    """Return a host as an address names it; that of all interfaces by the machine's own name.
+
+    Examples
+    --------
+    >>> _shown("127.0.0.1"), _shown("::1")
+    ('127.0.0.1', '[::1]')
+    """
+    if host in ("", "0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

@@ -50,9 +50,28 @@ def application(
         Names with ports that a proxy serves these pages under.
     """
     site = {"find": find, "list_runs": list_runs, "dask": dask_pages, "allowed": tuple(allowed_origins)}
+    return _made(_routes(prefix), site)
+
+
+def lone_application(
+    find: Callable[[str], Watched | None],
+    list_runs: Callable[[], Sequence[Watched]],
+    *,
+    allowed_origins: Sequence[str] = (),
+) -> Application:
+    """Return the web application for a server that serves nothing else; see `application`."""
+    site = {"find": find, "list_runs": list_runs, "dask": False, "allowed": tuple(allowed_origins)}
+    return _made([*_routes("/"), ("/", ToFirstPage), ("/.*", Unknown)], site)
+
+
+def _made(routes: Sequence[tuple[str, type[RequestHandler]]], site: Mapping[str, Any]) -> Application:
+    return Application([(path, kind, {"site": site}) for path, kind in routes], log_function=_without_address)
+
+
+def _routes(prefix: str) -> list[tuple[str, type[RequestHandler]]]:
     base = f"/{prefix.strip('/')}/" if prefix.strip("/") else "/"
     pages = "|".join(sorted(PAGES, key=len, reverse=True))
-    routes: list[tuple[str, type[RequestHandler]]] = [
+    return [
         (rf"{base}({pages})", Page),
         (rf"{base}({pages})/", WithoutSlash),
         (rf"{base}daskflow-static/([A-Za-z0-9_.-]+)", Static),
@@ -63,11 +82,26 @@ def application(
         (rf"{base}daskflow\.json", Summary),
         (rf"{base}daskflow-metrics", Metrics),
     ]
-    return Application([(path, kind, {"site": site}) for path, kind in routes], log_function=_without_address)
 
 
 def _without_address(handler: RequestHandler) -> None:
     """Log nothing of a request: its address may hold a token."""
+
+
+class ToFirstPage(Guarded):
+    """The way to the first page."""
+
+    def get(self) -> None:
+        """Send on."""
+        self.redirect("daskflow")
+
+
+class Unknown(Guarded):
+    """What there is not; whoever shows no token is not even told that."""
+
+    def get(self) -> None:
+        """Say so."""
+        self.say(HTTPStatus.NOT_FOUND, {"error": "There is no such page."})
 
 
 class Page(Guarded):
