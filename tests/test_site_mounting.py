@@ -17,8 +17,9 @@ from daskflow.core.control import Command
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Connection
 from daskflow.dashboard import mounting, plugin
+from daskflow.dashboard.calling import NAME, RECORDS, opened
 from daskflow.dashboard.mounting import mount
-from daskflow.dashboard.plugin import MOST_RUNS, NAME, RECORDS, Pages, opened
+from daskflow.dashboard.plugin import MOST_RUNS, Pages
 from tests.site_client import ask, ask_for_socket
 from tests.told_runs import HOSTILE, told_run, until
 from tests.told_source import until_now

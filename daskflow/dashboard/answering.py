@@ -12,7 +12,7 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler
 
 from daskflow.core.access import cookie_name, granted, is_foreign
-from daskflow.dashboard.feed import json_of
+from daskflow.dashboard.encoding import json_of
 from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.watched import Watched
 

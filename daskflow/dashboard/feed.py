@@ -8,11 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from json import JSONEncoder
 from statistics import median
 from typing import Any
 
-from daskflow.core.journal import plain
+from daskflow.dashboard.encoding import json_of
 from daskflow.dashboard.slots import Columns, Screen, Slot, Value
 from daskflow.dashboard.state import RunState
 
@@ -35,34 +34,6 @@ MOST_PIECES = 32
 
 ERROR = "error"
 """Name of the value that says why a page stands still; empty once it goes on."""
-
-
-def _scalar(value: Any) -> Any:
-    """Turn a library's scalar or array, or a mapping or sequence that is no plain one, into what JSON has."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        return list(value)
-    return str(value)
-
-
-_encode = JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False, default=_scalar).encode
-
-
-def json_of(value: Any) -> bytes:
-    """Return a value as JSON; not-a-number and infinities are null, scalars of numpy are numbers.
-
-    Examples
-    --------
-    >>> json_of({"a": [1, float("nan")], (1, 2): "<b>"})
-    b'{"a":[1,null],"(1, 2)":"<b>"}'
-    """
-    try:
-        return _encode(value).encode()
-    except (ValueError, TypeError):  # rare: the encoder in C is several times as fast as looking at every value
-        return _encode(plain(value)).encode()
 
 
 def have_of(told: Any) -> dict[str, dict[str, Any]]:

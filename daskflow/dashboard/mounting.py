@@ -18,7 +18,8 @@ from daskflow.core.access import seal_of
 from daskflow.core.control import WORDS, Command
 from daskflow.core.errors import ClusterError
 from daskflow.core.journal import Record
-from daskflow.dashboard.feed import json_of
+from daskflow.dashboard.calling import RECORDS, commands_topic, opened, unaware_viewers
+from daskflow.dashboard.encoding import json_of
 
 MOST_RECORDS = 1000
 """Of a message: hearing it must not hold up the scheduler."""
@@ -84,8 +85,6 @@ def mount(client: Any, *, name: str, id: str, token: str) -> Mounted:
     boot = secrets.token_hex(4)
     wire = _Wire(client, id, boot)
     try:
-        from daskflow.dashboard.plugin import commands_topic, opened
-
         told = client.sync(
             client._run_on_scheduler,
             opened,
@@ -172,8 +171,6 @@ class _Wire:
 
     def _deliver(self, number: int, records: Sequence[Record]) -> None:
         """Hand over one message; one that was heard without an answer is known by its number."""
-        from daskflow.dashboard.plugin import RECORDS
-
         message = {"id": self._id, "boot": self._boot, "number": number, "records": json_of(list(records))}
         self._client.sync(self._client.scheduler.log_event, topic=RECORDS, msg=message, callback_timeout=ANSWER_SECONDS)
 
@@ -197,10 +194,8 @@ class _Wire:
     def viewers(self) -> int:
         """Ask the scheduler; 0 when it does not answer."""
         try:
-            from daskflow.dashboard.plugin import viewers
-
             count = self._client.sync(
-                self._client._run_on_scheduler, viewers, id=self._id, callback_timeout=ANSWER_SECONDS
+                self._client._run_on_scheduler, unaware_viewers, id=self._id, callback_timeout=ANSWER_SECONDS
             )
             return int(count)
         except Exception:
@@ -208,7 +203,5 @@ class _Wire:
 
     def close(self) -> None:
         """Hear no more of viewers."""
-        from daskflow.dashboard.plugin import commands_topic
-
         with suppress(Exception):
             self._client.unsubscribe_topic(commands_topic(self._id, self._boot))

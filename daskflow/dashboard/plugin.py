@@ -17,27 +17,17 @@ from typing import Any
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from daskflow.core.control import Command
+from daskflow.dashboard.calling import NAME, RECORDS, commands_topic
 from daskflow.dashboard.site import application
 from daskflow.dashboard.watched import Watched
 
 logger = logging.getLogger(__name__)
-
-NAME = "daskflow-pages"
-"""Of the plugin; there is one per scheduler."""
-
-RECORDS = "daskflow-records"
-"""Topic of records: id and boot of the run, number of the message, and JSON of a list of records."""
 
 MOST_RUNS = 5
 """Runs that are kept; of more, the ones that were opened last."""
 
 AWAY_SECONDS = 10.0
 """A run whose process has been gone for so long is interrupted."""
-
-
-def commands_topic(id: str, boot: str) -> str:
-    """Return the topic of what viewers ask of a run."""
-    return f"daskflow-commands-{id}-{boot}"
 
 
 class Mounted(Watched):
@@ -189,27 +179,6 @@ def _navigation(scheduler: Any) -> list[str]:
 
     pages: list[str] = template_variables(scheduler)["pages"]
     return pages
-
-
-async def opened(*, name: str, id: str, seal: str, boot: str, client: str, dask_scheduler: Any) -> dict[str, Any]:
-    """Open a run on the scheduler where this is called; see `Pages.open`. Never raises."""
-    try:
-        pages = dask_scheduler.plugins.get(NAME)
-        if pages is None:
-            pages = Pages()
-            dask_scheduler.add_plugin(pages, name=NAME)
-        await pages.start(dask_scheduler)
-        told: dict[str, Any] = pages.open(name=name, id=id, seal=seal, boot=boot, client=client)
-        return told
-    except Exception as error:
-        return {"why": f"The pages cannot be put on this scheduler ({type(error).__name__}: {error})."}
-
-
-def viewers(*, id: str, dask_scheduler: Any) -> int:
-    """Return how many look at a run on the scheduler where this is called, and have not seen its end."""
-    pages = dask_scheduler.plugins.get(NAME)
-    run = pages.runs.get(id) if pages is not None else None
-    return 0 if run is None else int(run.unaware)
 
 
 async def dask_setup(scheduler: Any) -> None:
