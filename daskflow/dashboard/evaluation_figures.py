@@ -198,33 +198,42 @@ def residuals(details: Details) -> list[Slot]:
     ]
 
 
-def importance(state: EvaluationState) -> list[Slot]:
-    """Return the importances of columns that are known, largest first."""
+def reasons(state: EvaluationState) -> list[Slot]:
+    """Return importances and worst slices, which stand side by side and are as high as the higher one."""
+    given = _importances(state)
+    slices = [one for one in state.details.get("worst_slices") or () if _finite(one.get("difference"))][:MOST_SLICES]
+    least = max(len(given), len(slices)) if given and slices else 1
+    return [*_importance(state, given, least), *_slices(state.details, slices, least)]
+
+
+def _importances(state: EvaluationState) -> list[Mapping[str, Any]]:
+    """Importances of columns that are known, largest first."""
     found = state.details.get("importance") or {}
     rows = list(found.get("columns") or ())
     if not rows:
         rows = [{"column": column, **given} for column, given in state.importance.items()]
     rows = [row for row in rows if _finite(row.get("value"))]
     rows.sort(key=lambda row: -row["value"])
-    some = rows[:MOST_COLUMNS]
-    labels = live_axes.labels_of([row["column"] for row in some])
-    metric = style.shown(found.get("metric") or "the metric", 40)
+    return rows[:MOST_COLUMNS]
+
+
+def _importance(state: EvaluationState, some: Sequence[Mapping[str, Any]], least: int) -> list[Slot]:
+    metric = style.shown((state.details.get("importance") or {}).get("metric") or "the metric", 40)
+    names = [str(row["column"]) for row in some]
     return [
-        *_forest("importance", labels, [str(row["column"]) for row in some], some, ("value", "low", "high"), {}),
+        *_forest("importance", live_axes.labels_of(names), names, some, ("value", "low", "high"), {}, least),
         Look("importance_axis", {"axis_label": f"loss of {metric} when shuffled"}),
         Value("importance.empty", not some),
     ]
 
 
-def slices(details: Details) -> list[Slot]:
-    """Return the worst slices, as far as they are known."""
-    some = [one for one in details.get("worst_slices") or () if _finite(one.get("difference"))][:MOST_SLICES]
+def _slices(details: Details, some: Sequence[Mapping[str, Any]], least: int) -> list[Slot]:
     names = [where_text(one) for one in some]
     metric = style.shown((details.get("slices") or {}).get("metric") or "the metric", 40)
     more = {"rows": [one["rows"] for one in some], "score": [plain(style.known(one.get("value"))) for one in some]}
     keys = ("difference", "difference_low", "difference_high")
     return [
-        *_forest("worst_slices", live_axes.labels_of(names, 34), names, some, keys, more),
+        *_forest("worst_slices", live_axes.labels_of(names, 34), names, some, keys, more, least),
         Look("worst_slices_axis", {"axis_label": f"{metric}: difference to the other rows"}),
         Value("worst_slices.empty", not some),
     ]
@@ -237,6 +246,7 @@ def _forest(
     rows: Sequence[Mapping[str, Any]],
     keys: tuple[str, str, str],
     more: Mapping[str, list[Any]],
+    least: int,
 ) -> list[Slot]:
     """Named rows with values and intervals; where there is no interval its ends are the value."""
     values, low, high = (
@@ -252,9 +262,9 @@ def _forest(
     }
     return [
         _columns(name, {**columns, **more}),
-        Look(f"{name}_rows", live_axes.rows(labels)),
+        Look(f"{name}_rows", live_axes.rows(labels, least)),
         Look(f"{name}_values", {"start": start, "end": end}),
-        Look(name, live_axes.height_of(len(labels))),
+        Look(name, live_axes.height_of(max(least, len(labels)))),
     ]
 
 

@@ -132,7 +132,7 @@ class DataScreen:
     def _tiles(self, state: RunState, now: float) -> list[dict[str, Any]]:
         data = state.data
         if not data.partitions:
-            return [{"label": "Data", "value": "not read yet", "note": "The scan has not begun.", "state": "wait"}]
+            return [{"label": "Data", "value": "not read yet", "note": "The scan has not begun."}]
         done = sum(data.states.count(code) for code in (DONE, THERE, REJECTED))
         scan = state.stages.known.get("scan")
         is_running = scan is not None and scan.state == "running" and not state.is_over

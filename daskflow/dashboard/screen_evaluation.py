@@ -58,8 +58,7 @@ class EvaluationScreen:
                 *figures.in_curves(test.details),
                 *figures.confusion(test.details),
                 *figures.residuals(test.details),
-                *figures.importance(test),
-                *figures.slices(test.details),
+                *figures.reasons(test),
                 *_tables(test.details),
             ]
             said = {slot.name: slot.value for slot in self._figures if isinstance(slot, Value)}
@@ -93,14 +92,14 @@ def tiles(state: RunState) -> list[dict[str, Any]]:
             "label": f"Test: {name}",
             "value": quantities.value(value),
             "note": f"95 % interval {sure}" if sure else "without an interval",
-            "state": "good" if test.is_final else "wait",
+            **({"state": "good"} if test.is_final else {}),
         })  # fmt: skip
     if test.total:
         found.append({
             "label": "Test rows judged",
             "value": quantities.count(test.rows),
             "note": f"of {test.total:,}",
-            "state": "good" if test.is_final else "wait",
+            **({"state": "good"} if test.is_final else {}),
         })  # fmt: skip
     columns = max((test.explained.get(what, 0) for what in ("importance", "dependence")), default=0)
     columns = max(columns, len((test.details.get("importance") or {}).get("columns") or ()))
@@ -111,9 +110,7 @@ def tiles(state: RunState) -> list[dict[str, Any]]:
         rule = (test.decision.get("threshold") or {}).get("rule")
         note = RULES.get(str(rule), "as the workflow says")
         found.append({"label": "Threshold", "value": quantities.value(threshold), "note": note})
-    return found or [
-        {"label": "Evaluation", "value": "to come", "note": "No candidate has a score yet.", "state": "wait"}
-    ]
+    return found or [{"label": "Evaluation", "value": "to come", "note": "No candidate has a score yet."}]
 
 
 def standing(state: RunState) -> list[str]:

@@ -279,13 +279,12 @@ def listed(state: RunState, runs: Sequence[Run], metric: str, now: float) -> dic
     for run in runs[:MOST_LISTED]:
         look = looks.get(str(run.get("id")))
         rows.append({**_row(run), "line": look[2] if look else ""})
-    heads = [("run", "Run", "text"), ("line", "Drawn as", "text"), ("started", "Began", "time")]
-    heads += [("status", "State", "state")]
+    heads = [("run", "Run", "text"), ("status", "State", "state"), ("line", "Drawn as", "text")]
     if len({row["metric"] for row in rows if row["metric"]}) > 1:
         heads.append(("metric", "Metric", "text"))
     heads += [("score", "Validation", "number"), ("interval", "95 % interval", "text")]
     heads += [("test", "Test", "number"), ("test_interval", "95 % interval", "text"), ("trials", "Trials", "number")]
-    heads += [("seconds", "Time", "time"), ("cpu_seconds", "Processor time", "time")]
+    heads += [("seconds", "Time", "time"), ("cpu_seconds", "CPU time", "time"), ("started", "Began", "time")]
     return table(heads, rows, max(0, len(runs) - MOST_LISTED))
 
 

@@ -23,6 +23,9 @@ WINDOW_RECORDS = 900
 MOST_COLUMNS = 20
 """Columns whose drift is drawn."""
 
+LEAST_ROWS = 9
+"""Rows of that figure, which is as high as its neighbour."""
+
 MOST_BATCHES = 16
 """Sizes of batches that are drawn; larger ones share the last bar."""
 
@@ -147,7 +150,7 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
     """Return the numbers that matter of the last ten seconds, and of all."""
     if not stream.n_seen:
         note = "This page fills when a model answers requests or a stream."
-        return [{"label": "Stream", "value": "no requests yet", "note": note, "state": "wait"}]
+        return [{"label": "Stream", "value": "no requests yet", "note": note}]
     recent = [record for _, record in list(stream.seen)[-10:]]
     seconds = sum(float(record.get("seconds") or 1.0) for record in recent) or 1.0
     requests, rows = (sum(int(record.get(word) or 0) for record in recent) for word in ("requests", "rows"))
@@ -241,9 +244,9 @@ def _drift(stream: StreamState) -> list[Slot]:
     most = max((one for one in (*values, *bounds) if one is not None), default=1.0)
     return [
         Columns("stream_drift_data", columns, str(stream.n_seen)),
-        Look("stream_drift_rows", live_axes.rows(labels)),
+        Look("stream_drift_rows", live_axes.rows(labels, LEAST_ROWS)),
         Look("stream_drift_values", {"start": 0.0, "end": quantities.plain(1.08 * most or 1.0)}),
-        Look("stream_drift", live_axes.height_of(max(2, len(labels)))),
+        Look("stream_drift", live_axes.height_of(max(LEAST_ROWS, len(labels)))),
         Value("stream_drift.empty", not labels),
     ]
 

@@ -24,12 +24,20 @@ def named_rows(name: str, *, x_label: str, height: int = 240, **options: Any) ->
     names = FactorRange(factors=[" "], name=f"{name}_rows")
     made = style.plot(name, height=height, x_label=x_label, y_range=names, **options)
     made.ygrid.grid_line_color = None
+    made.yaxis[0].major_tick_out = made.yaxis[0].major_tick_in = 0
     return made
 
 
-def rows(labels: Sequence[str]) -> dict[str, list[str]]:
-    """Return the names of a range of named rows, the first one at the top."""
-    return {"factors": list(reversed(labels)) or [" "]}
+def rows(labels: Sequence[str], least: int = 1) -> dict[str, list[str]]:
+    """Return the names of a range of named rows, the first one at the top, below them empty ones up to the `least`.
+
+    Examples
+    --------
+    >>> rows(["a", "b"], 4)
+    {'factors': ['  ', ' ', 'b', 'a']}
+    """
+    blank = [" " * (place + 1) for place in range(max(0, least - len(labels)))]
+    return {"factors": [*reversed(blank), *reversed(labels)]}
 
 
 def frame(name: str, *, height: int, x_label: str, y_label: str, **options: Any) -> figure:

@@ -11,10 +11,10 @@ from daskflow.figures import live_axes as axes
 from daskflow.figures import style
 
 LINES = (
-    ("#d97706", "dashed", "orange, dashed"),
-    ("#059669", "dotted", "green, dotted"),
-    ("#a855f7", "dotdash", "purple, dots and dashes"),
-    ("#db2777", "dashdot", "pink, dashes and dots"),
+    ("#d97706", "dashed", "orange, dashes"),
+    ("#059669", "dotted", "green, dots"),
+    ("#a855f7", "dotdash", "purple, dot-dash"),
+    ("#db2777", "14 4", "pink, long dashes"),
 )
 """Lines of the newest earlier runs: colour (contrast of 3 or more to white and near-black), dashes, both in words."""
 
