@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import sklearn.linear_model  # noqa: F401  what a fit would import; imported once, where forks come from
+import sklearn.linear_model
 import sklearn.metrics  # noqa: F401
 
 import daskflow.clusters.local

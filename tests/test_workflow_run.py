@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +328,11 @@ def test_costs_of_interrupted_invocations_are_counted(
     assert summary["resumed"]
 
 
+def finished(journal: Path) -> list[tuple[str, int, int]]:
+    """Trial, fold and resource of the units on record."""
+    return [(r["trial"], r["fold"], r["resource"]) for r in read(journal) if r["record"] == "unit"]
+
+
 def begun_and_not_finished(journal: Path) -> int:
     """How many units a journal says were handed out by its last invocation and have no answer yet."""
     records = read(journal)
@@ -358,34 +362,36 @@ def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_pat
 
     (tmp_path / "flow.toml").write_bytes(toml.write(workflow.dump()))
     journal = tmp_path / "killed" / "late" / workflow.id / "journal.jsonl"
-    random.seed(11)
+    rng, n_units = random.Random(11), len(finished(whole.path / "journal.jsonl"))
+    moments = sorted(rng.randrange(n_units) for _ in range(10))
     processes = multiprocessing.get_context("forkserver")  # imports are done once, so a start takes little
     processes.set_forkserver_preload(killed_run.PRELOAD)
-    kills = in_flight = 0
-    for _ in range(60):
+    kills, in_flight = list[int](), 0
+    for _ in range(20):
         before = len(read(journal)) if journal.exists() else 0
         process = processes.Process(target=killed_run.run, args=(tmp_path / "flow.toml", tmp_path / "killed"))
         process.start()
-        more = random.randint(1, 25)
-        deadline = time.monotonic() + 90
-        while process.is_alive() and time.monotonic() < deadline:
-            if journal.exists() and kills < 10 and len(read(journal)) >= before + more:
+        more = rng.randint(1, 15)
+        while process.is_alive() and len(kills) < len(moments):
+            done = len(finished(journal)) if journal.exists() and len(read(journal)) >= before + more else -1
+            if done >= moments[len(kills)]:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.join()
-                kills += 1
+                kills.append(done)
                 in_flight += begun_and_not_finished(journal)
                 break
-            process.join(0.01)  # polls a file of another process
+            process.join(0.005)  # polls a file of another process
         process.join()
         if process.exitcode == 0:
             break
     killed = open_run(tmp_path / "killed" / "late")
     # then it ends the same, and no finished unit ran twice
-    assert kills >= 5
+    assert len(kills) >= 5
+    assert any(0 < done < n_units for done in kills)
     assert killed.status == "done"
     assert outcome(killed) == outcome(whole)
-    units = [(r["trial"], r["fold"], r["resource"]) for r in read(journal) if r["record"] == "unit"]
-    assert len(units) == len(set(units))
+    units = finished(journal)
+    assert len(units) == len(set(units)) == n_units
     assert killed.summary()["resumed"]
     assert killed.summary()["trials"]["repeated_units"] <= in_flight
     assert json.dumps(killed.summary(), allow_nan=False)
