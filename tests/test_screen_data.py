@@ -88,6 +88,8 @@ def test_a_cell_of_many_partitions_has_the_state_that_needs_most_attention() -> 
     shown = strip(state_of(records))
 
     per_cell = shown["per_cell"]
+    assert shown["counts"] == [999, 1, 8_999, 0, 1]
+    assert shown["total"] == 10_000
     assert len(shown["states"]) == math.ceil(10_000 / per_cell) <= MOST_CELLS
     assert shown["states"][4_321 // per_cell] == str(REJECTED)
     assert shown["states"][9_500 // per_cell] == str(READING)

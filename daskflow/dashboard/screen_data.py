@@ -298,6 +298,7 @@ def strip(state: RunState) -> dict[str, Any]:
     codes = np.frombuffer(bytes(data.states), dtype=np.uint8).copy()
     if state.is_over:
         codes[codes == READING] = WAITING  # nobody reads any more
+    counts = np.bincount(codes, minlength=len(LABELS)).tolist()
     per_cell = max(1, -(-len(codes) // MOST_CELLS))
     if per_cell > 1:
         urgency, states = np.argsort(URGENCY).astype(np.uint8), np.array(URGENCY, dtype=np.uint8)
@@ -310,6 +311,8 @@ def strip(state: RunState) -> dict[str, Any]:
         "labels": list(LABELS),
         "title": f"{each}; {len(data.states):,} in all.",
         "per_cell": per_cell,
+        "counts": counts,
+        "total": len(data.states),
     }
 
 

@@ -50,7 +50,10 @@
       const column = Math.floor((event.clientX - box.left) / wide)
       const place = Math.floor((event.clientY - box.top) / high) * across + column
       const state = column < across ? shown.states[place] : undefined
-      put(told, state === undefined ? "" : `Partition ${number(place)}: ${shown.labels[Number(state)]}`)
+      const each = shown.per_cell ?? 1
+      const last = Math.min((place + 1) * each, shown.total ?? Infinity) - 1
+      const where = each === 1 ? `Partition ${number(place)}` : `Partitions ${number(place * each)} to ${number(last)}`
+      put(told, state === undefined ? "" : `${where}: ${shown.labels[Number(state)]}`)
     }
     canvas.addEventListener("pointermove", at)
     canvas.addEventListener("pointerleave", () => put(told, ""))
@@ -58,8 +61,8 @@
     document.addEventListener("daskflow-theme", draw)
     return (value) => {
       shown = value
-      const counts = new Array(value.labels.length).fill(0)
-      for (const state of value.states) counts[Number(state)] += 1
+      const counts = value.counts ?? new Array(value.labels.length).fill(0)
+      if (value.counts === undefined) for (const state of value.states) counts[Number(state)] += 1
       const items = value.labels.map((label, state) => ({label, state, count: counts[state]}))
       keep(legend, items, () => make("li", {}, make("i"), make("span")), (item, one) => {
         item.firstElementChild.dataset.cell = one.state
