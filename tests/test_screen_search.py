@@ -350,6 +350,22 @@ def test_axes_of_parameters_stand_still_while_importance_changes_and_follow_it_a
     assert sorted(labels()) == sorted(before)
 
 
+def test_tiles_say_how_good_the_best_is_how_much_is_done_and_whether_it_still_gets_better():
+    records = searched(0.6)
+    state, viewer = seen(records)
+    search = state.search
+    best, candidate, scored, improved = viewer.values["search_tiles"]
+    assert best["value"] == f"{search.best.score:.4f}"
+    assert candidate["value"] == search.best.id
+    assert f"alpha = {search.best.params['alpha']:.4g}" in candidate["note"]
+    assert scored["value"] == str(len(search.ranked()))
+    assert f"of {len(search.trials)}" in scored["note"]
+    assert f"{search.failed} failed" in scored["note"]
+    highest = max(range(len(search.scores)), key=lambda place: search.scores[place].score)
+    assert f"{len(search.scores) - 1 - highest} score" in improved["note"]
+    assert Viewer().see(RunState(), START).values["search_tiles"] is None
+
+
 def test_another_state_is_drawn_from_its_beginning():
     viewer = Viewer()
     late, early = searched(0.8), searched(0.3)

@@ -11,6 +11,7 @@ from daskflow.dashboard import screen_search_parameters as parameters
 from daskflow.dashboard import screen_search_rungs as rungs
 from daskflow.dashboard import screen_search_scores as scores
 from daskflow.dashboard import screen_search_table as table
+from daskflow.dashboard import screen_search_tiles as tiles
 from daskflow.dashboard import screen_search_timeline as timeline
 from daskflow.dashboard.screen_search_standing import Standing
 from daskflow.dashboard.slots import Row, Slot
@@ -42,7 +43,7 @@ class SearchScreen:
     --------
     >>> screen = SearchScreen()
     >>> [panel.key for row in screen.rows() for panel in row.panels][:2]
-    ['search_rungs', 'search_scores']
+    ['search_tiles', 'search_rungs']
     >>> {slot.name for slot in screen.slots(RunState(), now=0.0)} >= {'search_rungs', 'search_scores_data'}
     True
     """
@@ -57,6 +58,7 @@ class SearchScreen:
     def rows(self) -> Sequence[Row]:
         """Return the panels from top to bottom."""
         return [
+            Row([tiles.panel()]),
             Row([rungs.panel()]),
             Row([scores.panel()]),
             Row([curves.panel(), cost.panel()]),
@@ -81,7 +83,7 @@ class SearchScreen:
     def _begin(self, standing: Standing) -> None:
         self._standing = standing
         order = parameters.Order()
-        self._steady: Sequence[Part] = (rungs.Rungs(), scores.Scores(), timeline.Timeline())
+        self._steady: Sequence[Part] = (tiles.Tiles(), rungs.Rungs(), scores.Scores(), timeline.Timeline())
         self._turns: dict[str, Part] = {
             "curves": curves.Curves(),
             "table": table.Table(order),

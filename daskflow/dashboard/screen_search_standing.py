@@ -60,6 +60,8 @@ class Standing:
         The highest resource that is planned or was reached.
     span : (low, high)
         Of the score's axis, in every figure.
+    peak, peak_place, peak_at : float
+        The best of all scores, its place among them (-1 before the first), and when it came.
     left, right : float
         Of the axis of time, seconds since the run began.
     now : float
@@ -86,6 +88,9 @@ class Standing:
     values: dict[str, axes.Values] = field(default_factory=dict)
     resource_top: int = 1
     span: tuple[float, float] = (0.0, 1.0)
+    peak: float = math.nan
+    peak_place: int = -1
+    peak_at: float = math.nan
     left: float = 0.0
     right: float = 60.0
     now: float = 0.0
@@ -120,6 +125,9 @@ class Standing:
             if self.asked.get(trial, 0) < resource:
                 self.asked[trial] = resource
                 self.advanced.add(trial)
+        for place, each in enumerate(scores[self._n_scores :], start=self._n_scores):
+            if search.is_better(each.score, self.peak):
+                self.peak, self.peak_place, self.peak_at = each.score, place, each.at
         fresh = [each.score for each in scores[self._n_scores :] if math.isfinite(each.score)]
         if len(fresh) > MANY:
             self.scores = sorted(self.scores + fresh)
