@@ -17,6 +17,7 @@ from daskflow.core.events import Event, nobody, tell
 from daskflow.core.folder import RunFolder, read_json
 from daskflow.core.journal import Journal, Record, decode, encode, read
 from daskflow.core.live import EventLog, merged
+from daskflow.dashboard.feed import json_of
 from daskflow.dashboard.mounting import Mounted
 from daskflow.dashboard.state import RunState
 from daskflow.workflow import Run, Workflow, telling
@@ -60,9 +61,9 @@ class Viewers:
         self.calls.append("send")
         if self.fails:
             raise OSError("the pages are on fire")
-        plain = json.loads(json.dumps(records, allow_nan=False))
-        self.heard += plain
-        self.state.hear(plain)
+        heard = json.loads(json_of(list(records)))
+        self.heard += heard
+        self.state.hear(heard)
 
     def found(self, *_: Any) -> Found:
         """What mounting comes to."""

@@ -13,6 +13,7 @@ from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, encode, read
 from daskflow.core.live import MOST_WORKERS
 from daskflow.dashboard.state import RunState
+from daskflow.search.uncertainty import n_tied
 from daskflow.workflow import history, standing
 from daskflow.workflow.history import earlier_runs
 from daskflow.workflow.standing import Standing
@@ -81,7 +82,7 @@ def test_what_takes_time_is_asked_for_only_as_often_as_its_share_allows(monkeypa
         return work
 
     empty = {"trials": 20, "method": "m", "parameters": [], "note": ""}
-    monkeypatch.setattr(standing, "with_intervals", slowly("compared", lambda result: result))
+    monkeypatch.setattr(standing, "n_tied", slowly("compared", lambda result: 1))
     monkeypatch.setattr(standing, "parameter_importance", slowly("weighed", lambda result: empty))
     monkeypatch.setattr(standing.time, "thread_time", lambda: spent[0])
     standing_now = Standing(clock=clock)
@@ -101,6 +102,26 @@ def test_what_takes_time_is_asked_for_only_as_often_as_its_share_allows(monkeypa
     bests = [record["trial"] for record in told if record["record"] == "best"]
     assert len(set(bests)) >= 3
     assert bests[-1] == search_of(records).best.id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
+@pytest.mark.parametrize("folds", [1, 3])
+def test_as_many_trials_are_said_to_be_as_good_as_the_best_as_are_marked_in_the_end(metric: str, folds: int) -> None:
+    # given a search; of one fold with groups of its rows
+    draw = random.Random(5)
+    records = journal_of(told_run(base=40, folds=folds, metric=metric))
+    for record in records:
+        if folds == 1 and "metrics" in record:
+            score = record["metrics"][metric]
+            record["details"] = {"groups": [score + draw.gauss(0, 0.02 * score) for _ in range(16)]}
+    # when
+    trials = Trials()
+    trials.hear(records)
+    found, whole = trials.result(), search_of(records)
+    # then
+    assert found is not None
+    assert whole is not None
+    assert n_tied(found) == sum(trial.is_tied is True for trial in whole.trials) > 1
 
 
 def test_nothing_is_said_twice_and_nothing_before_the_first_score() -> None:

@@ -178,6 +178,44 @@ def with_intervals(result: SearchResult) -> SearchResult:
     return replace(result, trials=tuple(trials), best=best)
 
 
+def n_tied(result: SearchResult) -> int:
+    """Return how many trials cannot be told apart from the best, itself among them: of all at once, in little time.
+
+    Parameters
+    ----------
+    result : SearchResult
+        With or without intervals.
+
+    Examples
+    --------
+    >>> points = [(0.80, 0.82, 0.81), (0.79, 0.82, 0.80), (0.60, 0.61, 0.59)]
+    >>> trials = tuple(
+    ...     Trial(str(n), {}, score=sum(each) / 3, curve=(Point(1, sum(each) / 3, each),))
+    ...     for n, each in enumerate(points)
+    ... )
+    >>> n_tied(SearchResult(trials, trials[0], "accuracy", True, 3))
+    2
+    """
+    best, sign = result.best, 1.0 if result.greater_is_better else -1.0
+    ours = _parts(best.curve[-1]) if best.curve else ()
+    scored = [trial for trial in result.trials if not math.isnan(trial.score) and trial.id != best.id]
+    if len(ours) < 2 or not scored:
+        return 1
+    rows, scores = [], []
+    for trial in scored:
+        parts = _parts(trial.curve[-1]) if trial.curve else ()
+        if len(parts) == len(ours):
+            rows.append(parts)
+            scores.append(trial.score)
+    if not rows:
+        return 1
+    gains = sign * (np.asarray(ours) - np.asarray(rows))
+    ratio = _ratio(result) if result.n_folds > 1 else 0.0
+    errors = np.sqrt((1 / len(ours) + ratio) * gains.var(axis=1, ddof=1))
+    least = _quantile(len(ours) - 1, 1 - (1 - LEVEL) / max(1, len(scored))) * errors
+    return 1 + int((sign * (best.score - np.asarray(scores)) <= least).sum())
+
+
 def _ratio(result: SearchResult) -> float:
     known = result.validation_ratio
     return known if known == known else 1 / max(1, result.n_folds - 1)

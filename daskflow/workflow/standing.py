@@ -10,7 +10,7 @@ from daskflow.core.journal import Record, plain
 from daskflow.core.results import SearchResult, Trial
 from daskflow.core.seeds import seed_of
 from daskflow.explain.parameters import LEAST_TRIALS, parameter_importance
-from daskflow.search.uncertainty import with_intervals
+from daskflow.search.uncertainty import n_tied
 from daskflow.workflow.trials import Trials
 
 SHARE = 0.003
@@ -83,9 +83,8 @@ class Standing:
             result = self.trials.result()
             if result is None:
                 return []
-            result = with_intervals(result)
-        others = sum(trial.is_tied is True for trial in result.trials if trial.id != result.best.id)
-        return self._said(self._best_of(result.best, others))
+            tied = n_tied(result)
+        return self._said(self._best_of(self.trials.best_alone(), tied))
 
     def weighed(self) -> list[Record]:
         """Find the importance of the parameters now: one record ``importance``."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from daskflow.core.events import Event, Listener, tell
 from daskflow.core.folder import RunFolder
-from daskflow.core.journal import Record, plain
+from daskflow.core.journal import Record
 from daskflow.core.live import EventLog
 from daskflow.core.protocols import Connection
 from daskflow.workflow.history import earlier_runs
@@ -306,7 +306,7 @@ class Telling:
             return
         with self._lock:
             records, self._to_pages = self._to_pages, []
-        ready = [with_log(plain(record), self.folder) for record in records]
+        ready = [with_log(record, self.folder) for record in records]
         for first in range(0, len(ready), MOST_TOGETHER):
             mounted.send(ready[first : first + MOST_TOGETHER])
 

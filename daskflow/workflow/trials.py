@@ -103,12 +103,12 @@ class Trials:
         """
         if self.best is None:
             return None
-        brackets = {name: item.get("bracket") for name, item in self._drawn.items()}
-        most: dict[Any, int] = {}
         trials = [self._made[name] for name in self._drawn]
-        for trial in trials:
-            most[brackets[trial.id]] = max(most.get(brackets[trial.id], 0), trial.resource)
         if self._is_over:
+            brackets = {name: item.get("bracket") for name, item in self._drawn.items()}
+            most: dict[Any, int] = {}
+            for trial in trials:
+                most[brackets[trial.id]] = max(most.get(brackets[trial.id], 0), trial.resource)
             trials = [_with_state(trial, most[brackets[trial.id]]) for trial in trials]
         best = trials[self._places[self.best.id]]
         return SearchResult(
