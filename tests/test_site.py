@@ -123,6 +123,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(server: Server) -> None
         ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
         ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://hub.example"}, 200),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:1"}, 403),
     ],
 )
 def test_pages_of_other_places_and_other_ports_are_refused_even_with_the_cookie(

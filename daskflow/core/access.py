@@ -148,16 +148,21 @@ def is_foreign(method: str, headers: Any, allowed: Collection[str] = ()) -> bool
 
     Notes
     -----
-    ``X-Forwarded-Host`` is believed: it is set by proxies, and no page can make a browser send it with a websocket or a
-    form, nor with anything else without asking first, which is answered with a refusal.
+    ``Sec-Fetch-Site`` is the browser's own word, which no page can set, and which holds behind a proxy that changes
+    names. ``X-Forwarded-Host`` is believed too: it is set by proxies, and no page can make a browser send it with a
+    websocket or a form, nor with anything else without asking first, which is answered with a refusal.
 
     Examples
     --------
     >>> is_foreign("POST", {"Host": "localhost:8787", "Origin": "http://localhost:9999"})
     True
+    >>> is_foreign("POST", {"Host": "localhost:8787", "Origin": "https://hub", "Sec-Fetch-Site": "same-origin"})
+    False
     >>> is_foreign("GET", {"Host": "localhost:8787", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
     False
     """
+    if headers.get("Sec-Fetch-Site") == "same-origin":
+        return False
     hosts = [headers.get("Host") or "", *(headers.get("X-Forwarded-Host") or "").split(",")]
     if not is_own_origin(headers.get("Origin"), [host.strip() for host in hosts], allowed):
         return True
