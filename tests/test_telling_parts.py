@@ -12,7 +12,9 @@ import pytest
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, encode, read
 from daskflow.core.live import MOST_WORKERS
+from daskflow.core.protocols import Call, Limits
 from daskflow.dashboard.state import RunState
+from daskflow.data.seats import Seats
 from daskflow.search.uncertainty import n_tied
 from daskflow.workflow import history, standing
 from daskflow.workflow.history import earlier_runs
@@ -266,9 +268,9 @@ def test_a_run_without_events_gets_the_plan_of_its_search_when_that_can_be_read(
     assert state.data.partitions == 2
 
 
-def test_a_folder_of_ten_thousand_fits_is_read_in_a_moment(tmp_path: Path) -> None:
+def test_a_folder_of_thousands_of_fits_is_read_in_a_moment(tmp_path: Path) -> None:
     # given
-    records = told_run(base=3000, folds=2)
+    records = told_run(base=1500, folds=2)
     kinds = ("invocation", "data", "stage", "candidates", "start", "unit", "refitted", "explained", "warning", "end")
     folder = RunFolder(tmp_path / "late" / "0a1b")
     folder.path.mkdir(parents=True)
@@ -281,5 +283,34 @@ def test_a_folder_of_ten_thousand_fits_is_read_in_a_moment(tmp_path: Path) -> No
     spent = time.process_time() - begun
     state.hear(found)
     # then
-    assert len(state.search.fits) == sum(each["record"] == "unit" for each in read(folder.journal)) > 10_000
+    assert len(state.search.fits) == sum(each["record"] == "unit" for each in read(folder.journal)) > 5_000
     assert spent < 10.0
+
+
+def busy(seconds: float) -> int:
+    """Hold memory, and compute for a while."""
+    held = bytearray(64 * 2**20)
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        held[0] = (held[0] + 1) % 200
+    return len(held)
+
+
+@pytest.mark.slow
+def test_what_fits_take_in_processes_beside_a_worker_is_told() -> None:
+    # given
+    seats = Seats()
+    assert seats.used() == {"cpu": 0.0, "memory": 0.0}
+    # when a fit has computed for a second
+    begun = time.monotonic()
+    with seats.taken() as seat:
+        (outcome,) = seat.run(busy, (), [Call("fit", (1.0,))], Limits(seconds=60.0))
+        found = seats.used()
+        seconds = time.monotonic() - begun
+        # then its processor time and its memory are told, and when it began
+        assert outcome.error is None
+        assert 0 <= outcome.began - (time.time() - seconds) < seconds
+        assert 100 * 1.0 / seconds <= found["cpu"] * 1.2
+        assert found["memory"] > 5 * 2**20
+    seats.vacate()
+    assert seats.used()["memory"] == 0.0
