@@ -47,7 +47,7 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
     data : bokeh ColumnDataSource
         As of `own`.
     """
-    made = axes.frame(key, height=340, x_label=x_label, y_label="score")
+    made = axes.frame(key, height=360, x_label=x_label, y_label="score")
     made.yaxis[0].name = f"{key}_axis"
     runs = style.source(key, **{name: [] for name in RUN_COLUMNS})
     lines = made.multi_line(
@@ -64,7 +64,7 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
     axes.elapsed(made.xaxis[0])
     made.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[0000]")
     made.yaxis[0].ticker.desired_num_ticks = 5
-    style.legend_above(made, 3)
+    style.legend_above(made, 2)
     return made
 
 
