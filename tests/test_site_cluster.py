@@ -184,7 +184,11 @@ for folder in told["folders"]:
     for where, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(where, name)
-            if os.path.isfile(path) and os.stat(path).st_mtime > told["since"]:
+            try:
+                is_new = os.path.isfile(path) and os.stat(path).st_mtime > told["since"]
+            except OSError:
+                continue
+            if is_new:
                 look(path)
 print(json.dumps(found))
 """

@@ -261,7 +261,7 @@ def test_a_page_that_cannot_be_made_costs_itself_alone() -> None:
     # given
     def build(screen: Any, screens: Any) -> bytes:
         if screen.key == "search":
-            raise ValueError(HOSTILE)
+            raise KeyError(HOSTILE)
         return plain_page(screen, screens)
 
     source = Told(told_run()[:50])

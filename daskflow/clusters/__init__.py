@@ -61,6 +61,11 @@ def connect(kind: str | Cluster = "local", **settings: Any) -> AbstractContextMa
     ------
     ClusterError
         When none can be had.
+
+    Notes
+    -----
+    All that a cluster which is started here serves over HTTP is behind a token: ``client.dashboard_link`` has it, and
+    tools send ``Authorization: Bearer TOKEN``.
     """
     chosen = kind if isinstance(kind, Cluster) else REGISTRY.parse({"kind": kind, **settings}, where="cluster")
     return chosen.client()

@@ -16,7 +16,7 @@ from daskflow.dashboard.feed import have_of
 from daskflow.dashboard.prometheus import metrics_of
 from daskflow.dashboard.static import static_file
 from daskflow.dashboard.summary import summary_of, trial_of
-from daskflow.dashboard.watched import Watched
+from daskflow.dashboard.watched import NoSuchPageError, Watched
 
 WAIT_SECONDS = 10.0
 """A question that asks to wait is answered by then at the latest."""
@@ -124,7 +124,7 @@ class Page(Guarded):
             return
         try:
             self.send(await run.page(PAGES[path]), "text/html; charset=utf-8")
-        except KeyError:
+        except NoSuchPageError:
             self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
 
 
@@ -178,7 +178,7 @@ class FeedAnswer(Guarded):
         with run.looking():
             try:
                 answer = await self._answer(run)
-            except KeyError:
+            except NoSuchPageError:
                 self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
                 return
         if answer is not None:

@@ -40,6 +40,10 @@ def build_page(screen: Screen, screens: Sequence[Screen]) -> bytes:
     return made
 
 
+class NoSuchPageError(LookupError):
+    """A page that this version does not have."""
+
+
 @dataclass
 class _Shown:
     """The pages of a state: screens keep what they have drawn, so another state needs others."""
@@ -179,7 +183,7 @@ class Watched:
             self._wake()
 
     async def feed_of(self, page: str) -> Feed:
-        """Return what the pages show; KeyError when there is no such page.
+        """Return what the pages show; NoSuchPageError when there is none.
 
         Screens are made when somebody looks for the first time, in a thread: that takes part of a second.
         """
@@ -188,7 +192,7 @@ class Watched:
         return shown.feed
 
     async def page(self, page: str) -> bytes:
-        """Return the HTML of a page, made once; KeyError when there is no such page."""
+        """Return the HTML of a page, made once; NoSuchPageError when there is none."""
         return (await self._built(page)).pages[page]
 
     async def _built(self, page: str) -> _Shown:
@@ -201,7 +205,7 @@ class Watched:
             if page not in shown.pages:
                 chosen = next((screen for screen in shown.screens if screen.key == page), None)
                 if chosen is None:
-                    raise KeyError(page)
+                    raise NoSuchPageError(page)
                 shown.pages[page] = await run(None, self._build, chosen, shown.screens)
         return shown
 
