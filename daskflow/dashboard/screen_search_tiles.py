@@ -40,9 +40,8 @@ def _best(standing: Standing) -> list[dict[str, Any]]:
             {"label": "Its candidate", "value": "–", "note": ""},
         ]
     interval = words.bounds(*search.interval())
-    note = (
-        f"95 % interval {interval}" if interval else "higher is better" * search.greater_is_better or "lower is better"
-    )
+    direction = "higher is better" if search.greater_is_better else "lower is better"
+    note = f"95 % interval {interval}" if interval else direction
     tied = search.best_said.get("tied") if search.best_said.get("trial") == best.id else None
     if tied:
         note += f"; {words.plural(int(tied), 'other')} cannot be told apart from it"
