@@ -71,6 +71,7 @@ def settings(folder: Path, *, kind: str = "parquet", **changes: Any) -> dict[str
         "metrics": ["roc_auc", "log_loss", "accuracy"],
         "cluster": "inline",
         "cache": {"folder": str(folder.parent / f"cache-{folder.name}")},
+        "evaluation": {"explain": False, "slices": False, "replicates": 100},
         "seed": 5,
         **changes,
     }
@@ -88,7 +89,7 @@ def outcome(run: Run) -> dict[str, Any]:
 
 def test_a_run_leaves_everything_in_its_folder(frame: pd.DataFrame, tmp_path: Path) -> None:
     # given, when
-    run = Workflow(**settings(cut(frame, tmp_path / "in", 3))).run(tmp_path / "runs")
+    run = Workflow(**settings(cut(frame, tmp_path / "in", 3), evaluation={})).run(tmp_path / "runs")
     # then
     names = {item.name for item in run.path.iterdir()}
     expected = {"workflow.toml", "journal.jsonl", "trials.csv", "model", "metrics.json", "report.html", "versions.json"}
@@ -106,15 +107,21 @@ def test_a_run_leaves_everything_in_its_folder(frame: pd.DataFrame, tmp_path: Pa
     assert set(run.model.predict(fresh)) <= {"yes", "no"}
 
 
+@pytest.fixture(scope="module")
+def plain(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run over the table in three parts."""
+    folder = tmp_path_factory.mktemp("plain")
+    return Workflow(**settings(cut(frame, folder / "in", 3))).run(folder / "runs")
+
+
 @pytest.mark.parametrize(
     ("parts", "kind", "backwards"),
     [(1, "parquet", False), (8, "parquet", False), (3, "parquet", True), (3, "csv", False)],
 )
 def test_the_result_does_not_depend_on_how_the_table_was_cut(
-    frame: pd.DataFrame, tmp_path: Path, parts: int, kind: str, backwards: bool
+    frame: pd.DataFrame, plain: Run, tmp_path: Path, parts: int, kind: str, backwards: bool
 ) -> None:
-    # given the same rows in three parts
-    plain = Workflow(**settings(cut(frame, tmp_path / "plain", 3))).run(tmp_path / "runs-plain")
+    # given a run over the same rows in three parts
     # when they are cut, ordered or written otherwise
     folder = cut(frame, tmp_path / "other", parts, kind=kind, backwards=backwards)
     other = Workflow(**settings(folder, kind=kind)).run(tmp_path / "runs-other")
@@ -354,7 +361,7 @@ def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_pat
         "random": {"kind": "random", "trials": 40, "metric": "roc_auc"},
         "hyperband": {"kind": "hyperband", "max_iter": 27, "metric": "roc_auc"},
     }
-    tables = settings(folder, search=kinds[search], cluster={"kind": "threads", "workers": 2})
+    tables = settings(folder, search=kinds[search], cluster={"kind": "threads", "workers": 2}, evaluation={})
     workflow = Workflow(**tables)
     whole = workflow.run(tmp_path / "whole")
     # when another one of the same is killed ten times at random moments
