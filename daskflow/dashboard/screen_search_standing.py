@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from daskflow.dashboard.state import RunState
-from daskflow.dashboard.state_search import Fit, SearchState, TrialState
+from daskflow.dashboard.state_search import Fit, Scored, SearchState, TrialState
 from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 
@@ -125,15 +125,7 @@ class Standing:
             if self.asked.get(trial, 0) < resource:
                 self.asked[trial] = resource
                 self.advanced.add(trial)
-        for place, each in enumerate(scores[self._n_scores :], start=self._n_scores):
-            if search.is_better(each.score, self.peak):
-                self.peak, self.peak_place, self.peak_at = each.score, place, each.at
-        fresh = [each.score for each in scores[self._n_scores :] if math.isfinite(each.score)]
-        if len(fresh) > MANY:
-            self.scores = sorted(self.scores + fresh)
-        else:
-            for score in fresh:
-                insort(self.scores, score)
+        self._hear_scores(scores[self._n_scores :])
         self._n_fits, self._n_scores = len(fits), len(scores)
         self._rank(self.changed)
         reached = [each.resource for each in scores[-1:]] if search.plan else [*self.asked.values()]
@@ -176,11 +168,6 @@ class Standing:
     def top(self, number: int) -> list[TrialState]:
         """Return the best trials, best first."""
         return [self.trials[key[1]] for key in self.ranking[:number]]
-
-    def rank(self, trial: TrialState) -> int | None:
-        """Return a trial's rank, from 1; None without a score."""
-        key = self.keys.get(trial.id)
-        return None if key is None else bisect_left(self.ranking, key) + 1
 
     def best(self) -> TrialState | None:
         """Return the best trial."""
@@ -243,6 +230,21 @@ class Standing:
             if fit[7] and name not in self._fallen and name in trials:
                 self._fallen.add(name)
                 self.failed.append(trials[name])
+
+    def _hear_scores(self, scores: Sequence[Scored]) -> None:
+        """Take scores in."""
+        peak, is_greater = self.peak, self.search.greater_is_better
+        for place, each in enumerate(scores, start=self._n_scores):
+            score = each.score
+            if (score > peak if is_greater else score < peak) or (peak != peak and score == score):
+                peak, self.peak_place, self.peak_at = score, place, each.at
+        self.peak = peak
+        finite = [each.score for each in scores if math.isfinite(each.score)]
+        if len(finite) > MANY:
+            self.scores = sorted(self.scores + finite)
+        else:
+            for score in finite:
+                insort(self.scores, score)
 
     def _catch_up(self) -> None:
         """Take very many fits in at once: what they came to is known of their trials."""
