@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,12 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+@lru_cache(maxsize=8)
+def packed(content: bytes) -> bytes:
+    """Return an answer compressed; viewers of the same page mostly get the same one."""
+    return gzip.compress(content, 1, mtime=0)
 
 
 class Guarded(RequestHandler):
@@ -103,7 +110,7 @@ class Guarded(RequestHandler):
         """Send an answer, compressed where that is worth it and understood."""
         self.set_header("Content-Type", kind)
         if len(content) >= PACKED_BYTES and "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            content = gzip.compress(content, 1, mtime=0)
+            content = packed(content)
             self.set_header("Content-Encoding", "gzip")
         self.set_header("Vary", "Accept-Encoding")
         self.finish(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 AWAY_SECONDS = 3.0
 """Between two questions a viewer is away for a moment; after so long it has gone."""
+
+MOMENT_SECONDS = 0.125
+"""Clocks of pages go by this step, so that what viewers are told at once is made once."""
 
 Build = Callable[[Screen, Sequence[Screen]], bytes]
 
@@ -119,8 +123,10 @@ class Watched:
 
     @property
     def now(self) -> float:
-        """The moment that is shown, in seconds since 1970."""
-        return self.replay.at if self.replay is not None else self._clock()
+        """The moment that is shown, in seconds since 1970; of all who ask within a moment it is the same."""
+        if self.replay is not None:
+            return self.replay.at
+        return math.floor(self._clock() / MOMENT_SECONDS) * MOMENT_SECONDS
 
     def hear(self, records: Iterable[Record]) -> None:
         """Take records in, and wake those who wait. A record that cannot be understood is passed over."""
