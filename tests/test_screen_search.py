@@ -5,7 +5,6 @@ import json
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,94 +13,10 @@ from daskflow.dashboard.screen_search import SearchScreen
 from daskflow.dashboard.screen_search_timeline import MOST_BARS
 from daskflow.dashboard.slots import Columns, Figure, Look, Value
 from daskflow.dashboard.state import RunState
-from tests.told_runs import HOSTILE, START, stage_moment, told_run
+from tests.seen_searches import Viewer, searched, seen, state_of, without_brackets
+from tests.told_runs import START
 
 PARTS_OF_A_RUN = 40
-
-
-@dataclass
-class Viewer:
-    """Applies slots as a page does: rows of an epoch are only added at the end."""
-
-    screen: SearchScreen = field(default_factory=SearchScreen)
-    columns: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
-    epochs: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    looks: dict[str, Any] = field(default_factory=dict)
-
-    def see(self, state: RunState, now: float) -> "Viewer":
-        for slot in self.screen.slots(state, now):
-            if isinstance(slot, Columns):
-                new = {name: list(column) for name, column in slot.data.items()}
-                assert len({len(column) for column in new.values()}) == 1, slot.name
-                if self.epochs.get(slot.name) == slot.epoch:
-                    for name, before in self.columns[slot.name].items():
-                        assert new[name][: len(before)] == before, f"{slot.name}: rows of {name} changed in an epoch"
-                self.columns[slot.name], self.epochs[slot.name] = new, slot.epoch
-            elif isinstance(slot, Value):
-                self.values[slot.name] = slot.value
-            else:
-                self.looks[slot.name] = slot.attributes
-        return self
-
-    def of(self, name: str) -> dict[str, list[Any]]:
-        return self.columns[f"{name}_data"]
-
-    def n_rows(self, name: str) -> int:
-        return len(next(iter(self.of(name).values())))
-
-
-def state_of(records: list[dict[str, Any]]) -> RunState:
-    state = RunState()
-    state.hear(records)
-    return state
-
-
-def searched(share: float = 1.0, **options: Any) -> list[dict[str, Any]]:
-    return stage_moment(told_run(**options), "search", share)
-
-
-def seen(records: list[dict[str, Any]]) -> tuple[RunState, Viewer]:
-    state = state_of(records)
-    return state, Viewer().see(state, records[-1]["at"])
-
-
-def changed(records: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
-    """Records of units with other scores, by a function of the trial's name and the score."""
-    score = changes["score"]
-    return [
-        {**each, "metrics": {name: score(each["trial"], value) for name, value in each["metrics"].items()}}
-        if each["record"] == "unit" and each.get("metrics")
-        else each
-        for each in records
-    ]
-
-
-def number_of(trial: str) -> int:
-    return int(trial.split("-")[-1])
-
-
-def without_brackets(records: list[dict[str, Any]], resources: set[int]) -> list[dict[str, Any]]:
-    """The same search without brackets and plan, and with these resources only."""
-    kept = []
-    for each in records:
-        if each["record"] == "plan" or each.get("resource", min(resources)) not in resources:
-            continue
-        if each["record"] == "candidates":
-            each = {**each, "candidates": [{**one, "bracket": None} for one in each["candidates"]]}
-        kept.append(each)
-    return kept
-
-
-def resumed(records: list[dict[str, Any]], pause: float) -> list[dict[str, Any]]:
-    """The run is killed in the middle of the search, and goes on much later."""
-    units = [place for place, each in enumerate(records) if each["record"] == "unit"]
-    cut = units[len(units) // 2]
-    at = records[cut]["at"]
-    again = [{"record": "invocation", "at": at + pause, "id": "a1b2c3d4e5", "versions": {}}]
-    rest = [{**each, "at": each["at"] + pause + 5} for each in records[cut + 1 :]]
-    rest = [{**each, "began": each["began"] + pause + 5} if "began" in each else each for each in rest]
-    return [*records[: cut + 1], *again, *rest]
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
@@ -199,18 +114,6 @@ def test_searches_without_brackets_show_their_rungs_and_those_without_rungs_how_
     assert viewer.values["search_curves.hidden"] is False  # more may come: nobody told a plan
 
 
-def test_panels_that_a_search_has_nothing_for_are_left_out():
-    one = RARE["one candidate"]
-    rungs = [{"bracket": None, "start": 0, "resource": 1, "trials": 1}]
-    told = {"metric": "accuracy", "greater_is_better": True, "n_folds": 1, "units": 1, "ends": {}, "rungs": rungs}
-    plan = {"record": "plan", "at": START + 1, **told}
-    _, viewer = seen([*one[:2], plan, *one[2:]])
-    hidden = {name for name, value in viewer.values.items() if name.endswith(".hidden") and value}
-    assert hidden == {f"search_{key}.hidden" for key in ("curves", "parallel", "parameters", "importance")}
-    _, viewer = seen(searched(0.5))
-    assert not any(value for name, value in viewer.values.items() if name.endswith(".hidden"))
-
-
 def test_bars_of_the_timeline_stand_where_fits_were():
     state, viewer = seen(searched(workers=5))
     bars = viewer.of("search_timeline")
@@ -238,32 +141,6 @@ def test_fits_of_one_call_share_a_bar_and_workers_with_several_slots_have_lanes(
     lanes = Counter(math.floor(y + 0.5) for y in set(bars["y"]))
     assert sorted(lanes.values()) == [1, 2]
     assert max(bars["height"]) <= 0.8
-
-
-def test_a_run_that_went_on_later_has_no_gap_and_nothing_before_its_time():
-    records = resumed(searched(workers=4), pause=86_400.0)
-    early = [{**each, "began": each["began"] - 9.0} if each.get("record") == "unit" else each for each in records]
-    state, viewer = seen(early)
-    bars = viewer.of("search_timeline")
-    assert state.search.invocation == 2
-    assert all(0 <= left <= right for left, right in zip(bars["left"], bars["right"], strict=True))
-    assert max(bars["right"]) < 600
-    assert viewer.n_rows("search_timeline_gaps") == 1
-    (gap,) = viewer.of("search_timeline_gaps")["x"]
-    colours = {color: [] for color in set(bars["color"])}
-    for color, left in zip(bars["color"], bars["left"], strict=True):
-        colours[color].append(left)
-    assert len(colours) == 2
-    assert sorted(colours.values())[0][-1] <= gap + 1
-    assert max(viewer.of("search_scores")["x"]) < 600
-
-
-def test_the_axis_of_time_of_a_run_that_was_killed_does_not_go_on_until_today():
-    records = searched(0.6)
-    state, lasted = state_of(records), records[-1]["at"] - START
-    viewer = Viewer().see(state, records[-1]["at"] + 400 * 86_400)
-    assert viewer.looks["search_scores_x"]["end"] < lasted + 300
-    assert viewer.of("search_best_now")["x1"][0] < lasted + 300
 
 
 def test_the_table_has_the_best_first_and_says_how_many_are_not_listed():
@@ -364,123 +241,6 @@ def test_tiles_say_how_good_the_best_is_how_much_is_done_and_whether_it_still_ge
     highest = max(range(len(search.scores)), key=lambda place: search.scores[place].score)
     assert f"{len(search.scores) - 1 - highest} score" in improved["note"]
     assert Viewer().see(RunState(), START).values["search_tiles"] is None
-
-
-def test_another_state_is_drawn_from_its_beginning():
-    viewer = Viewer()
-    late, early = searched(0.8), searched(0.3)
-    viewer.see(state_of(late), late[-1]["at"])
-    before = dict(viewer.epochs)
-    viewer.see(state_of(early), early[-1]["at"])
-    assert viewer.n_rows("search_scores") == len(state_of(early).search.scores)
-    assert viewer.epochs["search_scores_data"] != before["search_scores_data"]
-    assert viewer.epochs["search_timeline_data"] != before["search_timeline_data"]
-
-
-def with_params(records: list[dict[str, Any]], params: Any) -> list[dict[str, Any]]:
-    """The same search of other parameters, by a function of the candidate's place and its parameters."""
-    return [
-        {
-            **each,
-            "candidates": [
-                {**one, "params": params(place, one["params"])} for place, one in enumerate(each["candidates"])
-            ],
-        }
-        if each["record"] == "candidates"
-        else each
-        for each in records
-    ]
-
-
-def families(place: int, params: dict[str, Any]) -> dict[str, Any]:
-    if place % 2:
-        return {"model": "sgd", "sgd.alpha": params["alpha"]}
-    return {"model": "tree", "tree.depth": place, "tree.split": [1, 2]}
-
-
-def sixty(place: int, params: dict[str, Any]) -> dict[str, Any]:
-    return {f"p{name}": (place * 7 + name) % 11 if name % 3 else (None, name * 0.1)[place % 2] for name in range(60)}
-
-
-RARE = {
-    "nothing heard": [],
-    "no trial": stage_moment(told_run(), "scan", 0.5),
-    "one candidate": [
-        {"record": "invocation", "at": START, "id": "a"},
-        {"record": "candidates", "at": START + 1, "metric": "accuracy", "greater_is_better": True, "n_folds": 1,
-         "candidates": [{"trial": "0", "params": {}}]},
-        {"record": "start", "at": START + 2, "trial": "0", "fold": 0, "resource": 1},
-        {"record": "unit", "at": START + 9, "trial": "0", "fold": 0, "resource": 1, "seconds": 7.0, "cpu_seconds": 7.0,
-         "metrics": {"accuracy": 0.5}, "worker": ""},
-    ],
-    "all failed": [
-        {**each, "metrics": None, "error": "ValueError: no", "log_text": "..."} if each["record"] == "unit" else each
-        for each in searched(0.5)
-    ],
-    "all equal": changed(searched(0.5), score=lambda trial, score: 0.5),
-    "all zero": changed(searched(0.5), score=lambda trial, score: 0.0),
-    "infinite": changed(
-        searched(0.5), score=lambda trial, score: [math.inf, -math.inf, score, score][number_of(trial) % 4]
-    ),
-    "missing": changed(searched(0.5), score=lambda trial, score: None if number_of(trial) % 3 else score),
-    "diverged": changed(searched(0.5), score=lambda trial, score: -1e30 if number_of(trial) % 3 == 0 else score),
-    "lower is better": searched(0.5, metric="rmse"),
-    "hostile": searched(0.5, hostile=True),
-    "families": with_params(searched(0.6), families),
-    "60 parameters": with_params(searched(0.6), sixty),
-    "resumed twice": resumed(resumed(searched(0.9), 1000.0), 50.0),
-    "over": told_run(),
-    "failed run": told_run(status="failed"),
-    "older run": [
-        {name: value for name, value in each.items() if name not in ("began", "lasted", "worker")}
-        for each in searched()
-        if each["record"] in ("invocation", "data", "stage", "candidates", "start", "unit", "end")
-    ],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", RARE)
-def test_rare_searches_are_drawn(name):
-    records = RARE[name]
-    state = state_of(records)
-    now = records[-1]["at"] if records else START
-    viewer = Viewer().see(state, now).see(state, now + 1)
-    json.dumps([viewer.columns, viewer.values, list(viewer.looks.values())], allow_nan=False)
-    for look in viewer.looks.values():
-        if "start" in look:
-            assert -math.inf < look["start"] < look["end"] < math.inf
-    scored = [each for each in state.search.scores if each.score == each.score]
-    assert viewer.n_rows("search_scores") == len(scored)
-    assert viewer.values["search_scores.empty"] is (not scored and not state.search.failed)
-    assert viewer.values["search_trials"] is None or viewer.values["search_trials"]["rows"]
-
-
-def test_a_candidate_without_a_parameter_leaves_a_gap_in_its_line():
-    records = with_params(searched(0.6), families)
-    state, viewer = seen(records)
-    lines = viewer.of("search_parallel")
-    for trial, xs, ys in zip(lines["trial"], lines["xs"], lines["ys"], strict=True):
-        assert xs == list(range(xs[0], xs[0] + len(xs)))
-        assert all(0 <= y <= 1 for y in ys)
-        assert trial in state.search.trials
-    pieces = Counter(lines["trial"])
-    assert max(pieces.values()) > 1
-    corners = viewer.of("search_parallel_corners")
-    names = list(viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values())
-    depth = names.index("tree.depth")
-    through = {trial for trial, x in zip(corners["trial"], corners["axis"], strict=True) if x == depth}
-    assert through == {name for name in pieces if state.search.trials[name].params["model"] == "tree"}
-
-
-def test_hostile_names_are_cut_and_never_formulas():
-    _, viewer = seen(searched(0.8, hostile=True))
-    texts = [*viewer.looks["search_parallel_x_axis"]["major_label_overrides"].values()]
-    texts += viewer.of("search_importance")["name"]
-    texts += viewer.looks["search_timeline_y_axis"]["major_label_overrides"].values()
-    texts += [column["title"] for column in viewer.values["search_trials"]["columns"]]
-    assert any("$" in text for text in texts)
-    assert not any("$$" in text or "\u202e" in text for text in texts)
-    assert HOSTILE not in json.dumps([viewer.values["search_trials"]["columns"], list(viewer.looks.values())])
 
 
 @pytest.fixture(scope="module")
