@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from importlib.util import find_spec
 
 from daskflow.dashboard.serving import Server
-from daskflow.dashboard.watched import all_screens, build_page
 from tests.told_runs import stage_moment, told_run, until
-from tests.told_source import Told, plain_page, plain_screens, until_now
+from tests.told_source import Told, moved, until_now
 
 
 def main() -> None:
@@ -42,15 +40,12 @@ def main() -> None:
     rest = run[len(told) :]
     told, last = until_now(told), told[-1]["at"]
     source = Told(told)
-    is_whole = find_spec("daskflow.dashboard.page") and find_spec("daskflow.dashboard.screens")
     with Server(
         source,
         act=source.act,
         port=asked.port,
         read_only=asked.read_only,
         replay_speed=asked.replay,
-        make_screens=all_screens if is_whole else plain_screens,
-        build=build_page if is_whole else plain_page,
     ) as server:
         print(server.address, flush=True)
         began = time.time()
@@ -62,7 +57,7 @@ def main() -> None:
                     come = [each for each in rest if each["at"] <= until_here]
                     rest = rest[len(come) :]
                     shift = time.time() - until_here
-                    source.tell(*({**each, "at": each["at"] + shift} for each in come))
+                    source.tell(*(moved(each, shift) for each in come))
         except KeyboardInterrupt:
             return
 

@@ -50,13 +50,15 @@ class Told:
 def until_now(records: Sequence[Record]) -> list[Record]:
     """Move a run to where its last record is of this moment."""
     shift = time.time() - max(each["at"] for each in records)
-    moved = []
-    for each in records:
-        each = {**each, **{word: each[word] + shift for word in ("at", "began") if word in each}}
-        if each["record"] == "history":
-            each["runs"] = [{**run, "started": run["started"] + shift} for run in each["runs"]]
-        moved.append(each)
-    return moved
+    return [moved(each, shift) for each in records]
+
+
+def moved(record: Record, seconds: float) -> Record:
+    """Return a record of so many seconds later."""
+    later = {**record, **{word: record[word] + seconds for word in ("at", "began") if word in record}}
+    if record["record"] == "history":
+        later["runs"] = [{**run, "started": run["started"] + seconds} for run in record["runs"]]
+    return later
 
 
 class Plain:

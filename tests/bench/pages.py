@@ -26,6 +26,7 @@ import psutil
 
 from tests.site_client import Viewer
 from tests.told_runs import told_run, until
+from tests.told_source import moved
 
 
 def serve(base: int) -> None:
@@ -39,7 +40,7 @@ def serve(base: int) -> None:
     with flow.clusters.Threads(workers=1).open() as connection:
         mounted = mount(connection.client, name="bench", id="bench", token=connection.token)
         shift = time.time() - half[-1]["at"]
-        mounted.send([{**each, "at": each["at"] + shift} for each in half])
+        mounted.send([moved(each, shift) for each in half])
         known = {"address": mounted.address, "token": connection.token, "records": len(half)}
         print(json.dumps(known), flush=True)
         over = threading.Event()
@@ -48,7 +49,7 @@ def serve(base: int) -> None:
         while not over.wait(0.5):
             come = []
             while following["at"] + shift <= time.time():
-                come.append({**following, "at": following["at"] + shift})
+                come.append(moved(following, shift))
                 following = next(rest)
             mounted.send(come)
 
