@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from daskflow.core.control import Command, Control
+from daskflow.core.errors import StorageError
 from daskflow.core.events import Event, nobody
-from daskflow.core.protocols import Unit
+from daskflow.core.protocols import Outcome, Unit
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stages
 from daskflow.data.execution import InlineExecutor
@@ -23,7 +24,8 @@ from daskflow.search.forecast import Forecast
 from daskflow.search.foreseeing import Foreseeing
 from daskflow.search.policies import AllAtOnce, Candidate
 from daskflow.search.schedules import Rung
-from tests.steered_search import SEARCHES, Quick, Script, Timed, cancelled, gist, policy_of, steered
+from daskflow.workflow.trials import search_of
+from tests.steered_search import SEARCHES, Batches, Quick, Script, Timed, cancelled, gist, policy_of, steered
 
 PAUSE, RESUME, STOP = Command("pause"), Command("resume"), Command("stop")
 KINDS = sorted(SEARCHES)
@@ -99,6 +101,21 @@ def test_commands_are_durable_before_they_act_and_are_told() -> None:
     assert script.control.stopped
 
 
+def test_a_command_that_cannot_be_written_down_does_not_act() -> None:
+    # given a disk that is full when a pause is to be recorded
+    class Full(Timed):
+        def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
+            if any(record["record"] == "control" for record in records):
+                raise StorageError("no room")
+            super().extend(records, durable=durable)
+
+    control = Control()
+    control.put(PAUSE)
+    with pytest.raises(StorageError, match="no room"):
+        engine.run(policy_of("random"), Quick(), InlineExecutor(), recorder=Full(), control=control)
+    assert not control.paused
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_search_keeps_the_best_so_far(kind: str) -> None:
     result, journal, script = steered(policy_of(kind), {6: [STOP]})
@@ -108,6 +125,45 @@ def test_a_stopped_search_keeps_the_best_so_far(kind: str) -> None:
     assert 1 <= len(scored) < len(result.trials)
     assert result.best.score == max(trial.score for trial in scored)
     assert script.texts() == []
+
+
+class Backwards(InlineExecutor):
+    """An executor that does what it was given last first."""
+
+    slots = 3
+
+    def next(self, timeout: float | None = None) -> Outcome | None:
+        self._waiting.rotate(1)
+        return super().next(timeout)
+
+
+def test_a_stopped_search_ends_as_its_journal_tells_it() -> None:
+    # given trials that have scores, and one of which the second fold has failed, and the first has no answer yet
+    work = Quick(bad=[("1", 1)])
+    heard: list[tuple[str, int]] = []
+    script, journal = Script({}), Timed()
+
+    def hear(event: Event) -> None:
+        script(event)
+        if event.name == "unit":
+            heard.append((event.fields["trial"], event.fields["fold"]))
+            if heard[-1] == ("1", 1):
+                script.control.put(STOP)
+
+    candidates = [{"alpha": 3.0}, {"alpha": 4.0}, {"alpha": 5.0}]
+    policy = AllAtOnce(named(candidates))
+    result = engine.run(policy, work, Backwards(), recorder=journal, listener=hear, control=script.control)
+    assert heard == [("2", 1), ("2", 0), ("1", 1)]
+    # when
+    head = {"record": "candidates", "metric": "score", "greater_is_better": True, "n_folds": 2}
+    drawn = [{"trial": str(n), "params": params, "bracket": None} for n, params in enumerate(candidates)]
+    told = search_of([{**head, "candidates": drawn}, *journal.records, {"record": "stage", "stage": "search"}])
+    # then
+    assert told is not None
+    assert [(t.id, repr(t.score), t.error) for t in told.trials] == [
+        (t.id, repr(t.score), t.error) for t in result.trials
+    ]
+    assert told.best.id == result.best.id
 
 
 def test_a_stop_before_the_first_score_waits_for_it() -> None:
@@ -315,8 +371,9 @@ def test_a_command_that_makes_no_sense_is_refused_wherever_it_came_from() -> Non
 STEERED = {2: [cancel("first")], 5: [PAUSE, RESUME], 6: [Command("extend", trials=2)], 14: [STOP]}
 
 
+@pytest.mark.parametrize("work", [Quick, Batches])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_search_killed_after_any_record_goes_on_as_steered(kind: str) -> None:
+def test_a_search_killed_after_any_record_goes_on_as_steered(kind: str, work: type[Quick]) -> None:
     # given a search that was steered and came to its end, and what it comes to with the first of the commands only
     first = policy_of(kind).ask()[0].trial
     budget = {"trials": 7, "wall_time": "1 h"}
@@ -329,16 +386,18 @@ def test_a_search_killed_after_any_record_goes_on_as_steered(kind: str) -> None:
             shorter.setdefault(n, []).append(command)
         if length and script[length - 1][1] is PAUSE:  # which a search that is continued does not keep to
             shorter[script[length - 1][0]].append(RESUME)
-        result, journal, _ = steered(policy_of(kind, budget), shorter, work=Quick(n_folds=3))
+        result, journal, _ = steered(policy_of(kind, budget), shorter, work=work(n_folds=3))
         if len(journal.of("control")) >= len(expected):
             expected.append(gist(result))
     words = [record["command"] for record in journal.of("control")]
     can_draw_more = kind not in ("hyperband", "tpe-hyperband")
     assert words == ["cancel", "pause", "resume", *(["extend"] if can_draw_more else []), "stop"]
     for cut in range(1, len(journal.records) + 1):
+        if cut < len(journal.records) and journal.records[cut]["at"] == journal.records[cut - 1]["at"]:
+            continue  # written at once
         # when it is killed there, and continued
         before = journal.records[:cut]
-        again, after, _ = steered(policy_of(kind, budget), {}, work=Quick(n_folds=3), earlier=before)
+        again, after, _ = steered(policy_of(kind, budget), {}, work=work(n_folds=3), earlier=before)
         # then what was on record holds, and nothing else
         known = [record["command"] for record in before if record["record"] == "control"]
         assert gist(again) == expected[len(known)], cut

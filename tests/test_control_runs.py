@@ -186,6 +186,9 @@ def test_a_run_is_paused_killed_continued_steered_and_stopped_from_the_shell(she
     assert summary["best"]["trial"] == best
     run = open_run(shell.folder / "runs" / "cars")
     assert run.status == "done"
+    assert run.search is not None
+    assert run.search.ended == "it was stopped by hand"
+    assert "The search did not come to its own end: it was stopped by hand." in run.report_path.read_text()
     assert {t.id for t in run.trials if t.error == "cancelled by hand"} == {trial}
     assert len(run.trials) == 300
     # and the model predicts

@@ -313,7 +313,10 @@ class _Search:
             for fold in range(self.work.n_folds):
                 if fold not in rung.folds:
                     self.adopt(rung, fold)
-            self.settle(rung.request.trial)
+            if any("error" in record for record in rung.folds.values()):  # the journal tells of a trial that failed
+                self.close(rung)
+            else:
+                self.settle(rung.request.trial)
         self.rungs.clear()
         self.is_ended_by_hand = True
 
@@ -478,7 +481,7 @@ class _Search:
         """Tell the policy what a rung came to."""
         trial = rung.request.trial
         del self.rungs[trial]
-        records = [rung.folds[fold] for fold in range(rung.needed(self.work.n_folds))]
+        records = [rung.folds[fold] for fold in range(rung.needed(self.work.n_folds)) if fold in rung.folds]
         point = self.standings.take(trial, rung.request.resource, records)
         sign = 1.0 if self.work.greater_is_better else -1.0
         self.policy.tell(rung.request, sign * point.score, point.seconds, point.cpu_seconds)

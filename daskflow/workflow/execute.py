@@ -263,7 +263,7 @@ class _Execution(Preparing):
             self.recorder.append({"record": "candidates", "candidates": candidates_record(policy), **known})
         else:
             check_record(earlier["candidates"], policy)
-        with self.stage("search"):
+        with self.stage("search") as found:
             seer = foreseeing(flow, flow.space(task), policy, work, self.executor.slots, self.recorder, self.listener)
             seer.remember(records)
 
@@ -282,6 +282,7 @@ class _Execution(Preparing):
             result = engine.run(
                 policy, work, self.executor, recorder=seer, earlier=records, listener=hear, control=self.control
             )
+            found["ended"] = result.ended
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:

@@ -44,7 +44,7 @@ class Trials:
         self._units: dict[str, dict[int, dict[int, Record]]] = {}
         self._made: dict[str, Trial] = {}
         self._changed: dict[str, None] = {}
-        self._is_over = False
+        self._is_over, self._ended = False, ""
 
     def hear(self, records: Iterable[Record]) -> None:
         """Take records in, in the order they were written."""
@@ -57,7 +57,7 @@ class Trials:
             elif kind == "candidates":
                 self._candidates(record)
             elif kind == "stage" and record["stage"] == "search" and not record.get("failed"):
-                self._is_over = True
+                self._is_over, self._ended = True, str(record.get("ended") or "")
         self._make()
 
     def _candidates(self, record: Record) -> None:
@@ -112,7 +112,13 @@ class Trials:
             trials = [_with_state(trial, most[brackets[trial.id]]) for trial in trials]
         best = trials[self._places[self.best.id]]
         return SearchResult(
-            tuple(trials), best, self.metric, self._greater_is_better, self._n_folds, validation_ratio=self._ratio
+            tuple(trials),
+            best,
+            self.metric,
+            self._greater_is_better,
+            self._n_folds,
+            ended=self._ended,
+            validation_ratio=self._ratio,
         )
 
     def best_alone(self) -> Trial | None:
