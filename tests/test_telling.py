@@ -457,6 +457,29 @@ def test_a_folder_is_followed_as_its_files_grow_byte_by_byte(tmp_path: Path) -> 
     assert hear(records_of(folder)).notes[0].text == "<b>ümlaut</b>"
 
 
+def test_records_that_are_not_as_they_should_be_are_handed_on_and_the_rest_is_told(tmp_path: Path) -> None:
+    # given a run without events in whose journal somebody wrote what no run writes
+    folder = RunFolder(tmp_path / "told" / "0a1b")
+    folder.path.mkdir(parents=True)
+    odd: list[Record] = [
+        {"record": "unit", "trial": ["x"], "at": "soon"},
+        {"record": "stage", "seconds": "long", "stage": 7, "at": None},
+        {"record": "candidates", "metric": 3, "candidates": 5},
+        {"record": 12, "at": 1e999},
+        {"record": "data", "rows": {}},
+        {"text": "no record"},
+    ]
+    folder.journal.write_bytes(RUN[: RUN.index(b"\n") + 1] + b"".join(map(encode, odd)) + RUN[RUN.index(b"\n") + 1 :])
+    folder.metrics.write_text('{"metrics": [1, 2]}')
+    folder.data.write_text("[]")
+    # when
+    found = records_of(folder)
+    # then
+    assert [record["record"] for record in found if record["record"] in ("invocation", "unit", "end")] == [
+        "invocation", "unit", "unit", "end",
+    ]  # fmt: skip
+
+
 def test_a_run_begun_anew_is_known_by_its_journal_and_heard_from_its_start(tmp_path: Path) -> None:
     # given a run that was read to its end
     folder = RunFolder(tmp_path / "told" / "0a1b")
@@ -508,7 +531,9 @@ def test_a_run_that_was_killed_ends_interrupted_for_its_watchers_and_goes_on_whe
         assert (state.status, state.invocations, len(state.search.fits)) == ("running", 2, 1)
 
 
-@pytest.mark.parametrize("name", ["../../secret.txt", "/etc/passwd", "logs/../../secret.txt", "logs/link.txt"])
+@pytest.mark.parametrize(
+    "name", ["../../secret.txt", "/etc/passwd", "logs/../../secret.txt", "logs/link.txt", "..", "a\0b"]
+)
 def test_a_log_outside_of_the_runs_own_is_not_read(tmp_path: Path, name: str) -> None:
     from daskflow.workflow.logs import with_log
 

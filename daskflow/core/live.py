@@ -133,6 +133,18 @@ def shortened(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return record if kind in ALWAYS_KEPT or (kind == "evaluated" and record.get("final")) else None
 
 
+def time_of(record: Mapping[str, Any], otherwise: float = 0.0) -> float:
+    """Return when a record was written; `otherwise` when it does not say.
+
+    Examples
+    --------
+    >>> time_of({"at": 3}), time_of({"at": "soon"}, 1.0)
+    (3.0, 1.0)
+    """
+    at = record.get("at")
+    return float(at) if isinstance(at, int | float) and at == at else otherwise
+
+
 def merged(*streams: Iterable[Record]) -> list[Record]:
     """Return the records of several streams in the order of their time; a record without one follows its neighbour.
 
@@ -146,8 +158,7 @@ def merged(*streams: Iterable[Record]) -> list[Record]:
     for stream in streams:
         at = 0.0
         for record in stream:
-            given = record.get("at")
-            at = float(given) if isinstance(given, int | float) and given == given else at
+            at = time_of(record, at)
             timed.append((at, record))
     timed.sort(key=lambda each: each[0])
     return [record for _, record in timed]

@@ -8,7 +8,7 @@ from typing import Any
 from daskflow.core.errors import DaskflowError
 from daskflow.core.folder import RunFolder, read_json
 from daskflow.core.journal import Record
-from daskflow.core.live import MOST_COLUMNS
+from daskflow.core.live import MOST_COLUMNS, time_of
 from daskflow.search import REGISTRY
 from daskflow.search.costs import Step
 from daskflow.search.schedules import Rung, schedule
@@ -17,6 +17,9 @@ from daskflow.workflow.history import earlier_runs
 from daskflow.workflow.logs import with_log
 from daskflow.workflow.standing import Standing, importance_record
 from daskflow.workflow.toml import load
+
+DAMAGES = (AttributeError, KeyError, TypeError, ValueError)
+"""What records of another version, or written by somebody else, can lead to: they are shown as they are."""
 
 ANY_SPACE = {"number": range(10**9)}
 """How many candidates a search has does not depend on what they are drawn from, if that is large enough."""
@@ -52,13 +55,19 @@ class Filling:
         tells = self.folder.events.exists()
         found: list[Record] = []
         for record in records:
-            self._at = max(self._at, float(record.get("at") or 0.0))
-            before, behind = self._beside(record, tells=tells)
+            self._at = max(self._at, time_of(record))
+            try:
+                before, behind = self._beside(record, tells=tells)
+            except DAMAGES:
+                before, behind = [], []
             found += [*before, with_log(record, self.folder), *behind]
-        if not tells:
-            self._standing.hear(records)
-        if records:
-            found += self._now(is_live=is_live, tells=tells)
+        try:
+            if not tells:
+                self._standing.hear(records)
+            if records:
+                found += self._now(is_live=is_live, tells=tells)
+        except DAMAGES:
+            self._standing = Standing()
         return found
 
     def _beside(self, record: Record, *, tells: bool) -> tuple[list[Record], list[Record]]:

@@ -24,6 +24,6 @@ def with_log(record: Record, folder: RunFolder) -> Record:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 4 * LOG_CHARACTERS))  # a character is four bytes at most
             text = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # it is not there, or its name is none
         return record
     return {**record, "log_text": text[-LOG_CHARACTERS:]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, decode
-from daskflow.core.live import merged
+from daskflow.core.live import merged, time_of
 from daskflow.core.mounts import about_locks
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.filling import Filling
@@ -105,7 +105,7 @@ class FolderSource:
         self._follow(journal)
         if records and self._is_open and self._at == 0.0:
             has_ended = not self.is_running  # the first look: a run that was killed long ago does not seem to go on
-        self._at = max([self._at, *(float(each.get("at") or 0.0) for each in records)])
+        self._at = max([self._at, *map(time_of, records)])
         found = self._filling.filled(records, is_live=self._is_open and not has_ended)
         if has_ended and self._is_open:
             self._is_open, self._was_told_to_end = False, True
