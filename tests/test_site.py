@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import pytest
 
 from daskflow.core.control import Command
 from daskflow.core.errors import ClusterError, StorageError
+from daskflow.dashboard import serving
 from daskflow.dashboard.prometheus import metrics_of
 from daskflow.dashboard.serving import Server
 from daskflow.dashboard.state import RunState
@@ -237,6 +239,27 @@ def test_the_summary_tells_the_run_in_numbers(server: Server) -> None:
     assert told["workers"] == {"running": 4}
     assert told["cost"]["forecast"]["cpu_low"] < told["cost"]["forecast"]["cpu_high"]
     assert HOSTILE in told["notes"][-1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sign"), [("/daskflow.json", b'"status":"done"'), ("/daskflow-metrics", b'status="done"} 1\n')]
+)
+def test_a_tool_that_asks_counts_as_somebody_who_looks(path: str, sign: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a source that is asked seldom while nobody looks
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0.02)
+    source = Told(told_run()[:30])
+    with served(source) as server:
+        wait_until_heard(server)
+        source.tell(*told_run()[30:])
+        # when
+        answers = [ask(server, path, **BEARER).content]
+        until_then = time.monotonic() + 5
+        while sign not in answers[-1] and time.monotonic() < until_then:
+            time.sleep(0.01)
+            answers.append(ask(server, path, **BEARER).content)
+    # then
+    assert sign not in answers[0]
+    assert sign in answers[-1]
 
 
 def test_the_summary_of_nothing_is_whole() -> None:

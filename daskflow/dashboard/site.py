@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -236,7 +237,9 @@ class Summary(Guarded):
     def get(self) -> None:
         """Send it."""
         run = self.run_asked_for()
-        if run is not None:
+        if run is None:
+            return
+        with run.looking():
             self.say(HTTPStatus.OK, summary_of(run.state, run.now))
 
 
@@ -245,5 +248,8 @@ class Metrics(Guarded):
 
     def get(self) -> None:
         """Send it."""
-        content = metrics_of([(run.state, run.now) for run in self.runs])
+        with ExitStack() as looking:
+            for run in self.runs:
+                looking.enter_context(run.looking())
+            content = metrics_of([(run.state, run.now) for run in self.runs])
         self.send(content.encode(), "text/plain; version=0.0.4; charset=utf-8")
