@@ -222,3 +222,31 @@ def test_what_is_asked_of_a_run_is_said_where_it_goes_on(capsys: pytest.CaptureF
         "Trial 2-0 was cancelled (page).",
         "The search is stopped, and the best so far is kept (command line).",
     ]
+
+
+ADDRESS = event(
+    "address",
+    0.5,
+    url="http://127.0.0.1:8787/daskflow",
+    token="s3cret",
+    ssh="ssh -L 8787:127.0.0.1:8787 me@vm",
+    run="r",
+)
+
+
+def test_a_terminal_shows_the_link_that_lets_one_in_and_a_log_file_shows_how_to_get_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # given
+    out = io.StringIO()
+    display = Display(Console(file=out, width=40, force_terminal=True, color_system=None))
+    # when
+    display(ADDRESS)
+    Lines()(ADDRESS)
+    # then the link is whole, however narrow the terminal is
+    assert "Watch it: http://127.0.0.1:8787/daskflow?token=s3cret\n" in out.getvalue()
+    assert "after: ssh -L 8787:127.0.0.1:8787 me@vm" in out.getvalue()
+    # and a log that others may read has no token
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:8787/daskflow (daskflow watch r prints the link that lets you in)" in said
+    assert "s3cret" not in said
