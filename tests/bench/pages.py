@@ -72,6 +72,8 @@ def measured(
     for thread in threads:
         thread.start()
     while any(viewer.answers < 2 for viewer in viewers):
+        if not all(thread.is_alive() for thread in threads):
+            raise SystemExit(f"The page {page} cannot be looked at.")
         time.sleep(0.1)
     before, answers, sent = (
         sum(process.cpu_times()[:2]),
