@@ -124,6 +124,7 @@ def test_a_stopped_search_keeps_the_best_so_far(kind: str) -> None:
     scored = [trial for trial in result.trials if not math.isnan(trial.score)]
     assert 1 <= len(scored) < len(result.trials)
     assert result.best.score == max(trial.score for trial in scored)
+    assert {str(trial.state) for trial in result.trials if trial not in scored} == {"stopped"}
     assert script.texts() == []
 
 
@@ -260,6 +261,31 @@ def test_when_the_best_is_cancelled_another_is_named() -> None:
     named_best = [event.fields["trial"] for event in script.heard if event.name == "best"]
     assert named_best[named_best.index(leading) + 1] != leading
     assert named_best[-1] == result.best.id
+
+
+@pytest.mark.parametrize("budget", [None, {"cpu_hours": 1}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_knows_which_trials_may_go_on(kind: str, budget: dict[str, Any] | None) -> None:
+    # given a search that is played to its end, and what it said of each trial at rest
+    policy = policy_of(kind, budget)
+    has_rungs = kind not in ("random", "tpe")
+    assert hasattr(policy, "goes_on") == (has_rungs or budget is not None)
+    reached, rested = dict[str, int](), dict[str, set[str]]()
+    while requests := policy.ask():
+        for request in requests:
+            went_on = {trial for trial in reached if hasattr(policy, "goes_on") and policy.goes_on(trial)}
+            rested.setdefault(request.trial, set()).update(went_on)
+            # then whoever goes on was among those that may
+            assert request.trial not in reached or request.trial in went_on or reached[request.trial] == 0
+        for request in requests:
+            reached[request.trial] = request.resource
+            policy.tell(request, float(request.resource) + len(reached) % 7)
+    # and at the end nobody is, nor who came to the last rung
+    assert bool(set().union(*rested.values())) == has_rungs
+    if kind != "asha":
+        assert not any(policy.goes_on(trial) for trial in reached if has_rungs)
+    assert not any(policy.goes_on(trial) for trial, resource in reached.items() if has_rungs and resource == 9)
+    assert not (has_rungs and policy.goes_on("nobody"))
 
 
 def test_what_cannot_be_cancelled_is_refused_with_a_sentence() -> None:
