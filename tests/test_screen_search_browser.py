@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from daskflow.dashboard.serving import Server
+from tests.seen_searches import state_of
 from tests.test_pages_browser import COUNT, MODEL, Visitor, chromium, parted, visitor  # noqa: F401
 from tests.told_runs import told_run
 from tests.told_source import Told
@@ -73,7 +74,8 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         before = page.evaluate(COUNT)
         source.tell(*more)
         page.wait_for_function(f"() => ({COUNT})() > {before}")
-        page.wait_for_timeout(1500)
+        n_scored = len(state_of([*first, *more]).search.ranked())
+        page.wait_for_function(f"(n) => Object.keys(({HEIGHTS})(0)).length === n", arg=n_scored)
         assert set(page.evaluate(MARKED)) == both
 
         # when marks are cleared, then the next brush begins anew
