@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import random
@@ -18,8 +19,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from daskflow.core.errors import DaskflowError
 from daskflow.data.matrices import Matrices
-from tests import killed_search
+from tests import killed_run, killed_search
 from tests.small_matrices import classes, matrices_of
 from tests.test_search_resume import audit, finished, gist, models
 
@@ -34,18 +36,15 @@ def matrices(tmp_path_factory: pytest.TempPathFactory) -> Matrices:
     return matrices_of(tmp_path_factory.mktemp("rows") / "matrices", X, y)
 
 
-PROGRAM = """
-import pickle, sys
-from pathlib import Path
-from daskflow import DaskflowError
-from tests import killed_search
-if __name__ == "__main__":
-    matrices = pickle.loads(Path(sys.argv[3]).read_bytes())
+def drive(kind: str, folder: Path, rows: Path, said: Path, on: str) -> None:
+    """Run the search in a process that can be killed; what it says of a cluster it lost goes into a file."""
+    words = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(words, 2)
     try:
-        killed_search.search(sys.argv[1], Path(sys.argv[2]), matrices, on=sys.argv[4])
+        killed_search.search(kind, folder, pickle.loads(rows.read_bytes()), on=on)
     except DaskflowError as error:
         sys.exit(str(error))
-"""
+
 
 LOST = "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
 
@@ -94,27 +93,31 @@ def disturbed(
     total = len(finished(folder / "whole"))
     moments = sorted(rng.randrange(1, int(0.8 * total)) for _ in strikes)
     (folder / "matrices.pkl").write_bytes(pickle.dumps(matrices))
-    command = [sys.executable, "-c", PROGRAM, kind, str(folder / "killed"), str(folder / "matrices.pkl")]
+    processes = multiprocessing.get_context("forkserver")  # imports are done once, so a start takes little
+    processes.set_forkserver_preload(killed_run.PRELOAD)
+    files = folder / "killed", folder / "matrices.pkl", folder / "said"
     for _ in range(2 * len(strikes)):
         done, begun = set(finished(folder / "killed")), len(audit(folder / "killed"))
-        running = subprocess.Popen([*command, on()], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        running = processes.Process(target=drive, args=(kind, *files, on()))
+        running.start()
         driver = psutil.Process(running.pid)
-        while running.poll() is None:
-            time.sleep(0.005)
+        while running.is_alive():
+            running.join(0.005)
             at_work = len(audit(folder / "killed")) > begun
             if left and at_work and len(finished(folder / "killed")) >= moments[len(struck)]:
                 time.sleep(rng.random() * 0.05)
-                if running.poll() is None and kill_one(left[0], driver):
+                if running.is_alive() and kill_one(left[0], driver):
                     struck.append(left.pop(0))
-        _, said = running.communicate()
+        running.join()
+        said = (folder / "said").read_text() if (folder / "said").exists() else ""
         # then nothing that was on record when it started began again
         assert not done & set(audit(folder / "killed")[begun:])
-        if running.returncode == 0:
+        if running.exitcode == 0:
             break
         # and the driver was killed, or says in a sentence that it lost its scheduler
-        assert running.returncode == -signal.SIGKILL or said.strip() == LOST, said
+        assert running.exitcode == -signal.SIGKILL or said.strip() == LOST, said
     # and it ends as the one left alone, with the same models
-    assert running.returncode == 0
+    assert running.exitcode == 0
     assert struck == strikes
     result, same_model = killed_search.search(kind, folder / "killed", matrices)
     assert gist(result) == gist(whole)
