@@ -33,7 +33,7 @@ seed = 7
 metrics = ["roc_auc", "log_loss"]
 [data]
 kind = "generated"
-rows = 6000
+rows = 4000
 partitions = 3
 [split]
 test = 0.25
@@ -43,7 +43,7 @@ kind = "mlp"
 [search]
 kind = "hyperband"
 metric = "roc_auc"
-max_iter = 81
+max_iter = 54
 [evaluation]
 explain = false
 slices = false
