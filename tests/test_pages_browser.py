@@ -107,6 +107,7 @@ def test_a_search_is_watched_marked_and_asked(visitor: Visitor) -> None:
         page.mouse.move(box["x"] + 0.95 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
         page.mouse.up()
         page.wait_for_selector(".marked-line:not([hidden])")
+        page.wait_for_timeout(1000)  # figures out of sight come after those in sight
         marked = page.evaluate("() => daskflow.marks.size()")
         assert marked > 5
         assert f"{marked} trials marked" in page.inner_text(".marked-line")
@@ -124,7 +125,7 @@ def test_a_search_is_watched_marked_and_asked(visitor: Visitor) -> None:
         page.wait_for_selector(".marked-line", state="hidden")
         # and back: a row that is ticked is marked in the figures
         page.locator("#panel-search_trials tbody input").first.check()
-        assert page.evaluate(f"() => {MODEL}('search_scores_data').selected.indices.length") > 0
+        page.wait_for_function(f"() => {MODEL}('search_scores_data').selected.indices.length > 0")
 
         # when a head of the table is chosen, then rows stand in its order
         cells = "#panel-search_trials tbody tr[data-trial] td:nth-child(5)"
@@ -241,6 +242,5 @@ def test_ten_thousand_trials_are_marked_and_sorted_without_waiting(visitor: Visi
           found.sorted = await timed(() => head.click())
           return found
         }""")
-        # Measured 40 to 110 ms on an idle core; this only sees that it has not become another thing on a busy machine.
-        assert max(milliseconds.values()) < 1000, milliseconds
-        print(milliseconds)
+        # Measured 24 to 125 ms on a busy core; this only sees that it has not become another thing on a busier one.
+        assert max(milliseconds.values()) < 800, milliseconds

@@ -31,15 +31,12 @@
         for (const model of root.references()) {
           if (!model.name || named.get(model.name)?.includes(model)) continue
           named.set(model.name, [...(named.get(model.name) ?? []), model])
-          if (model.type === "ColumnDataSource") follow(model)
+          if (model.type === "ColumnDataSource") follow(model, root)
           if (model.type === "Range1d") watch(model)
         }
       }
     }
-    daskflow.marks.listen((marked, origin) => ours(() => {
-      if (!isBrushing) brushes.clear()
-      for (const source of sources) if (source !== origin) mark(source)
-    }))
+    daskflow.marks.listen(markAll)
   }
 
   // Columns of a source -------------------------------------------------------------------------------------------
@@ -117,7 +114,7 @@
       held.delete(range)
       if (wanted.has(range)) set(range, wanted.get(range))
     }
-    sources.forEach(mark)
+    for (const {source} of sources) mark(source)
   })
 
   // Marks ---------------------------------------------------------------------------------------------------------
@@ -151,8 +148,29 @@
     brushes.set(source, common(all).length > 0 ? all : picked)
     return common(brushes.get(source))
   }
-  const follow = (source) => {
-    sources.push(source)
+  // What is in sight at once, the rest one after the other: marking never waits for figures that nobody sees.
+  let turn = 0
+  const markAll = () => {
+    const mine = ++turn
+    const isSeen = (place) => {
+      const {top, bottom} = place.getBoundingClientRect()
+      return bottom > 0 && top < window.innerHeight
+    }
+    const later = sources.filter(({source, place}) => {
+      if (!isSeen(place)) return true
+      ours(() => mark(source))
+      return false
+    })
+    const next = () => {
+      if (mine !== turn || later.length === 0) return
+      const {source} = later.shift()
+      ours(() => mark(source))
+      setTimeout(next, 30)
+    }
+    setTimeout(next, 120)
+  }
+  const follow = (source, root) => {
+    sources.push({source, place: document.querySelector(`[data-root-id="${root.id}"]`)})
     source.selected.properties.indices.change.connect(() => {
       const ids = trials(source)
       if (isOurs || ids === null) return

@@ -61,7 +61,6 @@ def page_of(screen: Screen, screens: Sequence[Screen]) -> bytes:
     figures = {panel.key: panel.figure for panel in panels if isinstance(panel, Figure)}
     for one in figures.values():
         one.output_backend = "canvas"
-        one.toolbar.visible = False  # the page has its own; bokeh shows three dots of one without a place
     drawing, places = look.json_of(figures, screen.key) if figures else ("", {})
     text = (
         _environment()
