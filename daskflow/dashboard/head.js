@@ -3,7 +3,6 @@
   "use strict"
   const {clean, clock, duration, make, put} = daskflow
   const find = (selector) => document.querySelector(selector)
-  const WORDS = {waiting: "nothing heard yet"}
   let header = null
   let wake = () => {}
 
@@ -100,7 +99,7 @@
     const place = find(".acts")
     place.hidden = header.replay !== null
     put(place.querySelector(".why"), why)
-    const isShown = header.over || header.can_act
+    const isShown = header.over || header.can_act || header.status === "waiting"
     place.querySelector(".why").classList.toggle("hidden", isShown)
     for (const button of place.querySelectorAll("button")) {
       button.hidden = !isShown
@@ -151,7 +150,7 @@
     put(find(".name"), told.name)
     find(".name").title = `run ${clean(told.id)}`
     const status = find(".status")
-    put(status, WORDS[told.status] ?? told.status)
+    put(status, told.status)
     status.className = `status ${/^[a-z]+$/.test(told.status) ? told.status : ""}`
     put(find(".truth"), told.truth ?? told.title)
     find(".truth").title = clean(told.truth ?? told.title)

@@ -10,16 +10,18 @@
   const RIGHT = new Set(["number", "time", "bytes"])
   const order = new Intl.Collator("en", {numeric: true})
 
-  // So many decimals as the numbers of a column have, four at most: what stands below each other can be compared.
+  // So many decimals as the numbers of a column have, four at most (six of small ones): what stands below each other can
+  // be compared. None where they are too small for that.
   const decimals = (values) => {
-    let most = 0
-    for (const one of values) {
-      if (!isNumber(one) || Math.abs(one) >= 1000) continue
-      if (one !== 0 && Math.abs(one) < 0.001) return null
-      const text = String(Number(one.toFixed(4)))
-      most = Math.max(most, text.includes(".") ? text.length - text.indexOf(".") - 1 : 0)
+    const numbers = values.filter((one) => isNumber(one) && one !== 0 && Math.abs(one) < 1000)
+    const most = numbers.some((one) => Math.abs(one) >= 0.1) ? 4 : 6
+    let needed = 0
+    for (const one of numbers) {
+      if (Math.abs(one) < 10 ** -most) return null
+      const text = String(Number(one.toFixed(most)))
+      needed = Math.max(needed, text.includes(".") ? text.length - text.indexOf(".") - 1 : 0)
     }
-    return most
+    return needed
   }
   const words = (kind, value, digits) => {
     if (value === null || value === undefined || value === "") return "–"
