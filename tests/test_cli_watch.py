@@ -28,7 +28,7 @@ from rich.console import Console, Group
 
 import daskflow as flow
 from daskflow.cli import main, watching
-from daskflow.cli.watching_terminal import Said
+from daskflow.cli.watching_terminal import Keys, Said
 from daskflow.cli.watching_text import picture
 from daskflow.cli.watching_words import ASCII
 from daskflow.core.control import Command, asked
@@ -189,6 +189,19 @@ def test_a_log_hears_each_stage_each_note_and_each_better_score_once() -> None:
     assert not any(math.isnan(float(line[1:9])) for line in lines)
     # and nothing more is said of a run that is over
     assert said.news(state.last + 100) == []
+
+
+def test_q_ends_the_view_and_other_keys_or_a_closed_keyboard_do_not() -> None:
+    read, write = os.pipe()
+    keys = Keys(read)
+    os.write(write, b"x\x1b[A")
+    assert not keys.wait(0.05)
+    os.write(write, b"q")
+    assert keys.wait(5.0)
+    os.close(write)
+    assert not keys.wait(0.05)
+    assert keys.number is None
+    os.close(read)
 
 
 # ---- the verb ----

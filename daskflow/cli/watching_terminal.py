@@ -64,12 +64,11 @@ def print_once(run: Watched) -> None:
 
 def follow(run: Watched) -> None:
     """Show a run until it ends, or until Ctrl-C or ``q``; its last picture stays."""
-    if is_terminal(sys.stdout):
+    if is_terminal(sys.stdout) and os.environ.get("TERM") != "dumb":
         _follow_on_terminal(run)
-        _print(run, height=MANY_LINES)
     else:
         _follow_in_lines(run)
-        _print(run, height=MANY_LINES)
+    _print(run, height=MANY_LINES)
 
 
 def _follow_on_terminal(run: Watched) -> None:
