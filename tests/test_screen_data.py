@@ -267,3 +267,13 @@ def test_a_source_that_does_not_tell_its_size_has_no_bytes() -> None:
     assert viewed.values["throughput_bytes.hidden"]
     assert viewed.is_shown("throughput_rows")
     assert "Bytes read" not in [tile["label"] for tile in viewed.values["data_tiles"]]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, -1.0, 1e300, 0.0])
+def test_times_that_no_clock_says_hold_nothing_up(seconds: float) -> None:
+    records = [*table_of(3, {}), piece(0, 1.0, seconds=seconds), piece(1, 2.0), piece(2, 1e12)]
+
+    screen, state = DataScreen(), state_of(records)
+    screen.slots(state, START)
+
+    assert screen.slots(state, START)[0].name == "data_tiles"

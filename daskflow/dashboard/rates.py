@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+MOST_SECONDS = 366 * 86_400.0
+"""A scan that lasts longer is none."""
+
 MOST_BINS = 120
 """Stretches of time at most; one more, and they are all twice as long."""
 
@@ -26,7 +29,9 @@ class Rates:
 
     def add(self, at: float, seconds: float, *amounts: float) -> None:
         """Add what came of work that took some seconds and ended at a time, spread evenly over them."""
-        end = max(0.0, at - self.began)
+        end = at - self.began
+        if not (0.0 <= end < MOST_SECONDS and 0.0 < seconds < MOST_SECONDS):
+            return  # no clock says that
         start = max(0.0, min(end, end - seconds))
         self.last = max(self.last, end)
         while end >= MOST_BINS * self.width:

@@ -10,7 +10,7 @@ import numpy as np
 
 from daskflow.dashboard import quantities, words
 from daskflow.dashboard.data_panels import MOST_COLUMNS, MOST_DOTS, MOVED, MOVED_ROWS, panels
-from daskflow.dashboard.rates import Rates
+from daskflow.dashboard.rates import MOST_SECONDS, Rates
 from daskflow.dashboard.slots import Columns, Look, Row, Slot, Value
 from daskflow.dashboard.spans import Spans
 from daskflow.dashboard.state import RunState
@@ -99,7 +99,8 @@ class DataScreen:
             return
         if self._rates is None:
             scan = state.stages.known.get("scan")
-            first = min(piece.at - piece.seconds for piece in new)
+            lasted = [piece.seconds if 0 < piece.seconds < MOST_SECONDS else 0.0 for piece in new]
+            first = min(piece.at - seconds for piece, seconds in zip(new, lasted, strict=True))
             began = scan.began if scan is not None and math.isfinite(scan.began) else first
             self._rates = Rates(min(began, first), 2)
         for piece in new:

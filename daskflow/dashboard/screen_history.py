@@ -300,7 +300,7 @@ def _row(run: Run) -> dict[str, Any]:
         "interval": quantities.interval(run.get("low"), run.get("high")),
         "test": _plain(value),
         "test_interval": quantities.interval(low, high),
-        "trials": run.get("trials"),
+        "trials": _plain(run.get("trials")),
         "seconds": _plain(run.get("seconds")),
         "cpu_seconds": _plain(run.get("cpu_seconds")),
     }
