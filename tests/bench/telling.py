@@ -144,16 +144,17 @@ def main() -> None:
     for _ in range(given.repeats):
         for mode, results in found.items():
             results.append(measured(mode, options))
-    print(
-        f"{given.trials} trials of 2 fits on {given.cluster}, {platform.machine()}, Python {platform.python_version()}"
-    )
+    where = f"{platform.machine()}, Python {platform.python_version()}"
+    print(f"{given.trials} trials of 2 fits on {given.cluster}; {where}")
     for mode, results in found.items():
         cpu, seconds = (median(each[word] for each in results) for word in ("cpu", "seconds"))
         print(f"{mode:8} {cpu:7.2f} CPU-s, {seconds:7.2f} s, events.jsonl {results[-1]['bytes'] / 2**10:,.0f} KiB")
+    own = median(told["own"] / told["cpu"] for told in found["telling"])
+    parts = {name: round(seconds, 3) for name, seconds in found["telling"][-1]["parts"].items()}
+    print(f"what telling does itself takes {100 * own:.2f} % of the run's processor time: {parts}")
     pairs = [told["cpu"] / silent["cpu"] - 1 for told, silent in zip(found["telling"], found["silent"], strict=True)]
-    print(
-        f"telling costs {100 * median(pairs):+.1f} % (median of pairs; each: {[f'{100 * one:+.1f}' for one in pairs]})"
-    )
+    each = ", ".join(f"{100 * one:+.1f}" for one in pairs)
+    print(f"against a silent run: {100 * median(pairs):+.1f} % (median of pairs; each: {each})")
 
 
 if __name__ == "__main__":
