@@ -18,6 +18,8 @@ def test_panels_that_a_search_has_nothing_for_are_left_out():
     _, viewer = seen([*one[:2], plan, *one[2:]])
     hidden = {name for name, value in viewer.values.items() if name.endswith(".hidden") and value}
     assert hidden == {f"search_{key}.hidden" for key in ("curves", "parallel", "parameters", "importance")}
+    few = [each for each in searched(1.0) if each["record"] != "importance"]
+    assert seen(few)[1].values["search_importance.hidden"] is True  # it is over: nothing more will come
     _, viewer = seen(searched(0.5))
     assert not any(value for name, value in viewer.values.items() if name.endswith(".hidden"))
 

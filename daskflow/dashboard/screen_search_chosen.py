@@ -94,4 +94,6 @@ def height(scale: tuple[axes.Scale, dict[int, float]], name: str, trial: TrialSt
 
 def value_text(value: Any) -> float | str:
     """Return a parameter's value as it is shown: numbers with four digits, all else as a short text."""
+    if type(value) is int and abs(value) < 2**53:
+        return value
     return float(f"{value:.4g}") if axes.is_number(value) else style.shown(axes.text_of(value), 40)

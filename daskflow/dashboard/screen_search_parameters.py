@@ -206,7 +206,10 @@ class Importance:
         labels = {-place: style.shown(row["name"], 20) for place, row in enumerate(rows)}
         start = -max(len(rows), 1) + 0.4
         return [
-            Value("search_importance.hidden", not rows and has_nothing(standing, self._order.names)),
+            Value(
+                "search_importance.hidden",
+                not rows and (standing.is_settled or has_nothing(standing, self._order.names)),
+            ),
             Value("search_importance.empty", not rows),
             Columns("search_importance_data", bars, epoch),
             Columns("search_importance_spans_data", spans, epoch),

@@ -141,7 +141,7 @@ class Scores:
         rings: dict[str, list[Any]] = {"trial": [], "x": [], "y": [], "size": []}
         search = standing.search
         if has_best:
-            last, end = self._best["x"][-1], round(max(standing.now, self._best["x"][-1]), 1)
+            last, end = self._best["x"][-1], round(max(min(standing.now, standing.right), self._best["x"][-1]), 2)
             line = {"x0": [last], "x1": [end], "y": [self._best["y"][-1]]}
             low, high = search.interval()
             if math.isfinite(low) and math.isfinite(high):

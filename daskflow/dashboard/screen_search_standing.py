@@ -301,7 +301,7 @@ class Standing:
             right = self.now
         else:
             right = max((self.clock(fit.ended, fit.invocation) for fit in search.fits[-50:]), default=self.now)
-        width = max(right - self.left, 10.0)
+        width = max(right - self.left, 1.0 if self.is_settled and search.fits else 10.0)
         if right > self.right or self.right - self.left > 1.8 * width or self.is_settled:
             self.right = self.left + width + (0.02 if self.is_settled else 0.12) * width
 
