@@ -27,6 +27,9 @@ MOST_COLUMNS = 20
 MOST_SLICES = 12
 """Slices that are drawn."""
 
+LEVEL_CHARACTERS = 26
+"""Characters of all classes that have room below a confusion matrix side by side."""
+
 CLASSES_WITH_TEXT = 14
 """Classes up to which there is room for counts in the cells of a confusion matrix beside a table."""
 
@@ -162,12 +165,13 @@ def confusion(details: Details) -> list[Slot]:
             columns["size"].append("13px" if size <= 6 else "10px")
     cell = 90 if size <= 3 else 48 if size <= 6 else 30 if size <= 24 else 20
     longest = max(map(len, labels), default=0)
+    is_level = size * longest <= LEVEL_CHARACTERS
     return [
         _columns("confusion", columns),
         Look("confusion_rows", live_axes.rows(labels)),
         Look("confusion_columns", {"factors": labels or [" "]}),
-        Look("confusion_axis", {"major_label_orientation": "horizontal" if size <= 6 else "vertical"}),
-        Look("confusion", {"height": max(340, cell * size + 80 + (7 * longest if size > 6 else 0))}),
+        Look("confusion_axis", {"major_label_orientation": "horizontal" if is_level else "vertical"}),
+        Look("confusion", {"height": max(340, cell * size + 80 + (0 if is_level else 7 * longest))}),
         *_there("confusion", bool(kept)),
     ]
 

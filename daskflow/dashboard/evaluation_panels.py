@@ -15,7 +15,13 @@ def panels() -> Sequence[Row]:
         Row([Widget("evaluation_tiles", "", "tiles")]),
         Row(
             [
-                Widget("standing", "Where it stands", "lines", "Nothing is known yet."),
+                Widget(
+                    "standing",
+                    "Where it stands",
+                    "lines",
+                    "Nothing is known yet.",
+                    "How good, and by which rows that is said.",
+                ),
                 Widget(
                     "metrics",
                     "Metrics",
