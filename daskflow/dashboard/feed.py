@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 from daskflow.dashboard.encoding import json_of
@@ -23,7 +22,7 @@ TICK_SECONDS = 0.5
 IDLE_SECONDS = 2.0
 """So often while nothing was heard: clocks and estimates go on all the same."""
 
-SHARE = 0.005
+SHARE = 0.004
 """A screen that takes long is asked less often, so that asking takes at most this share of one core..."""
 
 MOST_SECONDS = 5.0
@@ -31,6 +30,9 @@ MOST_SECONDS = 5.0
 
 MOST_PIECES = 32
 """Beginnings from which rows are kept as they were sent; viewers mostly have one of two."""
+
+GAP_SECONDS = 30.0
+"""After so long without a look much has to be caught up with, which says nothing of how long looking takes."""
 
 ERROR = "error"
 """Name of the value that says why a page stands still; empty once it goes on."""
@@ -90,7 +92,7 @@ class _Page:
     looks: dict[str, _Whole] = field(default_factory=dict)
     asked: float = float("-inf")
     heard: int = -1
-    costs: deque[float] = field(default_factory=lambda: deque([0.0] * 5, maxlen=5))
+    costs: deque[float] = field(default_factory=lambda: deque(maxlen=12))
     error: str = ""
 
 
@@ -129,8 +131,8 @@ class Feed:
     def due(self, page: str) -> float:
         """Return in how many seconds the page may look otherwise; infinity when it will not without news."""
         known = self._pages[page]
-        # The median: a first look at a long run takes long, and says nothing of the next one.
-        pause = min(max(TICK_SECONDS, median(known.costs) / SHARE), MOST_SECONDS)
+        cost = sum(known.costs) / max(1, len(known.costs))
+        pause = min(max(TICK_SECONDS, cost / SHARE), MOST_SECONDS)
         is_over, is_known = self.state.is_over, known.heard == self.state.version
         if is_over:  # the last word is not kept waiting: the server may close soon
             pause = float("inf") if is_known else TICK_SECONDS
@@ -166,7 +168,8 @@ class Feed:
         if said or known.error:
             _take(known, Value(ERROR, said))
         known.error = said
-        known.costs.append(time.thread_time() - processor)
+        if begun - known.asked < GAP_SECONDS:
+            known.costs.append(time.thread_time() - processor)
         known.asked = begun
 
     def changes(self, page: str, have: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
