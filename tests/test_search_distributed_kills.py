@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,11 +37,18 @@ ROUNDS, MANY_ROUNDS = 160, 1000
 """Enough for a kill to meet them, of two processes, and of one with both threads."""
 
 
-@pytest.fixture
-def connection() -> Iterator[Connection]:
-    """A cluster of this test's own, for it is going to be hurt."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Connection]:
+    """A cluster of this file's own, for it is going to be hurt."""
     with Local(workers=2).open() as opened:
         yield opened
+
+
+@pytest.fixture
+def connection(cluster: Connection) -> Connection:
+    """The cluster, once a worker stands in the place of one that was killed."""
+    cluster.client.wait_for_workers(2, timeout=60)
+    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,19 @@ def rows(tmp_path_factory: Any) -> tuple[Any, Any]:
     X, y = make_classification(30_000, 20, n_informative=12, random_state=5)
     X = X.astype(np.float32)
     return X, write_part(tmp_path_factory.mktemp("rows") / "p", X, y)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(rows: Any, cluster: Connection, tmp_path_factory: Any) -> Callable[[str], Any]:
+    """What a library's fit over both workers predicts when nobody disturbs it; fitted once."""
+
+    @cache
+    def predicted(library: str) -> Any:
+        cluster.client.wait_for_workers(2, timeout=60)
+        model = fitted(library, rows[1], tmp_path_factory.mktemp("u"), cluster, lambda event: None, "workers")
+        return model.predict_proba(rows[0])
+
+    return predicted
 
 
 def boosted(library: str, rounds: int = ROUNDS) -> Any:
@@ -112,11 +133,17 @@ class Killer:
 @pytest.mark.parametrize("which", ["first", "last", "seat"])
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
 def test_a_killed_process_costs_some_rounds_and_the_model_is_that_of_an_undisturbed_fit(
-    library: str, which: str, rows: Any, connection: Connection, tmp_path: Path, caplog: Any
+    library: str,
+    which: str,
+    rows: Any,
+    connection: Connection,
+    undisturbed: Callable[[str], Any],
+    tmp_path: Path,
+    caplog: Any,
 ) -> None:
-    # given what an undisturbed fit over the same workers gives
+    # given what an undisturbed fit over two workers gives
     X, part = rows
-    undisturbed = fitted(library, part, tmp_path / "u", connection, lambda event: None, "workers")
+    expected = undisturbed(library)
 
     # when a process is killed between two checkpoints
     killer = Killer(connection, which)
@@ -133,7 +160,7 @@ def test_a_killed_process_costs_some_rounds_and_the_model_is_that_of_an_undistur
     booster = ours.get_booster() if library == "xgboost" else ours.booster_
     made = booster.num_boosted_rounds() if library == "xgboost" else booster.current_iteration()
     assert made == ROUNDS
-    assert np.abs(ours.predict_proba(X) - undisturbed.predict_proba(X)).max() < 0.02
+    assert np.abs(ours.predict_proba(X) - expected).max() < 0.02
 
 
 def test_on_one_machine_the_death_of_the_worker_that_does_not_train_disturbs_nothing(

@@ -199,7 +199,7 @@ def test_a_slow_screen_is_asked_less_often() -> None:
         state.hear([{"record": "invocation", "at": START + step / 10, "id": "a"}])
         ticks[0] += 0.1
         made.answer("overview", {}, {})
-    assert 11 <= page.asked <= 17
+    assert 15 <= page.asked <= 23
 
 
 def test_numbers_of_numpy_and_what_is_no_number_are_sent_as_json() -> None:

@@ -22,7 +22,7 @@ TICK_SECONDS = 0.5
 IDLE_SECONDS = 2.0
 """So often while nothing was heard: clocks and estimates go on all the same."""
 
-SHARE = 0.004
+SHARE = 0.006
 """A screen that takes long is asked less often, so that asking takes at most this share of one core..."""
 
 MOST_SECONDS = 5.0
