@@ -45,7 +45,7 @@ def panels() -> Sequence[Row]:
                     "Stages that prepare the data for the search.",
                 ),
             ],
-            (3, 2),
+            (1, 1),
         ),
     )
 

@@ -151,7 +151,7 @@ class DataScreen:
         state_word = "good" if done == data.partitions else ""
         n_columns = f"{data.n_columns:,}" if data.n_columns else quantities.UNKNOWN
         return [
-            _tile("Partitions", f"{done:,} of {data.partitions:,}", "; ".join(beside), state_word),
+            _tile("Partitions", f"{done:,}", "; ".join([f"of {data.partitions:,}", *beside]), state_word),
             _tile("Rows", quantities.count(data.rows), pace),
             *([_tile("Bytes read", words.size(data.read_bytes), ", ".join(of_all))] if of_all else []),
             _refused_tile(data),
@@ -343,10 +343,9 @@ def following(state: RunState, now: float) -> list[dict[str, Any]]:
             continue
         left = stage.left(now)[0]
         counted = f"{stage.done:,} of {stage.total:,}" if stage.total else ""
-        rows = f"{stage.rows:,} rows" if stage.rows and stage.state == "running" else ""
         said = {
             "waiting": "waits",
-            "running": ", ".join(part for part in (counted, rows) if part) or "goes on",
+            "running": counted or "goes on",
             "done": f"took {words.lasting(stage.seconds or stage.elapsed(now))}",
             "failed": "failed",
         }[stage.state]
@@ -355,7 +354,7 @@ def following(state: RunState, now: float) -> list[dict[str, Any]]:
             "state": stage.state,
             "share": quantities.plain(stage.share),
             "words": said,
-            "left": f"about {words.lasting(left)} left" if math.isfinite(left) else "",
+            "left": words.left(left, math.nan, math.nan),
         })  # fmt: skip
     return found
 
