@@ -116,7 +116,7 @@ def test_one_frozen_worker_is_told_while_the_other_goes_on_answering(
     monkeypatch.setattr(client_executor, "SILENT_SECONDS", 6.0)
     monkeypatch.setattr(client_executor, "LOOK_SECONDS", 0.5)
     # when
-    result, told, _ = search_with_frozen_workers(tmp_path, n_frozen=1, n_fits=60)
+    result, told, _ = search_with_frozen_workers(tmp_path, n_frozen=1, n_fits=40)
     # then one worker is named, and all fits come to their end
     assert len(told) == 1
     assert re.match(r"Worker [01] has been silent for \d+ s: it is frozen", told[0].fields["text"])
