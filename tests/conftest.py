@@ -49,3 +49,12 @@ def client() -> Iterator[Any]:
         Client(cluster) as connected,
     ):
         yield connected
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Any]:
+    """A real Slurm of four nodes on this machine, a `TestSlurm`, one for each process that runs tests."""
+    from tests.slurm_fixture import running_slurm
+
+    with running_slurm() as started:
+        yield started

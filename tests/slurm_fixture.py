@@ -1,0 +1,136 @@
+"""A real Slurm of four nodes on this machine, for the tests that ask for the fixture ``slurm``."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lacking
+
+SCRIPTS = Path(__file__).parent / "slurm"
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "scancel", "setpriv")
+NODES, CPUS, MEMORY_MB = 4, 4, 20_000
+"""Of each node, whatever this machine has: partitions ``normal``, ``short`` (one minute), ``closed`` (down)."""
+
+
+@dataclass(frozen=True)
+class TestSlurm:
+    """A Slurm that runs from a folder; ``SLURM_CONF`` in the environment leads every command to it."""
+
+    __test__ = False
+
+    folder: Path
+
+    @property
+    def conf(self) -> Path:
+        """Its configuration."""
+        return self.folder / "slurm.conf"
+
+    def ask(self, *command: str) -> str:
+        """Run a command of Slurm and return what it prints."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def squeue(self, layout: str = "%i %T %r") -> list[str]:
+        """Return a line for each job that is pending or running, as squeue's ``layout`` says."""
+        return self.ask("squeue", "--noheader", "--array", f"--format={layout}").splitlines()
+
+    def jobs(self) -> Mapping[str, str]:
+        """Return the state of each job that is pending or running, by its ID."""
+        return dict(line.split(maxsplit=1) for line in self.squeue("%i %T"))
+
+    def kill_node(self, name: str) -> None:
+        """End a node and everything on it at once, as a power cut would."""
+        subprocess.run([SCRIPTS / "slurm-node.sh", "kill", name, self.folder], check=True, timeout=60)
+
+    def start_node(self, name: str) -> None:
+        """Bring a node back."""
+        subprocess.run([SCRIPTS / "slurm-node.sh", "start", name, self.folder], check=True, timeout=60)
+
+    def log(self, name: str = "slurmctld") -> str:
+        """Return what a daemon has written."""
+        return (self.folder / "log" / f"{name}.log").read_text()
+
+
+@contextmanager
+def running_slurm() -> Iterator[TestSlurm]:
+    """Bring up a Slurm of this process's own, on ports that are free, and take it down at the end.
+
+    The folder is one that every user may enter, since Slurm's daemons have users of their own.
+    """
+    missing = [program for program in PROGRAMS if shutil.which(program, path=_path()) is None]
+    if missing:
+        lacking(f"Slurm ({', '.join(missing)})")
+    if os.geteuid() != 0:
+        lacking("the right of root to start Slurm's daemons")
+    folder = Path(tempfile.mkdtemp(prefix="daskflow-slurm-"))
+    folder.chmod(0o755)
+    with ExitStack() as closing:
+        closing.callback(_take_down, folder)
+        closing.enter_context(_taken_down_if_this_process_dies(folder))
+        environment = {**os.environ, "PATH": _path(), "SLURM_UP_PORT": str(free_base_port(NODES + 1))}
+        done = subprocess.run(
+            [SCRIPTS / "slurm-up.sh", folder, str(NODES), str(CPUS), str(MEMORY_MB)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "up.err").open("w"),  # a pipe would stay open for as long as the daemons live
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"Slurm did not start: {(folder / 'up.err').read_text()}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+            yield TestSlurm(folder)
+
+
+def free_base_port(count: int) -> int:
+    """Find a port from which ``count`` in a row are free, below those the system hands out by itself."""
+    drawn = random.Random(os.getpid())
+    for _ in range(200):
+        base = drawn.randrange(17_000, 30_000, 10)
+        with ExitStack() as held:
+            try:
+                for port in range(base, base + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise RuntimeError(f"no {count} ports in a row are free")
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def _take_down(folder: Path) -> None:
+    subprocess.run([SCRIPTS / "slurm-down.sh", folder, "--purge"], check=False, timeout=90)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class _taken_down_if_this_process_dies:  # noqa: N801 - reads as a sentence where it is used
+    """A process of its own that waits for this one's end: daemons have no parent that could end them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        down = SCRIPTS / "slurm-down.sh"
+        waits = f'while kill -0 {os.getpid()} 2>/dev/null; do sleep 2; done; "{down}" "{self.folder}" --purge'
+        self.guard = subprocess.Popen(["bash", "-c", waits], start_new_session=True, stdin=subprocess.DEVNULL)
+
+    def __exit__(self, *_: object) -> None:
+        self.guard.kill()
+        self.guard.wait()
