@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
+from daskflow.core.events import Listener, nobody
 from daskflow.core.protocols import Connection
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings
@@ -23,6 +25,20 @@ class Cluster(Settings):
     def fit_bytes(self) -> int:
         """Memory that one fit can have; 0 where that is not known before the cluster is open."""
         return 0
+
+    def within(self, folder: Path, run: str, listener: Listener = nobody) -> Self:
+        """Return this cluster for a run: one that takes long to come keeps what it needs there, and says what it does.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the run; absolute.
+        run : str
+            Its ID.
+        listener : callable
+            Hears notes and warnings, in the thread that opens the cluster.
+        """
+        return self
 
     def open(self) -> AbstractContextManager[Connection]:
         """Start or join the cluster; close on leaving what was started.

@@ -81,8 +81,9 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
+                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, folder.id, telling)
                 with (
-                    _cluster(workflow, runs, recorder, telling).open() as connection,
+                    cluster.open() as connection,
                     telling.watched(connection),
                 ):
                     _Execution(workflow, folder, runs, recorder, connection, telling).run()

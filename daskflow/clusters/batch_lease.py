@@ -1,0 +1,111 @@
+"""Lease: a file that says that a run's scheduler lives, so that jobs which start after its end leave at once.
+
+It names the scheduler's address, so that a job of an earlier scheduler does not take the lease of a later one for its
+own, and is touched every few seconds, so that it is worth nothing soon after its writer was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from daskflow.core.journal import write_atomically
+
+BEAT_SECONDS, STALE_SECONDS = 5.0, 60.0
+"""How often the file is touched; after so long without that its writer is dead."""
+
+
+class Lease:
+    """The lease of this process.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Write nothing yet."""
+        self.path = path
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="daskflow-lease", daemon=True)
+
+    def take(self, address: str) -> None:
+        """Write the file, and touch it from now on in a thread of its own, however busy the scheduler is."""
+        known = {"address": address, "host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+        write_atomically(self.path, (json.dumps(known) + "\n").encode())
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            with suppress(OSError):  # a file server that does not answer now; one that was removed is not made anew
+                os.utime(self.path)
+
+    def give_up(self) -> None:
+        """Remove the file."""
+        self._over.set()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def read_lease(path: Path) -> dict[str, Any] | None:
+    """Return what a lease says: address, host, pid, since, and ``is_live``; None where there is none.
+
+    Its age is measured by the file system's own clock, as `check_lines` does.
+    """
+    try:
+        known = dict(json.loads(path.read_text()))
+        age = _now_of(path.parent) - path.stat().st_mtime
+    except (OSError, ValueError):
+        return None
+    return {**known, "is_live": age < STALE_SECONDS}
+
+
+def _now_of(folder: Path) -> float:
+    """Return the time by the clock of a folder's file server; by this machine's where nothing can be written."""
+    probe = folder / f".now-{os.getpid()}-{threading.get_ident()}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def check_lines(path: Path, address: str) -> list[str]:
+    """Return the lines of a job script that end it, with a sentence, where its scheduler is gone.
+
+    Two files' times are compared, both given by the file server: the clocks of nodes may differ from each other.
+
+    Parameters
+    ----------
+    path : Path
+        The lease.
+    address : str
+        Of the scheduler that the job belongs to.
+    """
+    lease, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
+    return [
+        f"daskflow_now={folder}/.now-$(hostname)-$$",
+        f"if ! grep -qsF -- {shlex.quote(json.dumps(address))} {lease}; then",
+        f"    echo 'daskflow: there is no scheduler {address} any more ('{lease}'): this job is not needed.'",
+        "    exit 0",
+        "fi",
+        'if : > "$daskflow_now"; then',
+        f'    daskflow_age=$(( $(stat -c %Y "$daskflow_now") - $(stat -c %Y {lease}) ))',
+        '    rm -f "$daskflow_now"',
+        f'    if [ "$daskflow_age" -gt {STALE_SECONDS:.0f} ]; then',
+        f'        echo "daskflow: the scheduler {address} was killed $daskflow_age s ago: this job is not needed."',
+        "        exit 0",
+        "    fi",
+        "fi",
+    ]
