@@ -212,12 +212,14 @@ def test_while_it_searches_it_says_how_good_how_many_are_as_good_and_what_is_lef
     assert best["value"] == f"{state.search.best.score:.4f}"
     assert f"trial {state.search.best.id}" in best["note"]
     low, high = state.search.interval()
-    assert f"95 %: {low:.4f} to {high:.4f}; 3 others as good" in best["note"]
+    assert f"95 %: {low:.4f} to {high:.4f}; 3 more cannot be told apart" in best["note"]
     assert re.fullmatch(r"\d+ of 186 fits", tile(found, "Progress")["value"])
-    assert re.search(r"about \d+ CPU-s more for the search \(\d+ to \d+ CPU-s\)", tile(found, "Cost")["note"])
+    assert tile(found, "Cost")["value"].endswith(" CPU-min")
+    assert re.fullmatch(r"about [\d.]+ more for the search \([\d.]+ to [\d.]+\)", tile(found, "Cost")["note"])
     assert re.match(r"4 fits run on 4 workers, the oldest for [\d.]+ s: trial \d-\d+, fold \d", found["waiting"][0])
     assert in_one_line(state, now).startswith("search: ")
-    assert tile(found, "Health")["note"] == "2 trials failed"
+    assert tile(found, "Health")["value"] == "2 trials failed"
+    assert tile(found, "Health")["note"] == "4 workers well"
     assert tile(found, "Health")["state"] == "wait"
     # what three folds say alike is said once
     failures = [note for note in found["notes"] if note["kind"] == "failure"]
@@ -322,8 +324,9 @@ def test_workers_that_are_not_well_are_seen() -> None:
     ill = {"workers": [one | {"status": "silent"}, one | {"status": "gone"}], "counts": {"silent": 1, "gone": 99}}
     records.append({"record": "workers", "at": at, **ill})
     found = shown(records)
-    assert tile(found, "Health")["value"] == "needs a look"
-    assert "1 worker silent, 99 workers gone" in tile(found, "Health")["note"]
+    assert tile(found, "Health")["value"] == "1 worker silent"
+    assert tile(found, "Health")["state"] == "bad"
+    assert tile(found, "Health")["note"].endswith("99 workers gone")
     assert [row["level"] for row in found["workers"]["rows"]] == ["bad", "bad"]
     assert found["workers"]["more"] == 98
     assert "No worker is well: work waits for one." in found["waiting"]

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from daskflow.cli.verb import duration, is_terminal, number, shown
-from daskflow.core.estimates import about, amount
+from daskflow.core.estimates import about, amount, is_vague
 from daskflow.core.events import Event, Listener
 
 LINE_SECONDS = 10.0
@@ -142,10 +142,13 @@ class State:
         fields, gone = self.forecast.fields, max(0.0, now - self.forecast.at)
         wall = [max(0.0, fields[name] - gone) for name in ("seconds", "low", "high")]
         cpu = [3600 * fields[name] for name in ("cpu_hours", "cpu_low", "cpu_high")]
+        spent = amount(3600 * fields["cpu_hours_spent"], of="CPU-")
+        if is_vague(fields["low"], fields["high"]):
+            return ["time left not known yet", f"{spent} spent"]
         if wall[0] < 1:
             return []
-        spent = amount(3600 * fields["cpu_hours_spent"], of="CPU-")
-        return [about(*wall, then=" left"), f"{spent} spent, {about(*cpu, of='CPU-', then=' to come')}"]
+        to_come = "" if is_vague(*cpu[1:]) else f", {about(*cpu, of='CPU-', then=' to come')}"
+        return [about(*wall, then=" left"), f"{spent} spent{to_come}"]
 
     def line(self, now: float) -> str:
         """The stage in one line."""

@@ -14,10 +14,11 @@ from rich.text import Text
 from daskflow.cli.verb import between, duration, number
 from daskflow.cli.watching_words import Ink, bar, clean, counted, cut, fitted, share, shortened, size, wrapped
 from daskflow.cli.watching_words import left as time_left
-from daskflow.core.estimates import about, amount
+from daskflow.core.estimates import about, amount, is_vague
 from daskflow.core.space import told
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
+from daskflow.dashboard.words import NOT_KNOWN
 
 WIDE = 68
 """Columns from which on workers have bars, and one line holds what a stage is about."""
@@ -169,7 +170,7 @@ def _stage_words(stage: Stage, now: float) -> list[str]:
     if stage.state != "running":
         rows = [f"{stage.rows:,} rows"] if stage.rows else []
         return ([f"{stage.done:,} {unit}"] if stage.done and unit else []) + rows
-    words = [time_left(stage.left(now))]
+    words = [NOT_KNOWN if stage.is_vague else time_left(stage.left(now))]
     if stage.total:
         words.append(f"{stage.done:,} of {stage.total:,} {unit}".rstrip())
     elif stage.done:
@@ -236,7 +237,7 @@ def _cost(state: RunState, now: float, width: int) -> list[Text]:
     stage = state.stages.known.get("search")
     said = stage.forecast if stage is not None and stage.state == "running" else {}
     band = [3600 * float(said.get(word) or math.nan) for word in ("cpu_hours", "cpu_low", "cpu_high")]
-    words += [] if any(map(math.isnan, band)) else [about(*band, of="CPU-", then=" to come")]
+    words += [] if any(map(math.isnan, band)) or is_vague(*band[1:]) else [about(*band, of="CPU-", then=" to come")]
     return wrapped("cost    ", words, width)
 
 

@@ -8,6 +8,21 @@ UNITS = ((100, 1, "s"), (100 * 60, 60, "min"), (100 * 3600, 3600, "h"), (math.in
 """Up to how many seconds which unit is used, and its seconds."""
 
 
+VAGUE = 20.0
+"""An estimate whose band ends at more than so many times its beginning tells nothing."""
+
+
+def is_vague(low: float, high: float) -> bool:
+    """Return whether a band is so wide that its middle should not be told.
+
+    Examples
+    --------
+    >>> is_vague(33, 240), is_vague(0.55, 240), is_vague(0, 1)
+    (False, True, True)
+    """
+    return high > VAGUE * low
+
+
 def rounded(value: float) -> str:
     """Return a number with the two digits that count.
 

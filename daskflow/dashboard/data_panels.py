@@ -11,6 +11,9 @@ MOST_DOTS = 1200
 """Dots of the seconds per partition, about."""
 
 MOST_COLUMNS = 30
+"""Rows of the tables of columns and of refused rows."""
+
+MOST_MISSING = 12
 """Columns that the figures of missing values show."""
 
 MOVED = 0.5
@@ -95,15 +98,16 @@ def _missing() -> list[Figure]:
         Figure(
             "missing",
             "Missing values",
-            f"Share of the rows read so far that have no value, by column, most first ({MOST_COLUMNS} at most).",
+            f"Share of the rows read so far that have no value, by column, the {MOST_MISSING} with most.",
             live_data.missing(),
             "Columns with missing values appear as the scan finds them. There are none so far.",
         ),
         Figure(
             "missing_map",
             "Where values are missing",
-            "Share of missing values by column (most first) and place in the table. The fuller a cell, the more is "
-            "missing; a full one misses a tenth, or the most of all cells. Blank ones are not read yet.",
+            f"Share of missing values by column (the {MOST_MISSING} with most) and place in the table. The fuller "
+            "a cell, the more is missing; a full one misses a tenth, or the most of all cells. Blank ones are not "
+            "read yet.",
             live_data.missing_map(),
             "A map of missing values by column and place in the table. There are none so far.",
             480,

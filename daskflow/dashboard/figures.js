@@ -28,6 +28,7 @@
     for (const doc of window.Bokeh.documents) {
       for (const root of doc.roots()) {
         tools(root)
+        new ResizeObserver(() => roomy(root)).observe(document.querySelector(`[data-root-id="${root.id}"]`))
         for (const model of root.references()) {
           if (!model.name || named.get(model.name)?.includes(model)) continue
           named.set(model.name, [...(named.get(model.name) ?? []), model])
@@ -37,6 +38,23 @@
       }
     }
     daskflow.marks.listen(markAll)
+  }
+
+  // As many ticks of time, and entries of a legend in a line, as there is room for.
+  // Pixels of one.
+  const [TICK, ENTRY] = [110, 122]
+  const roomy = (figure) => {
+    const width = document.querySelector(`[data-root-id="${figure.id}"]`).clientWidth
+    if (width === 0) return
+    for (const axis of figure.below) {
+      if (axis.ticker?.type === "AdaptiveTicker" && axis.ticker.base === 60) {
+        axis.ticker.desired_num_ticks = Math.max(2, Math.min(10, Math.floor(width / TICK)))
+      }
+    }
+    for (const legend of figure.above) {
+      if (legend.type !== "Legend" || typeof legend.ncols !== "number") continue
+      legend.ncols = Math.max(1, Math.min(legend.items.length, Math.floor((width - 60) / ENTRY)))
+    }
   }
 
   // Columns of a source -------------------------------------------------------------------------------------------

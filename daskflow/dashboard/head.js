@@ -69,7 +69,7 @@
   const ACTS = {
     pause: () => ask({command: header.status === "paused" ? "resume" : "pause"}),
     stop: async () => {
-      const text = "No new fits are begun, those that run come to their end, and the best so far is kept: it is refitted and " +
+      const text = "No new fits are begun, those that run are given up, and the best so far is kept: it is refitted and " +
         "evaluated, and the report is written. A search that was stopped does not go on."
       if (await confirm("Stop the search and keep the best?", text, "Stop and keep the best")) await ask({command: "stop"})
     },

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from daskflow.core.estimates import is_vague, rounded
 from daskflow.dashboard import words
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
@@ -34,7 +35,7 @@ def _best(state: RunState) -> Tile:
         return {"label": label, "value": "–", "note": "comes with the first trial whose folds have all ended"}
     interval = words.bounds(*search.interval())
     tied = search.best_said.get("tied") if search.best_said.get("trial") == search.best.id else None
-    like = "" if tied is None else "no other is as good" if tied == 0 else f"{words.plural(int(tied), 'other')} as good"
+    like = "" if tied is None else "no other is as good" if tied == 0 else f"{int(tied):,} more cannot be told apart"
     basis = [f"95 %: {interval}" if interval else "", like, f"trial {search.best.id}"]
     return {
         "label": label,
@@ -72,7 +73,7 @@ def _progress(state: RunState, now: float) -> Tile:
         return {"label": label, "value": "between stages", "note": _place(state)}
     share = words.share_of(state, stage)
     value = words.counted(state, stage) or stage.name
-    found = words.left(*stage.left(now)) or ("" if math.isnan(share) else f"{share:.0%} done")
+    found = words.still(stage, now) or ("" if math.isnan(share) else f"{share:.0%} done")
     if state.status == "paused":
         return {"label": label, "value": value, "note": f"{stage.name}; paused by hand", "state": "wait"}
     return {"label": label, "value": value, "note": "; ".join(part for part in (stage.name, found) if part)}
@@ -107,22 +108,20 @@ def _health(state: RunState) -> Tile:
     if state.status == "waiting":
         return {"label": "Health", "value": "–", "note": "nothing has been told yet"}
     well = counts.get("running", 0)
-    if (
-        (trials and failed > MANY_FAILURES * trials)
-        or "silent" in unwell
-        or (counts and not well and not state.is_over)
-    ):
-        return {"label": "Health", "value": "needs a look", "note": ", ".join(said) or "no worker", "state": "bad"}
+    is_bad = bool(trials and failed > MANY_FAILURES * trials) or "silent" in unwell
+    if counts and not well and not state.is_over:
+        is_bad, said = True, ["no worker is well", *said]
     if said:
-        return {
-            "label": "Health",
-            "value": "goes on" if not state.is_over else "see notes",
-            "note": ", ".join(said),
-            "state": "wait",
-        }
-    workers_well = f", {words.plural(well, 'worker')} well" if well else ""
-    note = f"no failure, no warning{workers_well}"
+        said.sort(key=lambda part: "silent" not in part)
+        note = ", ".join([*said[1:], *_otherwise(state, well)])
+        return {"label": "Health", "value": said[0], "note": note, "state": "bad" if is_bad else "wait"}
+    note = ", ".join(["no failure, no warning", *_otherwise(state, well)])
     return {"label": "Health", "value": "healthy", "note": note, "state": "good"}
+
+
+def _otherwise(state: RunState, well: int) -> list[str]:
+    """What is well beside what is not."""
+    return [f"{words.plural(well, 'worker')} well"] if well and not state.is_over else []
 
 
 def _time(state: RunState, now: float) -> Tile:
@@ -131,7 +130,8 @@ def _time(state: RunState, now: float) -> Tile:
     gone = state.seconds(now)
     again = f"in {words.plural(state.invocations, 'invocation')}" if state.invocations > 1 else ""
     limit = state.search.ends.get("wall_seconds")
-    allowed = f"the search may take {words.lasting(float(limit))}" if limit and not state.is_over else ""
+    most = words.lasting(float(limit)).removesuffix(" 0 s").removesuffix(" 0 min") if limit else ""
+    allowed = f"limit of the search: {most}" if most and not state.is_over else ""
     return {
         "label": "Time",
         "value": words.lasting(gone),
@@ -140,13 +140,19 @@ def _time(state: RunState, now: float) -> Tile:
 
 
 def _cost(state: RunState) -> Tile:
-    said: Mapping[str, Any] = state.stages.known.get("search", Stage("search")).forecast
-    note = "of all that has ended"
-    if said.get("cpu_hours") is not None and not state.search.is_over and not state.is_over:
-        more = [float(said[word]) * 3600 for word in ("cpu_hours", "cpu_low", "cpu_high") if said.get(word) is not None]
-        note = f"about {words.cpu_hours(more[0])} more for the search"
-        if len(more) == 3:
-            note += f" ({words.between(more[1], more[2])})"
+    """What has been spent and what the search still takes, both in one unit."""
     if not state.cpu_seconds:
         return {"label": "Cost so far", "value": "–", "note": "comes with the first stage that ends"}
-    return {"label": "Cost so far", "value": words.cpu_hours(state.cpu_seconds), "note": note}
+    said: Mapping[str, Any] = state.stages.known.get("search", Stage("search")).forecast
+    more = [3600 * float(said.get(word) or math.nan) for word in ("cpu_hours", "cpu_low", "cpu_high")]
+    unit, name = words.cpu_unit(max(state.cpu_seconds, 0.0 if math.isnan(more[0]) else more[0]))
+    value = f"{float(f'{state.cpu_seconds / unit:.3g}'):,.12g} {name}"
+    note = "of all that has ended"
+    if not any(map(math.isnan, more)) and not state.search.is_over and not state.is_over:
+        middle, low, high = (rounded(each / unit) for each in more)
+        note = (
+            "what the search still takes is not known yet"
+            if is_vague(*more[1:])
+            else f"about {middle} more for the search ({low} to {high})"
+        )
+    return {"label": "Cost so far", "value": value, "note": note}

@@ -54,14 +54,16 @@ class Rates:
     def per_second(self, until: float = math.inf) -> list[list[float]]:
         """Return seconds since the beginning, and the rates of each amount then, of what was over `until` seconds.
 
-        The first rate also stands at the beginning and the last one also at the end, so that one stretch is a line.
+        A last stretch that is not whole is left out, unless it is the only one: fewer work towards an end. The first
+        rate also stands at the beginning and the last one also at the end, so that one stretch is a line.
         """
         until = min(until, self.last)
         columns: list[list[float]] = [[] for _ in range(1 + len(self._sums[0]))]
         end = 0.0
         for place, sums in enumerate(self._sums):
             begin, end_here = place * self.width, min((place + 1) * self.width, self.last)
-            if end_here <= begin or (end_here > until and place > 0):
+            is_whole = end_here - begin >= self.width
+            if end_here <= begin or (place > 0 and (end_here > until or not is_whole)):
                 break
             end = end_here
             columns[0].append((begin + end) / 2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from daskflow.dashboard import quantities, words
-from daskflow.dashboard.data_panels import MOST_COLUMNS, MOST_DOTS, MOVED, MOVED_ROWS, panels
+from daskflow.dashboard.data_panels import MOST_COLUMNS, MOST_DOTS, MOST_MISSING, MOVED, MOVED_ROWS, panels
 from daskflow.dashboard.rates import MOST_SECONDS, Rates
 from daskflow.dashboard.slots import Columns, Look, Row, Slot, Value
 from daskflow.dashboard.spans import Spans
@@ -22,7 +22,7 @@ MOST_CELLS = 1200
 """Cells of the strip of partitions."""
 
 
-MOST_MOVED = 15
+MOST_MOVED = 12
 """Columns that the map of drift shows."""
 
 MANY_REFUSED = 0.05
@@ -203,7 +203,7 @@ class DataScreen:
     def _missing(self, data: DataState) -> list[Slot]:
         having = [(name, look) for name, look in data.columns.items() if look.missing and look.rows]
         having.sort(key=lambda item: -item[1].missing / item[1].rows)
-        some = having[:MOST_COLUMNS]
+        some = having[:MOST_MISSING]
         labels = live_axes.labels_of([name for name, _ in some])
         columns: dict[str, list[Any]] = {
             "label": labels,
@@ -235,7 +235,7 @@ class DataScreen:
     def _missing_map(self) -> list[Slot]:
         share = self._spans.missing_share()
         total = self._spans.missing.sum(axis=0) / np.maximum(self._spans.rows.sum(axis=0), 1)
-        order = [int(place) for place in np.argsort(-total, kind="stable")[:MOST_COLUMNS] if total[place] > 0]
+        order = [int(place) for place in np.argsort(-total, kind="stable")[:MOST_MISSING] if total[place] > 0]
         cells, labels = self._cells(share, order)
         most = max(0.1, float(np.nanmax(share[:, order]))) if order else 1.0
         columns = {"x": cells[0], "label": cells[1], "width": cells[2], "share": cells[3]}
@@ -319,17 +319,15 @@ def strip(state: RunState) -> dict[str, Any]:
 
 def refused(data: DataState) -> dict[str, Any]:
     """Return the rows that were refused, as far as they are known, as a table."""
-    heads = [("place", "Partition", "number"), ("file", "File", "text"), ("line", "Line", "number")]
-    heads += [("reason", "Why", "text")]
+    known = [("file", "File", "text"), ("line", "Line", "number")]
+    told = [head for head in known if any(getattr(one, head[0]) not in ("", None) for one in data.refused)]
+    heads = [("place", "Partition", "text"), *told, ("reason", "Why", "text")]
     rows: list[dict[str, Any]] = [
         {"place": one.place, "file": one.file, "line": one.line, "reason": one.reason} for one in data.refused
     ]
     if not rows:  # only how many is known: of which partitions
         some = [piece for piece in data.pieces if piece.rejects][:MOST_COLUMNS] if data.rejects else []
-        rows = [
-            {"place": piece.first, "file": "", "line": None, "reason": f"{words.plural(piece.rejects, 'row')} refused"}
-            for piece in some
-        ]
+        rows = [{"place": piece.first, "reason": f"{words.plural(piece.rejects, 'row')} refused"} for piece in some]
         return table(heads, rows, data.rejects - sum(piece.rejects for piece in some))
     return table(heads, rows, max(0, data.rejects - len(rows)))
 

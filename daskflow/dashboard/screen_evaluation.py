@@ -92,13 +92,12 @@ def tiles(state: RunState) -> list[dict[str, Any]]:
             "label": f"Test: {name}",
             "value": quantities.value(value),
             "note": f"95 % interval {sure}" if sure else "without an interval",
-            **({"state": "good"} if test.is_final else {}),
         })  # fmt: skip
     if test.total:
         found.append({
             "label": "Test rows judged",
             "value": quantities.count(test.rows),
-            "note": f"of {test.total:,}",
+            "note": "all of them" if test.is_final else f"of {quantities.count(test.total)}",
             **({"state": "good"} if test.is_final else {}),
         })  # fmt: skip
     columns = max((test.explained.get(what, 0) for what in ("importance", "dependence")), default=0)

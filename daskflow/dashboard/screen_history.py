@@ -40,6 +40,7 @@ class HistoryScreen:
         self._own: dict[str, list[Any]] = {"seconds": [], "cpu": [], "score": []}
         self._drawn: tuple[Any, ...] = ()
         self._lines: list[Slot] = []
+        self._reached = {"seconds": 0.0, "cpu": 0.0}
 
     def rows(self) -> Sequence[Row]:
         """Return the panels from top to bottom."""
@@ -58,6 +59,7 @@ class HistoryScreen:
         return [
             Value("history_tiles", tiles(state, runs, metric)),
             Columns("history_own_data", self._own, str(self._generation)),
+            self._to_now(state, now),
             *self._lines,
             Look("history_time_axis", label),
             Look("history_cpu_axis", label),
@@ -68,15 +70,34 @@ class HistoryScreen:
             Value("history_runs", listed(state, runs, metric, now)),
         ]
 
+    def _to_now(self, state: RunState, now: float) -> Columns:
+        """The own line from its last step to this moment, or to the end of the search."""
+        columns: dict[str, list[Any]] = {name: [] for name in live_history.NOW_COLUMNS}
+        self._reached = {"seconds": 0.0, "cpu": 0.0}
+        if self._own["score"]:
+            search = state.search
+            last = search.fits[-1].ended if search.fits and (search.is_over or state.is_over) else now
+            cpu = max(scored.cpu_seconds for scored in search.scores[-1:])
+            began = {name: self._own[name][-1] or 0.0 for name in ("seconds", "cpu")}
+            ends = {"seconds": seconds_of(state, last), "cpu": cpu}
+            self._reached = {name: max(began[name], round(ends[name], 1)) for name in began}
+            values = (began["seconds"], self._reached["seconds"], began["cpu"], self._reached["cpu"])
+            columns = {name: [value] for name, value in zip(columns, (*values, self._own["score"][-1]), strict=True)}
+        return Columns("history_own_now_data", columns, str(hash(repr(columns))))
+
     def _ends(self) -> list[Slot]:
         """The ends of the axes: all runs are in sight."""
         slots: list[Slot] = []
         for slot in self._lines:
             assert isinstance(slot, Columns)
             key = slot.name.removesuffix("_data")
-            own = self._own["seconds" if key == "history_time" else "cpu"]
+            name = "seconds" if key == "history_time" else "cpu"
+            own = self._own[name]
             slots += [
-                Look(f"{key}_x", live_axes.from_zero([*own, *(x for xs in slot.data["xs"] for x in xs)])),
+                Look(
+                    f"{key}_x",
+                    live_axes.from_zero([*own, self._reached[name], *(x for xs in slot.data["xs"] for x in xs)]),
+                ),
                 Look(f"{key}_y", live_axes.ends([*self._own["score"], *(y for ys in slot.data["ys"] for y in ys)])),
             ]
         return slots
@@ -319,7 +340,7 @@ def _moment(at: float) -> str:
 
 def panels() -> Sequence[Row]:
     """Return the panels from top to bottom, without data."""
-    own = live_history.own()
+    own, own_now = live_history.own(), live_history.own_now()
     comes = "The best score so far appears with the first one, beside those of earlier runs of this workflow."
     return (
         Row([Widget("history_tiles", "", "tiles")]),
@@ -330,14 +351,14 @@ def panels() -> Sequence[Row]:
                     "Best so far, against time",
                     "The best validation score so far of this run (thick) and of earlier ones with the same metric, "
                     f"against the time since each began. The newest {MOST_DRAWN} are drawn.",
-                    live_history.curves("history_time", "seconds", "time since the run began (h:mm:ss)", own),
+                    live_history.curves("history_time", "seconds", "time since the run began (h:mm:ss)", own, own_now),
                     comes,
                 ),
                 Figure(
                     "history_cpu",
                     "Best so far, against cost",
                     "The same against the processor time of the fits, which does not depend on the number of workers.",
-                    live_history.curves("history_cpu", "cpu", "processor time of the fits (h:mm:ss)", own),
+                    live_history.curves("history_cpu", "cpu", "processor time of the fits (h:mm:ss)", own, own_now),
                     comes,
                 ),
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,28 +114,28 @@ def _stage(state: RunState, stage: Stage, now: float) -> dict[str, Any]:
             f"{words.size(n_bytes)}/s" if n_bytes >= 1 else "",
         ]
         told["words"] = ", ".join(part for part in parts if part)
-        told["left"] = words.left(*stage.left(now)) or f"for {words.lasting(elapsed)}"
+        told["left"] = words.still(stage, now) or f"for {words.lasting(elapsed)}"
         return told
-    read = f"{stage.rows:,} rows, {words.size(stage.bytes)}" if stage.rows and stage.bytes else ""
+    read = ", ".join([f"{stage.rows:,} rows"] * bool(stage.rows) + [words.size(stage.bytes)] * bool(stage.bytes))
     told["words"] = read or (words.plural(len(state.search.fits), "fit") if stage.name == "search" else "")
     told["left"] = words.lasting(elapsed)
     return told
 
 
 def notes(state: RunState) -> list[dict[str, Any]]:
-    """Return what was said, the newest first; what was said again in a row, such as of each fold, is said once."""
-    found: list[dict[str, Any]] = []
-    times = 1
-    for note in reversed(state.notes):
-        if found and (found[-1]["kind"], found[-1]["said"]) == (note.kind, note.text):
-            times += 1
-            found[-1]["text"] = f"{note.text} ({times} times)"
+    """Return what was said, the newest first; a failure that came again, such as of each fold, is said once."""
+    found: dict[Any, dict[str, Any]] = {}
+    times: Counter[Any] = Counter()
+    for place, note in enumerate(reversed(state.notes)):
+        key = (note.kind, note.text) if note.kind in ("failure", "warning") else place
+        if key not in found and len(found) == MOST_NOTES:
             continue
-        if len(found) == MOST_NOTES:
-            break
-        times = 1
-        found.append({"at": note.at, "kind": note.kind, "text": note.text, "said": note.text})
-    return [{name: value for name, value in each.items() if name != "said"} for each in found]
+        times[key] += 1
+        if key in found:
+            found[key]["text"] = f"{note.text} ({times[key]} times)"
+        else:
+            found[key] = {"at": note.at, "kind": note.kind, "text": note.text}
+    return list(found.values())
 
 
 WORKER_COLUMNS = (

@@ -14,15 +14,30 @@ from daskflow.dashboard import screen_search_table as table
 from daskflow.dashboard import screen_search_tiles as tiles
 from daskflow.dashboard import screen_search_timeline as timeline
 from daskflow.dashboard.screen_search_standing import Standing
-from daskflow.dashboard.slots import Row, Slot
+from daskflow.dashboard.slots import Row, Slot, Value
 from daskflow.dashboard.state import RunState
 
 FEW_SCORES = 400
 """As long as there are no more scores, several panels are drawn anew at a call."""
 
 
+AT_ONCE = 40
+"""New scores since the last call from which on all panels are drawn: a replay has jumped, or nobody looked."""
+
 SHOWS_FITS = ("curves", "table")
 """Panels that show what is being fitted: they change with every fit, others with every score."""
+
+
+FIGURES = (
+    "search_scores",
+    "search_curves",
+    "search_cost",
+    "search_parallel",
+    "search_importance",
+    "search_parameters",
+    "search_timeline",
+)
+"""Panels that are empty before the search."""
 
 
 class Part(Protocol):
@@ -78,7 +93,17 @@ class SearchScreen:
             self._drawn[part] = sign
             self._told[part] = self._turns[part].slots(standing)
         steady = [slot for part in self._steady for slot in part.slots(standing)]
-        return [*steady, *(slot for part in self._turns for slot in self._told[part])]
+        return self._in_sight(standing, [*steady, *(slot for part in self._turns for slot in self._told[part])])
+
+    def _in_sight(self, standing: Standing, slots: list[Slot]) -> list[Slot]:
+        """Hide the figures before anything of the search is told: two sentences say more than eight empty boxes."""
+        begun = bool(standing.trials or standing.search.plan or standing.search.fits)
+        hidden = {f"{key}.hidden": not begun for key in FIGURES}
+        for slot in slots:
+            if begun and isinstance(slot, Value):
+                hidden.pop(slot.name, None)
+        kept = [slot for slot in slots if slot.name not in hidden]
+        return [*kept, *(Value(name, is_hidden) for name, is_hidden in hidden.items())]
 
     def _begin(self, standing: Standing) -> None:
         self._standing = standing
@@ -94,13 +119,16 @@ class SearchScreen:
         }
         self._told: dict[str, list[Slot]] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}
+        self._n_scores = 0
 
     def _due(self, standing: Standing) -> dict[str, tuple[object, ...]]:
         """Parts that are drawn anew now, and of what: all at first and at the end, else those that waited longest."""
         of_scores, of_fits = standing.sign(), standing.fit_sign()
         signs = {part: of_fits if part in SHOWS_FITS else of_scores for part in self._turns}
         stale = [part for part in (*self._drawn, *self._turns) if self._drawn.get(part) != signs[part]]
-        if self._told and not standing.is_settled:
+        n_scores, self._n_scores = self._n_scores, len(standing.search.scores)
+        is_jump = self._n_scores - n_scores > AT_ONCE or not n_scores
+        if self._told and not standing.is_settled and not is_jump:
             stale = stale[: 3 if len(standing.search.scores) <= FEW_SCORES else 1]
         for part in stale:
             self._drawn.pop(part, None)  # to the end of the queue

@@ -32,6 +32,9 @@ MOST_BATCHES = 16
 MOST_ERRORS = 50
 """Reasons that are listed."""
 
+MANY_ERRORS = 0.01
+"""Share of the requests from which on errors are called bad."""
+
 COMES = "Comes when a model answers requests or a stream."
 
 OVER_TIME = ("stream_requests", "stream_rows", "latency", "queue", "prequential")
@@ -176,13 +179,13 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
             "label": "Errors",
             "value": f"{n_errors:,}",
             "note": quantities.share(n_errors, stream.requests) + " of the requests" if n_errors else "",
-            "state": "bad" if n_errors else "good",
+            "state": "good" if not n_errors else "bad" if n_errors >= MANY_ERRORS * stream.requests else "wait",
         },
         {
             "label": "Columns that drift",
             "value": f"{len(moved):,}",
             "note": style.shown(moved[0], 40) if moved else f"of {len(stream.drift):,}",
-            "state": "bad" if moved else "good",
+            "state": "wait" if moved else "good",
         },
     ]
     return found if stream.drift else found[:-1]

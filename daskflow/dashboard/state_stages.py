@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from daskflow.core.estimates import is_vague
 from daskflow.core.journal import Record
 
 STAGES = ("layout", "scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "explanation", "model")
@@ -60,6 +61,11 @@ class Stage:
             return 1.0
         return min(1.0, self.done / self.total) if self.total else math.nan
 
+    @property
+    def is_vague(self) -> bool:
+        """Whether there is a forecast, so wide still that nothing is known by it."""
+        return bool(self.forecast) and is_vague(float(self.forecast["low"]), float(self.forecast["high"]))
+
     def elapsed(self, now: float) -> float:
         """Seconds since it began, or that it took."""
         if math.isnan(self.began):
@@ -78,10 +84,10 @@ class Stage:
     def left(self, now: float) -> tuple[float, float, float]:
         """Seconds still to come: the middle, and the ends of its band; nan while not known.
 
-        By the forecast where there is one, else by the pace since its first progress, with a band that narrows as the
-        square root of what was counted.
+        By the forecast where there is one (nan while that is vague), else by the pace since its first progress, with a
+        band that narrows as the square root of what was counted.
         """
-        if self.state != "running":
+        if self.state != "running" or self.is_vague:
             return math.nan, math.nan, math.nan
         now = now if math.isnan(self.held_at) else min(now, self.held_at)
         if self.forecast:

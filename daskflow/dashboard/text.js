@@ -68,13 +68,9 @@ const daskflow = {widgets: {}}
   }
 
   // Times of day in the reader's own zone; with the day when it is another one.
-  const clock = (at) => {
-    if (!isNumber(at)) return "–"
-    const moment = new Date(at * 1000)
-    const time = moment.toLocaleTimeString("en-GB")
-    const day = moment.toLocaleDateString("en-CA")
-    return day === new Date().toLocaleDateString("en-CA") ? time : `${day} ${time}`
-  }
+  const time = (at) => (isNumber(at) ? new Date(at * 1000).toLocaleTimeString("en-GB") : "–")
+  const day = (at) => (isNumber(at) ? new Date(at * 1000).toLocaleDateString("en-CA") : "")
+  const clock = (at) => (!isNumber(at) || day(at) === day(Date.now() / 1000) ? time(at) : `${day(at)} ${time(at)}`)
 
   const value = (one) => {
     if (one === null || one === undefined) return "none"
@@ -85,5 +81,5 @@ const daskflow = {widgets: {}}
   const params = (some) =>
     Object.entries(some ?? {}).map(([name, one]) => `${clean(name)} = ${value(one)}`).join(", ") || "(defaults)"
 
-  Object.assign(daskflow, {bytes, clean, clock, duration, isNumber, keep, make, number, params, put, value})
+  Object.assign(daskflow, {bytes, clean, clock, day, duration, isNumber, keep, make, number, params, put, time, value})
 })()

@@ -1,7 +1,7 @@
 // Widgets of text: each kind is a function of its place that returns how to show a value.
 ;(() => {
   "use strict"
-  const {clock, isNumber, keep, make, number, put} = daskflow
+  const {day, isNumber, keep, make, number, put, time} = daskflow
 
   // Numbers that matter, each with what it rests on.
   daskflow.widgets.tiles = (body) => {
@@ -56,9 +56,13 @@
     const list = make("ul", {class: "notes", tabindex: "0", "aria-label": "Notes, the newest first"})
     body.append(list)
     const build = () => make("li", {}, make("time"), make("strong"), make("span"))
-    return (notes) => keep(list, notes, build, (item, one) => {
+    return (notes) => keep(list, notes, build, (item, one, place) => {
       item.dataset.kind = one.kind
-      put(item.children[0], clock(one.at))
+      // The day stands once above its notes, and not at all when it is today.
+      const above = place === 0 ? day(Date.now() / 1000) : day(notes[place - 1].at)
+      if (day(one.at) === above) delete item.dataset.day
+      else item.dataset.day = day(one.at)
+      put(item.children[0], time(one.at))
       put(item.children[1], KINDS[one.kind] ?? one.kind)
       put(item.children[2], one.text)
     })

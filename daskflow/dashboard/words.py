@@ -69,6 +69,20 @@ def left(middle: float, low: float, high: float) -> str:
     return f"about {rounded(middle)} {unit} left{band}"
 
 
+NOT_KNOWN = "time left not known yet"
+
+
+def still(stage: Stage, now: float) -> str:
+    """Return how long a stage will still last; empty when nothing is forecast.
+
+    Examples
+    --------
+    >>> still(Stage("search", state="running", forecast={"at": 0.0, "seconds": 60, "low": 1, "high": 9000}), 1.0)
+    'time left not known yet'
+    """
+    return NOT_KNOWN if stage.state == "running" and stage.is_vague else left(*stage.left(now))
+
+
 def size(n_bytes: float) -> str:
     """Return a number of bytes with its unit.
 
@@ -128,18 +142,17 @@ def cpu_hours(seconds: float) -> str:
     return f"{hours:.2f} CPU-h" if hours < 10 else f"{hours:,.0f} CPU-h"
 
 
-def between(low: float, high: float) -> str:
-    """Return two ends of processor time with one unit.
+def cpu_unit(seconds: float) -> tuple[int, str]:
+    """Return the unit that so much processor time is told in: its seconds, and its name.
 
     Examples
     --------
-    >>> between(44, 94), between(120, 7200)
-    ('44 to 94 CPU-s', '0.03 to 2.00 CPU-h')
+    >>> cpu_unit(90), cpu_unit(1200), cpu_unit(360_000)
+    ((1, 'CPU-s'), (60, 'CPU-min'), (3600, 'CPU-h'))
     """
-    if high / 3600 < 0.05:
-        return f"{low:.0f} to {high:.0f} CPU-s"
-    digits = 2 if high < 36_000 else 0
-    return f"{low / 3600:,.{digits}f} to {high / 3600:,.{digits}f} CPU-h"
+    if seconds < 180:
+        return 1, "CPU-s"
+    return (60, "CPU-min") if seconds < 7200 else (3600, "CPU-h")
 
 
 def bounds(low: float, high: float) -> str:
@@ -222,7 +235,7 @@ def in_one_line(state: RunState, now: float) -> str:
         return f"paused by hand; {far[0]}"
     if state.status == "stopping":
         return f"stopped by hand, the best so far is kept; {far[0]}"
-    far += [text for text in (left(*stage.left(now)),) if text]
+    far += [text for text in (still(stage, now),) if text]
     return ", ".join(far)
 
 

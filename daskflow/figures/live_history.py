@@ -27,13 +27,21 @@ OWN = (style.ACCENT, "solid", "blue, thick")
 RUN_COLUMNS = ("xs", "ys", "label", "run", "color", "dash", "width", "alpha", "score", "began")
 """Of the earlier runs' lines."""
 
+NOW_COLUMNS = ("seconds_from", "seconds_to", "cpu_from", "cpu_to", "score")
+"""Of the end of the own line."""
+
 
 def own() -> Any:
     """Return the source of the watched run's own line, which the figures share."""
     return style.source("history_own", seconds=[], cpu=[], score=[])
 
 
-def curves(key: str, column: str, x_label: str, data: Any) -> figure:
+def own_now() -> Any:
+    """Return the source of the end of that line, from its last step to now, which the figures share."""
+    return style.source("history_own_now", **{name: [] for name in NOW_COLUMNS})
+
+
+def curves(key: str, column: str, x_label: str, data: Any, end: Any) -> figure:
     """Return the best score so far of every run against time or cost: the watched run is the thick line.
 
     Parameters
@@ -46,6 +54,8 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
         What the axis says.
     data : bokeh ColumnDataSource
         As of `own`.
+    end : bokeh ColumnDataSource
+        As of `own_now`.
     """
     made = axes.frame(key, height=360, x_label=x_label, y_label="score")
     made.yaxis[0].name = f"{key}_axis"
@@ -57,6 +67,7 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
     line = made.step(
         column, "score", source=data, mode="after", line_color=style.ACCENT, line_width=4, legend_label="this run"
     )
+    made.segment(f"{column}_from", "score", f"{column}_to", "score", source=end, line_color=style.ACCENT, line_width=4)
     style.hover(made, [lines], {"run": "@run", "began": "@began", "best in the end": "@score{0.0000}"})
     time = {"this run, after": f"@{column}{{00:00:00}}", "best so far": "@score{0.0000}"}
     style.hover(made, [line], time, mode="mouse")
@@ -64,7 +75,7 @@ def curves(key: str, column: str, x_label: str, data: Any) -> figure:
     axes.elapsed(made.xaxis[0])
     made.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[0000]")
     made.yaxis[0].ticker.desired_num_ticks = 5
-    style.legend_above(made, 2)
+    style.legend_above(made, 3)
     return made
 
 

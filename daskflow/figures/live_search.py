@@ -82,7 +82,7 @@ def scores() -> figure:
     sample(made, "best so far", "line", style.SECOND)
     sample(made, "95 % interval", "square", style.SECOND, alpha=0.25)
     sample(made, "failed", "x", style.SECOND)
-    style.legend_above(made, 2)
+    style.legend_above(made, 4)
     return made
 
 
@@ -153,7 +153,8 @@ def cost() -> figure:
     )
     style.markable(made, [dots])
     style.movable(made)
+    sample(made, "candidate", "circle", style.ACCENT, alpha=0.6)
     sample(made, "best", "diamond", style.SECOND)
     sample(made, "best for its cost", "line", style.SECOND)
-    style.legend_above(made, 2)
+    style.legend_above(made, 3)
     return made

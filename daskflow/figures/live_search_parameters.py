@@ -7,7 +7,6 @@ from bokeh.plotting import figure
 from daskflow.figures import live_search_axes as axes
 from daskflow.figures import style
 from daskflow.figures.live_search import empty
-from daskflow.figures.parallel import PLATE
 from daskflow.figures.search import FADED
 
 LINES = ("trial", "xs", "ys", "color", "width", "alpha", "score", "params")
@@ -39,11 +38,12 @@ def parallel() -> figure:
         "axis", "y", source=empty("search_parallel_corners", CORNERS), size=5, color=style.NEUTRAL, alpha=0.6,
         line_color=None, nonselection_alpha=FADED,
     )  # fmt: skip
-    made.text(
-        "x", "y", "text", source=empty("search_parallel_ticks", ("x", "y", "text")), x_offset=4, padding=2,
-        text_baseline="middle", text_color="white", text_font_size="11px",
-        text_font={"value": "system-ui, sans-serif"}, background_fill_color=PLATE, background_fill_alpha=0.85,
+    words = made.text(
+        "x", "y", "text", source=empty("search_parallel_ticks", ("x", "y", "text")), x_offset=7, padding=1,
+        text_baseline="middle", text_color=style.INK, text_font_size="11px",
+        text_font={"value": "system-ui, sans-serif"}, background_fill_color=style.PLATE, background_fill_alpha=0.75,
     )  # fmt: skip
+    words.glyph.tags = [style.INK_TAG, style.PLATE_TAG]
     style.hover(
         made, [lines], {"candidate": "@trial", "score": "@score", "parameters": "@params"}, line_policy="nearest"
     )

@@ -2,8 +2,9 @@
 const daskflowLook = (() => {
   "use strict"
   const INK_TAG = "ink"
-  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4"}
-  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44"}
+  const PLATE_TAG = "plate"
+  const LIGHT = {ink: "#1f2328", soft: "#57606a", grid: "#d8dee4", plate: "#fefeff"}
+  const DARK = {ink: "#e6edf3", soft: "#9ea7b3", grid: "#343b44", plate: "#171c23"}
   const system = window.matchMedia("(prefers-color-scheme: dark)")
   const isDark = () => {
     const chosen = document.documentElement.dataset.theme
@@ -28,6 +29,7 @@ const daskflowLook = (() => {
             model.setv({label_text_color: colours.soft})
           } else if (model.tags.includes(INK_TAG)) {
             model.setv({text_color: {value: colours.ink}})
+            if (model.tags.includes(PLATE_TAG)) model.setv({background_fill_color: {value: colours.plate}})
           }
         }
       }

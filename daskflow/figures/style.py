@@ -31,6 +31,12 @@ ACCENT, SECOND, NEUTRAL = "#3b82f6", "#d97706", "#8b95a5"
 INK, SOFT, GRID = "#1f2328", "#57606a", "#d8dee4"
 """Text, quiet text and lines on light ground."""
 
+PLATE = "#fefeff"
+"""Ground of text that stands on lines, on light ground."""
+
+PLATE_TAG = "plate"
+"""Tag of glyphs with such a ground."""
+
 INK_TAG = "ink"
 """Tag of glyphs that are drawn in the colour of text."""
 
