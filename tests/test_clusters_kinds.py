@@ -22,6 +22,7 @@ import pytest
 import daskflow as flow
 from daskflow.clusters import REGISTRY, Cluster
 from daskflow.clusters.address import check_folder
+from daskflow.clusters.batch import Batch
 from daskflow.core.access import cookie_name, seal_of
 from daskflow.core.errors import ClusterError, SettingsError, StorageError
 from daskflow.core.protocols import Unit
@@ -31,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "threads": {"workers": 2},
     "local": {"workers": 2, "memory": "1 GiB"},
 }
-OPENED_HERE = sorted(set(REGISTRY.kinds) - {"address"})
+OPENED_HERE = sorted(name for name, cls in REGISTRY.kinds.items() if name != "address" and not issubclass(cls, Batch))
 
 
 @pytest.fixture(scope="module", params=OPENED_HERE)

@@ -15,7 +15,13 @@ VERBS = (
     "check",
     "plan",
     "run",
+    "submit",
+    "status",
+    "watch",
+    "logs",
     "control",
+    "cancel",
+    "cleanup",
     "report",
     "predict",
     "evaluate",
@@ -27,6 +33,9 @@ VERBS = (
 )
 """Verbs in the order of a first day; each is the function of its name in the file of its name."""
 
+INNER = ("controller",)
+"""What jobs say to themselves: like verbs, but not listed."""
+
 
 class Verbs(click.Group):
     """A group that imports a verb's file when the verb is asked for."""
@@ -37,11 +46,11 @@ class Verbs(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> Any:
         """Return a verb by its name; None when there is none."""
-        return getattr(importlib.import_module(f"{__name__}.{name}"), name) if name in VERBS else None
+        return getattr(importlib.import_module(f"{__name__}.{name}"), name) if name in (*VERBS, *INNER) else None
 
     def resolve_command(self, context: click.Context, words: list[str]) -> Any:
         """Find the verb that the first word names; say the nearest one when there is none."""
-        if words and words[0] not in VERBS and not words[0].startswith("-"):
+        if words and words[0] not in (*VERBS, *INNER) and not words[0].startswith("-"):
             from daskflow.core.settings import nearest
 
             context.fail(f"There is no verb '{words[0]}'{nearest(words[0], VERBS)}")

@@ -15,7 +15,7 @@ from daskflow.cli.verb import Verb, between, duration, number, shown, table
 @click.command(cls=Verb)
 @click.argument("folder", type=click.Path(path_type=Path), default="runs")
 @click.option("--name", metavar="PATTERN", help="Only runs of this name; * and ? stand for anything.")
-@click.option("--status", metavar="STATUS", help="Only done, failed, interrupted, running or damaged ones.")
+@click.option("--status", metavar="STATUS", help="Only done, failed, interrupted, running, waiting or damaged ones.")
 @click.option("--model", metavar="PATTERN", help="Only runs with this model.")
 @click.option("--data", metavar="FINGERPRINT", help="Only runs on these data; the beginning is enough.")
 @click.option("--metric", help="The test metric to show; default the one that chose the best candidate.")

@@ -105,10 +105,12 @@ def effect_of(command: Command) -> str:
 
 
 def status_of(records: Sequence[Record], journal: Path) -> str:
-    """Return ``done``, ``failed``, ``interrupted`` or ``running`` for a run by its records."""
-    last = next((r for r in reversed(records) if r["record"] in ("end", "invocation")), None)
+    """Return ``done``, ``failed``, ``interrupted``, ``running`` or ``waiting`` (its job, in a queue) for a run."""
+    last = next((r for r in reversed(records) if r["record"] in ("end", "invocation", "submitted")), None)
     if last is not None and last["record"] == "end":
         return str(last["status"])
+    if last is not None and last["record"] == "submitted" and not is_held(journal):
+        return "waiting"
     return "running" if is_held(journal) else "interrupted"
 
 

@@ -1,0 +1,100 @@
+"""``daskflow status``: how a run is, and its jobs in the queue."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daskflow.cli.verb import Verb, between, duration, number, shown, table
+
+if TYPE_CHECKING:
+    from daskflow.clusters.batch_jobs import Job
+    from daskflow.core.folder import RunFolder
+    from daskflow.workflow.run_jobs import RunJobs
+
+MOST_ROWS = 20
+"""Jobs that are shown one by one; of more only how many are in which state."""
+
+
+@click.command(cls=Verb)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(run: Path, as_json: bool) -> None:
+    """Say how a run is, and what its jobs in the queue wait for. RUN is its folder, or RUNS/NAME.
+
+    Works on any machine that sees the folder and has the queue's commands; asks the queue by one command.
+
+    Exit codes: 0; 3 the queue cannot be asked.
+    """
+    from daskflow.cli.running import print_json
+    from daskflow.core.folder import find_run
+    from daskflow.workflow.run_jobs import jobs_of
+
+    folder = find_run(run)
+    jobs = jobs_of(folder)
+    state = state_of(folder)
+    if as_json:
+        told = {name: state[name] for name in ("name", "id", "status", "error", "seconds", "stages", "fits", "best")}
+        print_json({**told, "run": str(folder.path), "jobs": None if jobs is None else jobs.dump()})
+    else:
+        click.echo("\n".join(words_of(folder, state, jobs, time.time())))
+
+
+def state_of(folder: RunFolder) -> dict[str, Any]:
+    """Return what the run's folder tells of it, with its status as the journal has it."""
+    from daskflow.cli.watching import Heard
+    from daskflow.core.journal import read
+    from daskflow.dashboard.summary import summary_of
+    from daskflow.workflow.acting import status_of
+    from daskflow.workflow.watching import FolderSource
+
+    heard = Heard(FolderSource(folder))
+    heard.hear()
+    told = summary_of(heard.state, heard.now)
+    return {**told, "status": status_of(read(folder.journal), folder.journal)}
+
+
+def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now: float) -> list[str]:
+    """Return the lines of a run's status."""
+    seconds = state["seconds"]
+    took = f", {duration(seconds)}" if seconds == seconds and seconds else ""
+    lines = [f"Run {shown(folder.path)}: {state['status']}{took}"]
+    if state["error"] and state["status"] in ("failed", "interrupted"):
+        lines.append(f"  {state['error']}")
+    going = next((stage for stage in state["stages"] if stage["state"] == "running"), None)
+    if state["status"] == "running" and going is not None:
+        done = f", {going['done']:,} of {going['total']:,}" if going["total"] else ""
+        lines.append(f"  stage   {going['name']}{done}")
+    if state["best"]:
+        best = state["best"]
+        interval = between(best["low"], best["high"])
+        lines.append(f"  best    {best['metric']} {number(best['score'])}{interval}, trial {best['trial']}")
+    if jobs is None:
+        return [*lines, "  It is on no batch queue, so it has no jobs."]
+    if not jobs.living:
+        lines.append("  It has no jobs in the queue.")
+        if state["status"] in ("waiting", "running") and jobs.newest:
+            lines.append(f"  Job {jobs.newest}, its controller, is gone: `daskflow logs` says why, submit it again to go on.")
+        return lines
+    rows = [_row("controller", job, now) for job in jobs.controllers if job in jobs.living]
+    workers = [job for job in jobs.workers if job in jobs.living]
+    rows += [_row("worker", job, now) for job in workers[:MOST_ROWS]]
+    lines += [f"  {line}" for line in table(rows).splitlines()]
+    if workers[MOST_ROWS:]:
+        counts = {word: sum(job.state == word for job in workers) for word in ("pending", "running")}
+        lines.append(f"  and more workers, {counts['running']:,} running and {counts['pending']:,} pending in all")
+    return lines
+
+
+def _row(role: str, job: Job, now: float) -> dict[str, str]:
+    """One line of the table of jobs."""
+    if job.state == "running":
+        about = f"on {job.node}" if job.node else ""
+        ends = f"{duration(max(0.0, job.ends_at - now))} left" if job.ends_at else ""
+    else:
+        about = job.reason or "no reason given"
+        ends = f"starts in {duration(job.starts_at - now)}" if job.starts_at and job.starts_at > now else ""
+    return {"job": job.id, "what": role, "state": str(job.state), "why, where": about, "when": ends}

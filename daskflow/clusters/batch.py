@@ -1,0 +1,370 @@
+"""Batch queues: what one can say about workers that run as jobs, whichever system starts them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from dask.utils import parse_bytes
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from daskflow.clusters import Cluster, batch_scripts
+from daskflow.clusters.batch_jobs import Queue, Request
+from daskflow.clusters.batch_profiles import ALONE, filled
+from daskflow.clusters.batch_scripts import ADDRESS, JobText
+from daskflow.clusters.walltimes import LONGEST_SECONDS, Form, seconds_in_form, seconds_in_words, written
+from daskflow.core.errors import ClusterError
+from daskflow.core.protocols import Connection
+from daskflow.data.seats import MEMORY_SHARE
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import Job
+
+
+class Batch(Cluster):
+    """Workers that are jobs of a batch system: one job, one worker, whose name is the job's number.
+
+    What is not said here comes from a profile (``[KIND.PROFILE]``, else ``[KIND]``, of
+    ``~/.config/daskflow/clusters.toml``, then of ``/etc/daskflow/clusters.toml`` or the file that ``DASKFLOW_SITE``
+    names), and then from dask-jobqueue's configuration (``jobqueue.KIND``).
+
+    Attributes
+    ----------
+    workers : int
+        How many jobs are held.
+    minimum, maximum : int or None
+        Bounds of a number that follows the work; default: always `workers`.
+    cores : int
+        Of each worker: as many units at once.
+    memory : str
+        Of each worker, such as ``"4 GiB"``: asked of the queue, and the worker's own limit.
+    walltime : str
+        Of each job: in words (``"1 h"``, ``"90 min"``, ``"2 days"``) or as the batch system writes it (``"01:30:00"``).
+    queue : str or None
+        Partition or queue; default the system's own. ``partition`` means the same.
+    account : str or None
+        What the jobs are charged to; ``project`` means the same.
+    interface : str or None
+        Network interface that scheduler and workers talk over, such as ``"ib0"``.
+    scratch : str or None
+        Local folder of a worker for what it holds no room for, such as ``"/scratch/$USER"``.
+    python : str or None
+        Python on the nodes; default: the one that runs this.
+    prologue : sequence of str
+        Shell lines before the worker starts, such as ``"module load gcc"``.
+    environment : mapping
+        Variables of the worker.
+    directives : sequence of str
+        More directives in the system's own words, such as ``"--constraint=skylake"``.
+    directives_skip : sequence of str
+        Directives that hold one of these texts are left out.
+    worker_arguments : sequence of str
+        More arguments of ``dask worker``.
+    shebang : str or None
+        First line of the script; default ``#!/usr/bin/env bash``.
+    death_timeout : float
+        Seconds after which a worker that finds no scheduler ends.
+    retries : int
+        How often a job that failed is replaced before the run ends.
+    requeue : bool
+        Whether the system may start the job of the run itself again.
+    log_folder : str or None
+        Where jobs write their logs; default ``logs`` in the run's folder.
+    profile : str or None
+        Table of the profile files whose values are taken for what is not said here.
+    config_name : str or None
+        Section of dask-jobqueue's configuration; what it lacks comes from the section of the kind.
+    """
+
+    form: ClassVar[Form] = "clock"
+    """How the system writes walltimes."""
+    system: ClassVar[str] = ""
+    """What the system is called."""
+    marker: ClassVar[str] = ""
+    """What begins a directive's line."""
+    job_id: ClassVar[str] = ""
+    """Shell text that is the job's number inside the job; of an element of an array with its index."""
+    aliases: ClassVar[Mapping[str, str]] = {
+        "partition": "queue",
+        "project": "account",
+        "local_directory": "scratch",
+        "log_directory": "log_folder",
+        "job_script_prologue": "prologue",
+        "job_extra_directives": "directives",
+        "job_directives_skip": "directives_skip",
+        "worker_extra_args": "worker_arguments",
+    }
+    """Other words for options, dask-jobqueue's among them."""
+
+    workers: int = Field(default=2, ge=1)
+    minimum: int | None = Field(default=None, ge=0)
+    maximum: int | None = Field(default=None, ge=1)
+    cores: int = Field(default=1, ge=1)
+    memory: str = "4 GiB"
+    walltime: str = "1 h"
+    queue: str | None = None
+    account: str | None = None
+    interface: str | None = None
+    scratch: str | None = None
+    python: str | None = None
+    prologue: tuple[str, ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+    directives: tuple[str, ...] = ()
+    directives_skip: tuple[str, ...] = ()
+    worker_arguments: tuple[str, ...] = ()
+    shebang: str | None = None
+    death_timeout: float = Field(default=60.0, ge=1)
+    retries: int = Field(default=3, ge=0)
+    requeue: bool = True
+    log_folder: str | None = None
+    profile: str | None = Field(default=None, exclude=True)
+    config_name: str | None = Field(default=None, exclude=True)
+
+    _folder: Path | None = PrivateAttr(default=None)
+    _run: str = PrivateAttr(default="")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any, info: ValidationInfo) -> Any:
+        """Take from profiles and configuration what is not said."""
+        if not isinstance(values, Mapping):
+            return values
+        plain = cls.canonical(values)
+        return plain if (info.context or {}).get(ALONE) else filled(cls, plain)
+
+    @classmethod
+    def canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values under the options' own names."""
+        plain = dict(values)
+        for other, name in cls.aliases.items():
+            if other in plain and other not in cls.model_fields:
+                if name in plain:
+                    raise ValueError(f"'{other}' and '{name}' are the same option: give one of them")
+                plain[name] = plain.pop(other)
+        return plain
+
+    @classmethod
+    def knows(cls, word: str) -> bool:
+        """Whether a word names an option, by its own name or another."""
+        return word in cls.model_fields or word in cls.aliases
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _memory_is_a_size(cls, value: Any) -> str:
+        return size_of(value, least=2**26)
+
+    @field_validator("walltime", mode="before")
+    @classmethod
+    def _walltime_is_a_time(cls, value: Any) -> str:
+        text = str(value).strip()
+        if isinstance(value, int | float) or re.fullmatch(r"\d+", text):
+            raise ValueError(f"needs a unit, such as '{text} min' or '{text} h'")
+        seconds = seconds_in_words(text) or seconds_in_form(text, cls.form)
+        if seconds is None:
+            example = written(5400, cls.form)
+            raise ValueError(f"should be a time such as '1 h', '90 min' or '2 days', or {cls.system}'s own '{example}'")
+        if not 60 <= seconds <= LONGEST_SECONDS:
+            raise ValueError("should be from one minute to a year")
+        return text
+
+    @field_validator("queue", "account", "profile", "config_name", mode="after")
+    @classmethod
+    def _names_are_words(cls, value: str | None) -> str | None:
+        return one_word(value)
+
+    @field_validator("interface")
+    @classmethod
+    def _interface_is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}", value):
+            raise ValueError(
+                "should be the name of a network interface such as 'ib0' or 'eth0' (`ip -br link` lists them)"
+            )
+        return value
+
+    @field_validator("prologue", "directives", "directives_skip", "worker_arguments", mode="before")
+    @classmethod
+    def _lines_are_lines(cls, value: Any) -> Any:
+        """Take one text for a list of its lines."""
+        return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+    @field_validator("prologue", "directives", "directives_skip", "worker_arguments")
+    @classmethod
+    def _a_line_is_one_line(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            if not line.strip() or re.search(r"[\n\r\0]", line):
+                raise ValueError("each should be one line of text")
+        return value
+
+    @field_validator("directives")
+    @classmethod
+    def _directives_have_no_marker(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Take lines as they stand in scripts, too."""
+        return tuple(line.removeprefix(cls.marker).strip() if cls.marker else line for line in value)
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _values_are_texts(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for k, v in value.items()}
+
+    @field_validator("environment")
+    @classmethod
+    def _variables_have_names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"'{name}' is no name of a variable: letters, digits and '_'")
+            if re.search(r"[\n\r\0]", text):
+                raise ValueError(f"{name} should be one line of text")
+        return value
+
+    @field_validator("scratch", "python", "log_folder", "shebang")
+    @classmethod
+    def _paths_are_one_line(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or re.search(r"[\n\r\0]", value)):
+            raise ValueError("should be one line of text")
+        return value
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum ({self.minimum}) is more than maximum ({self.maximum})")
+        return self
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of each worker."""
+        return int(parse_bytes(self.memory))
+
+    @property
+    def seconds(self) -> float:
+        """Walltime of each job."""
+        return seconds_in_words(self.walltime) or seconds_in_form(self.walltime, self.form) or 0.0
+
+    @property
+    def native_walltime(self) -> str:
+        """Walltime as the batch system writes it."""
+        return written(self.seconds, self.form)
+
+    @property
+    def fit_bytes(self) -> int:
+        """An equal share of the worker's memory for each core."""
+        return int(MEMORY_SHARE * self.memory_bytes / self.cores)
+
+    @property
+    def request(self) -> Request:
+        """What a worker's job asks for."""
+        return Request(self.cores, self.memory_bytes, self.seconds, self.queue or "", self.workers)
+
+    def within(self, folder: Path, run: str) -> Self:
+        """Return the same cluster for one run: its keys, its lease and its logs are in the run's folder."""
+        placed = self.model_copy()
+        placed._folder, placed._run = folder.absolute(), run
+        return placed
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder; the current one for a cluster that is opened without a run."""
+        return self._folder or Path.cwd()
+
+    @property
+    def run(self) -> str:
+        """The run's ID; empty for none."""
+        return self._run
+
+    @property
+    def job_name(self) -> str:
+        """What the queue shows of the jobs: ``daskflow-NAME``."""
+        return f"daskflow-{self._folder.parent.name}" if self._folder is not None and self._run else "daskflow"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the jobs' logs: ``JOB.log`` each."""
+        return Path(self.log_folder).expanduser().absolute() if self.log_folder else self.folder / "logs"
+
+    def job_script(
+        self, address: str = ADDRESS, keys: Path | None = None, run: str | None = None, lease: Path | None = None
+    ) -> str:
+        """Return the script of a worker's job, as it is submitted.
+
+        Parameters
+        ----------
+        address : str
+            Of the scheduler, such as ``"tls://10.1.0.1:8786"``; known when it runs.
+        keys : Path, optional
+            Folder of the TLS files, whose names are in `batch_scripts`; default ``keys`` in the run's folder.
+        run : str, optional
+            The run's ID; default that of `within`.
+        lease : Path, optional
+            A job that finds no such file ends at once; default ``lease`` in the run's folder.
+        """
+        text = JobText(
+            run=self.run if run is None else run,
+            name=self.job_name,
+            lease=self.folder / "lease" if lease is None else lease,
+        )
+        return batch_scripts.worker_script(self, text, address, self.folder / "keys" if keys is None else keys)
+
+    def controller_script(self, command: Sequence[str], run: str | None = None, directives: Sequence[str] = ()) -> str:
+        """Return the script of a job that runs a command, such as ``daskflow run``, and asks for what a worker's does.
+
+        Parameters
+        ----------
+        command : sequence of str
+            Program and arguments; the job's shell becomes it, so it gets the signals.
+        run : str, optional
+            The run's ID; default that of `within`.
+        directives : sequence of str
+            More directives, laid over the user's own.
+        """
+        text = JobText(run=self.run if run is None else run, name=f"{self.job_name}-controller", lease=None)
+        return batch_scripts.controller_script(self, text, command, directives)
+
+    def commands(self) -> Queue:
+        """Return what submits, looks at and ends jobs.
+
+        Raises
+        ------
+        ClusterError
+            For a system whose commands this version does not speak.
+        """
+        raise ClusterError(
+            f"This version of daskflow writes job scripts for {self.system} (`daskflow run FILE --on {self.kind} "
+            "--dry-run` shows them) and starts workers on Slurm only. Use --on slurm, or start a Dask scheduler and "
+            "workers yourself and join them with cluster.kind = 'address'."
+        )
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Start a scheduler here and workers as jobs; ClusterError when they cannot be had."""
+        self.commands()
+        raise ClusterError(f"{self.system} cannot be opened.")
+
+    def job(self, options: Mapping[str, Any]) -> Job:
+        """Make dask-jobqueue's job of these options: what writes the script in the system's dialect."""
+        raise NotImplementedError
+
+    def own_directives(self, text: JobText) -> list[str]:
+        """Return the directives of ours that dask-jobqueue does not write: log, run, walltime and so on."""
+        raise NotImplementedError
+
+
+def size_of(value: Any, *, least: int) -> str:
+    """Return a size as a text; ValueError with a sentence for what is none, or too small."""
+    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    try:
+        size = parse_bytes(text) if text and not re.fullmatch(r"-.*", text) else 0
+    except ValueError:
+        size = 0
+    if size < least:
+        raise ValueError(f"should be a size of at least {least // 2**20} MiB such as '4 GiB'")
+    return text
+
+
+def one_word(value: str | None) -> str | None:
+    """Return a text that may stand in a directive; ValueError for blanks and what a shell would act on."""
+    if value is not None and not re.fullmatch(r"[^\s\"'`$;&|<>\\]+", value):
+        raise ValueError("should be one word")
+    return value

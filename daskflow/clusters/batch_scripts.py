@@ -1,0 +1,183 @@
+"""Job scripts: written by dask-jobqueue's job classes, which know each system's dialect, from our settings."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import dask
+import yaml
+
+from daskflow.clusters.loopback import CONFIG
+
+if TYPE_CHECKING:
+    from daskflow.clusters.batch import Batch
+
+ADDRESS = "tls://HOST:PORT"
+"""Stands in scripts that are only shown: the scheduler's address is known when it runs."""
+
+CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "worker-cert.pem", "worker-key.pem"
+"""Files in the folder of keys that a worker reads."""
+
+JOB = "DASKFLOW_JOB"
+"""Variable of a job that holds its own number, which is its worker's name."""
+
+PRELOAD = "daskflow.clusters.batch_worker"
+
+SECTION = "daskflow"
+"""Section of dask-jobqueue's configuration that its classes look into here: nothing but defaults, for what the user's
+sections say stands in our settings already, and would be refused or warned of twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobText:
+    """What a script says of its run.
+
+    Attributes
+    ----------
+    run : str
+        The run's ID; empty for none.
+    name : str
+        The job's name.
+    lease : Path or None
+        A job that does not find this file ends at once; None for a job that needs none.
+    """
+
+    run: str
+    name: str
+    lease: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """The files of a worker's TLS, as dask-jobqueue asks for them."""
+
+    folder: Path
+
+    def get_tls_config_for_role(self, role: str) -> dict[str, str]:
+        """Return the files of a role: of a worker, the only one that has a script."""
+        files = {"ca_file": CA_FILE, "cert": CERT_FILE, "key": KEY_FILE}
+        return {word: quoted(self.folder / file) for word, file in files.items()}
+
+
+@cache
+def job_class(module: str, name: str) -> Any:
+    """Import a job class of dask-jobqueue, without the file of comments that it would leave in ~/.config/dask."""
+    with mock.patch.object(dask.config, "ensure_file"):
+        return getattr(importlib.import_module(f"dask_jobqueue.{module}"), name)
+
+
+def quoted(path: Path | str) -> str:
+    """Return a path for a shell line: variables such as ``$USER`` stay variables, everything else is taken as it is.
+
+    Examples
+    --------
+    >>> quoted("/runs/a"), quoted("/my runs/a"), quoted("$TMPDIR/x y")
+    ('/runs/a', "'/my runs/a'", '"$TMPDIR/x y"')
+    >>> quoted("/a'; rm -rf b"), quoted('$HOME/$(reboot)`x`"')
+    ('\\'/a\\'"\\'"\\'; rm -rf b\\'', '"$HOME/\\\\$(reboot)\\\\`x\\\\`\\\\""')
+    """
+    text = str(path)
+    if text.startswith("~/"):
+        text = "$HOME" + text[1:]
+    if not re.search(r"\$(\w+|\{\w+\})", text):
+        return shlex.quote(text)
+    escaped = re.sub(r'([\\`"]|\$(?!\w|\{\w+\}))', r"\\\1", text)
+    return f'"{escaped}"'
+
+
+def in_directive(path: Path | str) -> str:
+    """Return a path for a directive's line, in quotes where it has blanks.
+
+    Examples
+    --------
+    >>> in_directive("/runs/a"), in_directive("/my runs/a")
+    ('/runs/a', '"/my runs/a"')
+    """
+    text = str(path)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if re.search(r"[\s'\"\\]", text) else text
+
+
+def worker_script(cluster: Batch, text: JobText, address: str, keys: Path) -> str:
+    """Return the script of a worker's job."""
+    job = _job(cluster, text, address=address, security=WorkerKeys(keys))
+    return str(job.job_script())
+
+
+def controller_script(cluster: Batch, text: JobText, command: Sequence[str], directives: Sequence[str]) -> str:
+    """Return the script of a job whose shell becomes a command."""
+    job = _job(cluster, text, directives=directives)
+    line = f"exec {shlex.join(command)}"
+    # The class knows no job but a worker's, so its command is replaced; what stands before it in one line stays.
+    before, _, _ = job._command_template.rpartition("exec ")
+    job._command_template = before + line
+    return str(job.job_script())
+
+
+def _job(
+    cluster: Batch, text: JobText, *, address: str = ADDRESS, security: Any = None, directives: Sequence[str] = ()
+) -> Any:
+    """Make dask-jobqueue's job."""
+    skipped = cluster.directives_skip
+    own = [line for line in cluster.own_directives(text) if not any(skip in line for skip in skipped)]
+    options: dict[str, Any] = {
+        "scheduler": address,
+        "name": f'"${JOB}"',
+        "cores": cluster.cores,
+        "memory": cluster.memory_bytes,
+        "processes": 1,
+        "interface": cluster.interface,
+        "death_timeout": f"{cluster.death_timeout:g}",
+        "local_directory": None if cluster.scratch is None else quoted(cluster.scratch),
+        "worker_extra_args": ["--preload", PRELOAD, *cluster.worker_arguments],
+        "job_extra_directives": [*own, *cluster.directives, *directives],
+        "job_script_prologue": prologue(cluster, text),
+        "job_directives_skip": list(skipped),
+        "python": f"exec {quoted(cluster.python) if cluster.python else shlex.quote(_python())}",
+        "job_name": text.name,
+        "config_name": SECTION,
+        "security": security,
+    }
+    if cluster.shebang is not None:
+        options["shebang"] = cluster.shebang
+    with dask.config.set({f"jobqueue.{SECTION}": defaults(cluster.kind)}):
+        return cluster.job(options)
+
+
+def prologue(cluster: Batch, text: JobText) -> list[str]:
+    """Return the shell lines before the command: a job of a run that is over ends before anything else."""
+    lines = []
+    if text.lease is not None:
+        over = "The run is over: its lease is gone."
+        lines.append(f"[ -e {quoted(text.lease)} ] || {{ echo '{over}'; exit 0; }}")
+    lines.append(f"export {JOB}={cluster.job_id}")
+    variables = {**CONFIG["distributed.nanny.pre-spawn-environ"], **cluster.environment}  # type: ignore[dict-item]
+    lines += [f"export {name}={quoted(str(value))}" for name, value in variables.items()]
+    return [*lines, *cluster.prologue]
+
+
+def defaults(kind: str) -> Mapping[str, Any]:
+    """Return the values that dask-jobqueue ships for a kind."""
+    module = job_class("core", "Job").__module__
+    file = Path(str(importlib.import_module(module).__file__)).with_name("jobqueue.yaml")
+    return _shipped(file)[kind]
+
+
+@cache
+def _shipped(file: Path) -> dict[str, dict[str, Any]]:
+    """The file of defaults in the package."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobqueue"]
+    return found
+
+
+def _python() -> str:
+    """The Python that runs this."""
+    return sys.executable

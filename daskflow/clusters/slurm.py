@@ -1,0 +1,56 @@
+"""Workers that are jobs of Slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from daskflow.clusters.batch import Batch, one_word
+from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.walltimes import Form
+
+
+class Slurm(Batch):
+    """Workers that are jobs of Slurm, submitted with ``sbatch``.
+
+    Attributes
+    ----------
+    job_cpu : int or None
+        Processors to ask for, where that is more than `cores`.
+    job_mem : str or None
+        Memory to ask for in Slurm's words, such as ``"4G"``, where that is other than `memory`.
+    """
+
+    form: ClassVar[Form] = "slurm"
+    system: ClassVar[str] = "Slurm"
+    marker: ClassVar[str] = "#SBATCH"
+    job_id: ClassVar[str] = '"${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"'
+
+    kind: Literal["slurm"] = "slurm"
+    job_cpu: int | None = Field(default=None, ge=1)
+    job_mem: str | None = None
+
+    @field_validator("job_mem")
+    @classmethod
+    def _job_mem_is_a_word(cls, value: str | None) -> str | None:
+        return one_word(value)
+
+    def job(self, options: Mapping[str, Any]) -> Any:
+        """Make dask-jobqueue's job."""
+        return job_class("slurm", "SLURMJob")(
+            queue=self.queue,
+            account=self.account,
+            walltime=self.native_walltime,
+            job_cpu=self.job_cpu,
+            job_mem=self.job_mem,
+            **options,
+        )
+
+    def own_directives(self, text: JobText) -> list[str]:
+        """One log for both streams; no second start under the same number; the run, for who looks at the queue."""
+        log = str(self.logs).replace("%", "%%") + "/%j.log"
+        is_worker = text.lease is not None
+        lines = [f"-o {in_directive(log)}", "--requeue" if self.requeue and not is_worker else "--no-requeue"]
+        return [*lines, *([f"--comment=daskflow:{text.run}"] if text.run else [])]

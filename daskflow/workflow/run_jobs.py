@@ -1,0 +1,134 @@
+"""Run jobs: the jobs that work on a run, found by the run's folder from any machine that sees it, and ended there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from daskflow.core.errors import ControlError, JournalError
+from daskflow.core.folder import RunFolder
+from daskflow.core.journal import Journal, read
+from daskflow.workflow.acting import is_held, status_of
+from daskflow.workflow.submission import batch_of, mark_of, read_submission
+from daskflow.workflow.submitting import queue_of
+
+if TYPE_CHECKING:
+    from daskflow.clusters.batch import Batch
+    from daskflow.clusters.batch_jobs import Job, Queue
+
+LEAVING_SECONDS = 20.0
+"""How long jobs that were cancelled may take to go."""
+
+GLANCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RunJobs:
+    """The jobs of a run as its queue sees them now.
+
+    Attributes
+    ----------
+    controllers, workers : tuple of Job
+        Those that the queue knows; workers without those of the controller. A run that was started with ``daskflow run`` has
+        no controller's job.
+    newest : str
+        Number of the controller's last job; empty where there was none.
+    """
+
+    controllers: tuple[Job, ...] = ()
+    workers: tuple[Job, ...] = ()
+    newest: str = ""
+
+    @property
+    def living(self) -> tuple[Job, ...]:
+        """Those that wait or run."""
+        return tuple(job for job in (*self.controllers, *self.workers) if job.state != "ended")
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain values, as ``daskflow status --json`` prints them."""
+        return {"controllers": [_values(job) for job in self.controllers], "workers": [_values(job) for job in self.workers]}
+
+
+def jobs_of(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of) -> RunJobs | None:
+    """Return a run's jobs, asked for by one command; None for a run that is on no queue.
+
+    Raises
+    ------
+    ClusterError
+        When the queue cannot be asked.
+    """
+    cluster = batch_of(folder)
+    if cluster is None:
+        return None
+    submission = read_submission(folder)
+    ids = submission.ids if submission is not None else ()
+    found = asyncio.run(queue_of(cluster).named(mark_of(folder)))
+    return RunJobs(
+        tuple(job for job in found.values() if job.id in ids),
+        tuple(job for job in found.values() if job.id not in ids),
+        ids[-1] if ids else "",
+    )
+
+
+def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of) -> str:
+    """End a run's jobs now, the controller's and the workers'; return in a sentence what came of it.
+
+    Raises
+    ------
+    ControlError
+        When the run is on no queue, has no job there, or its jobs do not go.
+    ClusterError
+        When the queue cannot be asked.
+    """
+    cluster = batch_of(folder)
+    name = f"{folder.name}/{folder.id}"
+    if cluster is None:
+        raise ControlError(
+            f"Run {name} is on no batch queue: where it goes on, Ctrl-C ends it, and `daskflow control {folder.path} stop` "
+            "ends its search."
+        )
+    living = _living(folder, queue_of)
+    if not living:
+        status = status_of(read(folder.journal), folder.journal)
+        if status == "waiting":
+            mark_ended(folder, "Its job is gone from the queue.")
+        raise ControlError(f"Run {name} has no jobs in the queue (it is {status}): there is nothing to cancel.")
+    count = len(living)
+    until = time.monotonic() + LEAVING_SECONDS
+    # Cancelled and looked at again: a controller may have handed in another job at its last moment.
+    while living and time.monotonic() < until:
+        asyncio.run(queue_of(cluster).cancel([job.id for job in living]))
+        left = time.monotonic() + LEAVING_SECONDS / 4
+        while living and time.monotonic() < left:
+            time.sleep(GLANCE_SECONDS)
+            living = _living(folder, queue_of)
+    if living:
+        words = ", ".join(job.id for job in living)
+        raise ControlError(f"Jobs that do not go within {LEAVING_SECONDS:g} s of being cancelled: {words}.")
+    mark_ended(folder, "It was cancelled.")
+    return f"Cancelled {count} job{'s' if count > 1 else ''} of run {name}. What is finished is kept: submit it again to go on."
+
+
+def mark_ended(folder: RunFolder, why: str) -> None:
+    """Write into a run's journal that nobody works on it any more, unless somebody does, or it says so."""
+    if is_held(folder.journal):
+        return
+    with suppress(JournalError), Journal(folder.journal) as journal:
+        last = journal.records[-1]["record"] if journal.records else ""
+        if last not in ("end", ""):
+            journal.append({"record": "end", "status": "interrupted", "error": why, "at": time.time()})
+
+
+def _living(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> tuple[Job, ...]:
+    jobs = jobs_of(folder, queue_of)
+    return jobs.living if jobs is not None else ()
+
+
+def _values(job: Job) -> dict[str, Any]:
+    """A job as plain values."""
+    names = ("id", "state", "reason", "node", "starts_at", "began_at", "ends_at")
+    return {name: getattr(job, name) if name != "state" else str(job.state) for name in names}

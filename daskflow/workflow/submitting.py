@@ -1,0 +1,166 @@
+"""Submitting: hands a workflow to a batch queue, in a job that starts its workers and outlives the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskflow.clusters.batch import Batch
+from daskflow.core.errors import ControlError, JournalError, SettingsError
+from daskflow.core.folder import RunFolder
+from daskflow.core.journal import Journal
+from daskflow.workflow.acting import is_held
+from daskflow.workflow.submission import (
+    Submission,
+    mark_of,
+    read_submission,
+    submission_file,
+    workflow_file,
+    write_submission,
+    write_workflow,
+)
+
+if TYPE_CHECKING:
+    from daskflow.clusters.batch_jobs import Queue
+    from daskflow.workflow.workflow import Workflow
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What was handed in.
+
+    Attributes
+    ----------
+    folder : RunFolder
+        Of the run.
+    job : str
+        Number of the controller's job.
+    notes : tuple of str
+        What the check of the workflow understood.
+    """
+
+    folder: RunFolder
+    job: str
+    notes: tuple[str, ...]
+
+
+def queue_of(cluster: Batch) -> Queue:
+    """Return the queue of a cluster; tests put another in its place."""
+    return cluster.commands()
+
+
+def submit(
+    workflow: Workflow,
+    runs: Path | str = "runs",
+    *,
+    fresh: bool = False,
+    queue_of: Callable[[Batch], Queue] = queue_of,
+) -> Submitted:
+    """Hand a workflow to its batch queue, or hand it in again to continue.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Its cluster is a batch queue.
+    runs : path, default "runs"
+        Folder of runs, which the nodes see; this one is ``runs/NAME/ID``.
+    fresh : bool
+        Start anew: what the run's folder holds is removed first.
+    queue_of : callable, optional
+        Gives the queue of a cluster.
+
+    Raises
+    ------
+    SettingsError
+        When the workflow is wrong, or its cluster is no batch queue.
+    QueueError
+        When the queue refuses the job, or would never start it.
+    ControlError
+        When the run goes on, waits in the queue, or is done.
+    """
+    cluster = batch_cluster(workflow)
+    notes = tuple(workflow.check())
+    folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
+    queue = queue_of(cluster)
+    script = script_of(workflow, folder)
+    _refuse(queue, cluster, workflow, folder)
+    folder.make()
+    _check_idle(folder, queue)
+    try:
+        with Journal(folder.journal) as journal:
+            last = journal.records[-1] if journal.records else {}
+            if not fresh and last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir():
+                raise ControlError(f"This run is finished already: {folder.path} (--fresh runs it again).")
+            if fresh:
+                journal.clear()
+            if not journal.records:
+                folder.clear(keep=folder.journal)
+            submission = read_submission(folder) or Submission.of(workflow)
+            submission = _renewed(submission, workflow)
+            cluster.within(folder.path, folder.id).logs.mkdir(parents=True, exist_ok=True)
+            write_workflow(folder, workflow)
+            shutil.copyfile(workflow_file(folder), folder.workflow)
+            write_submission(folder, submission)
+            (job,) = asyncio.run(queue.submit(script))
+            # The job waits until this journal is closed, so it reads what is written here.
+            write_submission(folder, submission.with_job(job))
+            journal.append({"record": "submitted", "job": job, "kind": cluster.kind, "at": time.time()})
+            folder.name_latest()
+    except JournalError as error:
+        if is_held(folder.journal):
+            raise ControlError(f"Run {folder.name}/{folder.id} goes on: {folder.path}.") from error
+        raise
+    return Submitted(folder, job, notes)
+
+
+def batch_cluster(workflow: Workflow) -> Batch:
+    """Return the workflow's batch queue; SettingsError when its cluster is something else."""
+    cluster = workflow.cluster
+    if not isinstance(cluster, Batch):
+        raise SettingsError(
+            f"cluster.kind is '{cluster.kind}', and only a batch queue takes a run that outlives this shell: submit it "
+            "with --on slurm, or run it here with `daskflow run`."
+        )
+    if workflow.data.kind == "frame":
+        raise SettingsError("data.kind = 'frame' is in this process's memory, which no job sees: name files instead.")
+    return cluster
+
+
+def script_of(workflow: Workflow, folder: RunFolder, submission: Submission | None = None) -> str:
+    """Return the script of the controller's job."""
+    cluster = workflow.cluster
+    assert isinstance(cluster, Batch)
+    python = cluster.python or (submission or Submission.of(workflow)).python
+    command = [python, "-u", "-m", "daskflow", "controller", str(folder.path)]
+    return cluster.within(folder.path, mark_of(folder)).controller_script(command, mark_of(folder))
+
+
+def _renewed(submission: Submission, workflow: Workflow) -> Submission:
+    """Return what is known of earlier jobs with what is so now."""
+    now = Submission.of(workflow)
+    return Submission(**{name: getattr(now, name) for name in now.__slots__ if name != "jobs"}, jobs=submission.jobs)
+
+
+def _refuse(queue: Queue, cluster: Batch, workflow: Workflow, folder: RunFolder) -> None:
+    """Raise what the queue would refuse, or let wait for ever."""
+    from daskflow.clusters.batch_jobs import QueueError
+
+    refusals = asyncio.run(queue.refusals(script_of(workflow, folder), cluster.request))
+    if refusals:
+        raise QueueError(" ".join(refusals))
+
+
+def _check_idle(folder: RunFolder, queue: Queue) -> None:
+    """See that no controller of the run waits or runs."""
+    submission = read_submission(folder)
+    jobs = asyncio.run(queue.look(submission.ids)) if submission is not None and submission.ids else {}
+    for job in jobs.values():
+        if job.state != "ended":
+            raise ControlError(
+                f"Run {folder.name}/{folder.id} was submitted already: job {job.id} is {job.state}. "
+                f"`daskflow status {folder.path}` says more, `daskflow cancel {folder.path}` ends it."
+            )
