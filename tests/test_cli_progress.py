@@ -80,6 +80,13 @@ def test_a_forecast_is_said_with_its_band_and_the_processor_time_spent_and_to_co
     )
 
 
+def test_a_forecast_whose_band_is_too_wide_tells_nothing_yet() -> None:
+    vague = event("forecast", 12.0, **{**FORECAST.fields, "low": 2.0, "cpu_low": 0.001})
+    assert heard([*RUN, vague]).line(12.0) == (
+        "search: 6 of 10 fits, 1 failed, time left not known yet, 3 CPU-min spent, best roc_auc 0.8123 (trial 3)"
+    )
+
+
 def test_between_two_forecasts_the_time_left_goes_down_and_never_below_nothing() -> None:
     state = heard([*RUN, FORECAST])
     assert "about 2 min left (1 to 4)" in state.line(73.0)

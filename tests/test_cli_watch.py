@@ -57,6 +57,16 @@ def moments(records: list[Record]) -> list[list[Record]]:
     return [[], records[:1], *stages, until(records, 0.9), records]
 
 
+def test_a_forecast_whose_band_is_too_wide_tells_nothing_yet() -> None:
+    records = stage_moment(told_run(), "search", 0.5)
+    said = {"seconds": 14_000.0, "low": 2000.0, "high": 860_000.0, "cpu_hours": 4.0, "cpu_low": 0.5, "cpu_high": 240.0}
+    vague = {"record": "forecast", "at": records[-1]["at"], "stage": "search", "cpu_hours_spent": 0.1, "level": 0.8}
+    assert any("to come (" in line for line in drawn(records))
+    text = "\n".join(drawn([*records, vague | said]))
+    assert "time left not known yet, " in text
+    assert "to come" not in text
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("hostile", [False, True])
 def test_no_moment_of_a_run_is_wider_or_higher_than_the_terminal(width: int, height: int, hostile: bool) -> None:

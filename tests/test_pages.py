@@ -226,6 +226,18 @@ def test_while_it_searches_it_says_how_good_how_many_are_as_good_and_what_is_lef
     assert [note["text"].endswith("(3 times)") for note in failures] == [True, True]
 
 
+def test_a_forecast_whose_band_is_too_wide_tells_nothing_yet() -> None:
+    records = stage_moment(told_run(), "search", 0.1)
+    said = {"seconds": 14_000.0, "low": 2000.0, "high": 860_000.0, "cpu_hours": 4.0, "cpu_low": 0.5, "cpu_high": 240.0}
+    vague = {"record": "forecast", "at": records[-1]["at"], "stage": "search", "cpu_hours_spent": 0.1, "level": 0.8}
+    found = shown([*records, vague | said])
+    assert tile(found, "Progress")["note"] == "search; time left not known yet"
+    assert tile(found, "Cost")["note"] == "what the search still takes is not known yet"
+    assert [each["left"] for each in found["stages"] if each["name"] == "search"] == ["time left not known yet"]
+    state, now = told([*records, vague | said])
+    assert in_one_line(state, now).endswith("fits, time left not known yet")
+
+
 @pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
 def test_the_curve_is_the_best_trial_at_every_moment(metric: str) -> None:
     # given a run heard record by record, by a screen that is asked again and again

@@ -50,6 +50,21 @@ def test_the_own_line_is_the_best_score_so_far(metric: str, share: float) -> Non
     assert viewed.added >= len(expected) - 3
 
 
+def test_the_own_line_goes_on_to_now_and_ends_with_the_search() -> None:
+    records = stage_moment(told_run(), "search", 0.7)
+    viewed, state = watched(HistoryScreen(), records)
+    shown, line = viewed.columns["history_own_now_data"], viewed.columns["history_own_data"]
+    assert shown["seconds_from"] == line["seconds"][-1:]
+    assert shown["score"] == line["score"][-1:]
+    assert shown["cpu_to"] == pytest.approx([state.search.scores[-1].cpu_seconds], abs=0.06)
+    assert shown["seconds_to"][0] >= records[-1]["at"] - START - 0.06
+    assert viewed.looks["history_time_x"]["end"] > shown["seconds_to"][0]
+
+    viewed, state = watched(HistoryScreen(), told_run())
+    end = viewed.columns["history_own_now_data"]["seconds_to"][0]
+    assert end == pytest.approx(max(fit.ended for fit in state.search.fits) - START, abs=0.06)
+
+
 def test_earlier_runs_are_lines_that_stay_level_until_they_become_better() -> None:
     viewed = Viewed(HistoryScreen()).look(state_of(with_history([run_of(1)])), START)
 

@@ -37,7 +37,7 @@ def submit(
         workflow = workflow_of(file, changes, on)
         if dry_run:
             batch_cluster(workflow)
-            click.echo(script_of(workflow, RunFolder(runs.resolve() / workflow.name / workflow.id)), nl=False)
+            click.echo(script_of(workflow, RunFolder(runs.resolve() / workflow.name / workflow.id)))
             return
         done = submit(workflow, runs, fresh=fresh)
     if as_json:

@@ -73,7 +73,7 @@ def _progress(state: RunState, now: float) -> Tile:
         return {"label": label, "value": "between stages", "note": _place(state)}
     share = words.share_of(state, stage)
     value = words.counted(state, stage) or stage.name
-    found = words.still(stage, now) or ("" if math.isnan(share) else f"{share:.0%} done")
+    found = words.still(stage, now) or ("" if math.isnan(share) else f"{100 * share:.0f} % done")
     if state.status == "paused":
         return {"label": label, "value": value, "note": f"{stage.name}; paused by hand", "state": "wait"}
     return {"label": label, "value": value, "note": "; ".join(part for part in (stage.name, found) if part)}
@@ -145,10 +145,11 @@ def _cost(state: RunState) -> Tile:
         return {"label": "Cost so far", "value": "–", "note": "comes with the first stage that ends"}
     said: Mapping[str, Any] = state.stages.known.get("search", Stage("search")).forecast
     more = [3600 * float(said.get(word) or math.nan) for word in ("cpu_hours", "cpu_low", "cpu_high")]
-    unit, name = words.cpu_unit(max(state.cpu_seconds, 0.0 if math.isnan(more[0]) else more[0]))
+    is_to_come = not (any(map(math.isnan, more)) or state.search.is_over or state.is_over)
+    unit, name = words.cpu_unit(max(state.cpu_seconds, more[0] if is_to_come and not is_vague(*more[1:]) else 0.0))
     value = f"{float(f'{state.cpu_seconds / unit:.3g}'):,.12g} {name}"
     note = "of all that has ended"
-    if not any(map(math.isnan, more)) and not state.search.is_over and not state.is_over:
+    if is_to_come:
         middle, low, high = (rounded(each / unit) for each in more)
         note = (
             "what the search still takes is not known yet"

@@ -63,7 +63,11 @@ class EvaluationScreen:
             ]
             said = {slot.name: slot.value for slot in self._figures if isinstance(slot, Value)}
             over = state.is_over and state.status != "waiting"  # what has not come will not come
-            self._figures += [Value(f"{key}.hidden", over and said[f"{key}.empty"]) for key in MAY_NOT_COME]
+            is_one_step = test.is_final and len(test.steps) < 2  # judged at once: nothing settled, the table says all
+            self._figures += [
+                Value(f"{key}.hidden", bool(over and said[f"{key}.empty"]) or (key == "settling" and is_one_step))
+                for key in MAY_NOT_COME
+            ]
             self._figures.append(Value("slices.hidden", over and not said["slices"]["rows"]))
         return [
             Value("evaluation_tiles", tiles(state)),

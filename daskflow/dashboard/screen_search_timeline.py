@@ -110,6 +110,10 @@ class Timeline:
         opened = self._open(standing)
         labels = self._labels(len(opened["y"]), len(search.running))
         low = -max(len(labels) - 1, 1) + 0.4
+        high = 1.6
+        if standing.is_settled and not opened["y"]:  # nothing is handed in any more
+            labels.pop(1)
+            high = 0.6
         epoch = f"{standing.generation}.{self._redrawn}"
         return [
             Value("search_timeline.empty", not (self._bars or opened["y"])),
@@ -118,7 +122,7 @@ class Timeline:
             Columns("search_timeline_failed_data", self._marks(), f"{epoch}.{self._n_failed}"),
             *gaps(standing, "search_timeline_gaps_data"),
             time_range(standing, "search_timeline_x"),
-            Look("search_timeline_y", {"start": low, "end": 1.6, "reset_start": low, "reset_end": 1.6}),
+            Look("search_timeline_y", {"start": low, "end": high, "reset_start": low, "reset_end": high}),
             Look("search_timeline_y_ticks", {"ticks": list(labels)}),
             Look("search_timeline", {"height": pictures.height_of(len(labels))}),
             Look("search_timeline_y_axis", {"major_label_overrides": labels}),

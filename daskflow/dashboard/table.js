@@ -163,11 +163,11 @@
         let longest = clean(column.title).length + 2
         if (column.kind === "number") digits.set(column.key, decimals(value.rows.map((row) => row[column.key])))
         for (let place = 0; place < value.rows.length; place += step) {
-          longest = Math.max(longest, words(column.kind, value.rows[place][column.key], digits.get(column.key)).length + (column.kind === "bar" ? 10 : 0))
+          longest = Math.max(longest, words(column.kind, value.rows[place][column.key], digits.get(column.key)).length + (column.kind === "bar" ? 9 : 0))
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
         room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(4, longest))))
-        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : 38)
+        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : 30)
       })
       total += wanted.reduce((sum, one) => sum + one, 0)
       keep(widths, hasTrials ? [34, ...wanted] : wanted, () => make("col"), (col, width) => {

@@ -41,8 +41,8 @@ def timeline() -> figure:
         fill_color=None, line_color=style.ACCENT, line_width=1,
     )  # fmt: skip
     failed = made.scatter(
-        "x", "y", source=empty("search_timeline_failed", ("trial", "x", "y", "what")), marker="x", size=8,
-        line_color=style.SECOND, line_width=2,
+        "x", "y", source=empty("search_timeline_failed", ("trial", "x", "y", "what")), marker="circle_x",
+        size=11, fill_color="white", line_color=style.SECOND, line_width=2,
     )  # fmt: skip
     style.hover(made, [bars], {"": "@what", "began": "@left{00:00:00}", "seconds": "@seconds{0,0.0}"})
     style.hover(made, [handed], {"": "@what", "handed in": "@left{00:00:00}"})

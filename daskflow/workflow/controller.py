@@ -42,8 +42,8 @@ GAINS = frozenset({"data", "stage", "candidates", "unit", "refitted", "explained
 LAST_SECONDS = 30.0
 """A job that is being handed in while the run ends is waited for so long."""
 
-JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
-"""Where queues tell a job its number."""
+JOB = "DASKFLOW_JOB"
+"""Where a job's script tells its number; see `clusters.batch_scripts`."""
 
 
 class Controller:
@@ -126,14 +126,14 @@ class Controller:
     def _note_own_job(self) -> None:
         """See that this job is among those of the run: whoever handed it in may have died before it was written."""
         self.submission = read_submission(self.folder) or self.submission
-        own = job_of(self.environment)
+        own = self.environment.get(JOB, "")
         if own and own not in self.submission.ids:
             self.submission = self.submission.with_job(own)
             write_submission(self.folder, self.submission)
 
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""
-        jobs = asyncio.run(self.queue.named(mark_of(self.folder)))
+        jobs = asyncio.run(self.queue.of_run(mark_of(self.folder)))
         left = [id for id in jobs if id not in self.submission.ids]
         if left:
             asyncio.run(self.queue.cancel(left))
@@ -250,17 +250,6 @@ def ends_at(environment: Mapping[str, str], otherwise: float) -> float:
     """
     said = environment.get("SLURM_JOB_END_TIME", "")
     return float(said) if said.isdigit() else otherwise
-
-
-def job_of(environment: Mapping[str, str]) -> str:
-    """Return the number of this job; empty outside of jobs.
-
-    Examples
-    --------
-    >>> job_of({"SLURM_JOB_ID": "12"}), job_of({})
-    ('12', '')
-    """
-    return next((environment[name] for name in JOB_VARIABLES if environment.get(name)), "")
 
 
 def has_gained(records: Iterable[Record], since: float) -> bool:

@@ -66,7 +66,7 @@ def jobs_of(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of) ->
         return None
     submission = read_submission(folder)
     ids = submission.ids if submission is not None else ()
-    found = asyncio.run(queue_of(cluster).named(mark_of(folder)))
+    found = asyncio.run(queue_of(cluster).of_run(mark_of(folder)))
     return RunJobs(
         tuple(job for job in found.values() if job.id in ids),
         tuple(job for job in found.values() if job.id not in ids),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from daskflow.core.errors import SettingsError, StorageError
 from daskflow.core.folder import RunFolder, read_json, write_json
 from daskflow.core.journal import write_atomically
+from daskflow.core.seeds import digest
 from daskflow.workflow import toml
 
 if TYPE_CHECKING:
@@ -114,16 +115,14 @@ def workflow_file(folder: RunFolder) -> Path:
 
 
 def mark_of(folder: RunFolder) -> str:
-    """Return what all jobs of a run carry: its ID, and which folder it is in, for one workflow may run in several.
+    """Return what all jobs of a run carry: its ID, and of which folder it is, for a workflow may run in several.
 
     Examples
     --------
     >>> mark_of(RunFolder(Path("/home/me/runs/cars/0a1b2c3d4e")))
-    'daskflow-0a1b2c3d4e-9efb8ff9'
+    '0a1b2c3d4e-XX'
     """
-    from daskflow.core.seeds import digest
-
-    return f"daskflow-{folder.id}-{digest(str(folder.path), 8)}"
+    return f"{folder.id}-{digest(str(folder.path), 8)}"
 
 
 def write_submission(folder: RunFolder, submission: Submission) -> None:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
     from daskflow.workflow.workflow import Workflow
 
+DIRECTIVES = {"slurm": ("--open-mode=append",)}
+"""Of a controller's job: one that is started again on another node goes on in the same log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """What was handed in.
@@ -136,7 +140,8 @@ def script_of(workflow: Workflow, folder: RunFolder, submission: Submission | No
     assert isinstance(cluster, Batch)
     python = cluster.python or (submission or Submission.of(workflow)).python
     command = [python, "-u", "-m", "daskflow", "controller", str(folder.path)]
-    return cluster.within(folder.path, mark_of(folder)).controller_script(command, mark_of(folder))
+    placed = cluster.within(folder.path, mark_of(folder))
+    return placed.controller_script(command, directives=DIRECTIVES.get(cluster.kind, ()))
 
 
 def _renewed(submission: Submission, workflow: Workflow) -> Submission:

@@ -1,0 +1,334 @@
+"""Read what Slurm's commands answer: jobs, endings, partitions, refusals; no command is run here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dask.utils import format_bytes
+
+from daskflow.clusters.batch_commands import Answer
+from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, Request
+from daskflow.core.settings import nearest
+
+JOB_COLUMNS = "%i|%T|%S|%e|%N|%r"
+"""Of squeue: ID with the index, state, start, end, node, reason, which is the last since it may have any character."""
+
+SHAPE_COLUMNS = "%R|%c|%m|%D|%T"
+"""Of sinfo: partition, processors and MiB of each node, how many such nodes, their state."""
+
+_PENDING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING"}
+_RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT"}
+
+_WHY = {
+    "COMPLETED": "done",
+    "TIMEOUT": "walltime",
+    "DEADLINE": "walltime",
+    "CANCELLED": "cancelled",
+    "PREEMPTED": "cancelled",
+    "REVOKED": "cancelled",
+    "NODE_FAIL": "node",
+    "BOOT_FAIL": "node",
+    "OUT_OF_MEMORY": "memory",
+    "FAILED": "failed",
+}
+
+_TOLD = (
+    ("memory", re.compile(r"exceeded (job |step )?memory limit.*|(oom[-_ ]kill|out of memory).*", re.IGNORECASE)),
+    ("walltime", re.compile(r"CANCELLED AT \S+ DUE TO TIME LIMIT", re.IGNORECASE)),
+    ("node", re.compile(r"CANCELLED AT \S+ DUE TO NODE FAILURE.*", re.IGNORECASE)),
+    ("cancelled", re.compile(r"CANCELLED AT \S+", re.IGNORECASE)),
+)
+"""What Slurm writes at the end of a job's log, in the order in which it counts."""
+
+_MEANING = {
+    "done": "ended by itself",
+    "walltime": "its walltime was over",
+    "cancelled": "it was cancelled",
+    "node": "its node failed",
+    "memory": "it was killed for using more memory than it asked for",
+    "failed": "it failed",
+}
+
+
+def jobs_of(text: str, ids: Collection[str]) -> dict[str, Job]:
+    """Return the jobs asked for from squeue's lines (``JOB_COLUMNS``, times in seconds since 1970 or as ISO).
+
+    Examples
+    --------
+    >>> jobs_of("7_1|PENDING|1700000000|N/A||Resources\\n7_2|RUNNING|1|61|n2|None", ["7_1"])["7_1"].reason
+    'Resources'
+    """
+    wanted, jobs = set(ids), {}
+    for line in text.splitlines():
+        parts = line.split("|", 5)
+        if len(parts) != 6 or parts[0] not in wanted:
+            continue
+        id, word, start, end, node, reason = (part.strip() for part in parts)
+        state = state_of(word)
+        waits, begins = state is JobState.PENDING, time_of(start)
+        jobs[id] = Job(
+            id=id,
+            state=state,
+            reason="" if reason in ("", "None", "N/A") or not waits else reason,
+            starts_at=begins if waits else None,
+            began_at=None if waits else begins,
+            ends_at=None if waits else time_of(end),
+            node="" if node.startswith("(") else node,
+        )
+    return jobs
+
+
+def state_of(word: str) -> JobState:
+    """Return how far a job is; one that is being cleaned up has ended."""
+    if word in _PENDING:
+        return JobState.PENDING
+    return JobState.RUNNING if word in _RUNNING else JobState.ENDED
+
+
+def time_of(text: str) -> float | None:
+    """Return a time in seconds since 1970, from that or from local time; None for none.
+
+    Examples
+    --------
+    >>> time_of("1700000000"), time_of("N/A"), time_of("Unknown")
+    (1700000000.0, None, None)
+    """
+    if text.isdigit():
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def seconds_of(text: str) -> float | None:
+    """Return Slurm's ``[days-]hours:minutes:seconds`` or minutes; None for no limit.
+
+    Examples
+    --------
+    >>> seconds_of("1-02:00:00"), seconds_of("00:01:00"), seconds_of("5"), seconds_of("10:30"), seconds_of("UNLIMITED")
+    (93600.0, 60.0, 300.0, 630.0, None)
+    """
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in parts) or len(parts) > 3 or (dash and not days.isdigit()):
+        return None
+    numbers = [float(part) for part in parts]
+    if dash:  # days-hours[:minutes[:seconds]]
+        numbers += [0.0] * (3 - len(numbers))
+    elif len(numbers) == 1:
+        numbers = [0.0, numbers[0], 0.0]
+    else:
+        numbers = [0.0] * (3 - len(numbers)) + numbers
+    return float(days or 0) * 86_400 + numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
+
+
+def fields_of(text: str) -> list[dict[str, str]]:
+    """Return the ``Name=value`` pairs of each line that ``scontrol -o show`` prints.
+
+    Examples
+    --------
+    >>> fields_of("JobId=5 JobState=FAILED Reason=NonZeroExitCode ExitCode=3:0 StdErr=/tmp/a b.err Power=")
+    [{'JobId': '5', 'JobState': 'FAILED', 'Reason': 'NonZeroExitCode', 'ExitCode': '3:0', 'StdErr': '/tmp/a b.err', 'Power': ''}]
+    """  # noqa: E501
+    found = []
+    for line in text.splitlines():
+        starts = list(re.finditer(r"(?:^|\s)([A-Z][A-Za-z/:]*)=", line))
+        ends = [after.start() for after in starts[1:]] + [len(line)]
+        if starts:
+            found.append({start[1]: line[start.end() : end].strip() for start, end in zip(starts, ends, strict=True)})
+    return found
+
+
+def ending_of(id: str, state: str, exit: str, reason: str, log: str) -> Ending:
+    """Say how a job ended.
+
+    Parameters
+    ----------
+    id : str
+        The job's ID.
+    state : str
+        Slurm's word for its state; empty when Slurm knows the job no more, so that its log alone tells.
+    exit : str
+        Exit code and signal such as ``0:9``.
+    reason : str
+        Slurm's word for the reason.
+    log : str
+        The end of the job's log.
+    """
+    said = next(((why, found[0]) for why, rule in _TOLD if (found := rule.search(log))), None)
+    code, _, signal = exit.partition(":")
+    exit_code = int(code) if code.isdigit() and state not in ("", "CANCELLED", "TIMEOUT", "NODE_FAIL") else None
+    why = _WHY.get(state, "unknown")
+    # Where no cgroup limits the memory, such a job is FAILED, and one that Slurm forgot has its log only.
+    if said and (why == "unknown" or (said[0] == "memory" and why in ("failed", "cancelled"))):
+        why = said[0]
+    own = [word for word in (state, reason if reason not in ("", "None", state) else "") if word]
+    if said and said[0] == why:
+        own.append(said[1])
+    if why == "unknown":
+        words = f"Slurm does not say how job {id} ended" + (
+            f" ({', '.join(own)})." if own else ", and knows it no more."
+        )
+        return Ending(why, words, exit_code, log)
+    what = _MEANING[why]
+    if why == "failed" and exit_code:
+        what = f"it failed with exit code {exit_code}"
+    if signal.isdigit() and int(signal) and why == "failed":
+        what = f"it was ended by signal {signal}"
+    comma = "" if why == "done" else ":"
+    return Ending(why, f"Job {id}{comma} {what}" + (f" (Slurm: {', '.join(own)})." if own else "."), exit_code, log)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Nodes of a partition that are alike: processors, MiB, how many there are, their state in Slurm's word."""
+
+    place: str
+    cores: int
+    memory_mib: int
+    count: int
+    state: str
+
+
+def shapes_of(text: str) -> list[Shape]:
+    """Return the nodes that sinfo's lines (``SHAPE_COLUMNS``) tell of."""
+    shapes = []
+    for line in text.splitlines():
+        place, *rest = line.split("|")
+        if len(rest) == 4:
+            cores, memory, count = (int(re.sub(r"\D", "", word) or 0) for word in rest[:3])
+            shapes.append(Shape(place.strip(), cores, memory, count, rest[3].strip()))
+    return shapes
+
+
+def places_of(partitions: Iterable[Mapping[str, str]], shapes: Sequence[Shape]) -> list[Place]:
+    """Return the partitions with the limits of their largest nodes; those of no node have none."""
+    places = []
+    for fields in partitions:
+        name = fields.get("PartitionName", "")
+        mine = [shape for shape in shapes if shape.place == name]
+        cores = [shape.cores for shape in mine] + _limit(fields.get("MaxCPUsPerNode", ""))
+        memory = [shape.memory_mib for shape in mine]
+        places.append(
+            Place(
+                name=name,
+                is_open=fields.get("State", "UP") == "UP",
+                max_seconds=seconds_of(fields.get("MaxTime", "")),
+                max_cores=min([max(shape.cores for shape in mine), *cores[len(mine) :]]) if mine else None,
+                max_memory=min([max(memory), *_limit(fields.get("MaxMemPerNode", ""))]) * 2**20 if mine else None,
+                is_default=fields.get("Default") == "YES",
+            )
+        )
+    return places
+
+
+def _limit(word: str) -> list[int]:
+    return [int(word)] if word.isdigit() and int(word) else []
+
+
+def named(places: Sequence[Place]) -> str:
+    """Name the partitions: ``normal (default), short, closed (not open)``."""
+    return ", ".join(
+        place.name + (" (default)" if place.is_default else "") + ("" if place.is_open else " (not open)")
+        for place in places
+    )
+
+
+def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
+    """Say what to do about a refusal; empty where only Slurm's own words help.
+
+    Examples
+    --------
+    >>> hint_of("invalid partition specified: nornal", "nornal", [Place("normal", is_default=True), Place("gpu")])
+    "Partitions here: normal (default), gpu; did you mean 'normal'?"
+    """
+    low = words.lower()
+    if "partition" in low and "account" not in low:
+        wrong = place or words.rpartition(":")[2].strip()
+        known = {found.name for found in places}
+        close = nearest(wrong, known) if wrong and wrong not in known else ""
+        guess = close if "did you mean" in close else "."
+        return f"Partitions here: {named(places)}{guess}" if places else "`sinfo` lists the partitions."
+    if "node configuration" in low or "memory specification" in low or "cpu count" in low or "node count" in low:
+        return largest(places, place) or "`sinfo -e -o '%R %c %m'` lists the nodes."
+    if "time limit" in low or "--time" in low:
+        limits = [f"{p.name} {in_words(p.max_seconds)}" for p in places if p.max_seconds is not None]
+        return f"Longest walltimes: {', '.join(limits)}." if limits else ""
+    if "account" in low and "policy" not in low:
+        return "Set account = '...' to one of yours: `sacctmgr show associations user=$USER format=account,partition`."
+    if "qos" in low or "policy" in low or ("submit" in low and "limit" in low):
+        return "Ask for fewer workers, less memory or a shorter walltime: `sacctmgr show qos` has the limits."
+    if "unrecognized option" in low or "invalid --" in low:
+        return "Look at the lines under directives: `daskflow run ... --dry-run` prints the whole script."
+    if "contact slurm controller" in low or "socket timed out" in low:
+        return "Slurm's controller does not answer: `scontrol ping` tells; try later."
+    return ""
+
+
+def largest(places: Sequence[Place], place: str) -> str:
+    """Say what the largest nodes have, of one partition or of all."""
+    chosen = [p for p in places if p.max_cores is not None and p.max_memory is not None and place in ("", p.name)]
+    if not chosen:
+        return ""
+    each = [f"{p.name} has {_cores(p.max_cores)} and {format_bytes(p.max_memory)}" for p in chosen]
+    return f"The largest node of {', of '.join(each)}."
+
+
+def refusals_of(request: Request, fields: Mapping[str, str], place: Place, shapes: Sequence[Shape]) -> list[str]:
+    """Say why a partition would refuse such a job, or let it wait for ever."""
+    refused, name = [], place.name
+    if not place.is_open:
+        state = fields.get("State", "").lower() or "closed"
+        refused.append(f"Partition '{name}' is {state}: a job there waits until the administrators open it.")
+    if place.max_seconds is not None and request.seconds > place.max_seconds:
+        refused.append(
+            f"The walltime of {in_words(request.seconds)} is over the {in_words(place.max_seconds)} that partition "
+            f"'{name}' allows."
+        )
+    mib = request.memory_bytes / 2**20
+    if place.max_cores is not None and request.cores > place.max_cores:
+        refused.append(
+            f"{_cores(request.cores)} are asked for each worker, and no node of partition '{name}' gives more than "
+            f"{place.max_cores}."
+        )
+    elif place.max_memory is not None and request.memory_bytes > place.max_memory:
+        refused.append(
+            f"{format_bytes(request.memory_bytes)} of memory are asked for each worker, and no node of partition "
+            f"'{name}' has more than {format_bytes(place.max_memory)}."
+        )
+    elif shapes and not any(shape.cores >= request.cores and shape.memory_mib >= mib for shape in shapes):
+        refused.append(
+            f"No node of partition '{name}' has both {_cores(request.cores)} and {format_bytes(request.memory_bytes)}."
+        )
+    return refused
+
+
+def _cores(count: int | None) -> str:
+    return "1 core" if count == 1 else f"{count} cores"
+
+
+def in_words(seconds: float | None) -> str:
+    """Return a walltime in words.
+
+    Examples
+    --------
+    >>> in_words(60), in_words(5400), in_words(172800), in_words(None), in_words(30)
+    ('1 min', '1 h 30 min', '2 days', 'no limit', '30 s')
+    """
+    if seconds is None:
+        return "no limit"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    days, rest = divmod(round(seconds), 86_400)
+    parts = [(days, "day" if days == 1 else "days"), (rest // 3600, "h"), (rest % 3600 // 60, "min"), (rest % 60, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def id_of(answer: Answer) -> str:
+    """Return the ID that ``sbatch --parsable`` prints, on a line of its own, behind what a site's wrapper may say."""
+    found = [line.strip() for line in answer.out.splitlines() if re.fullmatch(r"\d+(;\S+)?", line.strip())]
+    return found[-1].partition(";")[0] if found else ""

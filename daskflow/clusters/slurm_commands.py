@@ -1,0 +1,333 @@
+"""Slurm's queue, asked by its commands: sbatch, squeue, scontrol, sinfo, sacct, scancel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+
+from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
+from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
+from daskflow.clusters.slurm_answers import (
+    JOB_COLUMNS,
+    SHAPE_COLUMNS,
+    Shape,
+    ending_of,
+    fields_of,
+    hint_of,
+    id_of,
+    jobs_of,
+    places_of,
+    refusals_of,
+    shapes_of,
+)
+
+LOOK_SECONDS = 1.0
+"""An answer of squeue is that old at most; who asks again meanwhile gets the same."""
+
+PLACES_SECONDS = 60.0
+"""Partitions hardly change; refusals name them again and again."""
+
+ARRAY_SIZE = 1000
+"""Elements of one array; Slurm's own default lets an index be 1000 at most."""
+
+KEPT_DEFAULTS = {
+    "SBATCH_ACCOUNT": r"-A|--account",
+    "SBATCH_PARTITION": r"-p|--partition",
+    "SBATCH_QOS": r"-q|--qos",
+    "SBATCH_RESERVATION": r"--reservation",
+    "SBATCH_CONSTRAINT": r"-C|--constraint",
+}
+"""Defaults of a user that count where the script is silent. sbatch itself lets them win over the script's lines."""
+
+_WAITS_ONLY = ("required node not available", "requested nodes are busy", "node(s) in powered down state")
+"""What ``--test-only`` says of jobs that sbatch accepts and that start one day."""
+
+
+class SlurmQueue:
+    """A Slurm, as `batch_jobs.Queue` asks it.
+
+    Notes
+    -----
+    The IDs of an array's elements are ``JOB_INDEX``, as ``${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}`` names them in
+    the job. Variables of a job in which this process runs (``SLURM_MEM_PER_NODE`` and so on) do not reach the jobs that
+    it submits.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet; nothing is asked before the first call."""
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK_SECONDS
+        self._looked_for: set[str] = set()
+        self._seen: dict[str, Job] = {}
+        self._places: tuple[float, list[dict[str, str]], list[Shape]] | None = None
+        self._logs: dict[str, str] = {}
+        self._has_accounting = True
+
+    async def submit(self, script: str, count: int = 1) -> list[str]:
+        """Hand in a script, several equal ones as an array; where there are no arrays, one after the other.
+
+        When some of them are refused (a limit of jobs), the IDs of the others are returned.
+
+        Raises
+        ------
+        QueueError
+            When none is accepted: sbatch's own words, and a hint.
+        """
+        ids: list[str] = []
+        environment = _environment_of(script)
+        while len(ids) < count:
+            size = min(count - len(ids), ARRAY_SIZE)
+            try:
+                ids += await self._submit(script, size, environment)
+            except QueueError as error:
+                if not ids and size > 1 and re.search(r"\barray\b", str(error), re.IGNORECASE):
+                    return await self._submit_singly(script, count, environment)
+                if not ids:
+                    raise
+                break
+        return ids
+
+    async def _submit_singly(self, script: str, count: int, environment: Mapping[str, str]) -> list[str]:
+        ids: list[str] = []
+        for _ in range(count):
+            try:
+                ids += await self._submit(script, 1, environment)
+            except QueueError:
+                if not ids:
+                    raise
+                break
+        return ids
+
+    async def _submit(self, script: str, count: int, environment: Mapping[str, str]) -> list[str]:
+        array = [f"--array=0-{count - 1}"] if count > 1 else []
+        answer = await run(["sbatch", "--parsable", *array], script=script, environment=environment)
+        job = id_of(answer) if answer.code == 0 else ""
+        if not job:
+            raise QueueError(await self._refused(answer, _option(script, KEPT_DEFAULTS["SBATCH_PARTITION"])))
+        ids = [f"{job}_{index}" for index in range(count)] if count > 1 else [job]
+        pattern = _option(script, "-e|--error") or _option(script, "-o|--output")
+        if pattern:
+            self._logs |= dict.fromkeys(ids, pattern)
+        return ids
+
+    async def _refused(self, answer: Answer, place: str) -> str:
+        """One line: sbatch's words, and what to do."""
+        try:
+            places = await self.places()
+        except QueueError:  # the hint is what lacks then; the refusal counts
+            places = []
+        hint = hint_of(answer.words, place, places)
+        return f"Slurm refused the job: {answer.words}." + (f" {hint}" if hint else "")
+
+    async def look(self, ids: Collection[str]) -> dict[str, Job]:
+        """Ask for all these jobs by one squeue; those that Slurm knows no more are absent.
+
+        Raises
+        ------
+        QueueError
+            When Slurm does not answer: nothing is known of the jobs then, and none is to be taken for lost.
+        """
+        wanted = set(ids)
+        async with self._looking:
+            if not wanted <= self._looked_for or time.monotonic() - self._looked_at >= LOOK_SECONDS:
+                self._seen = await self._look(wanted) if wanted else {}
+                self._looked_for, self._looked_at = wanted, time.monotonic()
+            return {id: job for id, job in self._seen.items() if id in wanted}
+
+    async def _look(self, ids: set[str]) -> dict[str, Job]:
+        # Of arrays the whole is asked for: a name for each element would make a long command of many elements.
+        jobs = sorted({id.partition("_")[0] for id in ids})
+        command = [
+            "squeue",
+            "--noheader",
+            "--array",
+            "--states=all",
+            f"--format={JOB_COLUMNS}",
+            f"--jobs={','.join(jobs)}",
+        ]
+        answer = await run(command, environment=_asking())
+        if answer.code != 0 and "invalid job id" not in answer.err.lower():
+            raise QueueError(f"squeue does not say how the jobs are: {answer.words}. {hint_of(answer.words, '', [])}")
+        return jobs_of(answer.out, ids)
+
+    async def ending(self, id: str) -> Ending:
+        """Say how a job ended: by scontrol while Slurm remembers it, by sacct where there is one, and by its log."""
+        fields: dict[str, str] = {}
+        for _ in range(6):
+            answer = await run(["scontrol", "--oneliner", "show", "job", id], environment=_asking())
+            fields = next(iter(fields_of(answer.out)), {}) if answer.code == 0 else {}
+            if fields.get("JobState") != "COMPLETING":
+                break
+            await asyncio.sleep(0.5)
+        state, exit, reason = (fields.get(name, "") for name in ("JobState", "ExitCode", "Reason"))
+        log = await self._log_of(id, fields)
+        if not state:
+            state, exit = await self._accounted(id)
+        if state in ("PENDING", "RUNNING"):
+            if fields.get("Restarts", "0") != "0" and state == "PENDING":
+                return Ending(
+                    "node", f"Job {id}: Slurm took it from its node and queued it again ({reason}).", None, log
+                )
+            return Ending("unknown", f"Job {id} has not ended: Slurm says {state}.", None, log)
+        return ending_of(id, state, exit, reason, log)
+
+    async def _log_of(self, id: str, fields: Mapping[str, str]) -> str:
+        paths = [fields.get("StdErr", ""), fields.get("StdOut", "")]
+        if not any(paths) and id in self._logs:
+            job, _, index = id.partition("_")
+            known = {"j": id, "J": id, "A": job, "a": index, "%": "%"}  # an element's own number is forgotten by then
+            paths = [re.sub(r"%([jJAa%])", lambda found: known[found[1]], self._logs[id])]
+        for path in dict.fromkeys(paths):
+            if path and path != "/dev/null" and (text := await tail(path)):
+                return text
+        return ""
+
+    async def _accounted(self, id: str) -> tuple[str, str]:
+        """State and exit code from the accounting; empty where there is none."""
+        if not self._has_accounting:
+            return "", ""
+        command = [
+            "sacct",
+            "--allocations",
+            "--noheader",
+            "--parsable2",
+            "--format=JobID,State,ExitCode",
+            f"--jobs={id}",
+        ]
+        try:
+            answer = await run(command, environment=_asking())
+        except QueueError:
+            answer = Answer(1, "", "")
+        if answer.code != 0:
+            self._has_accounting = False
+        for line in answer.out.splitlines():
+            job, _, rest = line.partition("|")
+            state, _, exit = rest.partition("|")
+            if job == id and state:
+                return state.split()[0], exit  # "CANCELLED by 1000"
+        return "", ""
+
+    async def cancel(self, ids: Collection[str]) -> None:
+        """End jobs by one scancel; those that are gone are no error.
+
+        Raises
+        ------
+        QueueError
+            When Slurm does not answer, or the jobs are not this user's.
+        """
+        if not ids:
+            return
+        self._looked_for = set()
+        answer = await run(["scancel", *_together(ids)], environment=_asking())
+        said = [line for line in answer.err.splitlines() if not re.search("invalid job id|already complet", line, re.I)]
+        if answer.code != 0 and said:
+            words = Answer(answer.code, "", "\n".join(said)).words
+            raise QueueError(f"scancel has not ended the jobs: {words}. {hint_of(words, '', [])}".rstrip())
+
+    async def places(self) -> list[Place]:
+        """Return the partitions, with the limits of their largest nodes."""
+        partitions, shapes = await self._nodes()
+        return places_of(partitions, shapes)
+
+    async def _nodes(self) -> tuple[list[dict[str, str]], list[Shape]]:
+        if self._places is None or time.monotonic() - self._places[0] > PLACES_SECONDS:
+            asked = [
+                ["scontrol", "--oneliner", "show", "partition"],
+                ["sinfo", "--noheader", "--exact", f"--format={SHAPE_COLUMNS}"],
+            ]
+            partitions, nodes = await asyncio.gather(*[run(command, environment=_asking()) for command in asked])
+            for answer in (partitions, nodes):
+                if answer.code != 0:
+                    raise QueueError(f"Slurm does not tell its partitions: {answer.words}.")
+            self._places = time.monotonic(), fields_of(partitions.out), shapes_of(nodes.out)
+        return self._places[1:]
+
+    async def refusals(self, script: str, request: Request) -> list[str]:
+        """Say what Slurm would refuse, or would accept and never start.
+
+        sbatch accepts jobs that no node can hold, that ask for more time than their partition gives, and those of closed
+        partitions, unless the site says otherwise (``EnforcePartLimits``): they wait for ever. So the request is held
+        against the partition's own limits too. Of several partitions (``a,b``) one that takes the job is enough.
+        """
+        environment = _environment_of(script)
+        asked = request.place or _option(script, KEPT_DEFAULTS["SBATCH_PARTITION"])
+        asked = asked or environment.get("SBATCH_PARTITION", "")
+        partitions, shapes = await self._nodes()
+        by_name = {
+            place.name: (place, fields)
+            for place, fields in zip(self._both(partitions, shapes), partitions, strict=True)
+        }
+        names = asked.split(",") if asked else [name for name, (place, _) in by_name.items() if place.is_default]
+        found = [
+            refusals_of(request, by_name[name][1], by_name[name][0], [shape for shape in shapes if shape.place == name])
+            for name in names
+            if name in by_name
+        ]
+        if found and all(found):
+            return list(dict.fromkeys(sentence for refused in found for sentence in refused))
+        answer = await run(["sbatch", "--test-only"], script=script, environment=environment)
+        words = answer.words
+        if answer.code == 0 or any(waits in words.lower() for waits in _WAITS_ONLY):
+            return []
+        return [await self._refused(answer, asked)]
+
+
+def _asking() -> dict[str, str]:
+    """Return the environment of commands that only ask: plain words, times as numbers, no filters of the user's own."""
+    filters = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
+    kept = {name: value for name, value in without_secrets(os.environ).items() if not name.startswith(filters)}
+    return {**_outside_of_jobs(kept), "LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
+
+
+def _environment_of(script: str) -> dict[str, str]:
+    """Return the environment of sbatch, which the job inherits."""
+    kept = _outside_of_jobs(for_jobs(os.environ))
+    for name in [name for name in kept if name.startswith("SBATCH_")]:
+        if name not in KEPT_DEFAULTS or _option(script, KEPT_DEFAULTS[name]):
+            del kept[name]
+    return kept
+
+
+def _outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    return {n: v for n, v in environment.items() if not n.startswith("SLURM_") or n in ("SLURM_CONF", "SLURM_CLUSTERS")}
+
+
+def _option(script: str, names: str) -> str:
+    """Return the value of a script's ``#SBATCH`` line; of several the last, as sbatch does.
+
+    Examples
+    --------
+    >>> _option("#SBATCH -p short\\n#SBATCH --partition=long", "-p|--partition")
+    'long'
+    """
+    found = re.findall(rf"^#SBATCH\s+(?:{names})(?:[=\s]+|(?<=-\w))(\S+)", script, re.MULTILINE)
+    return found[-1].strip("\"'") if found else ""
+
+
+def _together(ids: Collection[str]) -> list[str]:
+    """Return IDs as scancel takes them, elements of an array as ranges.
+
+    Examples
+    --------
+    >>> _together(["7_2", "7_0", "9", "7_1", "7_5"])
+    ['7_[0-2,5]', '9']
+    """
+    elements: dict[str, list[int]] = {}
+    for id in ids:
+        job, _, index = id.partition("_")
+        elements.setdefault(job, []).extend([int(index)] if index.isdigit() else [])
+    return [
+        job + (f"_[{_ranges(sorted(set(indices)))}]" if indices else "") for job, indices in sorted(elements.items())
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    parts = []
+    for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        row = [number for _, number in group]
+        parts.append(str(row[0]) if len(row) == 1 else f"{row[0]}-{row[-1]}")
+    return ",".join(parts)
