@@ -51,6 +51,8 @@ class Batch(Cluster):
         Network interface that scheduler and workers talk over, such as ``"ib0"``.
     scratch : str or None
         Local folder of a worker for what it holds no room for, such as ``"/scratch/$USER"``.
+    shared : str or None
+        Folder that all nodes see, for the keys, the lease and the logs of a run; default: the run's own folder.
     python : str or None
         Python on the nodes; default: the one that runs this.
     prologue : sequence of str
@@ -109,6 +111,7 @@ class Batch(Cluster):
     account: str | None = None
     interface: str | None = None
     scratch: str | None = None
+    shared: str | None = None
     python: str | None = None
     prologue: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
@@ -221,12 +224,10 @@ class Batch(Cluster):
                 raise ValueError(f"{name} should be one line of text")
         return value
 
-    @field_validator("scratch", "python", "log_folder", "shebang")
+    @field_validator("scratch", "shared", "python", "log_folder", "shebang")
     @classmethod
     def _paths_are_one_line(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or re.search(r"[\n\r\0]", value)):
-            raise ValueError("should be one line of text")
-        return value
+        return one_line(value)
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -267,8 +268,22 @@ class Batch(Cluster):
 
     @property
     def folder(self) -> Path:
-        """The run's folder; the current one for a cluster that is opened without a run."""
-        return self._folder or Path.cwd()
+        """Folder of keys, lease and logs: the run's own, or one of its name in `shared`."""
+        own = self._folder or Path.cwd()
+        if self.shared is None:
+            return own
+        shared = Path(self.shared).expanduser().absolute()
+        return shared / own.parent.name / own.name if self._run else shared
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the TLS files."""
+        return self.folder / "keys"
+
+    @property
+    def lease(self) -> Path:
+        """File that is there as long as the scheduler is."""
+        return self.folder / "lease"
 
     @property
     def run(self) -> str:
@@ -304,9 +319,9 @@ class Batch(Cluster):
         text = JobText(
             run=self.run if run is None else run,
             name=self.job_name,
-            lease=self.folder / "lease" if lease is None else lease,
+            lease=self.lease if lease is None else lease,
         )
-        return batch_scripts.worker_script(self, text, address, self.folder / "keys" if keys is None else keys)
+        return batch_scripts.worker_script(self, text, address, self.keys if keys is None else keys)
 
     def controller_script(self, command: Sequence[str], run: str | None = None, directives: Sequence[str] = ()) -> str:
         """Return the script of a job that runs a command, such as ``daskflow run``, and asks for what a worker's does.
@@ -367,4 +382,11 @@ def one_word(value: str | None) -> str | None:
     """Return a text that may stand in a directive; ValueError for blanks and what a shell would act on."""
     if value is not None and not re.fullmatch(r"[^\s\"'`$;&|<>\\]+", value):
         raise ValueError("should be one word")
+    return value
+
+
+def one_line(value: str | None) -> str | None:
+    """Return a text that is one line; ValueError for any other."""
+    if value is not None and (not value.strip() or re.search(r"[\n\r\0]", value)):
+        raise ValueError("should be one line of text")
     return value

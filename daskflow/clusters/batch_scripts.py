@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import dask
-import yaml
 
 from daskflow.clusters.loopback import CONFIG
 
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 ADDRESS = "tls://HOST:PORT"
 """Stands in scripts that are only shown: the scheduler's address is known when it runs."""
 
-CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "worker-cert.pem", "worker-key.pem"
-"""Files in the folder of keys that a worker reads."""
+CERT_FILE, KEY_FILE = "cert.pem", "key.pem"
+"""Files in the folder of keys that a worker reads; the certificate is the authority as well."""
 
 JOB = "DASKFLOW_JOB"
 """Variable of a job that holds its own number, which is its worker's name."""
@@ -64,7 +63,7 @@ class WorkerKeys:
 
     def get_tls_config_for_role(self, role: str) -> dict[str, str]:
         """Return the files of a role: of a worker, the only one that has a script."""
-        files = {"ca_file": CA_FILE, "cert": CERT_FILE, "key": KEY_FILE}
+        files = {"ca_file": CERT_FILE, "cert": CERT_FILE, "key": KEY_FILE}
         return {word: quoted(self.folder / file) for word, file in files.items()}
 
 
@@ -174,7 +173,7 @@ def defaults(kind: str) -> Mapping[str, Any]:
 @cache
 def _shipped(file: Path) -> dict[str, dict[str, Any]]:
     """The file of defaults in the package."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobqueue"]
+    found: dict[str, dict[str, Any]] = dask.config.collect(paths=[str(file)], env={})["jobqueue"]
     return found
 
 

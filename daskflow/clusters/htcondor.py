@@ -1,0 +1,117 @@
+"""Workers that are jobs of HTCondor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from dask.utils import parse_bytes
+from pydantic import field_validator
+
+from daskflow.clusters.batch import Batch, size_of
+from daskflow.clusters.batch_scripts import JobText, job_class
+
+DIRECTIVE = re.compile(r"\s*(\+?[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*\S)\s*")
+
+
+class HTCondor(Batch):
+    """Workers that are jobs of HTCondor: this version writes their submit descriptions only.
+
+    There are no queues there; what a job needs of a machine is said in `directives`, as lines such as
+    ``"requirements = (OpSysAndVer == \\"Debian12\\")"``.
+
+    Attributes
+    ----------
+    disk : str
+        Of each job, for what its worker has no room for in memory.
+    """
+
+    system: ClassVar[str] = "HTCondor"
+    job_id: ClassVar[str] = "$(ClusterId).$(ProcId)"
+    """Not the shell's: HTCondor puts the numbers in when it takes the job."""
+
+    kind: Literal["htcondor"] = "htcondor"
+    disk: str = "10 GiB"
+
+    @field_validator("disk", mode="before")
+    @classmethod
+    def _disk_is_a_size(cls, value: Any) -> str:
+        return size_of(value, least=2**20)
+
+    @field_validator("queue")
+    @classmethod
+    def _there_are_no_queues(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError(
+                "HTCondor has no queues; say what a machine must be in directives, as 'requirements = ...'"
+            )
+        return value
+
+    @field_validator("directives", mode="before")
+    @classmethod
+    def _a_table_is_lines(cls, value: Any) -> Any:
+        """Take names and values, as dask-jobqueue's configuration has them."""
+        return [f"{name} = {text}" for name, text in value.items()] if isinstance(value, Mapping) else value
+
+    @field_validator("directives")
+    @classmethod
+    def _lines_are_assignments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            if not DIRECTIVE.fullmatch(line):
+                raise ValueError(f"'{line}' should be a line such as 'requirements = (Memory > 4096)'")
+        return value
+
+    def job(self, options: Mapping[str, Any]) -> Any:
+        """Make dask-jobqueue's job."""
+        lines = [DIRECTIVE.fullmatch(line) for line in options["job_extra_directives"]]
+        before = joined([escaped(line) for line in options["job_script_prologue"]])
+        return job_class("htcondor", "HTCondorJob")(
+            **{
+                **options,
+                "disk": int(parse_bytes(self.disk)),
+                "job_extra_directives": {line[1]: line[2] for line in lines if line},
+                "job_script_prologue": [before],
+            }
+        )
+
+    def own_directives(self, text: JobText) -> list[str]:
+        """Name and logs; an end at the walltime, which HTCondor has no word for; the account; the run."""
+        log = f"{self.logs}/$(ClusterId).$(ProcId).log"
+        lines = [
+            f'batch_name = "{text.name}"',
+            f"Output = {log}",
+            f"Error = {self.logs}/$(ClusterId).$(ProcId).err",
+            f"Log = {self.logs}/$(ClusterId).$(ProcId).events",
+            "Stream_Output = True",
+            "Stream_Error = True",
+            f"periodic_remove = (JobStatus == 2) && ((time() - JobCurrentStartDate) > {self.seconds:.0f})",
+        ]
+        lines += [f"accounting_group = {self.account}"] if self.account else []
+        return [*lines, *([f'MY.DaskflowRun = "{text.run}"'] if text.run else [])]
+
+
+def joined(lines: list[str]) -> str:
+    """Return shell lines as one, since a submit description has no room for more.
+
+    Examples
+    --------
+    >>> joined(["if [ -e a ]; then", "    echo b", "fi", "date"])
+    'if [ -e a ]; then echo b; fi; date'
+    """
+    text = ""
+    for line in lines:
+        is_open = re.search(r"(^|[\s;])(then|do|else|\{)$", text)
+        text = f"{text}{' ' if is_open else '; '}{line.strip()}" if text else line.strip()
+    return text
+
+
+def escaped(line: str) -> str:
+    """Return a shell line in which HTCondor finds none of its own macros, but for the job's number.
+
+    Examples
+    --------
+    >>> escaped("echo $(date) $HOME $(ClusterId)")
+    'echo $(DOLLAR)(date) $HOME $(ClusterId)'
+    """
+    return re.sub(r"\$(?=\$?\((?!ClusterId\)|ProcId\)))", "$(DOLLAR)", line)

@@ -1,0 +1,61 @@
+"""Workers that are jobs of OAR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import field_validator
+
+from daskflow.clusters.batch import Batch, one_line, one_word
+from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.walltimes import Form
+
+
+class Oar(Batch):
+    """Workers that are jobs of OAR: this version writes their scripts only.
+
+    Attributes
+    ----------
+    resource_spec : str or None
+        What ``-l`` asks for, instead of ``/nodes=1/core=CORES``.
+    memory_per_core_property_name : str or None
+        The site's property of nodes that says how many MiB there are per core; default: memory is not asked for.
+    """
+
+    form: ClassVar[Form] = "oar"
+    system: ClassVar[str] = "OAR"
+    marker: ClassVar[str] = "#OAR"
+    job_id: ClassVar[str] = '"$OAR_JOB_ID"'
+
+    kind: Literal["oar"] = "oar"
+    resource_spec: str | None = None
+    memory_per_core_property_name: str | None = None
+
+    @field_validator("resource_spec")
+    @classmethod
+    def _resource_spec_is_a_line(cls, value: str | None) -> str | None:
+        return one_line(value)
+
+    @field_validator("memory_per_core_property_name")
+    @classmethod
+    def _property_is_a_word(cls, value: str | None) -> str | None:
+        return one_word(value)
+
+    def job(self, options: Mapping[str, Any]) -> Any:
+        """Make dask-jobqueue's job."""
+        return job_class("oar", "OARJob")(
+            queue=self.queue,
+            project=self.account,
+            walltime=self.native_walltime,
+            resource_spec=self.resource_spec,
+            # Without a name the class warns at every script that memory is not asked for.
+            memory_per_core_property_name=self.memory_per_core_property_name or "not_applicable",
+            **options,
+        )
+
+    def own_directives(self, text: JobText) -> list[str]:
+        """One log for both streams; a job that may start again; the run, as a name among the job's notes."""
+        log = in_directive(f"{self.logs}/%jobid%.log")
+        again = ["-t idempotent"] if self.requeue and text.lease is None else []
+        return [f"-O {log}", f"-E {log}", *again]
