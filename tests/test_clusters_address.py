@@ -96,7 +96,7 @@ def test_workers_with_another_version_are_refused_by_name(client: Any, monkeypat
     def versions(names: tuple[str, ...]) -> dict[str, str]:
         return {"python": "3.11", "daskflow": "1", "numpy": "2.1" if os.getpid() == here else "2.2"}
 
-    monkeypatch.setattr(address, "_probe", lambda: versions)
+    monkeypatch.setattr(address, "probe", lambda: versions)
     # when
     with (
         pytest.raises(ClusterError, match=r"worker tcp://.* has other versions than this process: numpy 2.2"),

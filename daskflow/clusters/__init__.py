@@ -21,6 +21,11 @@ class Cluster(Settings):
 
     kind: str
 
+    @classmethod
+    def knows(cls, word: str) -> bool:
+        """Whether a word of a workflow's table is an option of this kind."""
+        return word in cls.model_fields
+
     @property
     def fit_bytes(self) -> int:
         """Memory that one fit can have; 0 where that is not known before the cluster is open."""

@@ -149,11 +149,11 @@ class Address(Cluster):
 
     def _compare_versions(self, client: Client) -> None:
         """Ask the scheduler and each worker what they have, by a function that needs nothing there."""
-        probe = _probe()
-        here = probe(LIBRARIES)
+        versions = probe()
+        here = versions(LIBRARIES)
         try:
-            answers = {"the scheduler": client.run_on_scheduler(probe, LIBRARIES)}
-            answers |= {f"worker {name}": answer for name, answer in client.run(probe, LIBRARIES).items()}
+            answers = {"the scheduler": client.run_on_scheduler(versions, LIBRARIES)}
+            answers |= {f"worker {name}": answer for name, answer in client.run(versions, LIBRARIES).items()}
         except Exception as error:
             raise ClusterError(
                 f"The processes at {self.address} cannot be asked for their versions "
@@ -183,8 +183,8 @@ def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     return f"has other versions than this process: {', '.join(other)}. Make them equal." if other else ""
 
 
-def _probe() -> Callable[[tuple[str, ...]], dict[str, str]]:
-    """Return a function that is pickled by its code, since it is local: it also works where there is no daskflow."""
+def probe() -> Callable[[tuple[str, ...]], dict[str, str]]:
+    """Return a function that tells versions, and is pickled by its code: it also works where there is no daskflow."""
 
     def versions(names: tuple[str, ...]) -> dict[str, str]:
         import importlib.metadata

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import shutil
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,13 @@ EARLIER = datetime.timedelta(days=2)
 
 LATER = datetime.timedelta(days=400)
 
+CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "worker-cert.pem", "worker-key.pem"
+"""Files in the folder of keys; the first two say the same."""
+
 TOLD = "worker.json"
 """What a worker's process is told beside the keys; see `Keys.write`."""
+
+FILES = (CA_FILE, CERT_FILE, KEY_FILE, TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,6 @@ class Keys:
     """
 
     folder: Path
-
-    @property
-    def certificate(self) -> Path:
-        """The certificate, which is the authority as well."""
-        return self.folder / "cert.pem"
-
-    @property
-    def private(self) -> Path:
-        """The private key."""
-        return self.folder / "key.pem"
 
     def write(self, told: Mapping[str, Any]) -> Security:
         """Make a new key, write the files, and return what this process uses of them.
@@ -70,9 +65,10 @@ class Keys:
         try:
             self.folder.mkdir(mode=0o700)
             self.folder.chmod(0o700)
-            _write(self.certificate, certificate)
-            _write(self.private, private)
-            _write(self.folder / TOLD, json.dumps(told).encode())
+            contents = (certificate, certificate, private, json.dumps(told).encode())
+            for name, content in zip(FILES, contents, strict=True):
+                with open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(content)
             open_to = stat.S_IMODE(self.folder.stat().st_mode) & 0o077
         except OSError as error:
             self.remove()
@@ -90,11 +86,15 @@ class Keys:
 
     def security(self) -> Security:
         """Return what a process that joins uses: the same files, for a client or a worker."""
-        return security_of(str(self.certificate), str(self.private))
+        return security_of(str(self.folder / CERT_FILE), str(self.folder / KEY_FILE))
 
     def remove(self) -> None:
-        """Remove the files, whatever is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the files, and the folder when it holds nothing else; ones that an earlier process left, too."""
+        for name in FILES:
+            with suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
 
 def security_of(certificate: str, private: str) -> Security:
@@ -112,11 +112,6 @@ def read_told(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / TOLD).read_text()))
     except (OSError, ValueError):
         return {}
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
 
 
 def _certificate() -> tuple[bytes, bytes]:

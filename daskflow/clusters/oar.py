@@ -55,7 +55,7 @@ class Oar(Batch):
         )
 
     def own_directives(self, text: JobText) -> list[str]:
-        """One log for both streams; a job that may start again; the run, as a name among the job's notes."""
+        """One log for both streams; a start under a new number, for the job of the run itself."""
         log = in_directive(f"{self.logs}/%jobid%.log")
         again = ["-t idempotent"] if self.requeue and text.lease is None else []
         return [f"-O {log}", f"-E {log}", *again]

@@ -69,9 +69,9 @@ class Sge(Batch):
         )
 
     def own_directives(self, text: JobText) -> list[str]:
-        """Bash; one log for both streams, named by Grid Engine; no second start under the same number; the run."""
+        """Bash; one log for both streams; no second start under the same number; the run."""
         is_again = self.requeue and text.lease is None
-        lines = ["-S /bin/bash", f"-o {in_directive(f'{self.logs}/')}", f"-r {'y' if is_again else 'n'}"]
+        lines = ["-S /bin/bash", f"-o {in_directive(f'{self.logs}/$JOB_ID.log')}", f"-r {'y' if is_again else 'n'}"]
         if self.parallel_environment and self.cores > 1:
             lines.append(f"-pe {self.parallel_environment} {self.cores}")
         return [*lines, *([f"-ac daskflow={text.run}"] if text.run else [])]

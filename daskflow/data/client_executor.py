@@ -8,7 +8,7 @@ import queue
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,8 @@ LOST = ("scheduler-connection-lost", "client closed", "connection lost")
 WITHOUT_SCHEDULER = (
     "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
 )
+
+WITHOUT_WORKERS = "There is no worker: the fits wait until one comes."
 
 DEATH = "KilledWorker:"
 """How the sentence begins that says that a unit's workers died."""
@@ -47,11 +49,14 @@ class ClientExecutor:
     ----------
     client : distributed.Client
         A synchronous client; not closed here.
+    leaving : callable, optional
+        Returns the names of workers that end soon by plan: that they are silent, paused or gone is no trouble.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, leaving: Callable[[], Collection[str]] = tuple) -> None:
         """Use this client."""
         self._client = client
+        self._leaving = leaving
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._running: dict[str, Any] = {}
         self._units: dict[str, Unit] = {}
@@ -232,11 +237,13 @@ class ClientExecutor:
             raise ClusterError(WITHOUT_SCHEDULER) from error
         finally:
             self._looked = time.monotonic()
-        names = {name for name, _, _ in seen}
-        gone, self._seen = sorted(self._seen - names), names
+        leaving = self._leaving()
+        staying = [(name, silent, status) for name, silent, status in seen if name not in leaving]
+        names = {name for name, _, _ in staying}
+        gone, self._seen = sorted(self._seen - names - set(leaving)), names
         if not seen:
-            return ("There is no worker: the fits wait until one comes.",)
-        if all(status == "paused" for _, _, status in seen):
+            return (WITHOUT_WORKERS,)
+        if staying and all(status == "paused" for _, _, status in staying):
             self._paused_since = self._paused_since or time.monotonic()
             if time.monotonic() - self._paused_since > PAUSED_SECONDS:
                 raise ClusterError(self._why_paused())
@@ -245,7 +252,7 @@ class ClientExecutor:
         return [
             f"Worker {name} has been silent for {silent:.0f} s: it is frozen, or its machine cannot be reached. "
             "What it was given waits for it."
-            for name, silent, _ in seen
+            for name, silent, _ in staying
             if silent > SILENT_SECONDS
         ] + [
             f"Worker {name} has gone: it ended, or its connection broke. The others do what it was given."

@@ -167,7 +167,9 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     return Plan(
         name=workflow.name,
         id=workflow.id,
-        cluster=", ".join(f"{word} {value}" for word, value in workflow.cluster.dump().items()),
+        cluster=", ".join(
+            f"{word} {value}" for word, value in workflow.cluster.dump().items() if value not in ([], {})
+        ),
         partitions=len(table.partitions),
         files=len({partition.fingerprint.name.partition("#")[0] for partition in table.partitions}),
         data_bytes=total,

@@ -13,6 +13,7 @@ import daskflow.models
 import daskflow.search
 import daskflow.sources
 from daskflow.clusters import Cluster
+from daskflow.clusters.batch import Batch
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody
 from daskflow.core.seeds import digest
@@ -358,6 +359,25 @@ class Workflow:
 
         return notes(self, self.table())
 
+    def job_script(self, runs: Path | str = "runs") -> str:
+        """Return the script of a worker's job as a run would submit it; nothing is started, and no queue is asked.
+
+        Only the scheduler's address is left open, as ``HOST:PORT``: it is known when the run begins.
+
+        Raises
+        ------
+        SettingsError
+            When the cluster's kind starts no jobs.
+        """
+        if not isinstance(self.cluster, Batch):
+            queues = ", ".join(kind for kind, cls in daskflow.clusters.REGISTRY.kinds.items() if issubclass(cls, Batch))
+            raise SettingsError(
+                f"cluster.kind = '{self.cluster.kind}' starts no jobs, so there is no job script. "
+                f"Name a batch queue with --on: {queues}."
+            )
+        folder = Path(runs).absolute() / self.name / self.id
+        return self.cluster.within(folder, self.id).job_script()
+
     def plan(self, runs: Path | str = "runs") -> Plan:
         """Say what a run will do and what it will take; computes nothing of the data.
 
@@ -420,4 +440,4 @@ def _on(kind: str, table: Any) -> dict[str, Any]:
     except SettingsError as error:
         raise SettingsError([Problem("--on", error.problems[0].message)]) from None
     words = dict(table) if isinstance(table, Mapping) else {}
-    return {**{word: value for word, value in words.items() if word in cls.model_fields}, "kind": kind}
+    return {**{word: value for word, value in words.items() if cls.knows(word)}, "kind": kind}
