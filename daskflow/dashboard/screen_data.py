@@ -230,6 +230,9 @@ class DataScreen:
             self._maps_at, self._maps_version = now, data.version
             shift = self._spans.shift(data)
             self._maps = [*self._missing_map(), *self._drift_map(shift), Value("moved", self._moved(data, shift))]
+            # Of a table that came in one piece nothing can be said of how it moves.
+            is_one = is_read and len(data.pieces) == 1
+            self._maps += [Value("drift_map.hidden", is_one), Value("moved.hidden", is_one)]
         return self._maps
 
     def _missing_map(self) -> list[Slot]:

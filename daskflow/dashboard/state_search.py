@@ -133,7 +133,7 @@ class SearchState:
     best_said : mapping
         The last record ``best``: low, high, tied; of another trial than `best` it says nothing.
     importance : mapping
-        The last record ``importance``.
+        The last record ``importance``; in the end, what the explanation found.
     failed : int
         Trials that failed.
     seconds, cpu_seconds : float
@@ -287,6 +287,12 @@ class SearchState:
 
     def _importance(self, record: Record, at: float) -> None:
         self.importance = record
+
+    def _evaluated(self, record: Record, at: float) -> None:
+        """A search that is soon over has no time to tell importance; what is explained at the end does."""
+        found = (record.get("details") or {}).get("parameter_importance") or {}
+        if found.get("parameters"):
+            self.importance = {"record": "importance", "at": at, **found}
 
     def _stage(self, record: Record, at: float) -> None:
         if record["stage"] == "search":
