@@ -22,9 +22,14 @@ class Cluster(Settings):
     kind: str
 
     @classmethod
+    def own_name(cls, word: str) -> str:
+        """Return the name of the option that a word means; the word itself where there is no other."""
+        return word
+
+    @classmethod
     def knows(cls, word: str) -> bool:
         """Whether a word of a workflow's table is an option of this kind."""
-        return word in cls.model_fields
+        return cls.own_name(word) in cls.model_fields
 
     @property
     def fit_bytes(self) -> int:

@@ -141,18 +141,18 @@ class Batch(Cluster):
     @classmethod
     def canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values under the options' own names."""
-        plain = dict(values)
-        for other, name in cls.aliases.items():
-            if other in plain and other not in cls.model_fields:
-                if name in plain:
-                    raise ValueError(f"'{other}' and '{name}' are the same option: give one of them")
-                plain[name] = plain.pop(other)
+        plain = {word: value for word, value in values.items() if word not in cls.aliases}
+        for word in values:
+            if word in cls.aliases:
+                if (name := cls.own_name(word)) in plain:
+                    raise ValueError(f"'{word}' and '{name}' are the same option: give one of them")
+                plain[name] = values[word]
         return plain
 
     @classmethod
-    def knows(cls, word: str) -> bool:
-        """Whether a word names an option, by its own name or another."""
-        return word in cls.model_fields or word in cls.aliases
+    def own_name(cls, word: str) -> str:
+        """Return the name of the option that a word means, such as ``queue`` for ``partition``."""
+        return cls.aliases.get(word, word)
 
     @field_validator("memory", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,8 +255,11 @@ class Workflow:
                 one = [given] if isinstance(given, str) else list(given)
                 overrides[word] = [item if "://" in str(item) else str(Path(item).absolute()) for item in one]
         tables = toml.load(file, overrides)
+        said = {word.removeprefix("cluster.") for word in overrides if word.startswith("cluster.")}
         if on is not None:
-            tables["cluster"] = _on(on, tables.get("cluster", {}))
+            tables["cluster"] = _on(on, tables.get("cluster", {}), said)
+        if isinstance(tables.get("cluster"), Mapping):
+            tables["cluster"] = _without_synonyms(tables["cluster"], said)
         unknown = [
             Problem(word, f"no such table or option{nearest(word, WORDS)}") for word in tables if word not in WORDS
         ]
@@ -433,11 +436,18 @@ def _settings(cls: type[Any], value: Any, where: str) -> Any:
     return parse(cls, value or {}, where)
 
 
-def _on(kind: str, table: Any) -> dict[str, Any]:
-    """Return the cluster table of another kind, with the words that both kinds know."""
+def _on(kind: str, table: Any, said: Collection[str]) -> dict[str, Any]:
+    """Return the cluster table of another kind, with the words that both kinds know, and those of the command line."""
     try:
         cls = daskflow.clusters.REGISTRY.get(kind)
     except SettingsError as error:
         raise SettingsError([Problem("--on", error.problems[0].message)]) from None
     words = dict(table) if isinstance(table, Mapping) else {}
-    return {**{word: value for word, value in words.items() if cls.knows(word)}, "kind": kind}
+    return {**{word: value for word, value in words.items() if word in said or cls.knows(word)}, "kind": kind}
+
+
+def _without_synonyms(table: Mapping[str, Any], said: Collection[str]) -> dict[str, Any]:
+    """Return the cluster table without the file's word for an option that the command line names by another."""
+    cls = daskflow.clusters.REGISTRY.kinds.get(str(table.get("kind")), Cluster)
+    named = {cls.own_name(word) for word in said}
+    return {word: value for word, value in table.items() if word in said or cls.own_name(word) not in named}
