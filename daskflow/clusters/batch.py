@@ -17,6 +17,7 @@ from daskflow.clusters.batch_profiles import ALONE, filled
 from daskflow.clusters.batch_scripts import ADDRESS, JobText
 from daskflow.clusters.walltimes import LONGEST_SECONDS, Form, seconds_in_form, seconds_in_words, written
 from daskflow.core.errors import ClusterError
+from daskflow.core.events import Listener, nobody
 from daskflow.core.protocols import Connection
 from daskflow.data.seats import MEMORY_SHARE
 
@@ -128,6 +129,7 @@ class Batch(Cluster):
 
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
+    _listener: Listener = PrivateAttr(default=nobody)
 
     @model_validator(mode="before")
     @classmethod
@@ -260,10 +262,10 @@ class Batch(Cluster):
         """What a worker's job asks for."""
         return Request(self.cores, self.memory_bytes, self.seconds, self.queue or "", self.workers)
 
-    def within(self, folder: Path, run: str) -> Self:
+    def within(self, folder: Path, run: str, listener: Listener = nobody) -> Self:
         """Return the same cluster for one run: its keys, its lease and its logs are in the run's folder."""
         placed = self.model_copy()
-        placed._folder, placed._run = folder.absolute(), run
+        placed._folder, placed._run, placed._listener = folder.absolute(), run, listener
         return placed
 
     @property
@@ -354,8 +356,9 @@ class Batch(Cluster):
 
     def open(self) -> AbstractContextManager[Connection]:
         """Start a scheduler here and workers as jobs; ClusterError when they cannot be had."""
-        self.commands()
-        raise ClusterError(f"{self.system} cannot be opened.")
+        from daskflow.clusters.batch_open import opened  # Dask is not loaded where a script is only shown
+
+        return opened(self, self._listener)
 
     def job(self, options: Mapping[str, Any]) -> Job:
         """Make dask-jobqueue's job of these options: what writes the script in the system's dialect."""

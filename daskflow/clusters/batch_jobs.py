@@ -9,6 +9,9 @@ from typing import Protocol
 
 from daskflow.core.errors import ClusterError
 
+JOB = "DASKFLOW_JOB"
+"""An environment variable of a job: its number, as its queue calls it, which is its worker's name."""
+
 
 class QueueError(ClusterError):
     """A batch system refused, or could not be asked: its own words, and what to do."""

@@ -26,13 +26,13 @@ EARLIER = datetime.timedelta(days=2)
 
 LATER = datetime.timedelta(days=400)
 
-CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "worker-cert.pem", "worker-key.pem"
-"""Files in the folder of keys; the first two say the same."""
+CERT_FILE, KEY_FILE = "cert.pem", "key.pem"
+"""Files in the folder of keys: the certificate, which is the authority as well, and the private key."""
 
 TOLD = "worker.json"
 """What a worker's process is told beside the keys; see `Keys.write`."""
 
-FILES = (CA_FILE, CERT_FILE, KEY_FILE, TOLD)
+FILES = (CERT_FILE, KEY_FILE, TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Keys:
         try:
             self.folder.mkdir(mode=0o700)
             self.folder.chmod(0o700)
-            contents = (certificate, certificate, private, json.dumps(told).encode())
+            contents = (certificate, private, json.dumps(told).encode())
             for name, content in zip(FILES, contents, strict=True):
                 with open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                     file.write(content)

@@ -81,30 +81,31 @@ def _now_of(folder: Path) -> float:
             probe.unlink(missing_ok=True)
 
 
-def check_lines(path: Path, address: str) -> list[str]:
+def check_lines(lease: str, address: str) -> list[str]:
     """Return the lines of a job script that end it, with a sentence, where its scheduler is gone.
 
     Two files' times are compared, both given by the file server: the clocks of nodes may differ from each other.
 
     Parameters
     ----------
-    path : Path
-        The lease.
+    lease : str
+        The file's path, as a shell line has it.
     address : str
         Of the scheduler that the job belongs to.
     """
-    lease, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
     return [
-        f"daskflow_now={folder}/.now-$(hostname)-$$",
-        f"if ! grep -qsF -- {shlex.quote(json.dumps(address))} {lease}; then",
-        f"    echo 'daskflow: there is no scheduler {address} any more ('{lease}'): this job is not needed.'",
+        f"daskflow_lease={lease} daskflow_address={shlex.quote(address)}",
+        'if ! grep -qsF -- "\\"$daskflow_address\\"" "$daskflow_lease"; then',
+        '    echo "daskflow: $daskflow_lease names no scheduler $daskflow_address: the run is over, or this node does not"',
+        '    echo "see that folder. The job is not needed."',
         "    exit 0",
         "fi",
+        'daskflow_now="$daskflow_lease-$(hostname)-$$"',
         'if : > "$daskflow_now"; then',
-        f'    daskflow_age=$(( $(stat -c %Y "$daskflow_now") - $(stat -c %Y {lease}) ))',
+        '    daskflow_age=$(( $(stat -c %Y "$daskflow_now") - $(stat -c %Y "$daskflow_lease") ))',
         '    rm -f "$daskflow_now"',
         f'    if [ "$daskflow_age" -gt {STALE_SECONDS:.0f} ]; then',
-        f'        echo "daskflow: the scheduler {address} was killed $daskflow_age s ago: this job is not needed."',
+        '        echo "daskflow: the scheduler of this job was killed $daskflow_age s ago. The job is not needed."',
         "        exit 0",
         "    fi",
         "fi",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,25 +24,27 @@ from daskflow.clusters.batch_jobs import QueueError
 from daskflow.clusters.batch_keys import Keys
 from daskflow.clusters.batch_lease import Lease
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
-from daskflow.clusters.batch_waiting import awaited
 from daskflow.clusters.fleet_loop import FleetLoop
-from daskflow.clusters.fleet_values import FleetPlan
+from daskflow.clusters.fleet_values import FleetPlan, Phase
 from daskflow.clusters.guard import guarded
 from daskflow.clusters.loopback import CONFIG, HOST
 from daskflow.core.access import new_token, seal_of
 from daskflow.core.errors import ClusterError
-from daskflow.core.events import Listener, nobody, tell
+from daskflow.core.events import Event, Listener, nobody, tell
 from daskflow.core.protocols import Connection
-from daskflow.data.client_executor import WITHOUT_WORKERS, ClientExecutor
+from daskflow.data.client_executor import ClientExecutor
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
 
-CLOSE_SECONDS, CANCEL_SECONDS, ANSWER_SECONDS = 10.0, 20.0, 60.0
+CLOSE_SECONDS, CANCEL_SECONDS, ANSWER_SECONDS = 10.0, 40.0, 60.0
 """How long the client and the scheduler may take to close, the queue to cancel, and to answer before the start."""
 
-GLANCE_SECONDS, AGAIN_SECONDS = 0.2, 300.0
-"""How often it is looked for the first worker; after so long what is waited for is said again."""
+GLANCE_SECONDS = 0.1
+"""How often it is looked for the first worker."""
+
+SHOWN = 4
+"""So many jobs are named at the start."""
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
     Parameters
     ----------
     batch : Batch
-        Within a run; see `Cluster.within`.
+        Within a run, see `Cluster.within`; else its keys and logs are in a new folder of ``daskflow-clusters`` here.
     listener : callable
         Hears what is waited for.
 
@@ -61,19 +65,21 @@ def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
     ClusterError
         When the scheduler cannot be started, or jobs fail one after the other.
     """
-    cluster = _Cluster(batch)
+    if not batch.run:
+        name = f"daskflow-{secrets.token_hex(4)}"
+        batch = batch.within(Path.cwd() / "daskflow-clusters" / name, name, listener)
+    cluster = BatchCluster(batch, listener)
     with silence_logging_cmgr(logging.CRITICAL), dask.config.set(CONFIG), ended_by_signals():
         atexit.register(cluster.close)
         try:
             cluster.start()
-            cluster.wait_for_a_worker(listener)
+            cluster.wait_for_a_worker()
             yield cluster.connection()
         finally:
             with undisturbed():
                 cluster.close()
             atexit.unregister(cluster.close)
-            if cluster.left:
-                tell(listener, "warning", text=cluster.left)
+            cluster.tell_news()
 
 
 class BatchClient(Client):  # type: ignore[misc]  # distributed has no types
@@ -88,43 +94,47 @@ class BatchClient(Client):  # type: ignore[misc]  # distributed has no types
 
 
 class BatchExecutor(ClientExecutor):
-    """Runs units on workers that are jobs, and says what becomes of the jobs.
+    """Runs units on workers that are jobs; what becomes of the jobs is told in between, in the run's own thread.
 
     Parameters
     ----------
-    client : distributed.Client
-        Of the cluster.
-    fleet : FleetLoop
-        Holds the number of its workers.
+    cluster : BatchCluster
+        That is open.
     """
 
-    def __init__(self, client: Any, fleet: FleetLoop) -> None:
-        """Use both."""
-        super().__init__(client, leaving=fleet.leaving)
-        self._fleet = fleet
+    def __init__(self, cluster: BatchCluster) -> None:
+        """Use its client and its fleet."""
+        super().__init__(cluster.client, leaving=cluster.leaving)
+        self._cluster = cluster
 
     def troubles(self) -> Sequence[str]:
-        """Say what `ClientExecutor` says, and what became of jobs; ClusterError when the fleet cannot go on."""
-        if self._fleet.failure:
-            raise ClusterError(self._fleet.failure)
-        found = super().troubles()
-        waiting = f"{WITHOUT_WORKERS} {awaited(self._fleet.jobs, time.time())}"
-        return [*self._fleet.news(), *(waiting if text == WITHOUT_WORKERS else text for text in found)]
+        """Say what `ClientExecutor` says; ClusterError when the fleet cannot go on."""
+        self._cluster.tell_news()
+        return super().troubles()
 
 
-class _Cluster:
-    """A scheduler, its client and its fleet; each is None until it is started, and `close` takes whatever there is."""
+class BatchCluster:
+    """A scheduler, its client and its fleet; each is None until it is started, and `close` takes whatever there is.
 
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
+    Parameters
+    ----------
+    batch : Batch
+        Within a run.
+    listener : callable
+        Hears of the jobs, in the thread that calls `tell_news`.
+    """
+
+    def __init__(self, batch: Batch, listener: Listener = nobody) -> None:
+        """Start nothing."""
+        self.batch, self.listener = batch, listener
         self.queue = batch.commands()
-        self.keys, self.lease = Keys(batch.folder / "keys"), Lease(batch.folder / "lease")
+        self.keys, self.lease = Keys(batch.keys), Lease(batch.lease)
         self.token = new_token()
-        self.left = ""
+        self._news: deque[Event] = deque()
         self._pid = os.getpid()
         self._runner = LoopRunner(asynchronous=False)
         self._scheduler: Any = None
-        self._client: Any = None
+        self.client: Any = None
         self._fleet: FleetLoop | None = None
 
     def start(self) -> None:
@@ -143,15 +153,19 @@ class _Cluster:
                 "Name another network interface with cluster.interface."
             ) from error
         address = str(self._scheduler.address)
-        script = batch.job_script(address, self.keys.folder, batch.run, self.lease.path)
+        script = batch.job_script(address)
         refusals = self._wait(self.queue.refusals, script, batch.request, within=ANSWER_SECONDS)
         if refusals:
             raise QueueError(" ".join(refusals))
         self.lease.take(address)
-        self._client = BatchClient(address, security=security, loop=self._runner.loop, set_as_default=False)
-        self._client.link = f"{self.dashboard}?token={self.token}"
-        self._fleet = FleetLoop(self._scheduler, self.queue, plan_of(batch), script)
+        self.client = BatchClient(address, security=security, loop=self._runner.loop, set_as_default=False)
+        self.client.link = f"{self.dashboard}?token={self.token}"
+        self._fleet = FleetLoop(self._scheduler, self.queue, plan_of(batch), script, on_event=self._news.append)
         self._wait(self._fleet.start, within=ANSWER_SECONDS)
+        jobs = [str(job["id"]) for job in self._fleet.jobs()]
+        shown = ", ".join(jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
+        text = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} submitted to {batch.system}: {shown}. Logs: {batch.logs}"
+        tell(self.listener, "note", text=text)
 
     def _wait(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, within: float) -> Any:
         """Run a coroutine in the scheduler's loop; TimeoutError when it takes longer than `within` seconds."""
@@ -162,27 +176,34 @@ class _Cluster:
         """Address of Dask's dashboard, without the token."""
         return f"http://{HOST}:{self._scheduler.services['dashboard'].port}/status"
 
-    def wait_for_a_worker(self, listener: Listener) -> None:
-        """Wait as long as the queue lets jobs wait; say what for whenever that changes."""
-        assert self._fleet is not None
-        said, said_at = "", time.monotonic()
+    def wait_for_a_worker(self) -> None:
+        """Wait as long as the queue lets jobs wait, and tell what for whenever that changes.
+
+        Raises
+        ------
+        ClusterError
+            When jobs fail one after the other, or none can ever start.
+        """
         while not self._scheduler.workers:
-            if self._fleet.failure:
-                raise ClusterError(self._fleet.failure)
-            for text in self._fleet.news():
-                tell(listener, "warning", text=text)
-            words = awaited(self._fleet.jobs, time.time())
-            if words and (words != said or time.monotonic() - said_at > AGAIN_SECONDS):
-                tell(listener, "note", text=words)
-                said, said_at = words, time.monotonic()
+            self.tell_news()
             time.sleep(GLANCE_SECONDS)
+        self.tell_news()
+
+    def tell_news(self) -> None:
+        """Hand on what the fleet has said since the last call; ClusterError when it cannot go on."""
+        while self._news:
+            self.listener(self._news.popleft())
+        if self._fleet is not None and self._fleet.failure:
+            raise ClusterError(self._fleet.failure)
+
+    def leaving(self) -> set[str]:
+        """Return the names of workers that begin nothing more and end soon."""
+        jobs = self._fleet.jobs() if self._fleet is not None else []
+        return {str(job["id"]) for job in jobs if job["state"] == Phase.RETIRING}
 
     def connection(self) -> Connection:
         """Return what a run uses."""
-        assert self._fleet is not None
-        return Connection(
-            BatchExecutor(self._client, self._fleet), self._client, self.dashboard, describe(self.batch), self.token
-        )
+        return Connection(BatchExecutor(self), self.client, self.dashboard, describe(self.batch), self.token)
 
     def close(self) -> None:
         """Take down what was started, in an order in which a kill in between leaves the least; never raises."""
@@ -191,18 +212,12 @@ class _Cluster:
         self.lease.give_up()
         if self._fleet is not None:
             fleet, self._fleet = self._fleet, None
-            try:
+            with suppress(Exception):  # it says itself what it cannot cancel
                 self._wait(fleet.stop, within=CANCEL_SECONDS)
-            except Exception as error:
-                ids = " ".join(sorted(fleet.jobs))
-                self.left = (
-                    f"The jobs {ids} could not be cancelled ({type(error).__name__}: {error}). "
-                    "They end by themselves when they find no scheduler."
-                )
-        if self._client is not None:
+        if self.client is not None:
+            client, self.client = self.client, None
             with suppress(Exception):
-                self._client.close(timeout=CLOSE_SECONDS)
-            self._client = None
+                client.close(timeout=CLOSE_SECONDS)
         if self._scheduler is not None:
             scheduler, self._scheduler = self._scheduler, None
             with suppress(Exception):

@@ -15,19 +15,16 @@ from unittest import mock
 
 import dask
 
-from daskflow.clusters.loopback import CONFIG
+from daskflow.clusters.batch_jobs import JOB
+from daskflow.clusters.batch_keys import CERT_FILE, KEY_FILE
+from daskflow.clusters.batch_lease import check_lines
+from daskflow.clusters.loopback import CONFIG, HOST
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
 
 ADDRESS = "tls://HOST:PORT"
 """Stands in scripts that are only shown: the scheduler's address is known when it runs."""
-
-CERT_FILE, KEY_FILE = "cert.pem", "key.pem"
-"""Files in the folder of keys that a worker reads; the certificate is the authority as well."""
-
-JOB = "DASKFLOW_JOB"
-"""Variable of a job that holds its own number, which is its worker's name."""
 
 PRELOAD = "daskflow.clusters.batch_worker"
 
@@ -136,9 +133,9 @@ def _job(
         "interface": cluster.interface,
         "death_timeout": f"{cluster.death_timeout:g}",
         "local_directory": None if cluster.scratch is None else quoted(cluster.scratch),
-        "worker_extra_args": ["--preload", PRELOAD, *cluster.worker_arguments],
+        "worker_extra_args": ["--preload", PRELOAD, "--dashboard-address", f"{HOST}:0", *cluster.worker_arguments],
         "job_extra_directives": [*own, *cluster.directives, *directives],
-        "job_script_prologue": prologue(cluster, text),
+        "job_script_prologue": prologue(cluster, text, address),
         "job_directives_skip": list(skipped),
         "python": f"exec {quoted(cluster.python) if cluster.python else shlex.quote(_python())}",
         "job_name": text.name,
@@ -151,12 +148,11 @@ def _job(
         return cluster.job(options)
 
 
-def prologue(cluster: Batch, text: JobText) -> list[str]:
+def prologue(cluster: Batch, text: JobText, address: str) -> list[str]:
     """Return the shell lines before the command: a job of a run that is over ends before anything else."""
-    lines = []
+    lines: list[str] = []
     if text.lease is not None:
-        over = "The run is over: its lease is gone."
-        lines.append(f"[ -e {quoted(text.lease)} ] || {{ echo '{over}'; exit 0; }}")
+        lines += check_lines(quoted(text.lease), address)
     lines.append(f"export {JOB}={cluster.job_id}")
     variables = {**CONFIG["distributed.nanny.pre-spawn-environ"], **cluster.environment}  # type: ignore[dict-item]
     lines += [f"export {name}={quoted(str(value))}" for name, value in variables.items()]

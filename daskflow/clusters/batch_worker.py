@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from daskflow.clusters.address import LIBRARIES, probe
+from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import read_told
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
 
 UNFIT = 78
 """Exit code of a job whose Python cannot work with the run's."""
-
-JOB = "DASKFLOW_JOB"
-"""An environment variable of a job: its number, as its queue calls it."""
 
 
 def dask_setup(worker: Any) -> None:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from daskflow.clusters.batch import Batch, one_word
+from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.slurm_commands import SlurmQueue
 from daskflow.clusters.walltimes import Form
 
 
@@ -36,6 +38,10 @@ class Slurm(Batch):
     @classmethod
     def _job_mem_is_a_word(cls, value: str | None) -> str | None:
         return one_word(value)
+
+    def commands(self) -> Queue:
+        """Slurm's own commands."""
+        return SlurmQueue()
 
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""

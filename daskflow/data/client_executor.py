@@ -24,8 +24,6 @@ WITHOUT_SCHEDULER = (
     "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
 )
 
-WITHOUT_WORKERS = "There is no worker: the fits wait until one comes."
-
 DEATH = "KilledWorker:"
 """How the sentence begins that says that a unit's workers died."""
 
@@ -242,7 +240,7 @@ class ClientExecutor:
         names = {name for name, _, _ in staying}
         gone, self._seen = sorted(self._seen - names - set(leaving)), names
         if not seen:
-            return (WITHOUT_WORKERS,)
+            return ("There is no worker: the fits wait until one comes.",)
         if staying and all(status == "paused" for _, _, status in staying):
             self._paused_since = self._paused_since or time.monotonic()
             if time.monotonic() - self._paused_since > PAUSED_SECONDS:
