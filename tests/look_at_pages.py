@@ -158,7 +158,7 @@ def shoot(site: Site, run_id: str, records: Sequence[Record], folder: Path, aske
 SMALL = {"overview": ("middle", 900), "search": ("middle", 1000)}
 """Pictures of the docs: page, moment and height of what is shown."""
 
-MOST_SMALL_BYTES = 120_000
+MOST_SMALL_BYTES = 60_000
 
 
 def shoot_small(site: Site, run_id: str, records: Sequence[Record], folder: Path) -> None:

@@ -103,6 +103,9 @@ def test_without_a_stream_the_page_says_when_it_fills() -> None:
     assert "when a model answers requests or a stream" in viewed.values["stream_tiles"][0]["note"]
     assert not any(viewed.is_shown(key) for key in FIGURES)
     assert all(panel.empty for panel in viewed.panels if panel.key != "stream_tiles")
+    assert all(viewed.values[f"{panel.key}.hidden"] for panel in viewed.panels if panel.key != "stream_tiles")
+    viewed.look(state_of(told_run(stream=30)), 0.0)
+    assert not any(value for name, value in viewed.values.items() if name.endswith(".hidden"))
 
 
 def test_a_look_costs_little() -> None:

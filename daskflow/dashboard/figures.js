@@ -42,7 +42,7 @@
 
   // As many ticks of time, and entries of a legend in a line, as there is room for.
   // Pixels of one.
-  const [TICK, ENTRY] = [110, 122]
+  const [TICK, ENTRY, SLANTED] = [110, 122, 560]
   const roomy = (figure) => {
     const width = document.querySelector(`[data-root-id="${figure.id}"]`).clientWidth
     if (width === 0) return
@@ -51,6 +51,8 @@
         axis.ticker.desired_num_ticks = Math.max(2, Math.min(10, Math.floor(width / TICK)))
       }
     }
+    // Dates stand side by side where there is room, else aslant.
+    for (const axis of figure.below) if (axis.type === "DatetimeAxis") axis.major_label_orientation = width < SLANTED ? 0.7 : "horizontal"
     for (const legend of figure.above) {
       if (legend.type !== "Legend" || typeof legend.ncols !== "number") continue
       legend.ncols = Math.max(1, Math.min(legend.items.length, Math.floor((width - 60) / ENTRY)))

@@ -16,21 +16,15 @@ class BestSoFar:
     def __init__(self) -> None:
         """Begin with nothing drawn."""
         self._seen = 0
-        self._fits = 0
-        self._invocation = 0
-        self._last_end = math.nan
         self._leader, self._told = "", math.nan
         self._scores: dict[str, float] = {}
-        self._paused: list[tuple[float, float]] = []
         self._rows: dict[str, list[Any]] = {name: [] for name in ("x", "y", "trial", "resource")}
 
     def slots(self, state: RunState, now: float) -> list[Slot]:
         """Return what is drawn now."""
         self._look(state)
         rows = self._rows
-        end = max(
-            self._elapsed(state, min(now, state.last) if state.is_over else now), rows["x"][-1] if rows["x"] else 0.0
-        )
+        end = max(state.elapsed(min(now, state.last) if state.is_over else now), rows["x"][-1] if rows["x"] else 0.0)
         line = {"x": [*rows["x"], *([end] if rows["x"] else [])], "y": [*rows["y"], *rows["y"][-1:]]}
         low, high = state.search.interval()
         interval: dict[str, list[float]] = {"x": [], "low": [], "high": []}
@@ -48,13 +42,6 @@ class BestSoFar:
 
     def _look(self, state: RunState) -> None:
         search = state.search
-        for fit in search.fits[self._fits :]:
-            if fit.invocation != self._invocation:
-                if self._invocation and fit.began > self._last_end:
-                    self._paused.append((fit.began, fit.began - self._last_end))
-                self._invocation = fit.invocation
-            self._last_end = fit.ended if math.isnan(self._last_end) else max(self._last_end, fit.ended)
-        self._fits = len(search.fits)
         for found in search.scores[self._seen :]:
             self._take(state, found)
         self._seen = len(search.scores)
@@ -75,10 +62,6 @@ class BestSoFar:
         if not leader or (leader == before and value == self._told):
             return
         self._leader, self._told = leader, value
-        values = (round(self._elapsed(state, found.at), 3), value, leader, found.resource)
+        values = (round(state.elapsed(found.at), 3), value, leader, found.resource)
         for name, each in zip(self._rows, values, strict=True):
             self._rows[name].append(each)
-
-    def _elapsed(self, state: RunState, at: float) -> float:
-        """Seconds since the run began, without the time between two invocations."""
-        return max(0.0, at - state.started - sum(gap for since, gap in self._paused if since <= at))

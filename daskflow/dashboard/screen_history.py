@@ -79,7 +79,7 @@ class HistoryScreen:
             last = search.fits[-1].ended if search.fits and (search.is_over or state.is_over) else now
             cpu = max(scored.cpu_seconds for scored in search.scores[-1:])
             began = {name: self._own[name][-1] or 0.0 for name in ("seconds", "cpu")}
-            ends = {"seconds": seconds_of(state, last), "cpu": cpu}
+            ends = {"seconds": state.elapsed(last), "cpu": cpu}
             self._reached = {name: max(began[name], round(ends[name], 1)) for name in began}
             values = (began["seconds"], self._reached["seconds"], began["cpu"], self._reached["cpu"])
             columns = {name: [value] for name, value in zip(columns, (*values, self._own["score"][-1]), strict=True)}
@@ -113,7 +113,7 @@ class HistoryScreen:
             if state.search.is_better(scored.score, before):
                 if len(self._own["score"]) >= MOST_STEPS:
                     self._forget(state.search.scores[0])
-                self._own["seconds"].append(plain(seconds_of(state, scored.at)))
+                self._own["seconds"].append(plain(state.elapsed(scored.at)))
                 self._own["cpu"].append(plain(scored.cpu_seconds))
                 self._own["score"].append(plain(scored.score))
         self._n_heard = len(scores)
@@ -123,13 +123,6 @@ class HistoryScreen:
         kept = self._own if first is not None else {}
         self._own = {name: list(kept.get(name, ()))[::2] for name in ("seconds", "cpu", "score")}
         self._generation += 1
-
-
-def seconds_of(state: RunState, at: float) -> float:
-    """Return how long the run had gone on at a time, over its invocations."""
-    if at >= state.invoked:
-        return state.earlier_seconds + at - state.invoked
-    return max(0.0, min(at - state.started, state.earlier_seconds))
 
 
 def earlier(state: RunState) -> list[Run]:

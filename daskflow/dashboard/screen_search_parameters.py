@@ -50,8 +50,8 @@ def importance_panel() -> Figure:
         "The share of the scores' spread that each parameter explains by itself. The line is the 95 % interval: it "
         "becomes shorter as more candidates are scored.",
         pictures.importance(),
-        empty=f"Comes when {LEAST_SCORED} candidates have scores and there was time to weigh them, at the latest with the "
-        "explanation at the end.",
+        empty=f"Comes when {LEAST_SCORED} candidates have scores and there was time to weigh them, at the latest with "
+        "the explanation at the end.",
         min_width=320,
     )
 

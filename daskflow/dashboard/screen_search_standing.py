@@ -25,6 +25,9 @@ MOST_NAMES = 64
 Key = tuple[float, int]
 """What trials are ranked by: the score, less is better, and the order drawn."""
 
+EDGE = 0.015
+"""Of the score's axis, how far within its ends marks stand of scores beyond it."""
+
 
 @dataclass
 class Standing:
@@ -174,9 +177,10 @@ class Standing:
         return self.trials[self.ranking[0][1]] if self.ranking else None
 
     def inside(self, score: float) -> float:
-        """Return a score, or the end of the score's axis that it lies beyond."""
+        """Return a score, or a little within the end of the score's axis that it lies beyond: marks there are whole."""
         low, high = self.span
-        return low if score < low else high if score > high else score
+        edge = EDGE * (high - low)
+        return low + edge if score < low else high - edge if score > high else score
 
     def is_inside(self, score: float) -> bool:
         """Return whether a score lies on the score's axis."""

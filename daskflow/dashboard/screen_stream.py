@@ -37,6 +37,18 @@ MANY_ERRORS = 0.01
 
 COMES = "Comes when a model answers requests or a stream."
 
+PANELS = (
+    "stream_requests",
+    "stream_rows",
+    "latency",
+    "queue",
+    "batches",
+    "stream_errors",
+    "stream_drift",
+    "prequential",
+)
+"""All that shows a stream."""
+
 OVER_TIME = ("stream_requests", "stream_rows", "latency", "queue", "prequential")
 """Figures whose axis of time is the same."""
 
@@ -88,6 +100,7 @@ class StreamScreen:
             Look("prequential_axis", {"axis_label": _metric(stream)}),
             Value("prequential.empty", not self._score["seconds"]),
             Value("stream_errors", errors(stream)),
+            *(Value(f"{key}.hidden", is_empty) for key in PANELS),  # one sentence says that they come
         ]
 
     def _heights(self, start: float) -> list[Slot]:

@@ -114,6 +114,15 @@ class RunState:
         end = self.last if self.is_over else max(now, self.last)
         return self.earlier_seconds + end - self.invoked
 
+    def elapsed(self, at: float) -> float:
+        """How long the run had gone on at a time: what lies between two invocations does not count."""
+        found = 0.0
+        for began, earlier in self.begun:
+            if began > at:
+                return min(found, earlier)
+            found = earlier + at - began
+        return found
+
     @property
     def is_over(self) -> bool:
         """Whether nothing goes on any more."""

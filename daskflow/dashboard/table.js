@@ -167,7 +167,7 @@
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
         room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(4, longest))))
-        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : column.kind === "state" ? 38 : 30)
+        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : column.kind === "state" ? 38 : 33)
       })
       total += wanted.reduce((sum, one) => sum + one, 0)
       keep(widths, hasTrials ? [34, ...wanted] : wanted, () => make("col"), (col, width) => {
