@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dask.utils import parse_bytes
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from daskflow.clusters import Cluster, batch_scripts
 from daskflow.clusters.batch_jobs import Queue, Request
@@ -129,16 +129,16 @@ class Batch(Cluster):
 
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
-    _listener: Listener = PrivateAttr(default=nobody)
+    _listener: Listener = PrivateAttr(default_factory=lambda: nobody)
 
     @model_validator(mode="before")
     @classmethod
-    def _fill(cls, values: Any, info: ValidationInfo) -> Any:
+    def _fill(cls, values: Any) -> Any:
         """Take from profiles and configuration what is not said."""
         if not isinstance(values, Mapping):
             return values
         plain = cls.canonical(values)
-        return plain if (info.context or {}).get(ALONE) else filled(cls, plain)
+        return plain if ALONE.get() else filled(cls, plain)
 
     @classmethod
     def canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:

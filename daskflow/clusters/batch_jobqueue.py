@@ -63,7 +63,7 @@ def configured(cls: type[Batch], config_name: str | None) -> dict[str, Any]:
         When there is no such section.
     """
     kind = str(cls.model_fields["kind"].default)
-    written = dask.config.collect()
+    written = dask.config.collect(paths=dask.config.paths)  # looked up now: not the default of long ago
     if config_name is not None and not _section(config_name, written):
         names = {**dask.config.get("jobqueue", {}), **dask.config.get("jobqueue", {}, config=written)}
         raise SettingsError(f"Dask's configuration has no section jobqueue.{config_name}{nearest(config_name, names)}")

@@ -212,8 +212,12 @@ class BatchCluster:
         self.lease.give_up()
         if self._fleet is not None:
             fleet, self._fleet = self._fleet, None
-            with suppress(Exception):  # it says itself what it cannot cancel
-                self._wait(fleet.stop, within=CANCEL_SECONDS)
+            ids = ", ".join(str(job["id"]) for job in fleet.jobs())
+            try:
+                self._wait(fleet.stop, within=CANCEL_SECONDS)  # it says itself what the queue does not cancel
+            except Exception as error:
+                text = f"These jobs may still be in the queue: {ids} ({type(error).__name__}: {error})."
+                self._news.append(Event("warning", {"text": text}))
         if self.client is not None:
             client, self.client = self.client, None
             with suppress(Exception):

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydantic
-
 from daskflow.clusters.batch_jobqueue import configured
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.settings import nearest, problems_of
+from daskflow.core.settings import nearest, parse
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
 
 SITE = Path("/etc/daskflow/clusters.toml")
 
-ALONE = "alone"
-"""Word of a validation's context: the values stand by themselves, and nothing is filled in."""
+ALONE: ContextVar[bool] = ContextVar("ALONE", default=False)
+"""Whether values are looked at by themselves, and nothing is filled in."""
 
 KINDS = ("slurm", "pbs", "sge", "lsf", "htcondor", "oar")
 """Tables that a file may have."""
@@ -113,10 +112,13 @@ def _problems(cls: type[Batch], part: Mapping[str, Any], place: str, *, is_base:
     inherits = part.get("inherits")
     if not is_base and inherits is not None and not isinstance(inherits, str):
         problems.append(Problem("", f"{place}: inherits should be the name of a profile (found {inherits!r:.80})"))
+    token = ALONE.set(True)
     try:
-        cls.model_validate({word: part[word] for word in words if word not in unknown}, context={ALONE: True})
-    except pydantic.ValidationError as error:
-        problems += [Problem("", f"{place}: {found}") for found in problems_of(error, cls)]
+        parse(cls, {word: part[word] for word in words if word not in unknown})
+    except SettingsError as error:
+        problems += [Problem("", f"{place}: {found}") for found in error.problems]
+    finally:
+        ALONE.reset(token)
     return problems
 
 

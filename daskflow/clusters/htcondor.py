@@ -44,7 +44,7 @@ class HTCondor(Batch):
     def _there_are_no_queues(cls, value: str | None) -> str | None:
         if value is not None:
             raise ValueError(
-                "HTCondor has no queues; say what a machine must be in directives, as 'requirements = ...'"
+                "there are no queues in HTCondor; say what a machine must be in directives, as 'requirements = ...'"
             )
         return value
 

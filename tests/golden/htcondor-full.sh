@@ -1,0 +1,25 @@
+#!/usr/bin/env condor_submit
+
+MY.DaskWorkerName = "htcondor--$F(MY.JobId)--"
+batch_name = "daskflow-cars"
+RequestCpus = MY.DaskWorkerCores
+RequestMemory = floor(MY.DaskWorkerMemory / 1048576)
+RequestDisk = floor(MY.DaskWorkerDisk / 1024)
+MY.JobId = "$(ClusterId).$(ProcId)"
+MY.DaskWorkerCores = 4
+MY.DaskWorkerMemory = 13421772800
+MY.DaskWorkerDisk = 40000000000
+Output = /shared/my logs/$(ClusterId).$(ProcId).log
+Error = /shared/my logs/$(ClusterId).$(ProcId).err
+Log = /shared/my logs/$(ClusterId).$(ProcId).events
+Stream_Output = True
+Stream_Error = True
+periodic_remove = (JobStatus == 2) && ((time() - JobCurrentStartDate) > 194400)
+accounting_group = astro
+MY.DaskflowRun = "4f1e2d3c5b"
+requirements = (OpSysMajorVer == 12)
+
+Arguments = "-c '[ -e /shared/runs/cars/4f1e2d3c5b/lease ] || { echo ''The run is over: its lease is gone.''; exit 0; }; export DASKFLOW_JOB=$(ClusterId).$(ProcId); export OMP_NUM_THREADS=2; export OMP_WAIT_POLICY=passive; export MKL_NUM_THREADS=1; export OPENBLAS_NUM_THREADS=1; export MALLOC_TRIM_THRESHOLD_=65536; export GREETING=""it''s $HOME & more""; cd $(DOLLAR)(mktemp -d); exec ''/opt/my env/bin/python'' -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name ""$DASKFLOW_JOB"" --nthreads 4 --memory-limit 12.50GiB --nanny --death-timeout 120 --local-directory ""/scratch/$USER/my files"" --preload daskflow.clusters.batch_worker --resources GPU=1 --interface ib0 --tls-ca-file /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-cert /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-key /shared/runs/cars/4f1e2d3c5b/keys/key.pem'"
+Executable = /bin/sh
+
+Queue

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+
+#OAR -n daskflow-cars
+#OAR -l /nodes=1/core=1,walltime=01:00:00
+#OAR -O /shared/runs/cars/4f1e2d3c5b/logs/%jobid%.log
+#OAR -E /shared/runs/cars/4f1e2d3c5b/logs/%jobid%.log
+[ -e /shared/runs/cars/4f1e2d3c5b/lease ] || { echo 'The run is over: its lease is gone.'; exit 0; }
+export DASKFLOW_JOB="$OAR_JOB_ID"
+export OMP_NUM_THREADS=1
+export OMP_WAIT_POLICY=passive
+export MKL_NUM_THREADS=1
+export OPENBLAS_NUM_THREADS=1
+export MALLOC_TRIM_THRESHOLD_=65536
+exec /opt/env/bin/python -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name "$DASKFLOW_JOB" --nthreads 1 --memory-limit 4.00GiB --nanny --death-timeout 60 --preload daskflow.clusters.batch_worker --tls-ca-file /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-cert /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-key /shared/runs/cars/4f1e2d3c5b/keys/key.pem

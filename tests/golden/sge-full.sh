@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+
+#$ -N daskflow-cars
+#$ -q long.q
+#$ -P astro
+#$ -l h_vmem=12800M
+#$ -l h_rt=54:00:00
+#$ -cwd
+#$ -j y
+#$ -S /bin/bash
+#$ -o "/shared/my logs/$JOB_ID.log"
+#$ -r n
+#$ -pe smp 4
+#$ -ac daskflow=4f1e2d3c5b
+[ -e /shared/runs/cars/4f1e2d3c5b/lease ] || { echo 'The run is over: its lease is gone.'; exit 0; }
+export DASKFLOW_JOB="$JOB_ID"; [ "${SGE_TASK_ID:-undefined}" = undefined ] || DASKFLOW_JOB="$JOB_ID.$SGE_TASK_ID"
+export OMP_NUM_THREADS=2
+export OMP_WAIT_POLICY=passive
+export MKL_NUM_THREADS=1
+export OPENBLAS_NUM_THREADS=1
+export MALLOC_TRIM_THRESHOLD_=65536
+export GREETING="it's $HOME & more"
+module load gcc/12
+ulimit -n 4096
+exec '/opt/my env/bin/python' -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name "$DASKFLOW_JOB" --nthreads 4 --memory-limit 12.50GiB --nanny --death-timeout 120 --local-directory "/scratch/$USER/my files" --preload daskflow.clusters.batch_worker --resources GPU=1 --interface ib0 --tls-ca-file /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-cert /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-key /shared/runs/cars/4f1e2d3c5b/keys/key.pem
