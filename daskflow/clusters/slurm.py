@@ -40,7 +40,7 @@ class Slurm(Batch):
         return one_word(value)
 
     def commands(self) -> Queue:
-        """Slurm's own commands."""
+        """Return Slurm's commands."""
         return SlurmQueue()
 
     def job(self, options: Mapping[str, Any]) -> Any:

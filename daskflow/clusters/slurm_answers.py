@@ -11,6 +11,7 @@ from dask.utils import format_bytes
 
 from daskflow.clusters.batch_commands import Answer
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, Request
+from daskflow.clusters.walltimes import seconds_in_form
 from daskflow.core.settings import nearest
 
 JOB_COLUMNS = "%i|%T|%S|%e|%N|%r"
@@ -104,28 +105,6 @@ def time_of(text: str) -> float | None:
         return None
 
 
-def seconds_of(text: str) -> float | None:
-    """Return Slurm's ``[days-]hours:minutes:seconds`` or minutes; None for no limit.
-
-    Examples
-    --------
-    >>> seconds_of("1-02:00:00"), seconds_of("00:01:00"), seconds_of("5"), seconds_of("10:30"), seconds_of("UNLIMITED")
-    (93600.0, 60.0, 300.0, 630.0, None)
-    """
-    days, dash, rest = text.rpartition("-")
-    parts = rest.split(":")
-    if not all(part.isdigit() for part in parts) or len(parts) > 3 or (dash and not days.isdigit()):
-        return None
-    numbers = [float(part) for part in parts]
-    if dash:  # days-hours[:minutes[:seconds]]
-        numbers += [0.0] * (3 - len(numbers))
-    elif len(numbers) == 1:
-        numbers = [0.0, numbers[0], 0.0]
-    else:
-        numbers = [0.0] * (3 - len(numbers)) + numbers
-    return float(days or 0) * 86_400 + numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
-
-
 def fields_of(text: str) -> list[dict[str, str]]:
     """Return the ``Name=value`` pairs of each line that ``scontrol -o show`` prints.
 
@@ -161,7 +140,8 @@ def ending_of(id: str, state: str, exit: str, reason: str, log: str) -> Ending:
     """
     said = next(((why, found[0]) for why, rule in _TOLD if (found := rule.search(log))), None)
     code, _, signal = exit.partition(":")
-    exit_code = int(code) if code.isdigit() and state not in ("", "CANCELLED", "TIMEOUT", "NODE_FAIL") else None
+    was_signalled = signal.isdigit() and int(signal) > 0
+    exit_code = int(code) if code.isdigit() and not was_signalled and state in ("COMPLETED", "FAILED") else None
     why = _WHY.get(state, "unknown")
     # Where no cgroup limits the memory, such a job is FAILED, and one that Slurm forgot has its log only.
     if said and (why == "unknown" or (said[0] == "memory" and why in ("failed", "cancelled"))):
@@ -177,8 +157,11 @@ def ending_of(id: str, state: str, exit: str, reason: str, log: str) -> Ending:
     what = _MEANING[why]
     if why == "failed" and exit_code:
         what = f"it failed with exit code {exit_code}"
-    if signal.isdigit() and int(signal) and why == "failed":
+    if why == "failed" and was_signalled:
         what = f"it was ended by signal {signal}"
+    if why == "memory" and (sizes := re.search(r"memory limit \((\d+) > (\d+)\)", log)):
+        used, limit = (format_bytes(int(size)) for size in sizes.groups())
+        what = f"it was killed for using {used} of memory where it had asked for {limit}"
     comma = "" if why == "done" else ":"
     return Ending(why, f"Job {id}{comma} {what}" + (f" (Slurm: {', '.join(own)})." if own else "."), exit_code, log)
 
@@ -217,7 +200,7 @@ def places_of(partitions: Iterable[Mapping[str, str]], shapes: Sequence[Shape]) 
             Place(
                 name=name,
                 is_open=fields.get("State", "UP") == "UP",
-                max_seconds=seconds_of(fields.get("MaxTime", "")),
+                max_seconds=seconds_in_form(fields.get("MaxTime", ""), "slurm"),
                 max_cores=min([max(shape.cores for shape in mine), *cores[len(mine) :]]) if mine else None,
                 max_memory=min([max(memory), *_limit(fields.get("MaxMemPerNode", ""))]) * 2**20 if mine else None,
                 is_default=fields.get("Default") == "YES",
@@ -247,6 +230,8 @@ def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
     "Partitions here: normal (default), gpu; did you mean 'normal'?"
     """
     low = words.lower()
+    if "qos" in low or "policy" in low or ("submit" in low and "limit" in low):
+        return "Ask for fewer workers, less memory or a shorter walltime: `sacctmgr show qos` has the limits."
     if "partition" in low and "account" not in low:
         wrong = place or words.rpartition(":")[2].strip()
         known = {found.name for found in places}
@@ -258,10 +243,8 @@ def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
     if "time limit" in low or "--time" in low:
         limits = [f"{p.name} {in_words(p.max_seconds)}" for p in places if p.max_seconds is not None]
         return f"Longest walltimes: {', '.join(limits)}." if limits else ""
-    if "account" in low and "policy" not in low:
+    if "account" in low:
         return "Set account = '...' to one of yours: `sacctmgr show associations user=$USER format=account,partition`."
-    if "qos" in low or "policy" in low or ("submit" in low and "limit" in low):
-        return "Ask for fewer workers, less memory or a shorter walltime: `sacctmgr show qos` has the limits."
     if "unrecognized option" in low or "invalid --" in low:
         return "Look at the lines under directives: `daskflow run ... --dry-run` prints the whole script."
     if "contact slurm controller" in low or "socket timed out" in low:

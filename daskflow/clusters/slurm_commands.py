@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
@@ -34,12 +35,14 @@ PLACES_SECONDS = 60.0
 ARRAY_SIZE = 1000
 """Elements of one array; Slurm's own default lets an index be 1000 at most."""
 
+PARTITION, OUTPUT, ERROR = ("-p", "--partition"), ("-o", "--output"), ("-e", "--error")
+
 KEPT_DEFAULTS = {
-    "SBATCH_ACCOUNT": r"-A|--account",
-    "SBATCH_PARTITION": r"-p|--partition",
-    "SBATCH_QOS": r"-q|--qos",
-    "SBATCH_RESERVATION": r"--reservation",
-    "SBATCH_CONSTRAINT": r"-C|--constraint",
+    "SBATCH_ACCOUNT": ("-A", "--account"),
+    "SBATCH_PARTITION": PARTITION,
+    "SBATCH_QOS": ("-q", "--qos"),
+    "SBATCH_RESERVATION": ("", "--reservation"),
+    "SBATCH_CONSTRAINT": ("-C", "--constraint"),
 }
 """Defaults of a user that count where the script is silent. sbatch itself lets them win over the script's lines."""
 
@@ -103,14 +106,18 @@ class SlurmQueue:
         return ids
 
     async def _submit(self, script: str, count: int, environment: Mapping[str, str]) -> list[str]:
-        array = [f"--array=0-{count - 1}"] if count > 1 else []
-        answer = await run(["sbatch", "--parsable", *array], script=script, environment=environment)
+        logs = {flag[1]: option(script, *flag) for flag in (OUTPUT, ERROR)}
+        more = []
+        if count > 1:
+            # An element's log is named by its ID, too: %j would be a number of its own that nobody is told.
+            logs = {flag: re.sub(r"(?<!%)((?:%%)*)%[jJ]", r"\1%A_%a", log) for flag, log in logs.items()}
+            more = [f"--array=0-{count - 1}", *[f"{flag}={log}" for flag, log in logs.items() if log]]
+        answer = await run(["sbatch", "--parsable", *more], script=script, environment=environment)
         job = id_of(answer) if answer.code == 0 else ""
         if not job:
-            raise QueueError(await self._refused(answer, _option(script, KEPT_DEFAULTS["SBATCH_PARTITION"])))
+            raise QueueError(await self._refused(answer, option(script, *PARTITION)))
         ids = [f"{job}_{index}" for index in range(count)] if count > 1 else [job]
-        pattern = _option(script, "-e|--error") or _option(script, "-o|--output")
-        if pattern:
+        if pattern := logs["--error"] or logs["--output"]:
             self._logs |= dict.fromkeys(ids, pattern)
         return ids
 
@@ -176,12 +183,10 @@ class SlurmQueue:
         return ending_of(id, state, exit, reason, log)
 
     async def _log_of(self, id: str, fields: Mapping[str, str]) -> str:
-        paths = [fields.get("StdErr", ""), fields.get("StdOut", "")]
-        if not any(paths) and id in self._logs:
-            job, _, index = id.partition("_")
-            known = {"j": id, "J": id, "A": job, "a": index, "%": "%"}  # an element's own number is forgotten by then
-            paths = [re.sub(r"%([jJAa%])", lambda found: known[found[1]], self._logs[id])]
-        for path in dict.fromkeys(paths):
+        paths = [fields.get("StdErr", ""), fields.get("StdOut", ""), self._logs.get(id, "")]
+        job, _, index = id.partition("_")
+        known = {"j": fields.get("JobId", id), "J": fields.get("JobId", id), "A": job, "a": index, "%": "%"}
+        for path in dict.fromkeys(re.sub(r"%([jJAa%])", lambda found: known[found[1]], path) for path in paths):
             if path and path != "/dev/null" and (text := await tail(path)):
                 return text
         return ""
@@ -249,23 +254,21 @@ class SlurmQueue:
     async def refusals(self, script: str, request: Request) -> list[str]:
         """Say what Slurm would refuse, or would accept and never start.
 
-        sbatch accepts jobs that no node can hold, that ask for more time than their partition gives, and those of closed
+        sbatch accepts jobs that no node can hold, that want more time than their partition gives, and those of closed
         partitions, unless the site says otherwise (``EnforcePartLimits``): they wait for ever. So the request is held
         against the partition's own limits too. Of several partitions (``a,b``) one that takes the job is enough.
         """
         environment = _environment_of(script)
-        asked = request.place or _option(script, KEPT_DEFAULTS["SBATCH_PARTITION"])
+        asked = request.place or option(script, *PARTITION)
         asked = asked or environment.get("SBATCH_PARTITION", "")
         partitions, shapes = await self._nodes()
-        by_name = {
-            place.name: (place, fields)
-            for place, fields in zip(self._both(partitions, shapes), partitions, strict=True)
-        }
-        names = asked.split(",") if asked else [name for name, (place, _) in by_name.items() if place.is_default]
+        places = {place.name: place for place in places_of(partitions, shapes)}
+        limits = {fields.get("PartitionName", ""): fields for fields in partitions}
+        names = asked.split(",") if asked else [name for name, place in places.items() if place.is_default]
         found = [
-            refusals_of(request, by_name[name][1], by_name[name][0], [shape for shape in shapes if shape.place == name])
+            refusals_of(request, limits[name], places[name], [shape for shape in shapes if shape.place == name])
             for name in names
-            if name in by_name
+            if name in places
         ]
         if found and all(found):
             return list(dict.fromkeys(sentence for refused in found for sentence in refused))
@@ -279,7 +282,7 @@ class SlurmQueue:
 def _asking() -> dict[str, str]:
     """Return the environment of commands that only ask: plain words, times as numbers, no filters of the user's own."""
     filters = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
-    kept = {name: value for name, value in without_secrets(os.environ).items() if not name.startswith(filters)}
+    kept = {name: text for name, text in without_secrets(os.environ).items() if not name.startswith(filters)}
     return {**_outside_of_jobs(kept), "LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
 
 
@@ -287,7 +290,7 @@ def _environment_of(script: str) -> dict[str, str]:
     """Return the environment of sbatch, which the job inherits."""
     kept = _outside_of_jobs(for_jobs(os.environ))
     for name in [name for name in kept if name.startswith("SBATCH_")]:
-        if name not in KEPT_DEFAULTS or _option(script, KEPT_DEFAULTS[name]):
+        if name not in KEPT_DEFAULTS or option(script, *KEPT_DEFAULTS[name]):
             del kept[name]
     return kept
 
@@ -296,16 +299,30 @@ def _outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
     return {n: v for n, v in environment.items() if not n.startswith("SLURM_") or n in ("SLURM_CONF", "SLURM_CLUSTERS")}
 
 
-def _option(script: str, names: str) -> str:
-    """Return the value of a script's ``#SBATCH`` line; of several the last, as sbatch does.
+def option(script: str, short: str, name: str) -> str:
+    """Return the value of an option in a script's ``#SBATCH`` lines; of several the last, as sbatch does.
 
     Examples
     --------
-    >>> _option("#SBATCH -p short\\n#SBATCH --partition=long", "-p|--partition")
+    >>> option("#SBATCH -p short\\n#SBATCH -o '/my runs/%j.log' --partition=long", "-p", "--partition")
     'long'
     """
-    found = re.findall(rf"^#SBATCH\s+(?:{names})(?:[=\s]+|(?<=-\w))(\S+)", script, re.MULTILINE)
-    return found[-1].strip("\"'") if found else ""
+    value = ""
+    for line in script.splitlines():
+        if not line.startswith("#SBATCH"):
+            continue
+        try:
+            words = shlex.split(line.removeprefix("#SBATCH"), comments=True)
+        except ValueError:  # a quote that does not end: sbatch says so itself
+            continue
+        for word, after in zip(words, [*words[1:], ""], strict=True):
+            if word in (short, name):
+                value = after
+            elif word.startswith(f"{name}="):
+                value = word.partition("=")[2]
+            elif short and word.startswith(short) and not word.startswith("--"):
+                value = word.removeprefix(short)
+    return value
 
 
 def _together(ids: Collection[str]) -> list[str]:
