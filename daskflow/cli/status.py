@@ -77,7 +77,9 @@ def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now
     if not jobs.living:
         lines.append("  It has no jobs in the queue.")
         if state["status"] in ("waiting", "running") and jobs.newest:
-            lines.append(f"  Job {jobs.newest}, its controller, is gone: `daskflow logs` says why, submit it again to go on.")
+            lines.append(
+                f"  Job {jobs.newest}, its controller, is gone: `daskflow logs` says why, submit it again to go on."
+            )
         return lines
     rows = [_row("controller", job, now) for job in jobs.controllers if job in jobs.living]
     workers = [job for job in jobs.workers if job in jobs.living]

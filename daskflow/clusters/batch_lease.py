@@ -21,6 +21,9 @@ from daskflow.core.journal import write_atomically
 BEAT_SECONDS, STALE_SECONDS = 5.0, 60.0
 """How often the file is touched; after so long without that its writer is dead."""
 
+REACH_SECONDS = 20.0
+"""How long a node tries to reach the scheduler."""
+
 
 class Lease:
     """The lease of this process.
@@ -82,9 +85,10 @@ def _now_of(folder: Path) -> float:
 
 
 def check_lines(lease: str, address: str) -> list[str]:
-    """Return the lines of a job script that end it, with a sentence, where its scheduler is gone.
+    """Return the lines of a job script that end it, with a sentence, where its scheduler is gone or out of reach.
 
-    Two files' times are compared, both given by the file server: the clocks of nodes may differ from each other.
+    Two files' times are compared, both given by the file server: the clocks of nodes may differ from each other. Then
+    the scheduler's port is tried, for one that was killed a moment ago.
 
     Parameters
     ----------
@@ -96,8 +100,8 @@ def check_lines(lease: str, address: str) -> list[str]:
     return [
         f"daskflow_lease={lease} daskflow_address={shlex.quote(address)}",
         'if ! grep -qsF -- "\\"$daskflow_address\\"" "$daskflow_lease"; then',
-        '    echo "daskflow: $daskflow_lease names no scheduler $daskflow_address: the run is over, or this node does not"',
-        '    echo "see that folder. The job is not needed."',
+        '    echo "daskflow: this job is not needed, or its node does not see the run\'s folder: there is no lease of"',
+        '    echo "$daskflow_address in $daskflow_lease."',
         "    exit 0",
         "fi",
         'daskflow_now="$daskflow_lease-$(hostname)-$$"',
@@ -105,8 +109,14 @@ def check_lines(lease: str, address: str) -> list[str]:
         '    daskflow_age=$(( $(stat -c %Y "$daskflow_now") - $(stat -c %Y "$daskflow_lease") ))',
         '    rm -f "$daskflow_now"',
         f'    if [ "$daskflow_age" -gt {STALE_SECONDS:.0f} ]; then',
-        '        echo "daskflow: the scheduler of this job was killed $daskflow_age s ago. The job is not needed."',
+        '        echo "daskflow: this job is not needed: its scheduler was killed $daskflow_age s ago."',
         "        exit 0",
         "    fi",
+        "fi",
+        "daskflow_place=${daskflow_address#*://}",
+        f'if ! timeout {REACH_SECONDS:.0f} bash -c ": < /dev/tcp/${{daskflow_place%:*}}/${{daskflow_place##*:}}"; then',
+        '    echo "daskflow: node $(hostname) does not reach the scheduler at $daskflow_address: it was killed, or"',
+        '    echo "listens on a network that this node is not in (cluster.interface names another)."',
+        "    exit 1",
         "fi",
     ]

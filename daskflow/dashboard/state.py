@@ -97,7 +97,8 @@ class RunState:
         for record in records:
             self.version += 1
             at = float(record.get("at") or (0.0 if math.isnan(self.last) else self.last))
-            self.last = at if math.isnan(self.last) else max(self.last, at)
+            if record.get("record") != "submitted":  # of the run nothing goes on then
+                self.last = at if math.isnan(self.last) else max(self.last, at)
             heard = getattr(self, f"_{record.get('record')}", None)
             if heard is not None:
                 heard(record, at)
@@ -149,6 +150,10 @@ class RunState:
     def _end(self, record: Record, at: float) -> None:
         self.status, self.error = str(record["status"]), str(record.get("error") or "")
         self._before = at
+
+    def _submitted(self, record: Record, at: float) -> None:
+        self.status, self.error = "waiting", ""
+        self._say(at, "note", f"Job {record.get('job')} was handed in.")
 
     def _cluster(self, record: Record, at: float) -> None:
         self.cluster = record

@@ -85,7 +85,9 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
         if jobs.living:
             ids = [job.id for job in jobs.living]
             asyncio.run(queue_of(cluster).cancel(ids))
-            removed.append(f"{len(ids)} job{'s' if len(ids) > 1 else ''} ({', '.join(ids[:8])}{', ...' if ids[8:] else ''})")
+            removed.append(
+                f"{len(ids)} job{'s' if len(ids) > 1 else ''} ({', '.join(ids[:8])}{', ...' if ids[8:] else ''})"
+            )
         removed += [_what(name) for name in LEFT if (folder.path / name).exists()]
         folder.discard(*(folder.path / name for name in LEFT))
         status = status_of(read(folder.journal), folder.journal)

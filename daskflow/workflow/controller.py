@@ -17,7 +17,7 @@ from daskflow.clusters.batch import Batch
 from daskflow.core.errors import ClusterError, DaskflowError, JournalError, StorageError
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
-from daskflow.core.journal import Journal, Record, read
+from daskflow.core.journal import Journal, Record
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import queue_of, script_of

@@ -57,18 +57,24 @@ def logs_of(folder: RunFolder, job: str | None = None) -> list[JobLog]:
     cluster = batch_of(folder)
     name = f"{folder.name}/{folder.id}"
     if cluster is None:
-        raise ControlError(f"Run {name} is on no batch queue, so no jobs write logs. `daskflow watch` shows what it tells.")
+        raise ControlError(
+            f"Run {name} is on no batch queue, so no jobs write logs. `daskflow watch` shows what it tells."
+        )
     place = cluster.within(folder.path, folder.id).logs
     submission = read_submission(folder)
     controllers = submission.ids if submission is not None else ()
-    files = [file for file in place.glob("*.log") if LOG.fullmatch(file.name) and file.is_file()] if place.is_dir() else []
+    files = (
+        [file for file in place.glob("*.log") if LOG.fullmatch(file.name) and file.is_file()] if place.is_dir() else []
+    )
     found = [JobLog(file.stem, file, file.stem in controllers) for file in files]
     found.sort(key=lambda log: (_order(log.job), log.job))
     if job is not None:
         chosen = [log for log in found if log.job == job]
         if not chosen:
             known = [log.job for log in found]
-            raise ControlError(f"No job {job} of run {name} has written a log{nearest(job, known) if known else ' yet'}.")
+            raise ControlError(
+                f"No job {job} of run {name} has written a log{nearest(job, known) if known else ' yet'}."
+            )
         return chosen
     if not found:
         raise ControlError(

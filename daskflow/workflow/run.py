@@ -51,11 +51,8 @@ class Run(Acting):
 
     @property
     def status(self) -> str:
-        """``done``, ``failed``, ``interrupted`` or ``running``."""
-        last = next((r for r in reversed(self._records) if r["record"] in ("end", "invocation")), None)
-        if last is not None and last["record"] == "end":
-            return str(last["status"])
-        return "running" if is_held(self._folder.journal) else "interrupted"
+        """``done``, ``failed``, ``interrupted``, ``running`` or ``waiting`` (in a batch queue)."""
+        return status_of(self._records, self._folder.journal)
 
     @cached_property
     def search(self) -> SearchResult | None:
@@ -301,6 +298,8 @@ class Run(Acting):
         """Wall seconds over invocations, processor seconds, and the largest process."""
         wall = start = last = 0.0
         for record in self._records:
+            if record["record"] == "submitted":  # its job waits in a queue, and the run does not go on
+                continue
             if record["record"] == "invocation":
                 wall += last - start
                 start = record["at"]

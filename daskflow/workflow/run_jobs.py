@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskflow.core.errors import ControlError, JournalError
@@ -50,7 +50,10 @@ class RunJobs:
 
     def dump(self) -> dict[str, Any]:
         """Return plain values, as ``daskflow status --json`` prints them."""
-        return {"controllers": [_values(job) for job in self.controllers], "workers": [_values(job) for job in self.workers]}
+        return {
+            "controllers": [_values(job) for job in self.controllers],
+            "workers": [_values(job) for job in self.workers],
+        }
 
 
 def jobs_of(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of) -> RunJobs | None:

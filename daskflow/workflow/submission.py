@@ -120,7 +120,7 @@ def mark_of(folder: RunFolder) -> str:
     Examples
     --------
     >>> mark_of(RunFolder(Path("/home/me/runs/cars/0a1b2c3d4e")))
-    '0a1b2c3d4e-XX'
+    '0a1b2c3d4e-4b6d6b81'
     """
     return f"{folder.id}-{digest(str(folder.path), 8)}"
 

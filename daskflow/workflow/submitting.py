@@ -19,7 +19,6 @@ from daskflow.workflow.submission import (
     Submission,
     mark_of,
     read_submission,
-    submission_file,
     workflow_file,
     write_submission,
     write_workflow,

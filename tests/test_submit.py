@@ -1,0 +1,434 @@
+"""Submitting: a run whose controller is a job, seen, ended and cleaned up by its folder; with a queue made for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from daskflow.cli import main
+from daskflow.clusters.batch_jobs import JobState
+from daskflow.clusters.slurm import Slurm
+from daskflow.core.errors import ClusterError, ControlError, SettingsError
+from daskflow.core.folder import RunFolder, find_run
+from daskflow.core.journal import Journal, read
+from daskflow.workflow import list_runs
+from daskflow.workflow.controller import Controller, Walltime, has_gained, wait_until_free
+from daskflow.workflow.job_logs import Following
+from daskflow.workflow.submission import mark_of, read_submission, read_workflow, write_submission
+from daskflow.workflow.submitting import submit
+from daskflow.workflow.workflow import Workflow
+from tests.fake_queue import FakeQueue
+
+WORKFLOW = """
+name = "cars"
+[data]
+kind = "csv"
+path = "cars/*.csv"
+target = "price"
+[model]
+kind = "sgd"
+[search]
+kind = "none"
+[cluster]
+kind = "slurm"
+walltime = "10 min"
+memory = "700 MiB"
+"""
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
+    """The queue that every Slurm of the test has."""
+    fake = FakeQueue()
+    monkeypatch.setattr(Slurm, "commands", lambda self: fake)
+    return fake
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workflow file with its data, in a folder below the current one."""
+    place = tmp_path / "project"
+    (place / "cars").mkdir(parents=True)
+    (place / "cars" / "a.csv").write_text("km,price\n" + "".join(f"{n},{2 * n}\n" for n in range(200)))
+    (place / "workflow.toml").write_text(WORKFLOW)
+    monkeypatch.chdir(tmp_path)
+    return place / "workflow.toml"
+
+
+@pytest.fixture
+def folder(file: Path, queue: FakeQueue) -> RunFolder:
+    """A run that was submitted; its job is 100."""
+    return submit(Workflow.from_toml(file), "runs").folder
+
+
+def call(*words: Any) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_a_dry_run_prints_the_script_and_leaves_nothing(file: Path, queue: FakeQueue) -> None:
+    # when
+    result = call("submit", file, "--dry-run", "--set", "cluster.queue=short")
+    # then: the script says where the run is, and what the job does
+    assert result.exit_code == 0, result.output
+    workflow = Workflow.from_toml(file)
+    run = Path.cwd() / "runs" / "cars" / workflow.id
+    assert result.stdout.startswith("#!")
+    assert "#SBATCH -p short\n" in result.stdout
+    assert "--requeue\n" in result.stdout
+    assert f"--comment=daskflow:{mark_of(RunFolder(run))}\n" in result.stdout
+    assert result.stdout.rstrip().endswith(f"-m daskflow controller {run}")
+    # and nothing was asked or written
+    assert queue.commands == 0
+    assert not Path("runs").exists()
+
+
+def test_submit_writes_what_the_job_needs_and_says_what_to_type_next(file: Path, queue: FakeQueue) -> None:
+    # when
+    result = call("submit", file, "--set", "seed=5")
+    # then: one job was handed in, and the words lead on
+    assert result.exit_code == 0, result.output
+    folder = find_run("runs/cars")
+    short = f"runs/cars/{folder.id}"
+    assert result.stdout.splitlines()[0] == f"Run {short}: its controller is job 100."
+    assert [line.split("  ")[1].strip() for line in result.stdout.splitlines()[1:]] == [
+        f"daskflow {verb} {short}" for verb in ("status", "watch", "logs", "cancel")
+    ]
+    assert len(queue.scripts) == 1
+    # and the folder knows the job, and the workflow as it was submitted, whatever the current folder is then
+    submission = read_submission(folder)
+    assert submission is not None
+    assert (submission.kind, submission.ids, submission.generation) == ("slurm", ("100",), 1)
+    os.chdir("/")
+    workflow = read_workflow(folder, submission)
+    assert (workflow.id, workflow.seed) == (folder.id, 5)
+    assert len(workflow.table().partitions) == 1
+
+
+def test_a_run_that_waits_is_listed_as_waiting_and_its_folder_can_be_watched(folder: RunFolder) -> None:
+    assert [run["status"] for run in list_runs("runs")] == ["waiting"]
+    watched = call("watch", folder.path, "--json")
+    assert watched.exit_code == 0, watched.output
+    assert json.loads(watched.stdout)["status"] == "waiting"
+
+
+def test_a_run_is_not_submitted_twice_but_again_when_its_job_is_gone(
+    file: Path, folder: RunFolder, queue: FakeQueue
+) -> None:
+    # given a job that waits: it is not handed in again
+    with pytest.raises(ControlError, match="submitted already: job 100 is pending"):
+        submit(Workflow.from_toml(file), "runs")
+    # when it is gone
+    queue.jobs.clear()
+    done = submit(Workflow.from_toml(file), "runs")
+    # then the run goes on in a job of the next generation
+    submission = read_submission(folder)
+    assert submission is not None
+    assert [(job.id, job.generation) for job in submission.jobs] == [("100", 1), (done.job, 2)]
+
+
+def test_a_run_that_goes_on_here_is_not_submitted(file: Path, folder: RunFolder, queue: FakeQueue) -> None:
+    queue.jobs.clear()
+    with Journal(folder.journal), pytest.raises(ControlError, match="goes on"):
+        submit(Workflow.from_toml(file), "runs")
+    assert len(queue.scripts) == 1
+
+
+def test_what_the_queue_would_refuse_is_said_before_anything_is_written(file: Path, queue: FakeQueue) -> None:
+    queue.refused = ["Partition 'short' gives 60 s at most, and 600 s are asked for."]
+    result = call("submit", file)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: Partition 'short' gives 60 s at most")
+    assert not Path("runs").exists()
+
+
+def test_a_cluster_that_is_no_queue_is_a_mistake_of_the_workflow(file: Path) -> None:
+    result = call("submit", file, "--on", "local")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: cluster.kind is 'local', and only a batch queue")
+
+
+def test_without_slurm_there_is_one_sentence(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = call("submit", file)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_status_says_what_each_job_waits_for_by_one_command(folder: RunFolder, queue: FakeQueue) -> None:
+    # given the controller, a worker that runs and one that waits, and a job of another run
+    mark, now = mark_of(folder), time.time()
+    queue.add("100", mark, node="n1", ends_at=now + 600)
+    queue.add("101", mark, node="n2", ends_at=now + 60)
+    queue.add("102", mark, JobState.PENDING, reason="Resources", starts_at=now + 7200)
+    queue.add("103", "another", JobState.PENDING, reason="Dependency")
+    queue.commands = 0
+    # when
+    result = call("status", "runs/cars")
+    # then
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Run runs/cars/{folder.id}: waiting"
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["100", "controller", "running"],
+        ["101", "worker", "running"],
+        ["102", "worker", "pending"],
+    ]
+    assert "on n2" in lines[3]
+    assert "Resources" in lines[4]
+    assert "starts in 2 h" in lines[4] or "starts in 1 h 59 min" in lines[4]
+    assert queue.commands == 1
+    # and the same for other tools
+    told = json.loads(call("status", folder.path, "--json").stdout)
+    assert [job["id"] for job in told["jobs"]["workers"]] == ["101", "102"]
+    assert told["jobs"]["controllers"][0]["state"] == "running"
+
+
+def test_status_of_many_jobs_stays_short(folder: RunFolder, queue: FakeQueue) -> None:
+    for number in range(1000):
+        queue.add(str(1000 + number), mark_of(folder), JobState.PENDING, reason="Priority")
+    result = call("status", folder.path)
+    assert len(result.stdout.splitlines()) < 30
+    assert "0 running and 1,000 pending in all" in result.stdout
+
+
+def test_status_of_a_run_whose_job_vanished_says_so(folder: RunFolder, queue: FakeQueue) -> None:
+    queue.jobs.clear()
+    result = call("status", folder.path)
+    assert result.exit_code == 0, result.output
+    assert "Job 100, its controller, is gone" in result.stdout
+
+
+def test_cancel_ends_the_jobs_of_this_run_only(folder: RunFolder, queue: FakeQueue) -> None:
+    # given
+    queue.add("101", mark_of(folder))
+    queue.add("102", "another")
+    # when
+    result = call("cancel", "runs/cars")
+    # then
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"Cancelled 2 jobs of run cars/{folder.id}. What is finished is kept")
+    assert list(queue.jobs) == ["102"]
+    assert [run["status"] for run in list_runs("runs")] == ["interrupted"]
+    # and again there is nothing to do
+    again = call("cancel", "runs/cars")
+    assert again.exit_code == 1
+    assert "nothing to cancel" in again.stderr
+
+
+def test_a_queue_that_does_not_answer_is_a_sentence(folder: RunFolder, queue: FakeQueue) -> None:
+    queue.failing = "squeue does not answer."
+    for verb in ("status", "cancel", "cleanup"):
+        result = call(verb, "runs" if verb == "cleanup" else "runs/cars")
+        assert result.exit_code == 3, verb
+        assert "squeue does not answer." in result.stderr
+
+
+def test_cleanup_removes_what_a_killed_run_left_and_nothing_else(folder: RunFolder, queue: FakeQueue) -> None:
+    # given a run whose controller is gone, with a worker that waits, keys and a link; and a job of somebody else
+    queue.jobs.clear()
+    queue.add("101", mark_of(folder), JobState.PENDING)
+    queue.add("102", "another")
+    (folder.path / "keys").mkdir()
+    (folder.path / "keys" / "worker-key.pem").write_text("secret")
+    folder.live.write_text("{}")
+    # when
+    result = call("cleanup")
+    # then
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"runs/cars/{folder.id}: removed 1 job (101), keys, the link of its pages")
+    assert list(queue.jobs) == ["102"]
+    assert not (folder.path / "keys").exists()
+    assert not folder.live.exists()
+    assert read_submission(folder) is not None
+    # and then nothing is left
+    assert call("cleanup").stdout == "Nothing is left behind in runs.\n"
+
+
+@pytest.mark.parametrize("how", ["waits in the queue", "goes on"])
+def test_cleanup_leaves_a_living_run_alone(folder: RunFolder, queue: FakeQueue, how: str) -> None:
+    # given
+    (folder.path / "keys").mkdir()
+    queue.add("101", mark_of(folder))
+    if how == "goes on":
+        del queue.jobs["100"]
+        with Journal(folder.journal):
+            result = call("cleanup")
+    else:
+        result = call("cleanup")
+    # then
+    assert result.stdout == "Nothing is left behind in runs.\n"
+    assert "101" in queue.jobs
+    assert (folder.path / "keys").is_dir()
+
+
+def test_logs_shows_dead_jobs_too_and_no_control_characters(folder: RunFolder, queue: FakeQueue) -> None:
+    # given the logs of the controller and two workers that are gone
+    queue.jobs.clear()
+    logs = folder.path / "logs"
+    (logs / "100.log").write_text("scan\n")
+    (logs / "9.log").write_text("an older one\n")
+    (logs / "101_10.log").write_bytes(b"killed \x1b[2J by \xff Slurm\nlast line without its end")
+    (logs / ".secret.log").write_text("no")
+    # when, then
+    everything = call("logs", "runs/cars").stdout.splitlines()
+    assert everything == [
+        "worker 9 | an older one",
+        "controller 100 | scan",
+        "worker 101_10 | killed ?[2J by \ufffd Slurm",
+        "worker 101_10 | last line without its end",
+    ]
+    assert call("logs", "runs/cars", "--worker", "101_10", "--lines", 1).stdout == "last line without its end\n"
+    unknown = call("logs", "runs/cars", "--worker", "../../etc/passwd")
+    assert unknown.exit_code == 1
+    assert "No job ../../etc/passwd" in unknown.stderr
+
+
+def test_following_gives_whole_lines_once_and_begins_anew_with_the_file(tmp_path: Path) -> None:
+    log, following = tmp_path / "1.log", Following()
+    assert following.new(log) == ""
+    log.write_text("one\ntw")
+    assert following.new(log) == "one\n"
+    log.write_text("one\ntwo\nthree")
+    assert following.new(log) == "two\n"
+    assert following.new(log, is_over=True) == "three"
+    log.write_text("new\n")
+    assert following.new(log) == "new\n"
+
+
+def test_logs_before_the_first_line_say_why(folder: RunFolder) -> None:
+    result = call("logs", "runs/cars")
+    assert result.exit_code == 1
+    assert "has written a log yet" in result.stderr
+
+
+class Interrupting:
+    """Stands for the work of a run: records something or nothing, and goes on until it is interrupted."""
+
+    def __init__(self, folder: RunFolder, records: list[dict[str, Any]]) -> None:
+        self.folder, self.records = folder, records
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        with Journal(self.folder.journal) as journal:
+            for record in self.records:
+                journal.append({**record, "at": time.time()})
+        time.sleep(20)
+
+
+def controller_near_its_end(folder: RunFolder, queue: FakeQueue) -> Controller:
+    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(time.time()) + 2)})
+    controller.seconds = 4.0
+    return controller
+
+
+def test_before_its_walltime_ends_a_controller_hands_in_its_successor(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that gets something done, and a worker of an earlier controller
+    queue.add("90", mark_of(folder))
+    unit = {"record": "unit", "trial": "1", "fold": 0, "resource": 1}
+    monkeypatch.setattr(Workflow, "run", Interrupting(folder, [unit]))
+    said: list[str] = []
+    # when
+    done = controller_near_its_end(folder, queue).run(lambda event: said.append(event.fields["text"]))
+    # then the same job is in the queue again, as the next generation, and the worker of the dead one is gone
+    assert done is None
+    submission = read_submission(folder)
+    assert submission is not None
+    assert [job.generation for job in submission.jobs] == [1, 2]
+    assert queue.scripts[0] == queue.scripts[1]
+    assert queue.cancelled == ["90"]
+    assert said == [f"The walltime ends; job {submission.ids[1]} goes on from here."]
+    assert [run["status"] for run in list_runs("runs")] == ["waiting"]
+
+
+def test_a_controller_that_got_nothing_done_is_the_last(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workflow, "run", Interrupting(folder, []))
+    with pytest.raises(ClusterError, match=r"Nothing new was finished in a whole walltime of 4 s"):
+        controller_near_its_end(folder, queue).run(lambda event: None)
+    assert len(queue.scripts) == 1
+    assert read(folder.journal)[-1]["status"] == "failed"
+    assert [run["status"] for run in list_runs("runs")] == ["failed"]
+
+
+def test_a_cancelled_controller_hands_in_nothing(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+
+    monkeypatch.setattr(Workflow, "run", cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        Controller(folder, {"DASKFLOW_JOB": "100"}).run(lambda event: None)
+    assert len(queue.scripts) == 1
+
+
+def test_a_queue_says_the_end_of_the_walltime_by_a_signal() -> None:
+    done = threading.Event()
+    with pytest.raises(KeyboardInterrupt), Walltime(time.time() + 3600, 3600, done.set) as walltime:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(20)
+    assert done.is_set()
+    assert walltime.is_over
+    # and afterwards signals mean what they meant
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_stages_that_are_done_again_are_no_gain() -> None:
+    scan = {"record": "stage", "stage": "scan"}
+    unit = {"record": "unit", "trial": "1", "fold": 0, "resource": 1}
+    assert has_gained([{**scan, "at": 1.0}], since=0.0)
+    assert not has_gained([{**scan, "at": 1.0}, {**scan, "at": 3.0}], since=2.0)
+    assert not has_gained([{**scan, "stage": "search", "failed": True, "at": 3.0}], since=2.0)
+    assert has_gained([{**unit, "at": 1.0}, {**unit, "fold": 1, "at": 3.0}], since=2.0)
+    assert not has_gained([], since=0.0)
+
+
+def test_a_job_that_starts_before_its_predecessor_has_ended_waits_for_it(folder: RunFolder) -> None:
+    held = Journal(folder.journal)
+    timer = threading.Timer(0.5, held.close)
+    timer.start()
+    began = time.monotonic()
+    wait_until_free(folder.journal)
+    assert time.monotonic() - began >= 0.4
+    with Journal(folder.journal) as journal:
+        assert journal.records
+
+
+def test_a_job_whose_submitter_died_before_it_wrote_the_number_writes_it(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(
+        folder, type(submission)(**{n: getattr(submission, n) for n in submission.__slots__ if n != "jobs"})
+    )
+    monkeypatch.setattr(Workflow, "run", lambda *_, **__: None)
+    # when
+    Controller(folder, {"DASKFLOW_JOB": "77"}).run(lambda event: None)
+    # then
+    found = read_submission(folder)
+    assert found is not None
+    assert found.ids == ("77",)
+
+
+def test_a_damaged_submission_is_a_sentence(folder: RunFolder, file: Path) -> None:
+    (folder.path / "submit.json").write_text('{"jobs": 3')
+    result = call("status", folder.path)
+    assert result.exit_code == 1
+    assert "submit.json cannot be read" in result.stderr
+    with pytest.raises(SettingsError, match="only a batch queue"):
+        submit(Workflow.from_toml(file, on="inline"), "runs")
