@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -110,7 +111,9 @@ def test_a_job_starts_a_worker_that_has_its_number_for_a_name_whatever_stands_in
     kind: str, tmp_path: Path
 ) -> None:
     # given a run in a folder with blanks and quotes, and values that a shell would act on
-    address, folder = "tls://10.0.0.1:8786", with_lease(tmp_path, "tls://10.0.0.1:8786")
+    door = socket.create_server(("127.0.0.1", 0))
+    address = f"tls://127.0.0.1:{door.getsockname()[1]}"
+    folder = with_lease(tmp_path, address)
     cluster = REGISTRY.parse(
         {
             "kind": kind,
@@ -141,6 +144,7 @@ def test_a_job_starts_a_worker_that_has_its_number_for_a_name_whatever_stands_in
         assert environment["TEXT"] == "a 'b' \"c\" `d` $(e) %f"
         assert environment["BEFORE"] == "yes"
         assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("1", "3")
+    door.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -100,8 +100,8 @@ def check_lines(lease: str, address: str) -> list[str]:
     return [
         f"daskflow_lease={lease} daskflow_address={shlex.quote(address)}",
         'if ! grep -qsF -- "\\"$daskflow_address\\"" "$daskflow_lease"; then',
-        '    echo "daskflow: this job is not needed, or its node does not see the run\'s folder: there is no lease of"',
-        '    echo "$daskflow_address in $daskflow_lease."',
+        '    echo "daskflow: this job is not needed, or its node does not see the folder of the run: no lease of"',
+        '    echo "$daskflow_address is in $daskflow_lease."',
         "    exit 0",
         "fi",
         'daskflow_now="$daskflow_lease-$(hostname)-$$"',
