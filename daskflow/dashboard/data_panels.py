@@ -132,7 +132,7 @@ def _drift() -> list[Figure | Widget]:
             "table",
             "No column moves by more than half a standard deviation.",
             f"Columns with a piece of at least {MOVED_ROWS} numbers whose mean is more than {MOVED} standard "
-            "deviations from that of all rows. Columns by which the table is sorted, or that grow with "
-            "time, always stand here.",
+            "deviations from that of all rows: where it is furthest away, and mean and standard deviation of all. "
+            "Columns by which the table is sorted, or that grow with time, always stand here.",
         ),
     ]

@@ -287,12 +287,12 @@ class DataScreen:
             rows.append({
                 "column": self._spans.names[place],
                 "shift": f"{shift[span, place]:+.2f}",
-                "where": f"partition {first:,}" if first == last else f"partitions {first:,} to {last:,}",
+                "where": f"{first:,}" if first == last else f"{first:,} to {last:,}",
                 "mean": quantities.plain(look.mean),
                 "std": quantities.plain(look.std),
             })  # fmt: skip
-        heads = [("column", "Column", "text"), ("shift", "Furthest (std)", "text"), ("where", "Where", "text")]
-        heads += (("mean", "Mean of all", "number"), ("std", "Std of all", "number"))
+        heads = [("column", "Column", "text"), ("shift", "Std away", "text"), ("where", "Partitions", "text")]
+        heads += (("mean", "Mean", "number"), ("std", "Std", "number"))
         return table(heads, rows, len(order) - len(rows))
 
 

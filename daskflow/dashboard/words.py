@@ -128,20 +128,6 @@ def score(value: float) -> str:
     return f"{value:,.1f}" if 100 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
-def cpu_hours(seconds: float) -> str:
-    """Return processor time, in the unit in which it is paid where there is that much.
-
-    Examples
-    --------
-    >>> cpu_hours(30), cpu_hours(1200), cpu_hours(360_000)
-    ('30 CPU-s', '0.33 CPU-h', '100 CPU-h')
-    """
-    hours = seconds / 3600
-    if hours < 0.05:
-        return f"{seconds:.0f} CPU-s"
-    return f"{hours:.2f} CPU-h" if hours < 10 else f"{hours:,.0f} CPU-h"
-
-
 def cpu_unit(seconds: float) -> tuple[int, str]:
     """Return the unit that so much processor time is told in: its seconds, and its name.
 
