@@ -30,6 +30,7 @@ VERBS = (
     "compare",
     "cache",
     "kinds",
+    "doctor",
 )
 """Verbs in the order of a first day; each is the function of its name in the file of its name."""
 

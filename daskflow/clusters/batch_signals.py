@@ -43,7 +43,7 @@ def undisturbed() -> Iterator[None]:
     numbers = (signal.SIGINT, *ENDING)
     before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
     came: list[int] = []
-    for number in numbers:
+    for number in before:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, lambda heard, _: came.append(heard))
     try:

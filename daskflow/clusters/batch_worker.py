@@ -70,14 +70,14 @@ def unfit(told: Mapping[str, Any], here: Mapping[str, str]) -> str:
     if not other:
         return ""
     return (
-        f"The Python of node {socket.gethostname()}, {sys.executable} ({platform.python_version()}), has other versions "
-        f"than the run's on {told['host']}: {', '.join(other)}. Make them equal, or name another Python with "
+        f"The Python of node {socket.gethostname()}, {sys.executable} ({platform.python_version()}), has other "
+        f"versions than the run's on {told['host']}: {', '.join(other)}. Make them equal, or name another Python with "
         "cluster.python or lines of cluster.prologue."
     )
 
 
 def _without_keys(folder: Path) -> str:
     return (
-        f"Node {socket.gethostname()} finds no keys in {folder}: the run is over, or the node does not see that folder. "
-        "Name a folder that all nodes see with cluster.shared."
+        f"Node {socket.gethostname()} finds no keys in {folder}: the run is over, or the node does not see that "
+        "folder. Name a folder that all nodes see with cluster.shared."
     )
