@@ -1,4 +1,4 @@
-"""Submitting: a run whose controller is a job, seen, ended and cleaned up by its folder; with a queue made for tests."""
+"""Submitting: a run whose controller is a job, seen, ended and cleaned up by its folder; the queue is a fake."""
 
 from __future__ import annotations
 
@@ -377,9 +377,15 @@ def test_a_cancelled_controller_hands_in_nothing(
 
 def test_a_queue_says_the_end_of_the_walltime_by_a_signal() -> None:
     done = threading.Event()
-    with pytest.raises(KeyboardInterrupt), Walltime(time.time() + 3600, 3600, done.set) as walltime:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        time.sleep(20)
+    walltime = Walltime(time.time() + 3600, 3600, done.set)
+
+    def wait_for_the_signal() -> None:
+        with walltime:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_the_signal()
     assert done.is_set()
     assert walltime.is_over
     # and afterwards signals mean what they meant

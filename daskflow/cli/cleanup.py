@@ -14,8 +14,8 @@ from daskflow.cli.verb import Verb, shown
 def cleanup(runs: Path) -> None:
     """Remove what runs that are over, or were killed, have left: jobs in the queue, keys, leases (default: runs).
 
-    RUNS may also be runs/NAME, or one run's folder. Runs that go on or wait in the queue are not touched, nor are jobs of
-    other users, or jobs that do not carry the mark of one of these runs. What a run has finished is kept.
+    RUNS may also be runs/NAME, or one run's folder. Runs that go on or wait in the queue are not touched, nor are
+    jobs of other users, or jobs that do not carry the mark of one of these runs. What a run has finished is kept.
 
     Exit codes: 0 all is clean; 3 a queue could not be asked.
     """

@@ -21,13 +21,13 @@ def submit(
 ) -> None:
     """Hand a workflow to a batch queue: it goes on when this shell, or the machine, is gone.
 
-    The run's controller is a job of its own, which hands in the jobs of the workers. When its node fails, or its walltime
-    ends, it goes on in another job, from what is in the run's journal. All that the queue would refuse is said now.
+    The run's controller is a job of its own, which hands in the jobs of the workers. When its node fails, or its
+    walltime ends, it goes on in another job, from the journal. What the queue would refuse is said now.
 
     `daskflow status`, `logs`, `watch`, `control` and `cancel` take the run's folder, on any machine that sees it.
 
-    Exit codes: 0 handed in; 1 the run goes on already, or is done; 2 the workflow or the command line is wrong; 3 the queue
-    refused it, or there is none.
+    Exit codes: 0 handed in; 1 the run goes on already, or is done; 2 the workflow or the command line is wrong; 3 the
+    queue refused it, or there is none.
     """
     from daskflow.cli.running import print_json, summarized
     from daskflow.core.folder import RunFolder

@@ -15,15 +15,12 @@ from daskflow.core.folder import RunFolder
 from daskflow.core.journal import read
 from daskflow.workflow.acting import is_held, status_of
 from daskflow.workflow.run_jobs import jobs_of, mark_ended
-from daskflow.workflow.submission import batch_of
+from daskflow.workflow.submission import batch_of, mark_of
 from daskflow.workflow.submitting import queue_of
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
     from daskflow.clusters.batch_jobs import Queue
-
-LEFT = ("keys", "lease", "live.json")
-"""What only a run that goes on may have in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,8 @@ def clean(runs: Path, queue_of: Callable[[Batch], Queue] = queue_of) -> list[Cle
 
     Notes
     -----
-    A run that goes on, or whose controller waits in the queue, is not touched. Only jobs that carry the run's own mark are
-    ended, and only this user's.
+    A run that goes on, or whose controller waits in the queue, is not touched. Only jobs that carry the run's own mark
+    are ended, and only this user's.
     """
     return [found for folder in _folders(runs) if (found := _cleaned(folder, queue_of)) is not None]
 
@@ -79,7 +76,11 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
         if cluster is None or is_held(folder.journal):
             return None
         jobs = jobs_of(folder, queue_of)
-        if jobs is None or any(job in jobs.living for job in jobs.controllers) or goes_on_elsewhere(folder):
+        if (
+            jobs is None
+            or any(job in jobs.living for job in jobs.controllers)
+            or goes_on_elsewhere(cluster.within(folder.path, mark_of(folder)).lease)
+        ):
             return None
         removed = []
         if jobs.living:
@@ -88,8 +89,10 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
             removed.append(
                 f"{len(ids)} job{'s' if len(ids) > 1 else ''} ({', '.join(ids[:8])}{', ...' if ids[8:] else ''})"
             )
-        removed += [_what(name) for name in LEFT if (folder.path / name).exists()]
-        folder.discard(*(folder.path / name for name in LEFT))
+        placed = cluster.within(folder.path, mark_of(folder))
+        left = {"keys": placed.keys, "a lease": placed.lease, "the link of its pages": folder.live}
+        removed += [what for what, path in left.items() if path.exists()]
+        folder.discard(*left.values())
         status = status_of(read(folder.journal), folder.journal)
         mark_ended(folder, "Its controller is gone.")
     except (DaskflowError, OSError) as error:
@@ -99,11 +102,7 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
     return Cleaned(folder, tuple(removed)) if removed else None
 
 
-def goes_on_elsewhere(folder: RunFolder) -> bool:
+def goes_on_elsewhere(lease: Path) -> bool:
     """Return whether a run's scheduler lives on another machine, whose lock on the journal is not seen here."""
-    lease = read_lease(folder.path / "lease")
-    return lease is not None and bool(lease["is_live"]) and lease.get("host") != socket.gethostname()
-
-
-def _what(name: str) -> str:
-    return {"keys": "keys", "lease": "a lease", "live.json": "the link of its pages"}[name]
+    said = read_lease(lease)
+    return said is not None and bool(said["is_live"]) and said.get("host") != socket.gethostname()

@@ -48,6 +48,7 @@ from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.submission import mark_of
 from daskflow.workflow.telling import Telling
 from daskflow.workflow.why import explain
 from daskflow.workflow.workflow import Workflow
@@ -81,7 +82,7 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
-                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, folder.id, telling)
+                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, mark_of(folder), telling)
                 with (
                     cluster.open() as connection,
                     telling.watched(connection),

@@ -33,8 +33,7 @@ class RunJobs:
     Attributes
     ----------
     controllers, workers : tuple of Job
-        Those that the queue knows; workers without those of the controller. A run that was started with ``daskflow run`` has
-        no controller's job.
+        Those that the queue knows. A run that was started with ``daskflow run`` has no controller's job.
     newest : str
         Number of the controller's last job; empty where there was none.
     """
@@ -91,8 +90,8 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
     name = f"{folder.name}/{folder.id}"
     if cluster is None:
         raise ControlError(
-            f"Run {name} is on no batch queue: where it goes on, Ctrl-C ends it, and `daskflow control {folder.path} stop` "
-            "ends its search."
+            f"Run {name} is on no batch queue. Where it was started Ctrl-C ends it, and from here "
+            f"`daskflow control {folder.path} stop` ends its search."
         )
     living = _living(folder, queue_of)
     if not living:
@@ -113,7 +112,8 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
         words = ", ".join(job.id for job in living)
         raise ControlError(f"Jobs that do not go within {LEAVING_SECONDS:g} s of being cancelled: {words}.")
     mark_ended(folder, "It was cancelled.")
-    return f"Cancelled {count} job{'s' if count > 1 else ''} of run {name}. What is finished is kept: submit it again to go on."
+    jobs = f"{count} job{'s' if count > 1 else ''}"
+    return f"Cancelled {jobs} of run {name}. What is finished is kept: submit it again to go on."
 
 
 def mark_ended(folder: RunFolder, why: str) -> None:

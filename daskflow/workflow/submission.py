@@ -151,7 +151,8 @@ def read_submission(folder: RunFolder) -> Submission | None:
         return Submission(**{name: str(known[name]) for name in names}, environment=environment, jobs=jobs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
-            f"{file} cannot be read ({type(error).__name__}: {error}). Submit the workflow again: what is finished is kept."
+            f"{file} cannot be read ({type(error).__name__}: {error}). Remove it, and submit again: what is "
+            "finished is kept."
         ) from error
 
 

@@ -104,7 +104,7 @@ def submit(
                 folder.clear(keep=folder.journal)
             submission = read_submission(folder) or Submission.of(workflow)
             submission = _renewed(submission, workflow)
-            cluster.within(folder.path, folder.id).logs.mkdir(parents=True, exist_ok=True)
+            cluster.within(folder.path, mark_of(folder)).logs.mkdir(parents=True, exist_ok=True)
             write_workflow(folder, workflow)
             shutil.copyfile(workflow_file(folder), folder.workflow)
             write_submission(folder, submission)
