@@ -421,6 +421,7 @@ def test_viewers_move_a_replay_and_see_the_state_of_that_moment() -> None:
         # when it cannot be
         assert post(server, "/daskflow-replay", {"speed": 0}).status == 400
         assert post(server, "/daskflow-replay", {"speed": "fast"}).status == 400
+        assert post(server, "/daskflow-replay", {"at": 10**400}).json == {"error": "at should be a number."}
 
 
 def test_a_run_that_goes_on_cannot_be_told_again(server: Server) -> None:

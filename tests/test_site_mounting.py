@@ -14,7 +14,7 @@ import pytest
 import daskflow as flow
 from daskflow.core.access import cookie_name, seal_of
 from daskflow.core.control import Command
-from daskflow.core.errors import ClusterError
+from daskflow.core.errors import ClusterError, SettingsError
 from daskflow.core.protocols import Connection
 from daskflow.dashboard import mounting, plugin
 from daskflow.dashboard.calling import NAME, RECORDS, opened
@@ -109,6 +109,22 @@ def test_what_viewers_ask_reaches_the_run(connection: Connection, place: str) ->
     )
     # then
     assert (late.status, late.json["error"]) == (409, "The run does not go on: there is nothing to change.")
+
+
+def test_a_command_that_no_scheduler_could_pass_on_never_gets_there(connection: Connection) -> None:
+    # given a run's pages on its scheduler
+    mounted = mount(connection.client, name="a", id="too-much", token=connection.token)
+    mounted.send(until_now(until(told_run(), 0.6)))
+    run = connection.client.cluster.scheduler.plugins[NAME].runs["too-much"]
+    # when more is asked than a message can hold
+    with pytest.raises(SettingsError, match="give a whole number above 0 and at most 1,000,000"):
+        run.act(Command("extend", trials=2**64 + 1))
+    # and something that is no command has come through all the same
+    wire: Any = mounted.send.__self__  # type: ignore[attr-defined]
+    wire.heard((0.0, {"command": "extend", "trials": "many"}))
+    wire.heard((0.0, {"command": "pause", "by": "page"}))
+    # then
+    assert [each.word for each in mounted.commands()] == ["pause"]
 
 
 def test_a_run_that_is_continued_begins_anew_and_its_former_process_is_not_heard(connection: Connection) -> None:

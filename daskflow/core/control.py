@@ -137,7 +137,8 @@ def _problems(fields: Mapping[str, Any]) -> Iterator[str]:
         value, whole = fields[name], name == "trials"
         if not _is_number(value) or not 0 < value <= MOST[name] or (whole and not isinstance(value, int)):
             kind = "whole number" if whole else "number"
-            yield f"{name} = {str(value)[:20]} does not extend a budget: give a {kind} above 0."
+            most = f" and at most {MOST[name]:,.0f}" if isinstance(value, int | float) and value > MOST[name] else ""
+            yield f"{name} = {str(value)[:20]} does not extend a budget: give a {kind} above 0{most}."
 
 
 def _is_number(value: Any) -> bool:

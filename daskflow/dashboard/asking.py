@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from daskflow.core.control import WORDS, Command
-from daskflow.core.errors import DaskflowError
+from daskflow.core.control import AMOUNTS, Command
+from daskflow.core.errors import DaskflowError, SettingsError
 from daskflow.dashboard.answering import Guarded, parsed
 from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.watched import Watched
@@ -37,10 +37,10 @@ class Asked(Guarded):
             return
         try:
             self.say(HTTPStatus.OK, {"told": self.carry_out(run, told)})
+        except (SettingsError, ValueError, TypeError) as error:
+            self.say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         except (PermissionError, DaskflowError) as error:
             self.say(HTTPStatus.CONFLICT, {"error": str(error)})
-        except (ValueError, TypeError) as error:
-            self.say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
 
     def carry_out(self, run: Watched, told: Mapping[str, Any]) -> str:
         """Do what is asked; return a sentence."""
@@ -72,28 +72,22 @@ def command_of(told: Mapping[str, Any], run: Watched) -> Command:
 
     Raises
     ------
+    SettingsError
+        Saying all that is wrong with it.
     ValueError
-        When it cannot be, as a sentence.
+        For a trial that there is not.
     """
-    word, trial = told.get("command"), str(told.get("trial") or "")
-    if word not in WORDS:
-        raise ValueError(f"There is no such command; there are {', '.join(WORDS)}.")
-    if word == "cancel" and trial not in run.state.search.trials:
+    asked = {name: told[name] for name in ("command", "trial", *AMOUNTS) if told.get(name) not in (None, "", 0)}
+    command = Command.load({**asked, "by": "page"})
+    if command.word == "cancel" and command.trial not in run.state.search.trials:
         raise ValueError("There is no such trial.")
-    more = {name: _number(told, name) or 0.0 for name in ("wall_seconds", "cpu_hours", "trials")}
-    if any(value < 0 for value in more.values()) or (word == "extend" and not any(more.values())):
-        raise ValueError("Say by how much: wall_seconds, cpu_hours or trials, more than 0.")
-    if word != "extend":
-        return Command(word, trial=trial if word == "cancel" else "", by="page")
-    return Command(
-        word, wall_seconds=more["wall_seconds"], cpu_hours=more["cpu_hours"], trials=int(more["trials"]), by="page"
-    )
+    return command
 
 
 def _number(told: Mapping[str, Any], name: str) -> float | None:
     value = told.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} should be a number.")
     return float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -15,11 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from daskflow.core.access import seal_of
-from daskflow.core.control import WORDS, Command
-from daskflow.core.errors import ClusterError
+from daskflow.core.control import Command
+from daskflow.core.errors import ClusterError, SettingsError
 from daskflow.core.journal import Record
 from daskflow.dashboard.calling import RECORDS, commands_topic, opened, unaware_viewers
 from daskflow.dashboard.encoding import json_of
+
+logger = logging.getLogger(__name__)
 
 MOST_RECORDS = 1000
 """Of a message: hearing it must not hold up the scheduler."""
@@ -176,14 +179,13 @@ class _Wire:
 
     def heard(self, event: tuple[float, Any]) -> None:
         """Keep what a viewer asks; called in the client's event loop."""
-        said = dict(event[1])
-        word = said.pop("command", None)
-        known = {
-            name: said[name] for name in ("trial", "wall_seconds", "cpu_hours", "trials", "by", "at") if name in said
-        }
-        if word in WORDS:
-            with self._lock:
-                self._asked.append(Command(word, **known))
+        try:
+            command = Command.load(event[1])
+        except SettingsError as error:
+            logger.warning("What was asked of the run by its pages was no command: %s", error)
+            return
+        with self._lock:
+            self._asked.append(command)
 
     def commands(self) -> list[Command]:
         """Return what was asked since the last call."""

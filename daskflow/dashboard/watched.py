@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from daskflow.core.control import Command
+from daskflow.core.errors import SettingsError
 from daskflow.core.journal import Record
 from daskflow.dashboard.feed import Feed
 from daskflow.dashboard.replay import Replay
@@ -154,11 +155,15 @@ class Watched:
         ------
         PermissionError
             When nobody may act here, or nothing goes on.
+        SettingsError
+            For a command that makes no sense: it might not even get through to the run's process.
         """
         if self._act is None or self.replay is not None:
             raise PermissionError("These pages only show the run; they cannot change it.")
         if self.state.is_over:
             raise PermissionError("The run does not go on: there is nothing to change.")
+        if command.problem:
+            raise SettingsError(command.problem)
         return self._act(command)
 
     def set_replay(self, *, speed: float | None, paused: bool | None, at: float | None) -> None:
