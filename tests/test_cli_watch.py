@@ -33,6 +33,7 @@ from daskflow.cli.watching_text import picture
 from daskflow.cli.watching_words import ASCII
 from daskflow.core.control import Command, asked
 from daskflow.core.folder import RunFolder
+from daskflow.core.journal import Journal
 from daskflow.dashboard.state import RunState
 from tests.told_runs import START, Record, stage_moment, told_run, until
 
@@ -335,12 +336,12 @@ def copy(folder: Path, tmp_path: Path) -> RunFolder:
 
 
 def tell(folder: RunFolder, **fields: Any) -> None:
-    said = {"token": "secret", "host": socket.gethostname(), "pid": os.getpid(), **fields}
+    said = {"token": "secret", "host": socket.gethostname(), **fields}
     (folder.path / "live.json").write_text(json.dumps(said))
 
 
 def test_a_run_that_has_pages_of_its_own_gives_their_link(copy: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pages_of(copy.id, "secret") as address:
+    with pages_of(copy.id, "secret") as address, Journal(copy.journal):
         tell(copy, address=address)
         done = call(copy.path, "--no-open")
         assert done.stdout == f"{address}?run={copy.id}&token=secret\n"
@@ -353,16 +354,20 @@ def test_a_run_that_has_pages_of_its_own_gives_their_link(copy: RunFolder, monke
 
 
 def test_pages_that_do_not_answer_or_are_anothers_are_not_its_own(copy: RunFolder) -> None:
-    with pages_of("another", "secret") as address:
+    with pages_of("another", "secret") as address, Journal(copy.journal):
         tell(copy, address=address)
         assert watching.own(copy) == ""
-    with pages_of(copy.id, "another") as address:
+    with pages_of(copy.id, "another") as address, Journal(copy.journal):
+        tell(copy, address=address)
+        assert watching.own(copy) == ""
+    # nor is the token shown to whoever has the port after a kill
+    with pages_of(copy.id, "secret") as address:
         tell(copy, address=address)
         assert watching.own(copy) == ""
     # of a server that is gone
     assert watching.own(copy) == ""
     # of another machine's loopback address nobody is asked, and it is said where the pages are
-    with pages_of(copy.id, "secret") as address:
+    with pages_of(copy.id, "secret") as address, Journal(copy.journal):
         tell(copy, address=address, host="node17")
         assert watching.own(copy) == ""
 
@@ -438,3 +443,21 @@ def test_an_address_that_others_reach_is_told_what_it_means(folder: Path, monkey
     monkeypatch.setattr("daskflow.dashboard.serving.Server", Served)
     assert "not encrypted" in call(folder, "--host", "0.0.0.0").stderr
     assert "not encrypted" not in call(folder, "--host", "localhost").stderr
+
+
+def test_a_browser_is_told_the_link_by_a_file_of_the_owner_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    ends: list[Any] = []
+    monkeypatch.setattr(watching.webbrowser, "open", opened.append)
+    monkeypatch.setattr(watching.atexit, "register", ends.append)
+    monkeypatch.setattr(watching, "BROWSER_SECONDS", 0.0)
+    # when
+    watching.open_browser("http://127.0.0.1:1/daskflow?run=a&token=secret")
+    # then
+    (address,) = opened
+    page = Path(address.removeprefix("file://"))
+    assert "secret" not in address
+    assert "token=secret" in page.read_text()
+    assert (page.stat().st_mode & 0o077, page.parent.stat().st_mode & 0o077) == (0, 0)
+    ends[0]()
+    assert not page.parent.exists()

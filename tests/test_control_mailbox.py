@@ -17,6 +17,7 @@ import pytest
 from daskflow.core.control import (
     LOOK_SECONDS,
     MOST_BYTES,
+    MOST_FILES,
     Command,
     Control,
     Mailbox,
@@ -112,12 +113,12 @@ def test_what_is_no_command_is_removed_and_told_and_never_obeyed(folder: RunFold
 
 
 def test_a_command_that_cannot_be_removed_is_not_obeyed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, missing_ok: bool = False) -> None:
+    def refuse(name: str, dir_fd: int | None = None) -> None:
         raise PermissionError(13, "Permission denied")
 
     ask(folder, Command("stop"))
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", refuse)
+        patch.setattr(os, "unlink", refuse)
         assert asked(folder) == []
     assert [command.word for command in asked(folder)] == ["stop"]
 
@@ -258,3 +259,34 @@ def test_an_amount_that_cannot_be_read_is_said(folder: RunFolder) -> None:
         run.extend(trials=-3)
     with pytest.raises(SettingsError, match="extend needs at least one of"):
         run.extend()
+
+
+def test_a_link_in_the_place_of_the_mailbox_leads_nowhere(folder: RunFolder, tmp_path: Path) -> None:
+    # given
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    (victim / "a.json").write_text("{}")
+    close_mailbox(folder)
+    folder.control.symlink_to(victim)
+    # then
+    assert asked(folder) == []
+    assert open_mailbox(folder) == []
+    assert (stat.S_IMODE(victim.stat().st_mode), [each.name for each in victim.iterdir()]) == (0o700, ["a.json"])
+    assert folder.control.is_dir()
+    assert not folder.control.is_symlink()
+
+
+def test_however_many_were_asked_of_an_earlier_invocation_none_is_obeyed_by_the_next(folder: RunFolder) -> None:
+    for number in range(MOST_FILES + 3):
+        (folder.control / f"{number:020d}.json").write_text('{"command": "stop"}')
+    # when
+    assert len(open_mailbox(folder)) == MOST_FILES + 3
+    # then
+    assert asked(folder) == []
+
+
+def test_what_cannot_be_removed_does_not_block_the_mailbox(folder: RunFolder) -> None:
+    for number in range(MOST_FILES):
+        (folder.control / f"{number:020d}").mkdir()
+    command = ask(folder, Command("stop"))
+    assert asked(folder) == [command]

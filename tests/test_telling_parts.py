@@ -11,7 +11,7 @@ import pytest
 
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, encode, read
-from daskflow.core.live import MOST_WORKERS
+from daskflow.core.live import MOST_WORKERS, merged
 from daskflow.core.protocols import Call, Limits
 from daskflow.dashboard.state import RunState
 from daskflow.data.seats import Seats
@@ -314,3 +314,32 @@ def test_what_fits_take_in_processes_beside_a_worker_is_told() -> None:
         assert found["memory"] > 5 * 2**20
     seats.vacate()
     assert seats.used()["memory"] == 0.0
+
+
+def test_records_of_a_clock_that_was_set_back_keep_the_order_of_their_file() -> None:
+    journal = [
+        {"record": "invocation", "at": 100.0},
+        {"record": "end", "at": 200.0},
+        {"record": "invocation", "at": 50.0},
+    ]
+    events = [{"record": "begun", "at": 101.0}, {"record": "note", "at": 51.0}]
+    # when
+    found = [(each["record"], each["at"]) for each in merged(journal, events)]
+    # then
+    assert [each for each in found if each[0] in ("invocation", "end")] == [
+        ("invocation", 100.0), ("end", 200.0), ("invocation", 50.0),
+    ]  # fmt: skip
+    assert found.index(("begun", 101.0)) == 1
+
+
+def test_the_time_of_an_invocation_that_was_killed_in_its_scan_counts() -> None:
+    state = RunState()
+    state.hear(
+        [{"record": "invocation", "at": 0.0}, {"record": "stage", "stage": "scan", "seconds": 3600.0, "at": 3600.0}]
+    )
+    # when it is continued after a day
+    state.hear(
+        [{"record": "invocation", "at": 90_000.0}, {"record": "progress", "stage": "scan", "done": 1, "at": 90_010.0}]
+    )
+    # then
+    assert state.seconds(90_010.0) == 3610.0

@@ -412,3 +412,23 @@ def test_the_scan_of_a_run_is_told(told: tuple[flow.Run, flow.Run, Heard]) -> No
     assert data.rows == 1600
     assert data.columns["a"].mean == pytest.approx(described["a"]["mean"])
     assert data.columns["a"].std == pytest.approx(described["a"]["std"])
+
+
+def test_numbers_that_overflow_are_told_as_unknown_and_end_no_scan() -> None:
+    tallies = [{"x": [3, 0, 0, 3, None, None, mean, 0.0, None]} for mean in (1e200, 3e200)]
+    assert scan_events.looks(tallies, ["x"])["x"][:4] == (6, 0, None, None)
+
+
+def test_a_scan_whose_telling_fails_goes_on_untold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(tallies: Any, names: Any) -> Any:
+        raise OverflowError("what nobody thought of")
+
+    told: list[Event] = []
+    table = flow.read(pd.DataFrame({"x": range(20), "y": [0, 1] * 10}), target="y")
+    monkeypatch.setattr(scan_events, "looks", fail)
+    # when
+    blocks = scan(table, tmp_path, InlineExecutor(), told.append)
+    # then
+    assert blocks.n_rows == 20
+    assert [event.fields["state"] for event in told if event.name == "partitions"] == ["reading"]
+    assert ["what nobody thought of" in event.fields["text"] for event in told if event.name == "note"] == [True]

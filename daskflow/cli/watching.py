@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 import webbrowser
 from collections.abc import Iterable
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -32,8 +36,8 @@ PORTS = range(8790, 8890)
 ANSWER_SECONDS = 3.0
 """Pages that do not answer within this time are not there."""
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-"""Addresses that only this machine reaches."""
+BROWSER_SECONDS = 5.0
+"""A browser that was just started needs so long to read what it was given."""
 
 
 class Source(Protocol):
@@ -135,6 +139,11 @@ def own(folder: RunFolder) -> str:
     told = told_address(folder)
     if not told:
         return ""
+    from daskflow.workflow.acting import is_held
+    from daskflow.workflow.telling_pages import LOOPBACK
+
+    if not is_held(folder.journal):  # a run that was killed leaves it behind, and its port may be anybody's by now
+        return ""
     address, token, host = told["address"], told["token"], str(told.get("host") or "")
     parts = urlsplit(address)
     is_here = host in ("", socket.gethostname())
@@ -181,7 +190,23 @@ def tell_link(link: str, is_opened: bool | None) -> None:
     if way:
         click.echo(f"From your own machine: {way}", err=True)
     if is_opened or (is_opened is None and not way and is_terminal(sys.stdout) and has_display()):
-        webbrowser.open(link)
+        open_browser(link)
+
+
+def open_browser(link: str) -> None:
+    """Open a link in the browser by way of a file that only its owner can read: arguments of programs are public."""
+    place = Path(tempfile.mkdtemp(prefix="daskflow-"))
+    page = place / "watch.html"
+    page.touch(mode=0o600)
+    page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={escape(link)}">', encoding="utf-8")
+    opened = time.monotonic()
+    webbrowser.open(page.as_uri())
+
+    def remove() -> None:
+        time.sleep(max(0.0, BROWSER_SECONDS - (time.monotonic() - opened)))
+        shutil.rmtree(place, ignore_errors=True)
+
+    atexit.register(remove)
 
 
 def serve(
@@ -191,6 +216,7 @@ def serve(
     from daskflow.core.control import ask
     from daskflow.dashboard.serving import Server
     from daskflow.workflow.acting import effect_of
+    from daskflow.workflow.telling_pages import LOOPBACK
     from daskflow.workflow.watching import FolderSource
 
     if host not in LOOPBACK:

@@ -33,8 +33,8 @@ MOST = {"wall_seconds": 1e9, "cpu_hours": 1e9, "trials": 10**6}
 MOST_CHARACTERS = 200
 """Of a text in a command."""
 
-MOST_BYTES, MOST_FILES = 4096, 100
-"""No command is longer; no more of them are taken at a time."""
+MOST_BYTES, MOST_FILES, MOST_STALE = 4096, 100, 10_000
+"""No command is longer; no more of them are taken at a time, and from an earlier invocation."""
 
 LOOK_SECONDS = 0.4
 """How often a mailbox is looked into."""
@@ -225,14 +225,23 @@ class Mailbox:
 
 def open_mailbox(folder: RunFolder) -> list[Command]:
     """Make the place where commands are put; return, and forget, what was asked of an earlier invocation."""
+    stale = asked(folder, most=MOST_STALE)
     with suppress(OSError):
+        if folder.control.is_symlink():
+            folder.control.unlink()
         folder.control.mkdir(exist_ok=True)
-        shutil.copymode(folder.path, folder.control)  # who may write the run's folder may ask
-    return asked(folder)
+        descriptor = _opened(folder.control)
+        try:
+            os.fchmod(descriptor, stat.S_IMODE(folder.path.stat().st_mode))  # who may write the run's folder may ask
+        finally:
+            os.close(descriptor)
+    return stale
 
 
 def close_mailbox(folder: RunFolder) -> None:
     """Remove the place where commands are put: nobody looks there any more."""
+    if folder.control.is_symlink():
+        folder.control.unlink(missing_ok=True)
     shutil.rmtree(folder.control, ignore_errors=True)
 
 
@@ -275,40 +284,50 @@ def ask(folder: RunFolder, command: Command) -> Command:
     return command
 
 
-def asked(folder: RunFolder, warn: Callable[[str], None] = nothing_said) -> list[Command]:
-    """Take what was asked of a run out of its folder, oldest first.
+def asked(folder: RunFolder, warn: Callable[[str], None] = nothing_said, *, most: int = MOST_FILES) -> list[Command]:
+    """Take what was asked of a run out of its folder, oldest first, at most so many files.
 
     A file is removed before its command is handed on; one that cannot be removed is not obeyed, for it would be obeyed
     again and again. What is no command is removed, and `warn` is told of it in a sentence.
     """
-    place = folder.control
     try:
-        names = sorted(name for name in os.listdir(place) if not name.startswith("."))
+        place = _opened(folder.control)
     except OSError:
         return []
-    found = []
-    for name in names[:MOST_FILES]:
-        path = place / name
-        try:
-            command, problem = Command.load(json.loads(_content(path))), ""
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, RecursionError, StorageError) as error:
-            command, problem = None, getattr(error, "strerror", None) or str(error)
-        try:
-            path.unlink()
-        except OSError:
-            continue
-        if command is not None:
-            found.append(command)
-        else:
-            warn(f"control/{name[:60]} was no command, and was removed: {problem[:300]}")
+    found: list[Command] = []
+    taken = 0
+    try:
+        for name in sorted(name for name in os.listdir(place) if not name.startswith(".")):
+            if taken == most:
+                break
+            try:
+                command, problem = Command.load(json.loads(_content(name, place))), ""
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, RecursionError, StorageError) as error:
+                command, problem = None, getattr(error, "strerror", None) or str(error)
+            try:
+                os.unlink(name, dir_fd=place)
+            except OSError:
+                continue
+            taken += 1
+            if command is not None:
+                found.append(command)
+            else:
+                warn(f"control/{name[:60]} was no command, and was removed: {problem[:300]}")
+    finally:
+        os.close(place)
     return found
 
 
-def _content(path: Path) -> bytes:
+def _opened(place: Path) -> int:
+    """Open the folder of commands itself, never what a link in its place leads to."""
+    return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _content(name: str, place: int) -> bytes:
     """Read a small regular file; never wait for a pipe, and follow no link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise StorageError("it is no file.")

@@ -146,7 +146,9 @@ def time_of(record: Mapping[str, Any], otherwise: float = 0.0) -> float:
 
 
 def merged(*streams: Iterable[Record]) -> list[Record]:
-    """Return the records of several streams in the order of their time; a record without one follows its neighbour.
+    """Return the records of several streams in the order of their time, and those of each in their own order.
+
+    A record without a time, or one that a clock set back has put before its neighbour, follows its neighbour.
 
     Examples
     --------
@@ -158,7 +160,7 @@ def merged(*streams: Iterable[Record]) -> list[Record]:
     for stream in streams:
         at = 0.0
         for record in stream:
-            at = time_of(record, at)
+            at = max(at, time_of(record, at))
             timed.append((at, record))
     timed.sort(key=lambda each: each[0])
     return [record for _, record in timed]

@@ -33,10 +33,6 @@ LEVEL_CHARACTERS = 26
 CLASSES_WITH_TEXT = 14
 """Classes up to which there is room for counts in the cells of a confusion matrix beside a table."""
 
-CELL_COLUMNS = (
-    "predicted", "true", "count", "share", "alpha", "dark", "light", "size", "true_name", "predicted_name",
-)  # fmt: skip
-
 Details = Mapping[str, Any]
 
 

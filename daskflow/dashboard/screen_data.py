@@ -38,8 +38,6 @@ LABELS = ("waiting", "reading", "done", "block was there", "rows refused")
 URGENCY = (DONE, THERE, WAITING, READING, REJECTED)
 """States from the one that needs least attention to the one that needs most."""
 
-DOT_COLUMNS = ("place", "seconds", "rows", "rejects", "worker", "state")
-
 AFTER = ("scan", "split", "statistics", "matrices")
 """Stages that this page follows."""
 

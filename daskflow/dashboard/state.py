@@ -107,6 +107,7 @@ class RunState:
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
             self.stream.hear(record, at)
+            self._before = max(self._before, at)
 
     def seconds(self, now: float) -> float:
         """How long the run has gone on, over its invocations."""
@@ -146,10 +147,10 @@ class RunState:
         self._before = at
 
     _before: float = 0.0
+    """When the invocation was last heard of."""
 
     def _end(self, record: Record, at: float) -> None:
         self.status, self.error = str(record["status"]), str(record.get("error") or "")
-        self._before = at
 
     def _submitted(self, record: Record, at: float) -> None:
         self.status, self.error = "waiting", ""
@@ -174,7 +175,6 @@ class RunState:
         self._say(at, "warning", str(record["text"]))
 
     def _unit(self, record: Record, at: float) -> None:
-        self._before = at
         if record.get("error"):
             self._say(at, "failure", f"Trial {record['trial']} failed: {record['error']}")
 

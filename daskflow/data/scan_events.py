@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import mul
 from typing import Any
 
@@ -62,7 +63,8 @@ class ScanEvents:
         if not found or self.listener is nobody:
             return
         known = [record for record in records if record is not None]
-        self._tell(found, "there", known, looks([record["tallies"] for record in known], self.names))
+        with self._harmless():
+            self._tell(found, "there", known, looks([record["tallies"] for record in known], self.names))
 
     def begin(self, bundles: Sequence[Sequence[int]], slots: int) -> None:
         """Tell which groups are read first: units are worked on in the order they are handed in, one for each slot."""
@@ -76,12 +78,22 @@ class ScanEvents:
             return
         records: Sequence[Mapping[str, Any]] = outcome.value
         self._running -= 1
-        self._untold += [record["tallies"] for record in records]
-        told = {}
-        if len(self._untold) >= self._every or not (self._waiting or self._running):
-            told, self._untold = looks(self._untold, self.names), []
-        self._tell(groups, "done", records, told, seconds=outcome.seconds, worker=outcome.worker)
-        self._read(slots)
+        with self._harmless():
+            self._untold += [record["tallies"] for record in records]
+            told = {}
+            if len(self._untold) >= self._every or not (self._waiting or self._running):
+                told, self._untold = looks(self._untold, self.names), []
+            self._tell(groups, "done", records, told, seconds=outcome.seconds, worker=outcome.worker)
+            self._read(slots)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Tell no more when telling fails: a scan must not end because of those who watch it."""
+        try:
+            yield
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            listener, self.listener = self.listener, nobody
+            tell(listener, "note", text=f"What partitions hold is no longer told: {type(error).__name__}: {error}")
 
     def _read(self, slots: int) -> None:
         """Tell of the units that take free slots."""
@@ -173,7 +185,9 @@ def looks(tallies: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[st
         mean, std = None, None
         if n:
             middle = sum(map(mul, finite, means)) / n
-            spread = sum(spreads) + sum(c * (each - middle) ** 2 for c, each in zip(finite, means, strict=True))
+            spread = sum(spreads) + sum(
+                c * (each - middle) * (each - middle) for c, each in zip(finite, means, strict=True)
+            )
             if math.isfinite(spread):
                 mean, std = middle, math.sqrt(spread / n)
         found[name] = (*counts, mean, std, sum(infinite))

@@ -65,8 +65,9 @@ class Telling:
 
     def __init__(self, folder: RunFolder, recorder: Recorder, listener: Listener, *, seed: int = 0) -> None:
         """Tell nothing yet."""
-        self.folder, self.recorder, self.listener, self.control = folder, recorder, listener, control
-        self._lock, self._turn = threading.Lock(), threading.Lock()
+        self.folder, self.recorder, self.listener = folder, recorder, listener
+        self.control: Control | None = None
+        self._lock, self._turn, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         self._to_log: list[Record] = []
         self._to_standing: list[Record] = list(recorder.journal.records)
         self._to_pages: list[Record] = list(recorder.journal.records)
@@ -135,6 +136,9 @@ class Telling:
 
     def before(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write what came before the end of a stage or of the run, so that readers of both files meet it first."""
+        self._attempt("order", "What comes before a stage's end may be told behind it", self._before, records)
+
+    def _before(self, records: Sequence[Mapping[str, Any]]) -> None:
         ends = [record for record in records if record["record"] in ("stage", "end")]
         for record in ends:
             if record["record"] == "stage":
@@ -144,6 +148,10 @@ class Telling:
 
     def after(self, records: Sequence[Record]) -> None:
         """Hear what the journal holds now."""
+        self._attempt("journal", "What the journal holds is not told", self._after, records)
+
+    def _after(self, records: Sequence[Record]) -> None:
+        self._warned |= {str(each["text"]) for each in records if each["record"] == "warning"}
         with self._lock:
             if self._wants_pages:
                 self._to_pages += records
@@ -251,8 +259,9 @@ class Telling:
 
     def _flush(self) -> None:
         """Write what is to be logged."""
-        with self._lock:
-            records, self._to_log = self._to_log, []
+        with self._writing:  # not the lock that whoever tells something takes: a file system may hang
+            with self._lock:
+                records, self._to_log = self._to_log, []
             if self._log is not None and records:
                 try:
                     self._log.append(records)
@@ -331,8 +340,9 @@ class Telling:
         """Do a part no more; the listener hears why with the run's next event."""
         self._given_up.add(what)
         if what == "pages":
-            self._wants_pages = False
-            self._to_pages = []
+            with self._lock:
+                self._wants_pages = False
+                self._to_pages = []
         if what == "standing":
             self._standing = None
         self._troubles.append(text)

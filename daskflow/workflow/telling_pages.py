@@ -63,7 +63,7 @@ def mounted_on(connection: Connection, folder: RunFolder) -> Found:
 
 def write_live(path: Path, address: str, token: str) -> None:
     """Write where a run is watched, with the token, for the owner's eyes only."""
-    known = {"address": address, "token": token, "host": socket.gethostname(), "pid": os.getpid()}
+    known = {"address": address, "token": token, "host": socket.gethostname()}
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

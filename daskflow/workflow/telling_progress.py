@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +48,10 @@ class Progress:
     def due(self) -> list[tuple[Record, bool]]:
         """Return what is new, and whether it is logged, too."""
         found = []
+        now = time.monotonic()  # a clock that is set back must not silence the log
         for stage in tuple(self._last):
             record = self._last.pop(stage)
-            is_logged = self._thinned.setdefault(stage, Thinned()).takes(record["at"])
+            is_logged = self._thinned.setdefault(stage, Thinned()).takes(now)
             self._unlogged[stage] = record
             if is_logged:
                 del self._unlogged[stage]
