@@ -281,7 +281,7 @@ class Fleet:
             busy = sum(1 for each in seen.workers.values() if each.executing or each.waiting)
             units = sum(each.executing + each.waiting for each in seen.workers.values()) + seen.pending_tasks
             need = min(max(busy, math.ceil(units / plan.cores), plan.lowest), plan.highest)
-            if need >= self._wanted:
+            if need >= self._wanted or not self._start_ups:  # before the first worker has come there is no work
                 self._wanted, self._less_since = need, None
             elif self._less_since is None:
                 self._less_since, self._most_needed = seen.now, need
@@ -454,4 +454,4 @@ class Fleet:
             think = min(think, 2 * LOOK_SECONDS)
         if self._is_lacking:
             look = min(look, max(LOOK_SECONDS, self._refused_until - now))
-        actions.look_again, actions.think_again = look, max(0.1, min(think, look))
+        actions.look_again, actions.think_again = look, max(LOOK_SECONDS, min(think, look))

@@ -1,0 +1,87 @@
+"""A bare scheduler in this process whose workers are jobs of a test Slurm, held by a fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Scheduler
+
+from daskflow.clusters.fleet_loop import FleetLoop
+from daskflow.clusters.fleet_values import FleetPlan
+from daskflow.clusters.slurm_commands import SlurmQueue
+from daskflow.core.events import Event
+
+ID = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+
+
+@dataclass
+class Held:
+    """What a test looks at."""
+
+    fleet: FleetLoop
+    client: Client
+    scheduler: Scheduler
+    events: list[Event] = field(default_factory=list)
+
+    def texts(self) -> list[str]:
+        """Everything that was said."""
+        return [str(event.fields["text"]) for event in self.events if event.name in ("note", "warning")]
+
+    async def until(self, condition: Any, seconds: float) -> None:
+        """Wait for something, and say what there was when it does not come."""
+        for _ in range(round(seconds / 0.1)):
+            if condition():
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"not within {seconds} s: {self.fleet.jobs()} {self.texts()} {self.fleet.failure}")
+
+    def workers(self) -> list[str]:
+        """Names of the workers."""
+        return [str(worker.name) for worker in self.scheduler.workers.values()]
+
+
+WORKER = """
+import asyncio, sys
+from distributed import Worker
+
+async def work():
+    options = dict(nthreads=1, host="127.0.0.1", memory_limit=0, dashboard=False, local_directory=sys.argv[3])
+    async with Worker(sys.argv[1], name=sys.argv[2], **options) as worker:
+        await worker.finished()
+
+asyncio.run(work())
+"""
+"""A worker without Dask's command line, which makes a number of a name that looks like one."""
+
+
+def worker_script(folder: Path, address: str, partition: str, python: str = sys.executable) -> str:
+    """Return a job that is one worker with its own ID for its name."""
+    folder.mkdir(exist_ok=True)
+    folder.joinpath("worker.py").write_text(WORKER)
+    return f"""#!/bin/bash
+#SBATCH -J fleet -p {partition} -N 1 -n 1 -c 1 --mem=700M -t 1 -o {folder}/%j.log --no-requeue
+exec {python} {folder}/worker.py {address} "{ID}" {folder}
+"""
+
+
+@asynccontextmanager
+async def held(folder: Path, plan: FleetPlan, partition: str = "normal", **script: str) -> AsyncIterator[Held]:
+    """Start a scheduler and a fleet, and stop both."""
+    events: list[Event] = []
+    async with (
+        Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler,
+        Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
+    ):
+        text = worker_script(folder, scheduler.address, partition, **script)
+        fleet = FleetLoop(scheduler, SlurmQueue(), plan, text, on_event=events.append)
+        await fleet.start()
+        try:
+            yield Held(fleet, client, scheduler, events)
+        finally:
+            await fleet.stop()

@@ -1,0 +1,91 @@
+"""On a real Slurm the number of workers is held, over the end of walltimes too, and nothing stays in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from daskflow.clusters.fleet_values import FleetPlan
+from tests.fleet_on_slurm import held
+from tests.slurm_fixture import TestSlurm
+
+
+def noted(folder: str, number: int, seconds: float) -> int:
+    """Leave a mark for each time that the unit is begun."""
+    with Path(folder, f"unit-{number}").open("a") as file:
+        file.write("begun\n")
+    time.sleep(seconds)
+    return number
+
+
+def begun(folder: Path) -> int:
+    """How often units were begun."""
+    return sum(len(path.read_text().splitlines()) for path in folder.glob("unit-*"))
+
+
+@pytest.mark.slow
+def test_cancelled_workers_are_replaced_and_nothing_stays_in_the_queue(slurm: TestSlurm, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with held(slurm.folder / "jobs", FleetPlan(workers=2, seconds=60.0)) as run:
+            await run.until(lambda: len(run.workers()) == 2, 60.0)
+            first = run.workers()[0]
+            units = run.client.map(noted, [str(tmp_path)] * 6, range(6), [0.5] * 6, pure=False)
+
+            subprocess.run(["scancel", first], check=True)
+            await run.until(lambda: len(set(run.fleet.fleet.members) - {first}) == 2, 10.0)
+            await run.until(lambda: len(run.workers()) == 2 and first not in run.workers(), 40.0)
+
+            assert await run.client.gather(units) == list(range(6))
+            assert any(f"Job {first} was lost" in text for text in run.texts())
+            assert {event.fields["why"] for event in run.events if event.name == "job"} == {"cancelled"}
+            began = time.monotonic()
+        assert time.monotonic() - began < 5.0
+
+    asyncio.run(scenario())
+    time.sleep(1.0)
+    assert slurm.jobs() == {}
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_run_with_their_log(slurm: TestSlurm) -> None:
+    async def scenario() -> None:
+        plan = FleetPlan(workers=2, seconds=60.0)
+        async with held(slurm.folder / "jobs", plan, python="/no/such/python") as run:
+            await run.until(lambda: run.fleet.failure, 20.0)
+
+            assert "jobs in a row ended before their workers came" in run.fleet.failure
+            assert "/no/such/python" in run.fleet.failure
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+def test_a_closed_partition_ends_the_run_at_once(slurm: TestSlurm) -> None:
+    async def scenario() -> None:
+        async with held(slurm.folder / "jobs", FleetPlan(workers=2, seconds=60.0), "closed") as run:
+            await run.until(lambda: run.fleet.failure, 10.0)
+
+            assert "its partition is down (PartitionDown)" in run.fleet.failure
+
+    asyncio.run(scenario())
+    time.sleep(1.0)
+    assert slurm.jobs() == {}
+
+
+@pytest.mark.endurance
+def test_more_work_than_a_walltime_holds_is_finished_with_little_of_it_twice(slurm: TestSlurm, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with held(slurm.folder / "jobs", FleetPlan(workers=2, seconds=60.0), "short") as run:
+            units = run.client.map(noted, [str(tmp_path)] * 70, range(70), [2.5] * 70, pure=False)
+
+            assert await asyncio.wait_for(run.client.gather(units), 280.0) == list(range(70))
+
+            assert not run.fleet.failure
+            print(run.texts(), [dict(event.fields) for event in run.events if event.name == "job"])
+
+    asyncio.run(scenario())
+    assert begun(tmp_path) <= 77
