@@ -166,7 +166,7 @@
           longest = Math.max(longest, words(column.kind, value.rows[place][column.key], digits.get(column.key)).length + (column.kind === "bar" ? 9 : 0))
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
-        room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(4, longest))))
+        room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(6, longest))))
         return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : column.kind === "state" ? 38 : 33)
       })
       total += wanted.reduce((sum, one) => sum + one, 0)
