@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ def _findings(cluster: Any, runs: Path, wait: float) -> Iterator[Finding]:
 def _line(finding: Finding) -> str:
     """Such as ``ok    Python           3.11.7``."""
     word = finding.level.value.ljust(5)
-    mark = click.style(word, fg=COLOURS[finding.level]) if is_terminal(click.get_text_stream("stdout")) else word
+    mark = click.style(word, fg=COLOURS[finding.level]) if is_terminal(sys.stdout) else word
     return f"{mark} {finding.subject:<15} {finding.words}"
 
 

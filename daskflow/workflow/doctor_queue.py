@@ -109,7 +109,7 @@ class Probe:
 
     Attributes
     ----------
-    folder : Path
+    place : Path
         In the folder of runs; removed afterwards.
     door : socket
         Listens on the scheduler's address.
@@ -117,16 +117,22 @@ class Probe:
         What the node must have read to write or to call.
     """
 
-    folder: Path
+    place: Path
     door: socket.socket
     token: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are: the job is named after the folder around it, as that of a run."""
+        return self.place / "doctor" / self.place.name.lstrip(".")
 
     @classmethod
     def prepare(cls, runs: Path, address: str, scratch: str | None) -> Probe:
         """Make the folder and open the port; OSError when that cannot be done."""
         token = secrets.token_hex(16)
         door = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
-        folder = runs.absolute() / f".doctor-{token[:8]}"
+        prepared = cls(runs.absolute() / f".doctor-{token[:8]}", door, token)
+        folder = prepared.folder
         try:
             (folder / "logs").mkdir(parents=True)
             asked = {
@@ -139,10 +145,9 @@ class Probe:
             (folder / "asked.json").write_text(json.dumps(asked))
             shutil.copyfile(str(doctor_probe.__file__), folder / "look.py")
         except OSError:
-            door.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            prepared.close()
             raise
-        return cls(folder, door, token)
+        return prepared
 
     def script(self, cluster: Batch) -> str:
         """Return a job like a worker's, but short, that says its node's name first and then starts Python."""
@@ -178,7 +183,7 @@ class Probe:
     def close(self) -> None:
         """Leave nothing."""
         self.door.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def _of_a_node(
