@@ -41,6 +41,19 @@ def ask(place: str, path: str, method: str = "GET", body: bytes | None = None, *
         connection.close()
 
 
+def begin(place: str, path: str, length: int, **headers: str) -> int:
+    """Announce a body, send none of it, and return the status of what is answered all the same."""
+    connection = http.client.HTTPConnection(place, timeout=5)
+    try:
+        connection.putrequest("POST", path)
+        for name, value in {"Content_Length": str(length), **headers}.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def ask_for_socket(place: str, path: str, origin: str, *, protocol: str = "", **headers: str) -> int:
     """Ask for a websocket as a page of an origin does; return the HTTP status: 101 when it is had."""
     return ask(

@@ -20,6 +20,7 @@ from daskflow.dashboard.serving import Server
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
 from tests.served_run import BEARER, COOKIE, TOKEN, ask, feed, post, served, wait_until_heard
+from tests.site_client import begin
 from tests.told_runs import HOSTILE, START, told_run, until
 from tests.told_source import Told, until_now
 
@@ -194,6 +195,16 @@ def test_what_cannot_be_asked_is_refused_with_a_sentence(
     answer = post(server, "/daskflow-do", told, **headers)
     assert answer.status == status
     assert sentence in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("length", "headers", "status"),
+    [(5000, {}, 403), (50_000_000, {}, 403), (50_000_000, {**BEARER, "X-Daskflow": "1"}, 400)],
+)
+def test_a_body_is_not_waited_for_without_the_token_and_never_when_it_is_long(
+    server: Server, length: int, headers: dict[str, str], status: int
+) -> None:
+    assert begin(server.address.split("/")[2], "/daskflow-do", length, **headers) == status
 
 
 def test_what_the_run_cannot_do_is_said_as_it_says_it() -> None:

@@ -20,7 +20,7 @@ from daskflow.dashboard import mounting, plugin
 from daskflow.dashboard.calling import NAME, RECORDS, opened
 from daskflow.dashboard.mounting import mount
 from daskflow.dashboard.plugin import MOST_RUNS, Pages
-from tests.site_client import ask, ask_for_socket
+from tests.site_client import ask, ask_for_socket, begin
 from tests.told_runs import HOSTILE, told_run, until
 from tests.told_source import until_now
 
@@ -225,6 +225,22 @@ def test_each_run_of_a_scheduler_that_is_not_ours_has_a_token_of_its_own(client:
     assert ask(place, "/daskflow").status == 403
     # and Dask's own pages are as they were
     assert ask(place, "/status").status == 200
+
+
+def test_nobody_fills_the_memory_of_a_scheduler_without_the_token(
+    connection: Connection, place: str, client: Any
+) -> None:
+    """Tornado takes 100 MB of a body before it asks who sends it."""
+    # given a scheduler of ours, and one that is not
+    mount(client, name="a", id="b", token="c")
+    # when a long body is announced, then nobody waits for it
+    for path in ("/status", "/daskflow", "/daskflow-do", "/nothing"):
+        assert begin(place, path, 50_000_000) == 403
+    open_place = client.dashboard_link.split("/")[2]
+    assert begin(open_place, "/daskflow-do", 50_000_000) == 403
+    # and of what an owner sends too much of, little is kept
+    said = ask(open_place, "/daskflow-do", "POST", b"[" * 3_000_000, Authorization="Bearer c", X_Daskflow="1")
+    assert (said.status, said.json["error"]) == (400, "The body should be a small JSON object.")
 
 
 def test_tools_of_dask_go_on_working(connection: Connection, tmp_path: Any) -> None:

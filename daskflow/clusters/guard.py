@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import RequestHandler
+from tornado.web import RequestHandler, stream_request_body
 
 from daskflow.core.access import cookie_name, granted, is_foreign, seal_of
 
@@ -97,8 +97,9 @@ def _let_in(application: Any, origin: str) -> None:
             known.add(place)
 
 
+@stream_request_body
 class Refused(RequestHandler):
-    """Who shows no token is told how to come by one."""
+    """Who shows no token is told how to come by one, before the body is read: nothing of it is kept."""
 
     def initialize(self, why: str) -> None:
         """Take the sentence."""
@@ -114,6 +115,9 @@ class Refused(RequestHandler):
         else:
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(f"{self.why}\n")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep nothing."""
 
     def _log(self) -> None:
         """Log nothing: the address may hold a token with a typing error."""

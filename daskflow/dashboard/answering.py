@@ -10,7 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from daskflow.core.access import cookie_name, granted, is_foreign
 from daskflow.dashboard.encoding import json_of
@@ -18,6 +18,9 @@ from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.watched import Watched
 
 logger = logging.getLogger(__name__)
+
+MOST_BODY = 10_000
+"""Bytes of a question; of a longer one only so much is kept."""
 
 PACKED_BYTES = 20_000
 """Answers from this size on are compressed: a phone or a tunnel may be slow, this machine is not."""
@@ -42,15 +45,23 @@ def packed(content: bytes) -> bytes:
     return gzip.compress(content, 1, mtime=0)
 
 
+@stream_request_body
 class Guarded(RequestHandler):
-    """Whatever shows the token of at least one run, and is not asked for by a foreign page."""
+    """Whatever shows the token of at least one run, and is not asked for by a foreign page.
+
+    Whoever shows none is refused before the body is read, for a scheduler's web server takes 100 MB of it.
+    """
 
     runs: Sequence[Watched] = ()
     """Those that the token opens, the newest first."""
 
     def initialize(self, site: Mapping[str, Any]) -> None:
         """Take what all share."""
-        self.site = site
+        self.site, self.body = site, b""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a little more than may be sent, so that too much is known by it."""
+        self.body += chunk[: MOST_BODY + 1 - len(self.body)]
 
     def set_default_headers(self) -> None:
         """Say what browsers may do with an answer."""

@@ -9,12 +9,9 @@ from typing import Any
 
 from daskflow.core.control import AMOUNTS, Command
 from daskflow.core.errors import DaskflowError, SettingsError
-from daskflow.dashboard.answering import Guarded, parsed
+from daskflow.dashboard.answering import MOST_BODY, Guarded, parsed
 from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.watched import Watched
-
-MOST_BODY = 10_000
-"""Bytes of a question."""
 
 
 class Asked(Guarded):
@@ -28,7 +25,7 @@ class Asked(Guarded):
 
     async def post(self) -> None:
         """Do it, and answer in a sentence."""
-        told = parsed(self.request.body) if len(self.request.body) <= MOST_BODY else None
+        told = parsed(self.body) if len(self.body) <= MOST_BODY else None
         if not isinstance(told, dict):
             self.say(HTTPStatus.BAD_REQUEST, {"error": "The body should be a small JSON object."})
             return

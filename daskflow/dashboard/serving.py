@@ -17,6 +17,7 @@ from daskflow.core.access import new_token, seal_of
 from daskflow.core.control import Command
 from daskflow.core.errors import ClusterError
 from daskflow.core.journal import Record
+from daskflow.dashboard.answering import MOST_BODY
 from daskflow.dashboard.replay import Replay
 from daskflow.dashboard.site import lone_application
 from daskflow.dashboard.slots import Screen
@@ -154,7 +155,7 @@ class Server:
     async def _run(self) -> None:
         site = lone_application(self._find, lambda: [self.watched])
         sockets = bind_sockets(self._port, self._host)
-        server = HTTPServer(site)
+        server = HTTPServer(site, max_body_size=MOST_BODY)
         server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
         self.address = f"http://{_shown(self._host)}:{port}/daskflow?token={self.token}"

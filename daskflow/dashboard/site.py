@@ -169,6 +169,7 @@ class FeedAnswer(Guarded):
 
     def on_connection_close(self) -> None:
         """Wait no longer."""
+        super().on_connection_close()
         self._is_gone = True
 
     async def get(self) -> None:
