@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskflow.dashboard import serving
+from daskflow.dashboard import serving, watched
 from daskflow.dashboard.feed import Feed
 from daskflow.dashboard.replay import Replay
 from daskflow.dashboard.serving import Server
@@ -331,6 +331,19 @@ def test_many_viewers_wait_at_once_and_all_get_the_news(monkeypatch: pytest.Monk
     # then
     assert len(got) == 20
     assert all(each["values"]["status"]["value"] == "done" for each in got)
+
+
+def test_of_those_who_looked_only_the_last_moments_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a run of which nobody asks how many look
+    run = Watched(name="a", id="b", seal="c")
+    monkeypatch.setattr(watched, "AWAY_SECONDS", 0.0)
+    # when somebody looks again and again
+    for _ in range(100):
+        with run.looking():
+            pass
+        time.sleep(0.0001)
+    # then
+    assert len(run._seen) < 10
 
 
 # A run told again

@@ -234,6 +234,7 @@ class Watched:
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Count somebody who waits for news."""
+        self._forget_long_gone()
         self._looking += 1
         self._seen.append((time.monotonic(), self._looking))
         try:
@@ -244,9 +245,13 @@ class Watched:
     @property
     def viewers(self) -> int:
         """How many look, as far as can be told: each asks again and again."""
+        self._forget_long_gone()
+        return max([self._looking, *(count for _, count in self._seen)])
+
+    def _forget_long_gone(self) -> None:
+        """Keep no more than the last moments; on a scheduler nobody may ask for `viewers` in months."""
         while self._seen and self._seen[0][0] < time.monotonic() - AWAY_SECONDS:
             self._seen.popleft()
-        return max([self._looking, *(count for _, count in self._seen)])
 
     def answered(self) -> None:
         """Count an answer; of those that tell the end each viewer gets one."""
