@@ -67,6 +67,15 @@ def test_a_run_is_watched_beside_dasks_own_pages(connection: Connection, place: 
     assert '<a href="daskflow">' in ask(place, "/workers", **bearer).text
 
 
+def test_a_tool_may_show_the_token_in_the_address(connection: Connection, place: str) -> None:
+    # given
+    mount(connection.client, name="late-flights", id="a1b2c3d4e5", token=connection.token)
+    # when, then
+    for path in ("/daskflow.json", "/daskflow-metrics", "/daskflow-feed", "/metrics", "/json/counts.json"):
+        assert ask(place, f"{path}?token={connection.token}").status == 200
+        assert ask(place, f"{path}?token=nonsense").status == 403
+
+
 def test_what_viewers_ask_reaches_the_run(connection: Connection, place: str) -> None:
     # given
     mounted = mount(connection.client, name="late-flights", id="asked", token=connection.token)

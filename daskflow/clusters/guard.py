@@ -59,7 +59,7 @@ def guard(server: Any, seal: str, allowed_origins: Sequence[str] = ()) -> None:
             return application.get_handler_delegate(request, Refused, {"why": HOW})
         token = next((each for each in shown if seal_of(each) == seal), "")
         if token:
-            _forget_token(request)
+            _move_token(request, token)
             if request.method == "GET" and "text/html" in headers.get("Accept", ""):
                 return application.get_handler_delegate(request, Welcome, {"seal": seal, "token": token})
         if headers.get("Upgrade", "").lower() == "websocket":
@@ -79,13 +79,17 @@ def guarded(kind: type, seal: str) -> type:
     return type(kind.__name__, (kind,), {"start_http_server": start_http_server, "__module__": kind.__module__})
 
 
-def _forget_token(request: HTTPServerRequest) -> None:
-    """Take the token out of the request's address: it would stand in logs, and in links that pages make of it."""
+def _move_token(request: HTTPServerRequest, token: str) -> None:
+    """Move the token from the address to a header: it would stand in logs, and in links that pages make of it.
+
+    The pages of runs ask for it again.
+    """
     kept = [(name, value) for name, value in parse_qsl(request.query, keep_blank_values=True) if name != "token"]
     request.query = urlencode(kept)
     request.uri = f"{request.path}?{request.query}" if request.query else request.path
     for arguments in (request.arguments, request.query_arguments):
         arguments.pop("token", None)
+    request.headers["Authorization"] = f"Bearer {token}"
 
 
 def _let_in(application: Any, origin: str) -> None:
