@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 TOKEN_BYTES = 24
 """Random bytes of a token: nobody guesses it, and it still fits into a line of a terminal."""
 
+FRAMES = frozenset({"iframe", "frame", "embed", "object"})
+"""What browsers call the places of a page that show another one, in ``Sec-Fetch-Dest``."""
+
 
 def new_token() -> str:
     """Return a new token, of letters that need no quoting in an address.
@@ -137,6 +140,8 @@ def _place(host: str, port: int) -> tuple[str | None, int] | None:
 def is_foreign(method: str, headers: Any, allowed: Collection[str] = ()) -> bool:
     """Return whether a web page of another place asks, which it may only to be left for this one by a link.
 
+    To show this one in a frame of its own is not to be left: whoever clicks there does not see what on.
+
     Parameters
     ----------
     method : str
@@ -160,11 +165,15 @@ def is_foreign(method: str, headers: Any, allowed: Collection[str] = ()) -> bool
     False
     >>> is_foreign("GET", {"Host": "localhost:8787", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
     False
+    >>> is_foreign("GET", {"Host": "localhost:8787", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "iframe"})
+    True
     """
     if headers.get("Sec-Fetch-Site") == "same-origin":
         return False
     hosts = [headers.get("Host") or "", *(headers.get("X-Forwarded-Host") or "").split(",")]
     if not is_own_origin(headers.get("Origin"), [host.strip() for host in hosts], allowed):
+        return True
+    if headers.get("Sec-Fetch-Dest") in FRAMES:
         return True
     is_other_site = headers.get("Sec-Fetch-Site") in ("same-site", "cross-site")
     return is_other_site and (headers.get("Sec-Fetch-Mode") != "navigate" or method not in ("GET", "HEAD"))
