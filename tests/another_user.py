@@ -48,7 +48,7 @@ def main(folder: Path, processes: list[str], pages: list[str], own: Security) ->
             tried += 1
             try:
                 print(f"talked to {kind}://{place}: {asyncio.run(talks(f'{kind}://{place}', security))}")
-            except (OSError, TimeoutError, asyncio.TimeoutError, ValueError):
+            except (OSError, TimeoutError, ValueError):
                 pass
         host, _, port = place.rpartition(":")
         bare = ssl.create_default_context()

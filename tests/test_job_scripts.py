@@ -16,11 +16,16 @@ from typing import Any
 import dask
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import daskflow as flow
 from daskflow.cli import main
 from daskflow.clusters import REGISTRY
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_jobs import QueueError, Request
+from daskflow.clusters.batch_scripts import quoted
+from daskflow.clusters.slurm_commands import SlurmQueue
 from daskflow.core.errors import ClusterError, SettingsError
 from tests.golden_scripts import CASES, FOLDER, cluster_of, script
 
@@ -132,14 +137,14 @@ def test_a_job_starts_a_worker_that_has_its_number_for_a_name_whatever_stands_in
         assert done.returncode == 0, done.stderr
         arguments, environment = json.loads(done.stdout)
         assert arguments[:3] == ["-m", "distributed.cli.dask_worker", address]
-        given = dict(pairwise(arguments))
-        assert given["--name"] == name
-        assert given["--nthreads"] == "1"
-        assert given["--memory-limit"] == "3.00GiB"
-        assert given["--local-directory"] == "/scratch/me/my 'own'"
-        assert given["--preload"] == "daskflow.clusters.batch_worker"
-        assert given["--tls-key"] == str(folder / "keys" / "key.pem")
-        assert given["--tls-cert"] == given["--tls-ca-file"] == str(folder / "keys" / "cert.pem")
+        told = dict(pairwise(arguments))
+        assert told["--name"] == name
+        assert told["--nthreads"] == "1"
+        assert told["--memory-limit"] == "3.00GiB"
+        assert told["--local-directory"] == "/scratch/me/my 'own'"
+        assert told["--preload"] == "daskflow.clusters.batch_worker"
+        assert told["--tls-key"] == str(folder / "keys" / "key.pem")
+        assert told["--tls-cert"] == told["--tls-ca-file"] == str(folder / "keys" / "cert.pem")
         assert environment["DASKFLOW_JOB"] == name
         assert environment["TEXT"] == "a 'b' \"c\" `d` $(e) %f"
         assert environment["BEFORE"] == "yes"
@@ -170,11 +175,25 @@ def test_a_controller_becomes_its_command(kind: str, tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0] == ["run", "it's mine.toml", "$HOME"]
 
 
+@given(texts=st.lists(st.text(st.characters(exclude_characters="\n\r\0", codec="utf-8"), min_size=1), max_size=100))
+@settings(max_examples=15)
+def test_a_shell_takes_a_quoted_text_for_itself_and_variables_for_their_values(texts: list[str]) -> None:
+    # given texts, and the same with a variable before them
+    texts = [text for text in texts if not re.search(r"\$(\w|\{\w+\})", text) and not text.startswith("~/")]
+    words = [quoted(text) for text in texts] + [quoted(f"$USER/{text}") for text in texts]
+    # when a shell prints them
+    line = f"printf '%s\\0' {' '.join(words)}" if words else ":"
+    done = subprocess.run(["bash"], input=line.encode(), capture_output=True, env={"USER": "me"})
+    # then
+    found = done.stdout.decode().split("\0")[:-1]
+    assert found == [*texts, *(f"me/{text}" for text in texts)]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_line_of_the_users_own_is_no_second_directive(kind: str) -> None:
-    for settings in ({"directives": ["a = 1\n#SBATCH -p b"]}, {"prologue": ["a\nb"]}, {"environment": {"A": "a\nb"}}):
+    for said in ({"directives": ["a = 1\n#SBATCH -p b"]}, {"prologue": ["a\nb"]}, {"environment": {"A": "a\nb"}}):
         with pytest.raises(SettingsError, match="one line of text"):
-            REGISTRY.parse({"kind": kind, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}})
+            REGISTRY.parse({"kind": kind, **{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}})
 
 
 WORKFLOW = """
@@ -213,6 +232,25 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(kind: str, tmp_path: Pat
     workflow = flow.Workflow.from_toml(tmp_path / "cars.toml", {"cluster.walltime": "90 min"}, kind)
     assert workflow.job_script(tmp_path / "runs") == done.output
     assert json.loads(dry_run(tmp_path, "--on", kind, "--json").output)["job_script"].startswith("#!/usr/bin/env")
+
+
+def test_a_dry_run_prints_what_a_run_submits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a queue that keeps what it is asked about, and refuses it
+    asked: list[str] = []
+
+    async def refusals(_: SlurmQueue, text: str, request: Request) -> list[str]:
+        asked.append(text)
+        return ["No."]
+
+    monkeypatch.setattr(SlurmQueue, "refusals", refusals)
+    shown = dry_run(tmp_path, "--on", "slurm", "--set", "cluster.interface=lo").output
+    workflow = flow.Workflow.from_toml(tmp_path / "cars.toml", {"cluster.interface": "lo"}, "slurm")
+    # when
+    with pytest.raises(QueueError, match=r"No\."):
+        workflow.run(tmp_path / "runs")
+    # then only the address differs
+    assert re.sub(r"tls://127\.0\.0\.1:\d+", "tls://HOST:PORT", asked[0]) == shown
+    assert asked[0] != shown
 
 
 def test_a_dry_run_without_a_batch_queue_says_which_there_are(tmp_path: Path) -> None:
@@ -261,7 +299,7 @@ def test_nothing_is_written_into_the_users_configuration_of_dask(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "sentence"),
+    ("kind", "said", "sentence"),
     [
         ("slurm", {"walltime": 30}, "walltime: needs a unit, such as '30 min' or '30 h'"),
         (
@@ -287,9 +325,9 @@ def test_nothing_is_written_into_the_users_configuration_of_dask(tmp_path: Path)
         ("htcondor", {"directives": ["exclusive"]}, "directives: 'exclusive' should be a line such as"),
     ],
 )
-def test_a_setting_that_cannot_be_is_a_sentence(kind: str, settings: Mapping[str, Any], sentence: str) -> None:
+def test_a_setting_that_cannot_be_is_a_sentence(kind: str, said: Mapping[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        REGISTRY.parse({"kind": kind, **settings})
+        REGISTRY.parse({"kind": kind, **said})
     assert sentence in str(caught.value)
 
 

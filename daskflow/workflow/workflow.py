@@ -16,6 +16,7 @@ from daskflow.clusters import Cluster
 from daskflow.clusters.batch import Batch
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody
+from daskflow.core.folder import RunFolder
 from daskflow.core.seeds import digest
 from daskflow.core.settings import nearest, parse
 from daskflow.core.space import describe, parameter
@@ -378,8 +379,10 @@ class Workflow:
                 f"cluster.kind = '{self.cluster.kind}' starts no jobs, so there is no job script. "
                 f"Name a batch queue with --on: {queues}."
             )
-        folder = Path(runs).absolute() / self.name / self.id
-        return self.cluster.within(folder, self.id).job_script()
+        from daskflow.workflow.submission import mark_of
+
+        folder = RunFolder(Path(runs).absolute() / self.name / self.id)
+        return self.cluster.within(folder.path, mark_of(folder)).job_script()
 
     def plan(self, runs: Path | str = "runs") -> Plan:
         """Say what a run will do and what it will take; computes nothing of the data.
