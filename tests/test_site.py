@@ -19,6 +19,7 @@ from daskflow.dashboard.prometheus import metrics_of
 from daskflow.dashboard.serving import Server
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
+from daskflow.dashboard.watched import Watched
 from tests.served_run import BEARER, COOKIE, TOKEN, ask, feed, post, served, wait_until_heard
 from tests.site_client import begin
 from tests.told_runs import HOSTILE, START, told_run, until
@@ -205,6 +206,30 @@ def test_a_body_is_not_waited_for_without_the_token_and_never_when_it_is_long(
     server: Server, length: int, headers: dict[str, str], status: int
 ) -> None:
     assert begin(server.address.split("/")[2], "/daskflow-do", length, **headers) == status
+
+
+def test_after_the_search_there_is_nothing_to_change_until_another_begins() -> None:
+    # given a run on its way to the refit
+    run = told_run()
+    after = next(place for place, each in enumerate(run) if each["record"] == "stage" and each["stage"] == "search")
+    asked: list[Command] = []
+    watched = Watched(name="late-flights", id="a1b2", seal="c", act=lambda command: asked.append(command) or "Asked.")
+    watched.hear(run[:after])
+    assert watched.can_act
+    watched.hear(run[after : after + 1])
+    # when, then
+    assert (watched.can_act, watched.header([], dask=False)["too_late"]) == (False, True)
+    with pytest.raises(PermissionError, match=r"The search of run late-flights/a1b2 is over: .* nothing left to stop"):
+        watched.act(Command("stop"))
+    # when the run is continued
+    watched.hear([{"record": "invocation", "id": "a1b2", "at": run[after]["at"] + 1}])
+    # then
+    assert watched.act(Command("stop")) == "Asked."
+    assert len(asked) == 1
+    # and nobody is told so of a run that these pages only show
+    shown = Watched(name="late-flights", id="a1b2", seal="c")
+    shown.hear(run[: after + 1])
+    assert shown.header([], dask=False)["too_late"] is False
 
 
 def test_what_the_run_cannot_do_is_said_as_it_says_it() -> None:

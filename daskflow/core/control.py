@@ -110,6 +110,17 @@ class Command:
         return cls(fields["command"], **known)
 
 
+def too_late(run: str, word: str) -> str:
+    """Return what is said of a command that comes when nobody takes it any more.
+
+    Examples
+    --------
+    >>> too_late("cars/1234", "pause")
+    'The search of run cars/1234 is over: there is nothing left to pause.'
+    """
+    return f"The search of run {run} is over: there is nothing left to {word}."
+
+
 def _problems(fields: Mapping[str, Any]) -> Iterator[str]:
     """Say, in sentences, what is wrong with a command."""
     word, trial = fields.get("command"), fields.get("trial") or ""

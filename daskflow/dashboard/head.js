@@ -87,6 +87,7 @@
     if (header.replay !== null) return "This is a replay: nothing can be changed."
     if (header.status === "waiting") return "Nothing has been told yet."
     if (header.over) return "The run is over: there is nothing to change."
+    if (header.too_late) return "The search is over: there is nothing left to change."
     return header.can_act ? "" : "These pages only show the run."
   }
   const OVER = {
@@ -99,7 +100,7 @@
     const place = find(".acts")
     place.hidden = header.replay !== null
     put(place.querySelector(".why"), why)
-    const isShown = header.over || header.can_act || header.status === "waiting"
+    const isShown = header.over || header.can_act || header.too_late || header.status === "waiting"
     place.querySelector(".why").classList.toggle("hidden", isShown)
     for (const button of place.querySelectorAll("button")) {
       button.hidden = !isShown

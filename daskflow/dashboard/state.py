@@ -131,6 +131,11 @@ class RunState:
         return self.status in ("done", "failed", "interrupted", "waiting")
 
     @property
+    def has_searched(self) -> bool:
+        """Whether the last invocation's search is over: what follows takes no commands."""
+        return self.search.is_over and self.stages.running != "search"
+
+    @property
     def cpu_seconds(self) -> float:
         """Processor seconds of what has ended."""
         return self.stages.cpu_seconds + self.search.cpu_seconds

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from daskflow.core.control import Command
+from daskflow.core.control import Command, too_late
 from daskflow.core.errors import SettingsError
 from daskflow.core.journal import Record
 from daskflow.dashboard.feed import Feed
@@ -115,7 +115,16 @@ class Watched:
     @property
     def can_act(self) -> bool:
         """Whether commands are taken now."""
-        return self._act is not None and self.replay is None and not self.state.is_over
+        return self._may_act and not self.state.is_over and not self.state.has_searched
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether commands were taken until the search was over, and the run goes on without them."""
+        return self._may_act and not self.state.is_over and self.state.has_searched
+
+    @property
+    def _may_act(self) -> bool:
+        return self._act is not None and self.replay is None
 
     @property
     def has_ended(self) -> bool:
@@ -154,7 +163,7 @@ class Watched:
         Raises
         ------
         PermissionError
-            When nobody may act here, or nothing goes on.
+            When nobody may act here, nothing goes on, or the search is over.
         SettingsError
             For a command that makes no sense: it might not even get through to the run's process.
         """
@@ -162,6 +171,8 @@ class Watched:
             raise PermissionError("These pages only show the run; they cannot change it.")
         if self.state.is_over:
             raise PermissionError("The run does not go on: there is nothing to change.")
+        if self.is_too_late:
+            raise PermissionError(too_late(f"{self.name}/{self.id}", command.word))
         if command.problem:
             raise SettingsError(command.problem)
         return self._act(command)
@@ -275,6 +286,7 @@ class Watched:
             "truth": in_one_line(state, self.now),
             "over": self.has_ended,
             "can_act": self.can_act,
+            "too_late": self.is_too_late,
             "now": self.now,
             "runs": [{"id": each.id, "name": each.name, "status": each.state.status} for each in runs],
             "replay": replay

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskflow.core.control import Command, ask
+from daskflow.core.control import Command, ask, too_late
 from daskflow.core.errors import ControlError, SettingsError
 from daskflow.core.estimates import amount
 from daskflow.core.journal import Record, read, recover
@@ -66,7 +66,7 @@ def act(folder: RunFolder, command: Command, *, seconds: float = ANSWER_SECONDS)
         raise ControlError(f"Run {name} does not go on (it is {status}): there is nothing to {command.word}.")
     stage = _search_stage(records)
     if stage == "over":
-        raise ControlError(f"The search of run {name} is over: there is nothing left to {command.word}.")
+        raise ControlError(too_late(name, command.word))
     known = folder.journal.stat().st_size
     key = ask(folder, command).key
     effect = effect_of(command)
