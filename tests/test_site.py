@@ -284,7 +284,9 @@ def test_the_summary_tells_the_run_in_numbers(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "sign"), [("/daskflow.json", b'"status":"done"'), ("/daskflow-metrics", b'status="done"} 1\n')]
 )
-def test_a_tool_that_asks_counts_as_somebody_who_looks(path: str, sign: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_asks_has_the_source_asked_as_somebody_who_looks_does(
+    path: str, sign: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a source that is asked seldom while nobody looks
     monkeypatch.setattr(serving, "POLL_SECONDS", 0.02)
     source = Told(told_run()[:30])

@@ -76,6 +76,20 @@ def test_a_tool_may_show_the_token_in_the_address(connection: Connection, place:
         assert ask(place, f"{path}?token=nonsense").status == 403
 
 
+def test_a_run_does_not_wait_at_its_end_for_tools_that_read_its_numbers(connection: Connection, place: str) -> None:
+    # given a run that a tool reads
+    mounted = mount(connection.client, name="a", id="scraped", token=connection.token)
+    mounted.send(told_run()[:30])
+    bearer = {"Authorization": f"Bearer {connection.token}"}
+    for path in ("/daskflow.json?run=scraped", "/daskflow-metrics"):
+        assert ask(place, path, **bearer).status == 200
+    # when, then
+    assert mounted.viewers() == 0
+    # and a page that somebody looks at is waited for
+    assert ask(place, "/daskflow-feed?run=scraped", **bearer).status == 200
+    assert mounted.viewers() == 1
+
+
 def test_what_viewers_ask_reaches_the_run(connection: Connection, place: str) -> None:
     # given
     mounted = mount(connection.client, name="late-flights", id="asked", token=connection.token)

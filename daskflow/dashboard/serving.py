@@ -175,7 +175,7 @@ class Server:
         """Hear what the source says, for ever."""
         while True:
             if self.watched.replay is not None:
-                if self.watched.viewers or self.watched.state.version == 0:
+                if self.watched.is_looked_at or self.watched.state.version == 0:
                     self.watched.advance()
                 await asyncio.sleep(REPLAY_SECONDS)
                 continue
@@ -199,7 +199,7 @@ class Server:
         """Wait until the source is worth asking again."""
         for _ in range(round(UNWATCHED_SECONDS / POLL_SECONDS)):
             await asyncio.sleep(POLL_SECONDS)
-            if self.watched.viewers:
+            if self.watched.is_looked_at:
                 return
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -240,8 +239,8 @@ class Summary(Guarded):
         run = self.run_asked_for()
         if run is None:
             return
-        with run.looking():
-            self.say(HTTPStatus.OK, summary_of(run.state, run.now))
+        run.was_read()
+        self.say(HTTPStatus.OK, summary_of(run.state, run.now))
 
 
 class Metrics(Guarded):
@@ -249,8 +248,7 @@ class Metrics(Guarded):
 
     def get(self) -> None:
         """Send it."""
-        with ExitStack() as looking:
-            for run in self.runs:
-                looking.enter_context(run.looking())
-            content = metrics_of([(run.state, run.now) for run in self.runs])
+        for run in self.runs:
+            run.was_read()
+        content = metrics_of([(run.state, run.now) for run in self.runs])
         self.send(content.encode(), "text/plain; version=0.0.4; charset=utf-8")

@@ -99,6 +99,7 @@ class Watched:
         self.name, self.id, self.seal, self.replay = name, id, seal, replay
         self._act, self._make_screens, self._build, self._clock = act, make_screens, build, clock
         self._looking, self._seen = 0, deque[tuple[float, int]]()
+        self._read_at = -math.inf
         self._news = asyncio.Event()
         self._building = asyncio.Lock()
         self._unheard: set[str] = set()
@@ -263,6 +264,15 @@ class Watched:
         """Keep no more than the last moments; on a scheduler nobody may ask for `viewers` in months."""
         while self._seen and self._seen[0][0] < time.monotonic() - AWAY_SECONDS:
             self._seen.popleft()
+
+    def was_read(self) -> None:
+        """Note that a tool asks for the run in numbers; it waits for no end, as a viewer does."""
+        self._read_at = time.monotonic()
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether somebody looks, or a tool does."""
+        return self.viewers > 0 or time.monotonic() - self._read_at < AWAY_SECONDS
 
     def answered(self) -> None:
         """Count an answer; of those that tell the end each viewer gets one."""
