@@ -461,3 +461,17 @@ def test_a_browser_is_told_the_link_by_a_file_of_the_owner_alone(monkeypatch: py
     assert (page.stat().st_mode & 0o077, page.parent.stat().st_mode & 0o077) == (0, 0)
     ends[0]()
     assert not page.parent.exists()
+
+
+def test_a_script_gets_the_link_or_an_error_and_waits_for_nothing(copy: RunFolder) -> None:
+    with pages_of(copy.id, "secret") as address, Journal(copy.journal):
+        tell(copy, address=address)
+        assert call(copy.path, "--link").stdout == f"{address}?run={copy.id}&token=secret\n"
+    done = call(copy.path, "--link")
+    assert (done.stdout, done.exit_code) == ("", 1)
+    assert "no pages of its own" in done.stderr
+
+
+def test_a_run_whose_folder_was_copied_elsewhere_keeps_its_name(copy: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(copy.path, tmp_path / "at-home" / copy.id)
+    assert json.loads(call(tmp_path / "at-home" / copy.id, "--json").stdout)["name"] == "tiny"

@@ -282,7 +282,7 @@ def test_when_it_is_done_it_says_how_the_test_went() -> None:
     value, low, high = state.evaluation.metrics["roc_auc"]
     assert (test["value"], test["note"]) == (f"{value:.4f}", f"95 %: {low:.4f} to {high:.4f}; all test rows")
     assert tile(found, "Progress") == {
-        "label": "Progress", "value": "complete", "note": "186 fits, 46 trials", "state": "good",
+        "label": "Progress", "value": "complete", "note": "186 fits, 44 of 46 trials have a score", "state": "good",
     }  # fmt: skip
     assert {stage["state"] for stage in found["stages"]} == {"done"}
     assert found["waiting"] == ["Nothing: the run is complete."]

@@ -69,7 +69,9 @@ def outcome(run: Run) -> str:
         best = run.best
         params = ", ".join(f"{name} = {_value(value)}" for name, value in told(best.params).items())
         chosen = f"{run.search.metric} {number(best.score)}{between(best.low, best.high)}"
-        lines.append(f"  best    trial {best.id} of {len(run.trials)}, {chosen}")
+        scored, drawn = sum(trial.score == trial.score for trial in run.trials), len(run.trials)
+        among = f"{drawn}" if scored == drawn else f"{scored} with a score ({drawn} drawn)"
+        lines.append(f"  best    trial {best.id} of {among}, {chosen}")
         lines += [f"          {params}"] if params else []
         lines += [f"          {likeness(run.search)}"] if likeness(run.search) else []
     names = max((len(name) for name in run.metrics), default=0)

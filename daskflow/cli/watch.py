@@ -35,6 +35,7 @@ class Speed(click.ParamType[float, float]):
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--text", "as_text", is_flag=True, help="Show the run on the terminal instead.")
 @click.option("--once", is_flag=True, help="With --text: print one picture of how it is now, and end.")
+@click.option("--link", "as_link", is_flag=True, help="Print the link of the run's own pages, and end; 1 without any.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of how it is now, and end.")
 @click.option("--replay", type=Speed(), metavar="SPEED", help="Show it from its beginning, so many times as fast.")
 @click.option("--from-folder", is_flag=True, help="Serve pages from the folder even where the run has its own.")
@@ -46,6 +47,7 @@ def watch(
     path: Path,
     as_text: bool,
     once: bool,
+    as_link: bool,
     as_json: bool,
     replay: float | None,
     from_folder: bool,
@@ -69,8 +71,12 @@ def watch(
         raise click.UsageError("--once goes with --text: it prints one picture of the run, and ends.")
     if as_json and (as_text or replay is not None):
         raise click.UsageError("--json prints how the run is now, and ends: it goes with neither --text nor --replay.")
+    if as_link and (as_text or as_json or replay is not None):
+        raise click.UsageError("--link prints the link of a run's own pages, and ends: it goes with no other view.")
     run = watching.found(path)
-    if as_json:
+    if as_link:
+        click.echo(watching.link_of(run))
+    elif as_json:
         watching.print_summary(run)
     elif as_text:
         watching.show(run, speed=replay, once=once)

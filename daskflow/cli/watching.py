@@ -24,7 +24,7 @@ import click
 from daskflow.cli.report import has_display
 from daskflow.cli.verb import is_terminal
 from daskflow.core.control import Command
-from daskflow.core.errors import DaskflowError, SettingsError
+from daskflow.core.errors import ControlError, DaskflowError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Record
 from daskflow.dashboard.replay import Replay
@@ -155,6 +155,14 @@ def own(folder: RunFolder) -> str:
     if answer_of(feed, token).get("id") != folder.id:
         return ""
     link: str = parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
+    return link
+
+
+def link_of(folder: RunFolder) -> str:
+    """Return the link of a run's own pages; ControlError when there are none here."""
+    link = own(folder)
+    if not link:
+        raise ControlError(f"{folder.path} has no pages of its own here: it does not go on, or goes on elsewhere.")
     return link
 
 

@@ -23,6 +23,7 @@
     let boot = ""
     let failures = 0
     let rest = 0
+    let lost = 0
     let wake = () => {}
 
     const ask = async (wait) => {
@@ -73,9 +74,12 @@
           told("")
         } catch (error) {
           const pauseFor = PAUSES[Math.min(failures, PAUSES.length - 1)]
+          if (failures === 0) lost = Date.now() / SECONDS
           failures += 1
           // A single answer that is late is nothing to speak of.
           if (error instanceof Refused) told(error.message)
+          else if (failures > 3) told(`No contact since ${daskflow.clock(lost)}: what is shown here is of that time. A run that is ` +
+            "started again may be at another address, which `daskflow watch RUN` prints.")
           else if (failures > 1 || error.name !== "TimeoutError") told("Connection lost, trying again.")
           await pause(pauseFor)
           continue

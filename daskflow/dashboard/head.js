@@ -84,6 +84,7 @@
     },
   }
   const reason = () => {
+    if (document.documentElement.dataset.connected === "false") return "There is no contact with the run."
     if (header.replay !== null) return "This is a replay: nothing can be changed."
     if (header.status === "waiting") return "Nothing has been told yet."
     if (header.over) return "The run is over: there is nothing to change."
@@ -171,6 +172,7 @@
     place.hidden = text === ""
     put(place.querySelector("p"), text)
     document.documentElement.dataset.connected = String(text === "")
+    if (header !== null) acts()
   }
 
   const start = (wakeFeed) => {

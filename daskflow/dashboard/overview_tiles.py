@@ -62,11 +62,8 @@ def _progress(state: RunState, now: float) -> Tile:
         return {"label": label, "value": "–", "note": "the run has not begun"}
     if state.is_over:
         word = {"done": "complete", "failed": "failed", "interrupted": "interrupted"}[state.status]
-        fits = words.plural(len(state.search.fits), "fit")
         tone = {"done": "good", "failed": "bad"}.get(state.status, "wait")
-        note = (
-            f"{fits}, {words.plural(len(state.search.trials), 'trial')}" if state.search.fits else "no fit was needed"
-        )
+        note = _searched(state) if state.search.fits else "no fit was needed"
         return {"label": label, "value": word, "note": note, "state": tone}
     stage = state.stages.now_running()
     if stage is None:
@@ -77,6 +74,15 @@ def _progress(state: RunState, now: float) -> Tile:
     if state.status == "paused":
         return {"label": label, "value": value, "note": f"{stage.name}; paused by hand", "state": "wait"}
     return {"label": label, "value": value, "note": "; ".join(part for part in (stage.name, found) if part)}
+
+
+def _searched(state: RunState) -> str:
+    """What a search that is over did, and why it ended early."""
+    search = state.search
+    scored, drawn = sum(not math.isnan(trial.score) for trial in search.trials.values()), len(search.trials)
+    trials = words.plural(drawn, "trial") if scored == drawn else f"{scored:,} of {drawn:,} trials have a score"
+    early = f"it ended because {search.ended}" if search.ended else ""
+    return "; ".join(part for part in (f"{words.plural(len(search.fits), 'fit')}, {trials}", early) if part)
 
 
 def _place(state: RunState) -> str:

@@ -140,6 +140,8 @@ class SearchState:
         Of all fits.
     is_over : bool
         Whether the stage has ended.
+    ended : str
+        Which limit or command ended it; empty when it came to its own end.
     invocation : int
         Which one it is, from 1.
     """
@@ -161,6 +163,7 @@ class SearchState:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     is_over: bool = False
+    ended: str = ""
     invocation: int = 0
 
     def hear(self, record: Record, at: float) -> None:
@@ -296,7 +299,7 @@ class SearchState:
 
     def _stage(self, record: Record, at: float) -> None:
         if record["stage"] == "search":
-            self.is_over = not record.get("failed")
+            self.is_over, self.ended = not record.get("failed"), str(record.get("ended") or "")
             self.running.clear()
 
     def _end(self, record: Record, at: float) -> None:

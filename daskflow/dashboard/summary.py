@@ -98,8 +98,10 @@ def _best(search: SearchState) -> dict[str, Any] | None:
 
 
 def trial_of(trial: TrialState, search: SearchState) -> dict[str, Any]:
-    """Return everything that is known of a trial."""
+    """Return everything that is known of a trial; ``most`` is the resource that it can come to, None if not known."""
+    most = max((rung.resource for rung in search.plan if rung.bracket == trial.bracket), default=None)
     return {
+        "most": most,
         "trial": trial.id,
         "number": trial.number,
         "bracket": trial.bracket,

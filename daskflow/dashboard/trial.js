@@ -108,7 +108,9 @@
     box.querySelector(".mark").setAttribute("aria-pressed", String(daskflow.marks.has(id)))
     const cancel = box.querySelector(".cancel")
     const isDone = trial.state === "failed" || trial.state === "cancelled"
-    const why = daskflow.head.reason() || (isDone ? "This trial has already been given up." : "")
+    const isWhole = trial.state === "scored" && isNumber(trial.most) && trial.resource >= trial.most
+    const why = daskflow.head.reason() || (isDone ? "This trial has already been given up."
+      : isWhole ? "This trial is finished: there is nothing left of it to cancel." : "")
     cancel.disabled = why !== ""
     cancel.title = why
   }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from daskflow.core.errors import DaskflowError, SettingsError, StorageError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record, decode, plain
+from daskflow.core.results import TrialState
 from daskflow.core.settings import nearest
 from daskflow.core.space import FAMILY
 from daskflow.workflow.run import Run
@@ -42,7 +43,7 @@ def gist(run: Run) -> dict[str, Any]:
         "seconds_before": seconds - (last - begun[-1]) if begun else 0.0,
         "cpu_seconds": cpu_seconds,
         "peak_memory_bytes": peak,
-        "trials": len(run.trials),
+        "trials": sum(trial.state is not TrialState.WAITING for trial in run.trials),
         "metric": None,
     }
     if search is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,15 @@ class Restarted(Exception):  # noqa: N818  nothing is wrong: it says what happen
     """By which pages know it, whose room cannot import this one."""
 
 
+def _name_of(folder: RunFolder) -> str:
+    """The workflow's name, also where the run's folder was copied elsewhere."""
+    try:
+        name = tomllib.loads(folder.workflow.read_text(encoding="utf-8")).get("name")
+    except (OSError, ValueError):
+        name = None
+    return name if isinstance(name, str) and name else folder.name
+
+
 class FolderSource:
     """The records of a run, from its folder.
 
@@ -52,7 +62,7 @@ class FolderSource:
     def __init__(self, folder: RunFolder) -> None:
         """Read nothing yet."""
         self.folder = folder
-        self.name, self.id = folder.name, folder.id
+        self.name, self.id = _name_of(folder), folder.id
         self._begin()
 
     def _begin(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from daskflow.core.errors import ClusterError, StorageError
+from daskflow.core.errors import ClusterError, DaskflowError, StorageError
 from daskflow.core.protocols import Executor
 from daskflow.core.results import SearchResult
 from daskflow.core.seeds import seed_of
@@ -54,6 +54,8 @@ def explain(
             yield
         except (StorageError, ClusterError):
             raise
+        except DaskflowError as error:  # a sentence
+            left_out.append(f"{what} left out. {error}")
         except Exception as error:  # estimators and users' metrics fail in their own ways
             left_out.append(f"{what} left out. {type(error).__name__}: {error}")
 
