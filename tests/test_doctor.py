@@ -20,7 +20,8 @@ from daskflow.clusters.slurm import Slurm
 from daskflow.core import mounts
 from daskflow.workflow import doctor, doctor_probe
 from daskflow.workflow.doctor import Finding, Level, compared, examine, of_folder, of_locks, of_python
-from daskflow.workflow.doctor_queue import examine_queue, of_address, of_node, of_waiting
+from daskflow.workflow.doctor_node import of_node
+from daskflow.workflow.doctor_queue import examine_queue, of_address, of_waiting
 
 
 def test_this_installation_is_well(tmp_path: Path) -> None:
@@ -200,6 +201,7 @@ def good_node(**other: Any) -> dict[str, Any]:
         "address_space": -1,
         "reached": "",
         "scratch": "",
+        "folders": {"/runs": "", "/store": ""},
         "versions": here,
         "failure": "",
         **other,
@@ -229,6 +231,7 @@ def test_a_node_like_this_machine_is_well() -> None:
             "Python there",
             "cannot load the libraries: ImportError: GLIBC",
         ),
+        ({"folders": {"/store": "Permission denied"}}, Level.FAIL, "shared folder", "write /store: Permission denied"),
         ({"reached": "timed out"}, Level.FAIL, "network", "n1 does not reach this machine's address: timed out"),
         ({"interfaces": ["lo"]}, Level.FAIL, "interface", "n1 has no 'eth0'; it has lo."),
         ({"scratch": "/scratch: Read-only file system"}, Level.FAIL, "scratch", "/scratch: Read-only file system"),
@@ -249,7 +252,10 @@ def test_what_is_wrong_with_a_node_is_told(other: dict[str, Any], level: Level, 
 def test_what_runs_on_the_node_needs_no_daskflow_and_no_new_python(tmp_path: Path) -> None:
     """It is started by a Python without any packages, in a folder that it gets to know from its argument."""
     # given
+    (tmp_path / "token").write_text("other")
+    folders = {"/runs": str(tmp_path), "/store": str(tmp_path / "none")}
     asked = {
+        "folders": folders,
         "token": "t",
         "address": "127.0.0.1",
         "port": 1,
@@ -269,6 +275,7 @@ def test_what_runs_on_the_node_needs_no_daskflow_and_no_new_python(tmp_path: Pat
     assert found["token"] == "t"
     assert found["versions"] == {}
     assert "refused" in found["reached"]
+    assert found["folders"] == {"/runs": "it sees another folder of that name", "/store": "No such file or directory"}
     assert found["scratch"].startswith("/proc/none: ")
     assert found["files"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     compile(Path(str(doctor_probe.__file__)).read_text(), "look.py", "exec", dont_inherit=True, _feature_version=6)

@@ -37,7 +37,7 @@ def runs(tmp_path: Path, slurm: TestSlurm) -> Path:
 def wrong(runs: Path, *, wait: float = 90, **settings: Any) -> list[Finding]:
     """What is not well with a queue."""
     cluster = Slurm(**{"memory": "1 GiB", "walltime": "10 min", **settings})
-    return [finding for finding in examine_queue(cluster, runs, wait) if finding.level is not Level.OK]
+    return [finding for finding in examine_queue(cluster, runs, wait_seconds=wait) if finding.level is not Level.OK]
 
 
 def test_a_good_set_up_is_well(runs: Path, tmp_path: Path) -> None:
@@ -114,7 +114,23 @@ def test_a_folder_that_nodes_do_not_share(runs: Path, tmp_path: Path, monkeypatc
     (finding,) = wrong(runs, prologue=[line])
 
     assert (finding.level, finding.subject) == (Level.FAIL, "shared folder")
-    assert "Use a folder that all nodes share, with --runs." in finding.words
+    assert "Use a folder that all nodes share, with --runs or cluster.shared." in finding.words
+
+
+def test_a_block_store_that_nodes_do_not_share(runs: Path, tmp_path: Path) -> None:
+    """The folder of runs is shared, and the one of blocks is this machine's own."""
+    store = tmp_path / "store"
+    store.mkdir()
+    line = f'[ -n "$HIDDEN" ] || HIDDEN=1 exec unshare --mount sh -c "mount -t tmpfs none {store} && exec bash $0"'
+    cluster = Slurm(memory="1 GiB", walltime="10 min", prologue=[line])
+
+    found = list(examine_queue(cluster, runs, store))
+
+    (finding,) = [finding for finding in found if finding.level is not Level.OK]
+    assert (finding.level, finding.subject) == (Level.FAIL, "shared folder")
+    assert f"does not read and write {store}: No such file or directory" in finding.words
+    assert any(f.subject == "shared folder" and f.level is Level.OK and f.words.endswith(str(runs)) for f in found)
+    assert list(store.iterdir()) == []
 
 
 def test_a_queue_that_is_full_says_why_it_waits(runs: Path, slurm: TestSlurm) -> None:

@@ -242,14 +242,34 @@ def test_a_site_without_arrays_gets_single_jobs(commands: Commands) -> None:
     assert not any("_" in id for id in ids)
 
 
-def test_jobs_that_were_accepted_are_told_when_a_limit_refuses_the_rest(commands: Commands, tmp_path: Path) -> None:
-    """Were they not, nobody would ever end them."""
+LIMIT = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size)"
+
+
+def test_a_limit_lets_in_as_many_as_it_has_room_for(commands: Commands, tmp_path: Path) -> None:
+    """The IDs of those that are in are told: else nobody would ever end them."""
+    (tmp_path / "room").write_text("37")
     commands(
-        sbatch=f"[ -e {tmp_path}/one ] && {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}\n"
-        f"touch {tmp_path}/one; echo 7"
+        sbatch=f"""n=1
+for a; do case $a in --array=0-*) n=$((${{a#--array=0-}} + 1)) ;; esac; done
+room=$(<{tmp_path}/room)
+((n <= room)) || {{ echo "{LIMIT}" >&2; exit 1; }}
+echo $((room - n)) >{tmp_path}/room; echo $((1000 + room))"""
     )
 
-    assert len(asyncio.run(SlurmQueue().submit(SCRIPT, 1500))) == 1000
+    ids = asyncio.run(SlurmQueue().submit(SCRIPT, 1500))
+
+    assert len(set(ids)) == 37
+    with pytest.raises(QueueError, match=r"policy.*Ask for fewer workers"):
+        asyncio.run(SlurmQueue().submit(SCRIPT, 1500))
+
+
+def test_a_refusal_that_has_nothing_to_do_with_the_number_is_asked_once(commands: Commands) -> None:
+    calls = commands(sbatch="echo 'sbatch: error: Invalid partition name specified' >&2; exit 1")
+
+    with pytest.raises(QueueError, match="Invalid partition"):
+        asyncio.run(SlurmQueue().submit(SCRIPT, 500))
+
+    assert calls.read_text().count("sbatch") == 1
 
 
 def test_variables_of_the_surrounding_job_do_not_reach_a_new_one(
@@ -327,6 +347,17 @@ def test_an_accounting_that_is_not_there_is_asked_once(commands: Commands) -> No
         assert asyncio.run(queue.ending(id)).why == "unknown"
 
     assert calls.read_text().count("sacct") == 1
+
+
+def test_an_ending_that_cannot_be_asked_for_is_unknown(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    ending = asyncio.run(SlurmQueue().ending("7"))
+
+    assert ending.why == "unknown"
+    assert "There is no command 'scontrol'" in ending.words
 
 
 def test_a_job_that_was_put_back_into_the_queue_lost_its_node(commands: Commands) -> None:

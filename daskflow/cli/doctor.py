@@ -44,13 +44,15 @@ def doctor(file: Path | None, changes: tuple[str, ...], on: str | None, runs: Pa
     failed.
     """
     from daskflow.cli.running import print_json
+    from daskflow.clusters.batch_signals import ended_by_signals
 
-    cluster = _cluster(file, changes, on)
+    cluster, store = _asked(file, changes, on, runs)
     found = []
-    for finding in _findings(cluster, runs, wait):
-        found.append(finding)
-        if not as_json:
-            click.echo(_line(finding))
+    with ended_by_signals():  # so that the job which looks at a node, and its folder, go in any case
+        for finding in _findings(cluster, runs, store, wait):
+            found.append(finding)
+            if not as_json:
+                click.echo(_line(finding))
     failed = [finding for finding in found if finding.level == "fail"]
     if as_json:
         lines = [{"level": f.level.value, "subject": f.subject, "words": f.words} for f in found]
@@ -61,33 +63,34 @@ def doctor(file: Path | None, changes: tuple[str, ...], on: str | None, runs: Pa
         raise click.exceptions.Exit(FAILED)
 
 
-def _cluster(file: Path | None, changes: tuple[str, ...], on: str | None) -> Any:
-    """The cluster that a workflow, or the command line alone, asks for; None for none."""
+def _asked(file: Path | None, changes: tuple[str, ...], on: str | None, runs: Path) -> tuple[Any, Path]:
+    """Return the cluster that a workflow, or the command line alone, asks for, None for none; and the block store."""
+    from daskflow.clusters import REGISTRY
+    from daskflow.core.folder import cache_folder
+    from daskflow.workflow.cache import block_folder
+
     if file is not None:
-        return workflow_of(file, changes, on).cluster
+        workflow = workflow_of(file, changes, on)
+        return workflow.cluster, block_folder(workflow.cache, runs.absolute())
     options = {}
     for name, value in parsed(changes).items():
-        room, dot, option = name.partition(".")
-        if room != "cluster" or not dot or on is None:
+        room, _, option = name.partition(".")
+        if room != "cluster" or not option or on is None:
             raise click.UsageError(f"--set {name} needs a FILE; without one, cluster.OPTION with --on KIND can be set.")
         options[option] = value
-    if on is None:
-        return None
-    from daskflow.clusters import REGISTRY
-
-    return REGISTRY.parse({**options, "kind": on}, where="cluster")
+    return None if on is None else REGISTRY.parse({**options, "kind": on}, where="cluster"), cache_folder()
 
 
-def _findings(cluster: Any, runs: Path, wait: float) -> Iterator[Finding]:
+def _findings(cluster: Any, runs: Path, store: Path, wait: float) -> Iterator[Finding]:
     """All that is looked at."""
     from daskflow.clusters.batch import Batch
     from daskflow.workflow.doctor import examine
 
-    yield from examine(runs)
+    yield from examine(runs, store)
     if isinstance(cluster, Batch):
         from daskflow.workflow.doctor_queue import examine_queue
 
-        yield from examine_queue(cluster, runs, wait)
+        yield from examine_queue(cluster, runs, store, wait_seconds=wait)
 
 
 def _line(finding: Finding) -> str:

@@ -35,6 +35,9 @@ PLACES_SECONDS = 60.0
 ARRAY_SIZE = 1000
 """Elements of one array; Slurm's own default lets an index be 1000 at most."""
 
+COMPLETING_LOOKS = 6
+"""How often, each half a second, a job is looked at that is being cleaned up: only then its ending is told."""
+
 PARTITION, OUTPUT, ERROR = ("-p", "--partition"), ("-o", "--output"), ("-e", "--error")
 
 KEPT_DEFAULTS = {
@@ -45,6 +48,9 @@ KEPT_DEFAULTS = {
     "SBATCH_CONSTRAINT": ("-C", "--constraint"),
 }
 """Defaults of a user that count where the script is silent. sbatch itself lets them win over the script's lines."""
+
+_FEWER = re.compile(r"(?P<array>\barray\b)|qos|policy|submit limit|MaxSubmit|MaxJobs", re.IGNORECASE)
+"""What is said of many jobs that may be accepted when they are fewer, or are no array."""
 
 _WAITS_ONLY = ("required node not available", "requested nodes are busy", "node(s) in powered down state")
 """What ``--test-only`` says of jobs that sbatch accepts and that start one day."""
@@ -73,7 +79,7 @@ class SlurmQueue:
     async def submit(self, script: str, count: int = 1) -> list[str]:
         """Hand in a script, several equal ones as an array; where there are no arrays, one after the other.
 
-        When some of them are refused (a limit of jobs), the IDs of the others are returned.
+        Where a limit lets fewer in than asked for, the IDs of those are returned.
 
         Raises
         ------
@@ -81,28 +87,18 @@ class SlurmQueue:
             When none is accepted: sbatch's own words, and a hint.
         """
         ids: list[str] = []
-        environment = _environment_of(script)
+        size, environment = ARRAY_SIZE, _environment_of(script)
         while len(ids) < count:
-            size = min(count - len(ids), ARRAY_SIZE)
+            size = min(size, count - len(ids))
             try:
                 ids += await self._submit(script, size, environment)
             except QueueError as error:
-                if not ids and size > 1 and re.search(r"\barray\b", str(error), re.IGNORECASE):
-                    return await self._submit_singly(script, count, environment)
-                if not ids:
+                if size > 1 and (fewer := _FEWER.search(str(error))):
+                    size = 1 if fewer["array"] else size // 2
+                elif ids:
+                    break
+                else:
                     raise
-                break
-        return ids
-
-    async def _submit_singly(self, script: str, count: int, environment: Mapping[str, str]) -> list[str]:
-        ids: list[str] = []
-        for _ in range(count):
-            try:
-                ids += await self._submit(script, 1, environment)
-            except QueueError:
-                if not ids:
-                    raise
-                break
         return ids
 
     async def _submit(self, script: str, count: int, environment: Mapping[str, str]) -> list[str]:
@@ -164,8 +160,13 @@ class SlurmQueue:
     async def ending(self, id: str) -> Ending:
         """Say how a job ended: by scontrol while Slurm remembers it, by sacct where there is one, and by its log."""
         fields: dict[str, str] = {}
-        for _ in range(6):
-            answer = await run(["scontrol", "--oneliner", "show", "job", id], environment=_asking())
+        for _ in range(COMPLETING_LOOKS):
+            try:
+                answer = await run(["scontrol", "--oneliner", "show", "job", id], environment=_asking())
+            except QueueError as error:
+                return Ending(
+                    "unknown", f"Slurm does not say how job {id} ended: {error}", None, await self._log_of(id, {})
+                )
             fields = next(iter(fields_of(answer.out)), {}) if answer.code == 0 else {}
             if fields.get("JobState") != "COMPLETING":
                 break

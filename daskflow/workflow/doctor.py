@@ -59,19 +59,21 @@ class Finding:
     words: str
 
 
-def examine(runs: Path) -> Iterator[Finding]:
+def examine(runs: Path, store: Path | None = None) -> Iterator[Finding]:
     """Look at this installation; each finding comes as soon as it is known.
 
     Parameters
     ----------
     runs : Path
         Folder of runs; it need not be there.
+    store : Path, optional
+        Folder of blocks; default that of workflows which name none.
     """
     yield of_python()
     yield from of_libraries()
     yield from of_folder("runs folder", runs.absolute(), "--runs")
     yield of_locks(runs.absolute())
-    yield from of_folder("block store", cache_folder().absolute(), "DASKFLOW_CACHE_DIR or cache.folder")
+    yield from of_folder("block store", (store or cache_folder()).absolute(), "DASKFLOW_CACHE_DIR or cache.folder")
     yield from of_folder("temporary files", Path(tempfile.gettempdir()), "TMPDIR")
     yield of_machine()
     yield from of_environment()

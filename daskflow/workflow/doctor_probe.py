@@ -28,6 +28,7 @@ def look(folder: str) -> "dict[str, Any]":
         "address_space": resource.getrlimit(resource.RLIMIT_AS)[0],
         "reached": called(asked),
         "scratch": written(asked["scratch"]),
+        "folders": {folder: answered(place, asked["token"]) for folder, place in asked["folders"].items()},
     }
     found["versions"], found["failure"] = libraries(asked["libraries"])
     return found
@@ -41,6 +42,19 @@ def called(asked: "dict[str, Any]") -> str:
         connection.close()
     except OSError as error:
         return str(error)
+    return ""
+
+
+def answered(place: str, token: str) -> str:
+    """Return an empty text when the token can be read in a folder and an answer written, else why not."""
+    try:
+        with open(os.path.join(place, "token")) as file:
+            if file.read() != token:
+                return "it sees another folder of that name"
+        with open(os.path.join(place, "answer"), "w") as file:
+            file.write("yes")
+    except OSError as error:
+        return str(error.strerror)
     return ""
 
 

@@ -10,22 +10,24 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daskflow.clusters.address import LIBRARIES, probe
+from daskflow.clusters.address import LIBRARIES
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import Job, JobState, Queue, QueueError
 from daskflow.clusters.batch_open import host_of
 from daskflow.clusters.batch_scripts import quoted
 from daskflow.clusters.slurm_answers import in_words, named
 from daskflow.core.errors import ClusterError
+from daskflow.data.store import existing
 from daskflow.workflow import doctor_probe
-from daskflow.workflow.doctor import FEW_FILES, Finding, Level
+from daskflow.workflow.doctor import Finding, Level
+from daskflow.workflow.doctor_node import of_node
 
 GLANCE_SECONDS = 0.5
 """How often the shared folder and the queue are looked at."""
@@ -33,11 +35,10 @@ GLANCE_SECONDS = 0.5
 SHARED_SECONDS = 20.0
 """How long a file that a node wrote may take to be seen here: file systems of networks remember what they saw."""
 
-CLOCK_WARN_SECONDS, CLOCK_FAIL_SECONDS = 10.0, 300.0
-"""Difference of clocks: ends of jobs are planned with some seconds to spare, and minutes would break the plan."""
 
-
-def examine_queue(cluster: Batch, runs: Path, wait_seconds: float = 120.0) -> Iterator[Finding]:
+def examine_queue(
+    cluster: Batch, runs: Path, store: Path | None = None, *, wait_seconds: float = 120.0
+) -> Iterator[Finding]:
     """Look at a batch system; each finding comes as soon as it is known, and no job is left.
 
     Parameters
@@ -45,7 +46,9 @@ def examine_queue(cluster: Batch, runs: Path, wait_seconds: float = 120.0) -> It
     cluster : Batch
         The settings with which a workflow would run.
     runs : Path
-        Folder of runs; a folder is made in it for the job that looks at a node, and removed.
+        Folder of runs.
+    store : Path, optional
+        Folder of blocks. In all that nodes must see, folders are made for the job that looks at a node, and removed.
     wait_seconds : float
         How long that job may take to start and to answer.
     """
@@ -72,7 +75,9 @@ def examine_queue(cluster: Batch, runs: Path, wait_seconds: float = 120.0) -> It
         if refused:
             yield Finding(Level.WARN, "node", "was not looked at: the queue would not start the job.")
             return
-        yield from _of_a_node(runner, queue, cluster, runs, address, wait_seconds)
+        # The first is where jobs find their keys and write their logs.
+        folders = [Path(folder).expanduser() for folder in (cluster.shared, runs, store) if folder is not None]
+        yield from _of_a_node(runner, queue, cluster, folders, address, wait_seconds)
 
 
 async def _refusals(queue: Queue, cluster: Batch) -> list[str]:
@@ -105,45 +110,51 @@ def of_address(address: str, interface: str | None) -> Finding:
 
 @dataclass
 class Probe:
-    """A folder that a node is asked to look at, and a port that it is asked to call.
+    """Folders that a node is asked to look at, and a port that it is asked to call.
 
     Attributes
     ----------
-    place : Path
-        In the folder of runs; removed afterwards.
+    places : dict
+        One in each folder that nodes must see, by that folder; the first holds the job's own files. Removed afterwards.
     door : socket
         Listens on the scheduler's address.
     token : str
         What the node must have read to write or to call.
     """
 
-    place: Path
+    places: dict[Path, Path]
     door: socket.socket
     token: str
 
     @property
     def folder(self) -> Path:
-        """Where the files are: the job is named after the folder around it, as that of a run."""
-        return self.place / "doctor" / self.place.name.lstrip(".")
+        """Where the job's files are: it is named after the folder around them, as that of a run."""
+        first = next(iter(self.places.values()))
+        return first / "doctor" / first.name.lstrip(".")
 
     @classmethod
-    def prepare(cls, runs: Path, address: str, scratch: str | None) -> Probe:
-        """Make the folder and open the port; OSError when that cannot be done."""
+    def prepare(cls, folders: Sequence[Path], address: str, scratch: str | None) -> Probe:
+        """Make the folders and open the port; OSError when that cannot be done."""
         token = secrets.token_hex(16)
         door = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
-        prepared = cls(runs.absolute() / f".doctor-{token[:8]}", door, token)
-        folder = prepared.folder
+        # What is not there yet will be made in the nearest folder above it.
+        places = {folder.absolute(): existing(folder.absolute()) / f".doctor-{token[:8]}" for folder in folders}
+        prepared = cls(places, door, token)
+        asked = {
+            "token": token,
+            "address": address,
+            "port": door.getsockname()[1],
+            "scratch": scratch,
+            "libraries": LIBRARIES,
+            "folders": {str(folder): str(place) for folder, place in places.items()},
+        }
         try:
-            (folder / "logs").mkdir(parents=True)
-            asked = {
-                "token": token,
-                "address": address,
-                "port": door.getsockname()[1],
-                "scratch": scratch,
-                "libraries": LIBRARIES,
-            }
-            (folder / "asked.json").write_text(json.dumps(asked))
-            shutil.copyfile(str(doctor_probe.__file__), folder / "look.py")
+            for place in places.values():
+                place.mkdir(exist_ok=True)
+                (place / "token").write_text(token)
+            (prepared.folder / "logs").mkdir(parents=True)
+            (prepared.folder / "asked.json").write_text(json.dumps(asked))
+            shutil.copyfile(str(doctor_probe.__file__), prepared.folder / "look.py")
         except OSError:
             prepared.close()
             raise
@@ -156,7 +167,7 @@ class Probe:
         command = (
             f"hostname > {place}/node.part && mv {place}/node.part {place}/node; exec {python} {place}/look.py {place}"
         )
-        short = cluster.model_copy(update={"walltime": "2 min", "log_folder": None}).within(
+        short = cluster.model_copy(update={"walltime": "2 min", "log_folder": None, "shared": None}).within(
             self.folder, self.folder.name
         )
         return short.controller_script(["sh", "-c", command])
@@ -172,8 +183,19 @@ class Probe:
         """Return what the node said; empty so far."""
         with suppress(OSError, ValueError):
             found: dict[str, Any] = json.loads((self.folder / "found.json").read_text())
-            return found if found.get("token") == self.token else {}
+            if found.get("token") == self.token:
+                return {
+                    **found,
+                    "folders": {path: self.arrived(path, words) for path, words in found["folders"].items()},
+                }
         return {}
+
+    def arrived(self, folder: str, words: str) -> str:
+        """Return what is wrong with a folder: what the node says, or that what it wrote is not here."""
+        place = self.places[Path(folder)]
+        with suppress(OSError):
+            list(place.iterdir())
+        return words or ("" if (place / "answer").exists() else "what it writes there does not arrive here")
 
     def look_again(self) -> None:
         """List the folder, which makes file systems of networks ask their server."""
@@ -183,17 +205,19 @@ class Probe:
     def close(self) -> None:
         """Leave nothing."""
         self.door.close()
-        shutil.rmtree(self.place, ignore_errors=True)
+        for place in self.places.values():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _of_a_node(
-    runner: asyncio.Runner, queue: Queue, cluster: Batch, runs: Path, address: str, wait_seconds: float
+    runner: asyncio.Runner, queue: Queue, cluster: Batch, folders: Sequence[Path], address: str, wait_seconds: float
 ) -> Iterator[Finding]:
     """Send a job that looks around on its node."""
     try:
-        probe_ = Probe.prepare(runs, address, cluster.scratch)
+        probe_ = Probe.prepare(folders, address, cluster.scratch)
     except OSError as error:
-        yield Finding(Level.FAIL, "runs folder", f"{runs} or {address} cannot be used: {error.strerror or error}.")
+        what = error.filename or address
+        yield Finding(Level.FAIL, "node", f"was not looked at, since {what} cannot be used: {error.strerror or error}.")
         return
     ids: list[str] = []
     try:
@@ -224,13 +248,13 @@ async def _watched(queue: Queue, probe_: Probe, id: str, cluster: Batch, wait_se
             over_at = over_at or now
             node = await asyncio.to_thread(probe_.node)
             if now - over_at > (2 * GLANCE_SECONDS if node else SHARED_SECONDS):
-                return [await _of_failure(queue, id, node, job, cluster)]
+                return [await _of_failure(queue, probe_, id, node, job, cluster)]
         elif now - started > wait_seconds:
             return [of_waiting(job, wait_seconds)]
         await asyncio.sleep(GLANCE_SECONDS)
 
 
-async def _of_failure(queue: Queue, id: str, node: str, job: Job | None, cluster: Batch) -> Finding:
+async def _of_failure(queue: Queue, probe_: Probe, id: str, node: str, job: Job | None, cluster: Batch) -> Finding:
     """Say why a job ended without an answer."""
     ending = await queue.ending(id)
     tail = f" Its log ends: {ending.tail.splitlines()[-1]}" if ending.tail else ""
@@ -240,8 +264,8 @@ async def _of_failure(queue: Queue, id: str, node: str, job: Job | None, cluster
         words = f"{python} does not run on {where}: {ending.words}{tail} Set cluster.python."
         return Finding(Level.FAIL, "Python there", words)
     words = (
-        f"the job ran on {where}, and what it wrote to the folder of runs is not here: {ending.words}{tail} "
-        "Use a folder that all nodes share, with --runs."
+        f"the job ran on {where}, and what it wrote to {next(iter(probe_.places))} is not here: {ending.words}{tail} "
+        "Use a folder that all nodes share, with --runs or cluster.shared."
     )
     return Finding(Level.FAIL, "shared folder", words)
 
@@ -255,80 +279,3 @@ def of_waiting(job: Job, wait_seconds: float) -> Finding:
     begins = f", expected to start at {datetime.fromtimestamp(job.starts_at):%Y-%m-%d %H:%M}" if job.starts_at else ""
     words = f"no node was looked at: the job has waited {wait_seconds:.0f} s ({why}{begins}). Give --wait more seconds."
     return Finding(Level.WARN, "node", words)
-
-
-def of_node(found: Mapping[str, Any], cluster: Batch, *, arrived_at: float) -> list[Finding]:
-    """Judge what a node said of itself.
-
-    Parameters
-    ----------
-    found : mapping
-        What `doctor_probe` wrote there.
-    cluster : Batch
-        The settings.
-    arrived_at : float
-        When it was seen here, in seconds since 1970.
-    """
-    host = str(found["host"])
-    findings = [Finding(Level.OK, "shared folder", f"{host} reads and writes it")]
-    findings += of_python_there(found)
-    if found["reached"]:
-        words = f"{host} does not reach this machine's address: {found['reached']}. Set cluster.interface."
-        findings.append(Finding(Level.FAIL, "network", words))
-    else:
-        findings.append(Finding(Level.OK, "network", f"{host} reaches this machine"))
-    if cluster.interface and cluster.interface not in found["interfaces"]:
-        words = f"{host} has no '{cluster.interface}'; it has {', '.join(found['interfaces'])}. Set cluster.interface."
-        findings.append(Finding(Level.FAIL, "interface", words))
-    elif cluster.interface:
-        findings.append(Finding(Level.OK, "interface", f"{host} has {cluster.interface}"))
-    if found["scratch"]:
-        words = f"cannot be written on {host}: {found['scratch']}. Set cluster.scratch."
-        findings.append(Finding(Level.FAIL, "scratch", words))
-    elif cluster.scratch:
-        findings.append(Finding(Level.OK, "scratch", f"{cluster.scratch} can be written on {host}"))
-    return [*findings, of_clock(host, float(found["time"]), arrived_at), of_limits(host, found, cluster)]
-
-
-def of_python_there(found: Mapping[str, Any]) -> list[Finding]:
-    """Compare Python and the libraries of a node with those here."""
-    host, here = found["host"], probe()(LIBRARIES)
-    there = {**found["versions"], "python": ".".join(found["python"].split(".")[:2])}
-    python = f"{found['python']} ({found['executable']}) on {host}"
-    if found["failure"]:
-        words = f"{python} cannot load the libraries: {found['failure']}"
-        return [Finding(Level.FAIL, "Python there", words)]
-    if "daskflow" not in there:
-        words = f"{python} has no daskflow. Install it there, or set cluster.python to one that has."
-        return [Finding(Level.FAIL, "Python there", words)]
-    other = [
-        f"{name} {there.get(name, 'is missing')} there, {mine} here"
-        for name, mine in here.items()
-        if there.get(name) != mine
-    ]
-    if other:
-        words = f"{python} is another one than here: {'; '.join(other)}. Make them equal."
-        return [Finding(Level.FAIL, "Python there", words)]
-    return [Finding(Level.OK, "Python there", f"{python}, with the same daskflow {there['daskflow']} and libraries")]
-
-
-def of_clock(host: str, there: float, here: float) -> Finding:
-    """Compare clocks; the time that the answer took to be seen counts as difference, so some seconds are none."""
-    difference = there - here
-    if abs(difference) < CLOCK_WARN_SECONDS:
-        return Finding(Level.OK, "clock", f"that of {host} goes like this machine's")
-    which = "ahead of" if difference > 0 else "behind"
-    words = f"that of {host} is {in_words(abs(difference))} {which} this machine's, so that ends of jobs are missed."
-    return Finding(Level.FAIL if abs(difference) > CLOCK_FAIL_SECONDS else Level.WARN, "clock", words)
-
-
-def of_limits(host: str, found: Mapping[str, Any], cluster: Batch) -> Finding:
-    """Say whether a job's limits let a worker live."""
-    files, space = int(found["files"]), int(found["address_space"])
-    if 0 <= space < 2 * cluster.memory_bytes:
-        words = f"jobs on {host} may address {space / 2**30:.2f} GiB, less than libraries map: `ulimit -v unlimited`"
-        return Finding(Level.FAIL, "limits", words)
-    if 0 <= files < FEW_FILES:
-        words = f"jobs on {host} may open {files} files: add `ulimit -n 4096` to cluster.prologue"
-        return Finding(Level.WARN, "limits", words)
-    return Finding(Level.OK, "limits", f"jobs on {host} may open {'any number of' if files < 0 else files} files")
