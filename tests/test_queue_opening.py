@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -21,9 +22,11 @@ import pytest
 
 import daskflow as flow
 from daskflow.clusters import batch_open
+from daskflow.clusters.batch_keys import Keys
 from daskflow.clusters.slurm import Slurm
 from daskflow.core.errors import ClusterError
 from daskflow.core.events import Event
+from tests.another_user import talks
 from tests.slurm_fixture import TestSlurm
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
@@ -31,13 +34,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 PATIENCE_SECONDS = 90.0
 
 OPENED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from daskflow.clusters.slurm import Slurm
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests themselves are started to ignore it
 folder = Path(sys.argv[1])
 settings = dict(workers=2, cores=4, memory="900 MiB", walltime="5 min", interface="lo", directives=("-w n2",))
-with Slurm(**settings).within(folder, "opened").open() as connection:
+with Slurm(**settings).within(folder, folder.name).open() as connection:
     print("open", flush=True)
     time.sleep(600)
 """
@@ -104,14 +108,18 @@ def test_a_run_on_slurm_gives_what_a_run_on_local_workers_gives(slurm: TestSlurm
     there = ran({"kind": "slurm", **settings(workers=2)})
 
     # then numbers are the same to the last bit
-    assert there.search is not None
-    assert here.search is not None
-    assert [(t.params, t.score, t.scores) for t in there.search.trials] == [
-        (t.params, t.score, t.scores) for t in here.search.trials
-    ]
-    assert {name: score.value for name, score in there.metrics.items()} == {
-        name: score.value for name, score in here.metrics.items()
+    def found(run: flow.Run) -> list[Any]:
+        assert run.search is not None
+        return [(t.params, t.score, [(p.resource, p.fold_scores) for p in t.curve]) for t in run.search.trials]
+
+    assert len(found(there)) == 2
+    assert found(there) == found(here)
+    assert {name: (m.value, m.low, m.high) for name, m in there.metrics.items()} == {
+        name: (m.value, m.low, m.high) for name, m in here.metrics.items()
     }
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(there.path / "predictions.parquet"), pd.read_parquet(here.path / "predictions.parquet")
+    )
     # and it was told where it ran, could be watched, and left nothing behind
     notes = [str(event.fields["text"]) for event in said if event.name == "note"]
     assert any("2 jobs submitted to Slurm" in text for text in notes)
@@ -144,8 +152,10 @@ def test_another_user_of_the_machine_reaches_nothing(slurm: TestSlurm, place: Pa
             text=True,
             timeout=PATIENCE_SECONDS,
         )
-        # then nothing they tried has worked, while the owner gets an answer
+        # then nothing they tried has worked, while the owner gets an answer by the same means
         assert (done.stdout, done.returncode) == (f"tried {5 + 2 * 3 + len(pages)}\n", 0), done.stderr
+        for address, kind in {client.scheduler.address: "Scheduler", worker: "Worker"}.items():
+            assert asyncio.run(talks(address, Keys(folder / "keys").security())) == kind
         assert client.submit(os.getuid).result(timeout=30) == os.getuid()
         assert client.dashboard_link == f"{connection.dashboard}?token={connection.token}"
     assert left_in(folder) == []

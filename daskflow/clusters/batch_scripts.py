@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,8 +67,11 @@ class WorkerKeys:
 
 @cache
 def job_class(module: str, name: str) -> Any:
-    """Import a job class of dask-jobqueue, without the file of comments that it would leave in ~/.config/dask."""
-    with mock.patch.object(dask.config, "ensure_file"):
+    """Import a job class of dask-jobqueue, which else leaves a file of comments in ~/.config/dask, and takes Ctrl-C.
+
+    As it is loaded it lets SIGINT end the process by ``sys.exit()``: with exit code 0, and no KeyboardInterrupt.
+    """
+    with mock.patch.object(dask.config, "ensure_file"), mock.patch.object(signal, "signal"):
         return getattr(importlib.import_module(f"dask_jobqueue.{module}"), name)
 
 
@@ -133,7 +137,15 @@ def _job(
         "interface": cluster.interface,
         "death_timeout": f"{cluster.death_timeout:g}",
         "local_directory": None if cluster.scratch is None else quoted(cluster.scratch),
-        "worker_extra_args": ["--preload", PRELOAD, "--dashboard-address", f"{HOST}:0", *cluster.worker_arguments],
+        "worker_extra_args": [
+            "--preload",
+            PRELOAD,
+            "--preload-nanny",
+            PRELOAD,
+            "--dashboard-address",
+            f"{HOST}:0",
+            *cluster.worker_arguments,
+        ],
         "job_extra_directives": [*own, *cluster.directives, *directives],
         "job_script_prologue": prologue(cluster, text, address),
         "job_directives_skip": list(skipped),

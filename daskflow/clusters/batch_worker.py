@@ -1,6 +1,6 @@
 """What a worker in a batch job does first: it compares versions with the run's, takes its job's number, and is guarded.
 
-A script loads it with ``--preload daskflow.clusters.batch_worker``.
+A script loads it with ``--preload`` and ``--preload-nanny``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distributed import Nanny
+
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import read_told
@@ -23,27 +25,31 @@ UNFIT = 78
 """Exit code of a job whose Python cannot work with the run's."""
 
 
-def dask_setup(worker: Any) -> None:
-    """Make a worker one of the run's, or end its process with a sentence in the job's log.
+def dask_setup(process: Any) -> None:
+    """Make a process one of the run's, or end it with a sentence in the job's log.
 
     Parameters
     ----------
-    worker : distributed.Worker
-        The worker of this process; started with the run's keys, so their folder is known.
+    process : distributed.Nanny or distributed.Worker
+        Of this process; started with the run's keys, so their folder is known. The nanny is the job's first process:
+        what it says last is the end of the log.
     """
-    folder = Path(worker.security.tls_ca_file or "").parent
+    folder = Path(process.security.tls_ca_file or "").parent
     told = read_told(folder)
-    sentence = unfit(told, probe()(LIBRARIES)) if told else _without_keys(folder)
+    is_first = isinstance(process, Nanny) or process.nanny is None
+    sentence = _without_keys(folder) if not told else unfit(told, probe()(LIBRARIES)) if is_first else ""
     if sentence:
         # Dask logs what a preload raises, and goes on.
         sys.stderr.write(f"daskflow: {sentence}\n")
         sys.stderr.flush()
         os._exit(UNFIT)
-    if worker.nanny is not None:
+    if isinstance(process, Nanny):
+        return
+    if process.nanny is not None:
         die_with_parent()  # the kernel sees to it while native code holds the interpreter lock, too
-    guard(worker, str(told["seal"]))
+    guard(process, str(told["seal"]))
     if job := os.environ.get(JOB):
-        worker.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
+        process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
 
 
 def unfit(told: Mapping[str, Any], here: Mapping[str, str]) -> str:

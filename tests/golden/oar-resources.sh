@@ -32,4 +32,4 @@ export OMP_WAIT_POLICY=passive
 export MKL_NUM_THREADS=1
 export OPENBLAS_NUM_THREADS=1
 export MALLOC_TRIM_THRESHOLD_=65536
-exec /opt/env/bin/python -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name "$DASKFLOW_JOB" --nthreads 1 --memory-limit 4.00GiB --nanny --death-timeout 60 --preload daskflow.clusters.batch_worker --dashboard-address 127.0.0.1:0 --tls-ca-file /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-cert /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-key /shared/runs/cars/4f1e2d3c5b/keys/key.pem
+exec /opt/env/bin/python -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name "$DASKFLOW_JOB" --nthreads 1 --memory-limit 4.00GiB --nanny --death-timeout 60 --preload daskflow.clusters.batch_worker --preload-nanny daskflow.clusters.batch_worker --dashboard-address 127.0.0.1:0 --tls-ca-file /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-cert /shared/runs/cars/4f1e2d3c5b/keys/cert.pem --tls-key /shared/runs/cars/4f1e2d3c5b/keys/key.pem
