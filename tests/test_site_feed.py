@@ -398,6 +398,28 @@ def test_a_replay_does_not_wait_for_nights_between_two_invocations() -> None:
     assert replay.is_over
 
 
+@pytest.mark.parametrize(
+    "at", ["soon", None, math.nan, math.inf, 10**400, [1], START - 900.0], ids=lambda at: str(at)[:9]
+)
+def test_a_record_of_no_time_or_of_an_earlier_one_is_told_with_its_neighbour(at: Any) -> None:
+    """A clock that was set back, or a damaged line, takes nothing of the rest away."""
+    # given
+    run = told_run()[:60]
+    odd = {"record": "note", "text": "odd", "at": at}
+    now = [0.0]
+    replay = Replay([*run[:30], odd, *run[30:]], clock=lambda: now[0])
+    state = RunState()
+    # when
+    now[0] = run[29]["at"] - START
+    heard = replay.new()
+    state.hear(heard)
+    # then
+    assert heard[:31] == [*run[:30], odd]
+    assert state.notes[-1].text == "odd"
+    assert (replay.first, replay.last) == (START, run[-1]["at"])
+    assert state.last == run[29]["at"]
+
+
 def test_a_replay_of_nothing_stands_still() -> None:
     replay = Replay([])
     assert replay.new() == []

@@ -48,6 +48,7 @@ watchers. A ``control`` record has command, by, and what the command says: see `
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,11 +139,11 @@ def time_of(record: Mapping[str, Any], otherwise: float = 0.0) -> float:
 
     Examples
     --------
-    >>> time_of({"at": 3}), time_of({"at": "soon"}, 1.0)
-    (3.0, 1.0)
+    >>> time_of({"at": 3}), time_of({"at": "soon"}, 1.0), time_of({"at": 10**400}, 1.0)
+    (3.0, 1.0, 1.0)
     """
     at = record.get("at")
-    return float(at) if isinstance(at, int | float) and at == at else otherwise
+    return float(at) if isinstance(at, int | float) and abs(at) <= sys.float_info.max else otherwise
 
 
 def merged(*streams: Iterable[Record]) -> list[Record]:

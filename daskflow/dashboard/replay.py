@@ -6,9 +6,10 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from itertools import accumulate
 
 from daskflow.core.journal import Record
+from daskflow.core.live import time_of
 
 SILENCE_SECONDS = 60.0
 """Of longer silences, as between two invocations, only the last second is waited for."""
@@ -22,7 +23,8 @@ class Replay:
     Parameters
     ----------
     records : sequence of dict
-        Each with ``at``; in any order.
+        In the order of `core.live.merged`. One that says no time, or an earlier one than those before it, is told
+        with its neighbour.
     speed : float
         Seconds of the run per second.
     clock : callable
@@ -52,10 +54,10 @@ class Replay:
         self, records: Sequence[Record], speed: float = 1.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin with the first record."""
-        self._records = sorted((each for each in records if each.get("at") is not None), key=itemgetter("at"))
+        self._records, self._times = list(records), _times(records)
         self._clock = clock
-        self.first = float(self._records[0]["at"]) if self._records else 0.0
-        self.last = float(self._records[-1]["at"]) if self._records else 0.0
+        self.first = self._times[0] if records else 0.0
+        self.last = self._times[-1] if records else 0.0
         self.speed, self.paused, self.restarted = _speed(speed), False, False
         self._heard = 0
         self._from, self._since = self.first, clock()
@@ -75,12 +77,12 @@ class Replay:
         """Return what happened since the last call; all from the beginning when it went back."""
         self.restarted = False
         at = self.at
-        until = bisect_right(self._records, at, lo=self._heard, key=itemgetter("at"))
+        until = bisect_right(self._times, at, lo=self._heard)
         found = self._records[self._heard : until]
         self._heard = until
         if until < len(self._records) and not self.paused:
-            following = float(self._records[until]["at"])
-            before = float(self._records[until - 1]["at"]) if until else self.first
+            following = self._times[until]
+            before = self._times[until - 1] if until else self.first
             if following - before > SILENCE_SECONDS and following - at > 1.0:
                 self._from, self._since = following - 1.0, self._clock()
         return found
@@ -96,11 +98,24 @@ class Replay:
         if at is not None and not math.isfinite(at):
             raise ValueError(f"{at} is no moment; give seconds since 1970.")
         now = self.at if at is None else min(max(float(at), self.first), self.last)
-        if at is not None and self._heard and now < float(self._records[self._heard - 1]["at"]):
+        if at is not None and self._heard and now < self._times[self._heard - 1]:
             self._heard, self.restarted = 0, True
         self.speed = self.speed if speed is None else _speed(speed)
         self.paused = self.paused if paused is None else bool(paused)
         self._from, self._since = now, self._clock()
+
+
+def _times(records: Sequence[Record]) -> list[float]:
+    """Return when each record is told: never before the one in front of it.
+
+    Examples
+    --------
+    >>> _times([{}, {"at": 5.0}, {"at": "soon"}, {"at": 4.0}, {"at": 6}])
+    [5.0, 5.0, 5.0, 5.0, 6.0]
+    """
+    said = [time_of(record, -math.inf) for record in records]
+    first = next((at for at in said if at > -math.inf), 0.0)
+    return list(accumulate(said, max, initial=first))[1:]
 
 
 def _speed(speed: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daskflow.core.journal import Record
+from daskflow.core.live import time_of
 from daskflow.dashboard.state_data import DataState
 from daskflow.dashboard.state_evaluation import EvaluationState
 from daskflow.dashboard.state_search import SearchState
@@ -96,9 +97,8 @@ class RunState:
         """Take records in, in the order of their time."""
         for record in records:
             self.version += 1
-            at = float(record.get("at") or (0.0 if math.isnan(self.last) else self.last))
-            if record.get("record") != "submitted":  # of the run nothing goes on then
-                self.last = at if math.isnan(self.last) else max(self.last, at)
+            at = time_of(record, 0.0 if math.isnan(self.last) else self.last)
+            self.last = at if math.isnan(self.last) else max(self.last, at)
             heard = getattr(self, f"_{record.get('record')}", None)
             if heard is not None:
                 heard(record, at)
