@@ -270,6 +270,13 @@ def test_the_command_line_wins_over_the_file_by_any_name_of_an_option(tmp_path: 
     workflow = flow.Workflow.from_toml(file, {"cluster.partition": "short"})
     # then
     assert workflow.cluster.dump()["queue"] == "short"
+    # and what is in one system's own words stays with that system
+    file.write_text(file.read_text() + 'directives = ["--exclusive"]\naccount = "astro"\n')
+    other = flow.Workflow.from_toml(file, {}, "htcondor").cluster.dump()
+    assert other["account"] == "astro"
+    assert "queue" not in other
+    assert other["directives"] == []
+    assert flow.Workflow.from_toml(file, {}, "slurm").cluster.dump()["directives"] == ["--exclusive"]
     # and a word that is none is an error, with --on too
     with pytest.raises(SettingsError, match=r"cluster\.intrface: no such option; did you mean 'interface'\?"):
         flow.Workflow.from_toml(file, {"cluster.intrface": "ib0"}, "pbs")

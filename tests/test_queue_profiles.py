@@ -222,6 +222,24 @@ def test_a_section_that_is_not_there_is_a_sentence(write: Write) -> None:
         slurm(config_name="bigmen")
 
 
+def test_a_value_of_the_configuration_that_cannot_be_is_told_with_its_place_unless_another_is_said(
+    write: Write,
+) -> None:
+    write(yaml="jobqueue:\n  slurm:\n    walltime: UNLIMITED\n")
+    with pytest.raises(SettingsError, match=r"Dask's configuration, jobqueue\.slurm: walltime: should be a time"):
+        slurm()
+    assert slurm(walltime="3 h") == {"walltime": "3 h"}
+
+
+def test_a_table_need_not_be_complete_by_itself(write: Write) -> None:
+    # given cores that only a profile says the source of
+    write('[sge]\ncores = 4\n[sge.smp]\nparallel_environment = "smp"\n')
+    # when, then
+    assert flow.clusters.Sge(profile="smp").cores == 4
+    with pytest.raises(SettingsError, match="4 cores need a parallel environment"):
+        flow.clusters.Sge()
+
+
 def test_words_of_htcondor_come_from_its_section(write: Write) -> None:
     # given a table of directives, as that section has it
     write(yaml="jobqueue:\n  htcondor:\n    disk: 3 GB\n    job-extra-directives: {universe: vanilla}\n")

@@ -31,6 +31,11 @@ class Cluster(Settings):
         """Whether a word of a workflow's table is an option of this kind."""
         return cls.own_name(word) in cls.model_fields
 
+    @classmethod
+    def takes_over(cls, word: str) -> bool:
+        """Whether a word that was said of another kind means the same here."""
+        return cls.knows(word)
+
     @property
     def fit_bytes(self) -> int:
         """Memory that one fit can have; 0 where that is not known before the cluster is open."""

@@ -102,6 +102,9 @@ class Batch(Cluster):
     }
     """Other words for options, dask-jobqueue's among them."""
 
+    native: ClassVar[frozenset[str]] = frozenset({"directives", "directives_skip", "resource_spec"})
+    """Options whose values mean nothing to another kind."""
+
     workers: int = Field(default=2, ge=1)
     minimum: int | None = Field(default=None, ge=0)
     maximum: int | None = Field(default=None, ge=1)
@@ -155,6 +158,11 @@ class Batch(Cluster):
     def own_name(cls, word: str) -> str:
         """Return the name of the option that a word means, such as ``queue`` for ``partition``."""
         return cls.aliases.get(word, word)
+
+    @classmethod
+    def takes_over(cls, word: str) -> bool:
+        """Whether an option's value may be that of another kind."""
+        return cls.knows(word) and cls.own_name(word) not in cls.native
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -233,7 +241,7 @@ class Batch(Cluster):
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+        if not ALONE.get() and self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum ({self.minimum}) is more than maximum ({self.maximum})")
         return self
 

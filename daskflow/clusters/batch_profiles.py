@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SITE = Path("/etc/daskflow/clusters.toml")
 
 ALONE: ContextVar[bool] = ContextVar("ALONE", default=False)
-"""Whether values are looked at by themselves, and nothing is filled in."""
+"""Whether values are looked at each by itself, and nothing is filled in."""
 
 KINDS = ("slurm", "pbs", "sge", "lsf", "htcondor", "oar")
 """Tables that a file may have."""
@@ -62,7 +62,11 @@ def filled(cls: type[Batch], values: Mapping[str, Any]) -> dict[str, Any]:
     said = {**chosen, **said}
     if said.get("memory") == "auto":  # of a workflow that was written for the local kind: the default of this one
         del said["memory"]
-    return {**configured(cls, said.get("config_name")), **said}
+    found = {word: value for word, value in configured(cls, said.get("config_name")).items() if word not in said}
+    section = f"jobqueue.{said.get('config_name') or kind}"
+    if problems := _wrong_values(cls, found, f"Dask's configuration, {section}"):
+        raise SettingsError(problems)
+    return {**found, **said}
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -112,14 +116,19 @@ def _problems(cls: type[Batch], part: Mapping[str, Any], place: str, *, is_base:
     inherits = part.get("inherits")
     if not is_base and inherits is not None and not isinstance(inherits, str):
         problems.append(Problem("", f"{place}: inherits should be the name of a profile (found {inherits!r:.80})"))
+    return problems + _wrong_values(cls, {word: part[word] for word in words if word not in unknown}, place)
+
+
+def _wrong_values(cls: type[Batch], values: Mapping[str, Any], place: str) -> list[Problem]:
+    """What the settings class refuses of these values, each by itself."""
     token = ALONE.set(True)
     try:
-        parse(cls, {word: part[word] for word in words if word not in unknown})
+        parse(cls, values)
     except SettingsError as error:
-        problems += [Problem("", f"{place}: {found}") for found in error.problems]
+        return [Problem("", f"{place}: {found}") for found in error.problems]
     finally:
         ALONE.reset(token)
-    return problems
+    return []
 
 
 def profile_of(profiles: Tables, name: str, kind: str, files: list[Path]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class HTCondor(Batch):
     job_id: ClassVar[str] = "$(ClusterId).$(ProcId)"
     """Not the shell's: HTCondor puts the numbers in when it takes the job."""
 
+    native: ClassVar[frozenset[str]] = Batch.native | {"queue"}
+
     kind: Literal["htcondor"] = "htcondor"
     disk: str = "10 GiB"
 

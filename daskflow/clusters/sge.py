@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from daskflow.clusters.batch import Batch, one_line, one_word
+from daskflow.clusters.batch_profiles import ALONE
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
 
 
@@ -49,7 +50,7 @@ class Sge(Batch):
     @model_validator(mode="after")
     def _cores_come_from_somewhere(self) -> Self:
         named = self.parallel_environment or any(line.startswith("-pe ") for line in self.directives)
-        if self.cores > 1 and not named:
+        if self.cores > 1 and not named and not ALONE.get():
             raise ValueError(
                 f"{self.cores} cores need a parallel environment on Grid Engine: set parallel_environment, such as "
                 "'smp' (`qconf -spl` lists them), or cores = 1"

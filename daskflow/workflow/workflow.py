@@ -446,7 +446,8 @@ def _on(kind: str, table: Any, said: Collection[str]) -> dict[str, Any]:
     except SettingsError as error:
         raise SettingsError([Problem("--on", error.problems[0].message)]) from None
     words = dict(table) if isinstance(table, Mapping) else {}
-    return {**{word: value for word, value in words.items() if word in said or cls.knows(word)}, "kind": kind}
+    keeps = cls.knows if words.get("kind") == kind else cls.takes_over
+    return {**{word: value for word, value in words.items() if word in said or keeps(word)}, "kind": kind}
 
 
 def _without_synonyms(table: Mapping[str, Any], said: Collection[str]) -> dict[str, Any]:
