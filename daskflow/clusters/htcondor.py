@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 from dask.utils import parse_bytes
 from pydantic import field_validator
 
-from daskflow.clusters.batch import Batch, size_of
+from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_scripts import JobText, job_class
+from daskflow.clusters.batch_words import size_of
 
 DIRECTIVE = re.compile(r"\s*(\+?[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*\S)\s*")
 

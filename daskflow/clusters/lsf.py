@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 from dask.utils import parse_bytes
 from pydantic import Field, field_validator
 
-from daskflow.clusters.batch import Batch, size_of
+from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.batch_words import size_of
 from daskflow.clusters.walltimes import Form
 
 

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
-from daskflow.clusters.batch import Batch, one_line
+from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.batch_words import one_line
 
 
 class Pbs(Batch):

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from daskflow.clusters.batch import Batch, one_line, one_word
+from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_profiles import ALONE
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.batch_words import one_line, one_word
 
 
 class Sge(Batch):

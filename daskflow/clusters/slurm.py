@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from daskflow.clusters.batch import Batch, one_word
+from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
+from daskflow.clusters.batch_words import one_word
 from daskflow.clusters.slurm_commands import SlurmQueue
 from daskflow.clusters.walltimes import Form
 
