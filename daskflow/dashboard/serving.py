@@ -54,8 +54,7 @@ class Source(Protocol):
     def new(self) -> list[Record]:
         """Return what came since the last call.
 
-        An exception ``Restarted``, or one with ``restarted`` set, says that the run began anew: all is forgotten, and
-        asked for again.
+        An exception with ``restarted`` set says that the run began anew: all is forgotten, and asked for again.
         """
 
 
@@ -187,7 +186,7 @@ class Server:
         try:
             records = await asyncio.get_running_loop().run_in_executor(None, self._source.new)
         except Exception as error:
-            if getattr(error, "restarted", False) or type(error).__name__ == "Restarted":
+            if getattr(error, "restarted", False):
                 self.watched.restart()
             else:
                 logger.warning("The run's files cannot be read now: %s", error)
