@@ -286,6 +286,20 @@ def test_records_that_are_not_understood_are_passed_over(caplog: pytest.LogCaptu
     assert len(caplog.records) == 5, "each kind is logged once"
 
 
+@pytest.mark.parametrize("kind", ["say", "before", "failed", "complete", "sums", "_init__", "nothing"])
+def test_a_record_of_an_unknown_kind_changes_nothing(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    # given
+    run, same = (Watched(name="a", id="b", seal="c") for _ in range(2))
+    for each in (run, same):
+        each.hear(told_run()[:60])
+    # when
+    run.hear([{"record": kind, "at": START}])
+    same.hear([{"record": "another", "at": START}])
+    # then
+    assert run.state == same.state
+    assert not caplog.records
+
+
 def test_a_run_that_begins_anew_is_shown_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     # given
     monkeypatch.setattr(serving, "POLL_SECONDS", 0.05)

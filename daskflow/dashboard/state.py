@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,9 +99,9 @@ class RunState:
             self.version += 1
             at = time_of(record, 0.0 if math.isnan(self.last) else self.last)
             self.last = at if math.isnan(self.last) else max(self.last, at)
-            heard = getattr(self, f"_{record.get('record')}", None)
+            heard = HEARD.get(str(record.get("record")))
             if heard is not None:
-                heard(record, at)
+                heard(self, record, at)
             self.stages.hear(record, at)
             self.data.hear(record, at)
             self.search.hear(record, at)
@@ -192,6 +192,21 @@ class RunState:
     def _say(self, at: float, kind: str, text: str) -> None:
         self.notes.append(Note(at, kind, text))
         del self.notes[:-MOST_NOTES]
+
+
+HEARD: Mapping[str, Callable[[RunState, Record, float], None]] = {
+    "invocation": RunState._invocation,
+    "end": RunState._end,
+    "cluster": RunState._cluster,
+    "workers": RunState._workers,
+    "history": RunState._history,
+    "data": RunState._data,
+    "note": RunState._note,
+    "warning": RunState._warning,
+    "unit": RunState._unit,
+    "control": RunState._control,
+}
+"""What each record changes of the run itself; those of its parts are heard by these."""
 
 
 def told(record: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -168,9 +168,9 @@ class SearchState:
 
     def hear(self, record: Record, at: float) -> None:
         """Take a record in."""
-        heard = getattr(self, f"_{record['record']}", None)
+        heard = HEARD.get(str(record["record"]))
         if heard is not None:
-            heard(record, at)
+            heard(self, record, at)
 
     def is_better(self, score: float, than: float) -> bool:
         """Whether a score is strictly better than another; not-a-number is worse than all."""
@@ -307,6 +307,20 @@ class SearchState:
         for trial in self.trials.values():
             if trial.state == "running":
                 trial.state = "scored" if trial.curve else "waiting"
+
+
+HEARD: Mapping[str, Callable[[SearchState, Record, float], None]] = {
+    "invocation": SearchState._invocation,
+    "candidates": SearchState._candidates,
+    "plan": SearchState._plan,
+    "start": SearchState._start,
+    "unit": SearchState._unit,
+    "best": SearchState._best,
+    "importance": SearchState._importance,
+    "stage": SearchState._stage,
+    "end": SearchState._end,
+}
+"""What each record changes of the search."""
 
 
 def _number(value: Any) -> float:
