@@ -308,6 +308,9 @@ def test_nothing_is_written_into_the_users_configuration_of_dask(tmp_path: Path)
 @pytest.mark.parametrize(
     ("kind", "said", "sentence"),
     [
+        ("slurm", {"walltime": True}, "walltime: should be a time such as '1 h'"),
+        ("slurm", {"memory": "4 GB\n#SBATCH -p x"}, "memory: should be a size"),
+        ("slurm", {"walltime": "1 h\n#SBATCH"}, "walltime: should be a time"),
         ("slurm", {"walltime": 30}, "walltime: needs a unit, such as '30 min' or '30 h'"),
         (
             "slurm",

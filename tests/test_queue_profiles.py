@@ -115,6 +115,7 @@ def test_what_a_profile_said_is_in_the_workflow_that_a_run_keeps(write: Write) -
         ('[slurm]\nkind = "slurm"', {}, "{site}, [slurm]: no such option 'kind'"),
         ('[slurm]\ninherits = "big"', {}, "{site}, [slurm]: no such option 'inherits'"),
         ("slurm = 3", {}, "{site}, slurm: should be a table"),
+        ("", {"profile": "big"}, "there is no profile 'big' of [slurm] in {site}"),
         ("[slurm.big]\n", {"profile": "bug"}, "there is no profile 'bug' of [slurm] in {site}"),
         ("[slurm.big]\n", {"profile": "bug"}, "; did you mean 'big'?"),
         (
@@ -155,7 +156,7 @@ jobqueue:
     processes: 6
     memory: 120 GB
     queue: regular
-    account: astro
+    account: 4711
     interface: ib0
     walltime: '30'
     local-directory: $SCRATCH
@@ -178,7 +179,7 @@ def test_the_configuration_of_dask_jobqueue_fills_what_nobody_says(write: Write)
         "cores": 24,
         "memory": "120 GB",
         "queue": "regular",
-        "account": "astro",
+        "account": "4711",
         "interface": "ib0",
         "walltime": "1800 s",  # as Slurm reads it: minutes
         "scratch": "$SCRATCH",

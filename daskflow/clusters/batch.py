@@ -174,7 +174,7 @@ class Batch(Cluster):
     @classmethod
     def _walltime_is_a_time(cls, value: Any) -> str:
         text = str(value).strip()
-        if isinstance(value, int | float) or re.fullmatch(r"\d+", text):
+        if (isinstance(value, int | float) and not isinstance(value, bool)) or re.fullmatch(r"\d+", text):
             raise ValueError(f"needs a unit, such as '{text} min' or '{text} h'")
         seconds = seconds_in_words(text) or seconds_in_form(text, cls.form)
         if seconds is None:
@@ -184,7 +184,13 @@ class Batch(Cluster):
             raise ValueError("should be from one minute to a year")
         return text
 
-    @field_validator("queue", "account", "profile", "config_name", mode="after")
+    @field_validator("queue", "account", mode="before")
+    @classmethod
+    def _numbers_are_names(cls, value: Any) -> Any:
+        """Take an account that is a number, as configurations have it."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("queue", "account", "profile", "config_name")
     @classmethod
     def _names_are_words(cls, value: str | None) -> str | None:
         return one_word(value)

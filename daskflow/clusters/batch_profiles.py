@@ -150,10 +150,9 @@ def profile_of(profiles: Tables, name: str, kind: str, files: list[Path]) -> dic
         if name in chain:
             raise SettingsError(f"Profile '{name}' of [{kind}] inherits from itself: {' > '.join([*chain, name])}.")
         if name not in profiles:
-            places = " and ".join(map(str, files)) or f"~/.config/daskflow/clusters.toml, nor {SITE}: they do not exist"
-            raise SettingsError(
-                f"there is no profile '{name}' of [{kind}] in {places}{nearest(name, [n for n in profiles if n])}"
-            )
+            places = " and ".join(map(str, files)) or f"~/.config/daskflow/clusters.toml or {SITE}, which do not exist"
+            close = nearest(name, [each for each in profiles if each])
+            raise SettingsError(f"there is no profile '{name}' of [{kind}] in {places}{close}")
         chain.append(name)
         name = str(profiles[name].get("inherits", ""))
     layers = [profiles.get("", {}), *(profiles[each] for each in reversed(chain))]

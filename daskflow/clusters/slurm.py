@@ -35,6 +35,12 @@ class Slurm(Batch):
     job_cpu: int | None = Field(default=None, ge=1)
     job_mem: str | None = None
 
+    @field_validator("job_mem", mode="before")
+    @classmethod
+    def _a_number_is_megabytes(cls, value: Any) -> Any:
+        """Take a number, which Slurm reads as megabytes."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("job_mem")
     @classmethod
     def _job_mem_is_a_word(cls, value: str | None) -> str | None:
