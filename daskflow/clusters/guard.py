@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler, stream_request_body
 
-from daskflow.core.access import cookie_name, granted, is_foreign, seal_of
+from daskflow.core.access import cookie_flags, cookie_name, granted, is_foreign, onward, refusal, seal_of, without_token
 
 SEAL = "daskflow.dashboard.seal"
 """Under this name Dask's configuration holds the seal of a cluster's token; workers get it with their configuration."""
 
 HOW = "Open it by the link with a token that the run printed, or by client.dashboard_link."
-
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Not without the token</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto 0; padding: 0 1.5rem }}
-h1 {{ font-size: 1.3rem }}
-</style></head>
-<body><h1>This page is for the owner of the cluster</h1><p>{}</p></body></html>
-"""
 
 
 def guard(server: Any, seal: str, allowed_origins: Sequence[str] = ()) -> None:
@@ -84,8 +72,7 @@ def _move_token(request: HTTPServerRequest, token: str) -> None:
 
     The pages of runs ask for it again.
     """
-    kept = [(name, value) for name, value in parse_qsl(request.query, keep_blank_values=True) if name != "token"]
-    request.query = urlencode(kept)
+    request.query = without_token(request.query)
     request.uri = f"{request.path}?{request.query}" if request.query else request.path
     for arguments in (request.arguments, request.query_arguments):
         arguments.pop("token", None)
@@ -114,11 +101,9 @@ class Refused(RequestHandler):
         self.set_status(HTTPStatus.FORBIDDEN)
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
-        if "text/html" in self.request.headers.get("Accept", ""):
-            self.finish(PAGE.format(html.escape(self.why)))
-        else:
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(f"{self.why}\n")
+        kind, text = refusal("cluster", self.why, self.request.headers.get("Accept", ""))
+        self.set_header("Content-Type", kind)
+        self.finish(text)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep nothing."""
@@ -138,23 +123,13 @@ class Welcome(RequestHandler):
         """Answer."""
         self.set_header("Cache-Control", "no-store")
         self.set_header("Referrer-Policy", "no-referrer")
-        self.set_cookie(
-            cookie_name(self.seal),
-            self.token,
-            path="/",
-            httponly=True,
-            samesite="Strict",
-            secure=self.request.protocol == "https",
-        )
-        # Relative, for a proxy may have cut off the beginning of the path.
-        query = f"?{self.request.query}" if self.request.query else ""
-        clean = f"./{self.request.path.rpartition('/')[2]}{query}"
-        if self.request.headers.get("Sec-Fetch-Site") == "cross-site":
-            # Followed from another site, a redirect would be asked for without the cookie that was just set.
-            self.set_header("Refresh", f"0; url={clean}")
-            self.finish("")
-        else:
-            self.redirect(clean)
+        request = self.request
+        self.set_cookie(cookie_name(self.seal), self.token, **cookie_flags(request.protocol))
+        status, headers = onward(request.path, request.query, request.headers.get("Sec-Fetch-Site"))
+        self.set_status(status)
+        for name, value in headers.items():
+            self.set_header(name, value)
+        self.finish("")
 
     def _log(self) -> None:
         """Log nothing."""

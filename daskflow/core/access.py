@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import secrets
 from collections.abc import Collection, Iterable
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 TOKEN_BYTES = 24
 """Random bytes of a token: nobody guesses it, and it still fits into a line of a terminal."""
 
 FRAMES = frozenset({"iframe", "frame", "embed", "object"})
 """What browsers call the places of a page that show another one, in ``Sec-Fetch-Dest``."""
+
+REFUSAL = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Not without the token</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto 0; padding: 0 1.5rem }}
+h1 {{ font-size: 1.3rem }}
+</style></head>
+<body><h1>This page is for the owner of the {}</h1><p>{}</p></body></html>
+"""
 
 
 def new_token() -> str:
@@ -92,6 +105,74 @@ def _cookie(header: str, name: str) -> str:
             except (CookieError, KeyError):
                 return ""
     return ""
+
+
+def refusal(whose: str, why: str, accept: str) -> tuple[str, str]:
+    """Return kind and text of what is said to whoever is refused: a page to browsers, a sentence to tools.
+
+    Parameters
+    ----------
+    whose : str
+        ``run`` or ``cluster``.
+    why : str
+        A sentence.
+    accept : str
+        The header ``Accept``.
+
+    Examples
+    --------
+    >>> refusal("run", "Open it by the link.", "*/*")
+    ('text/plain; charset=utf-8', 'Open it by the link.\\n')
+    """
+    if "text/html" in accept:
+        return "text/html; charset=utf-8", REFUSAL.format(whose, html.escape(why))
+    return "text/plain; charset=utf-8", f"{why}\n"
+
+
+def cookie_flags(protocol: str) -> dict[str, Any]:
+    """Return how the cookie that holds a token is set, as tornado's ``set_cookie`` names it.
+
+    Examples
+    --------
+    >>> cookie_flags("http")
+    {'path': '/', 'httponly': True, 'samesite': 'Strict', 'secure': False}
+    """
+    return {"path": "/", "httponly": True, "samesite": "Strict", "secure": protocol == "https"}
+
+
+def without_token(query: str) -> str:
+    """Return what is asked for in an address, but for the token.
+
+    Examples
+    --------
+    >>> without_token("run=a&token=secret&trial=")
+    'run=a&trial='
+    """
+    return urlencode([(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "token"])
+
+
+def onward(path: str, query: str, came_from: str | None) -> tuple[HTTPStatus, dict[str, str]]:
+    """Return status and headers of the answer that leads from an address with a token to the same without.
+
+    It is relative, for a proxy may have cut off the beginning of the path.
+
+    Parameters
+    ----------
+    path, query : str
+        Of the address; the latter without the token.
+    came_from : str or None
+        The header ``Sec-Fetch-Site``.
+
+    Examples
+    --------
+    >>> onward("/daskflow", "run=a", None)
+    (<HTTPStatus.FOUND: 302>, {'Location': './daskflow?run=a'})
+    """
+    clean = f"./{path.rpartition('/')[2]}{'?' if query else ''}{query}"
+    if came_from == "cross-site":
+        # Followed from another site, a redirect would be asked for without the cookie that was just set.
+        return HTTPStatus.OK, {"Refresh": f"0; url={clean}"}
+    return HTTPStatus.FOUND, {"Location": clean}
 
 
 def is_own_origin(origin: str | None, hosts: Collection[str], allowed: Collection[str] = ()) -> bool:

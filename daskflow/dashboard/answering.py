@@ -12,7 +12,7 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from daskflow.core.access import cookie_name, granted, is_foreign
+from daskflow.core.access import cookie_flags, cookie_name, granted, is_foreign
 from daskflow.dashboard.encoding import json_of
 from daskflow.dashboard.refusal import refuse
 from daskflow.dashboard.watched import Watched
@@ -92,13 +92,7 @@ class Guarded(RequestHandler):
         for run in self.runs:
             token = next((each for each in shown if granted(run.seal, query=[each])), "")
             if token:
-                self.set_cookie(
-                    cookie_name(run.seal), token, path="/", httponly=True, samesite="Strict", secure=self._is_encrypted
-                )
-
-    @property
-    def _is_encrypted(self) -> bool:
-        return self.request.protocol == "https"
+                self.set_cookie(cookie_name(run.seal), token, **cookie_flags(self.request.protocol))
 
     def run_asked_for(self, told: object = None) -> Watched | None:
         """Return the run that is named, or else the newest; when the token does not open it, the answer is sent."""

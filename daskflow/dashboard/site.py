@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
 
 from tornado.ioloop import IOLoop
 from tornado.web import Application, RequestHandler
 
+from daskflow.core.access import onward, without_token
 from daskflow.dashboard.answering import Guarded, parsed
 from daskflow.dashboard.asking import Do, SetReplay
 from daskflow.dashboard.feed import have_of
@@ -110,14 +110,12 @@ class Page(Guarded):
     async def get(self, path: str) -> None:
         """Send it; an address with a token is answered by the way to the same one without."""
         if self.get_query_arguments("token"):
-            kept = [(n, v) for n in self.request.query_arguments if n != "token" for v in self.get_query_arguments(n)]
-            clean = f"{path}?{urlencode(kept)}" if kept else path
-            if self.request.headers.get("Sec-Fetch-Site") == "cross-site":
-                # Followed from another site, a redirect would be asked for without the cookie that was just set.
-                self.set_header("Refresh", f"0; url={clean}")
-                self.finish("")
-                return
-            self.redirect(clean)
+            request = self.request
+            status, headers = onward(request.path, without_token(request.query), request.headers.get("Sec-Fetch-Site"))
+            self.set_status(status)
+            for name, value in headers.items():
+                self.set_header(name, value)
+            self.finish("")
             return
         run = self.run_asked_for()
         if run is None:
