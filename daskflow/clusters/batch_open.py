@@ -5,16 +5,19 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import secrets
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
+import psutil
 from dask.utils import format_bytes
 from distributed import Client, Scheduler
 from distributed.utils import LoopRunner, get_ip, get_ip_interface, silence_logging_cmgr
@@ -29,7 +32,7 @@ from daskflow.clusters.fleet_values import FleetPlan, Phase
 from daskflow.clusters.guard import guarded
 from daskflow.clusters.loopback import CONFIG, HOST
 from daskflow.core.access import new_token, seal_of
-from daskflow.core.errors import ClusterError
+from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.events import Event, Listener, nobody, tell
 from daskflow.core.protocols import Connection
 from daskflow.data.client_executor import ClientExecutor
@@ -140,8 +143,8 @@ class BatchCluster:
     def start(self) -> None:
         """Start everything but wait for nothing; the queue is asked first whether it would take the jobs."""
         batch, host = self.batch, host_of(self.batch.interface)
-        batch.folder.mkdir(parents=True, exist_ok=True)
-        batch.logs.mkdir(parents=True, exist_ok=True)
+        for folder in (batch.folder, batch.logs):
+            _make(folder)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
         security = self.keys.write(told)
         self._runner.start()
@@ -194,7 +197,7 @@ class BatchCluster:
         while self._news:
             self.listener(self._news.popleft())
         if self._fleet is not None and self._fleet.failure:
-            raise ClusterError(self._fleet.failure)
+            raise ClusterError(with_remedy(self._fleet.failure))
 
     def leaving(self) -> set[str]:
         """Return the names of workers that begin nothing more and end soon."""
@@ -238,6 +241,16 @@ async def _started(host: str, security: Any, seal: str) -> Any:
     )
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} cannot be made: {error.strerror}. Jobs write their logs there and read keys beside "
+            "them: choose another place with --runs, cluster.shared or cluster.log_folder."
+        ) from error
+
+
 def host_of(interface: str | None) -> str:
     """Return the address that a scheduler listens on: that of an interface, else the one of this machine's way out.
 
@@ -251,7 +264,31 @@ def host_of(interface: str | None) -> str:
     try:
         return str(get_ip_interface(interface))
     except ValueError as error:
-        raise ClusterError(f"cluster.interface: {str(error).rstrip('.')}.") from error
+        known = ", ".join(sorted(psutil.net_if_addrs()))
+        raise ClusterError(
+            f"There is no network interface '{interface}' here (cluster.interface); there are: {known}."
+        ) from error
+
+
+def with_remedy(failure: str) -> str:
+    """Return why the fleet cannot go on, with what to do where the end of a job's log shows that a node lacks Python.
+
+    Examples
+    --------
+    >>> with_remedy("Job 7 failed:\\n    python: No module named 'distributed'")
+    "Job 7 failed:\\n    python: No module named 'distributed'\\nThe Python of the nodes lacks daskflow ..."
+    """
+    if re.search(r"No module named '?(daskflow|distributed|dask)\b", failure):
+        return (
+            f"{failure}\nThe Python of the nodes lacks daskflow or Dask: install daskflow {version('daskflow')} there, "
+            "or name another Python with cluster.python or lines of cluster.prologue."
+        )
+    if re.search(r"python\S*: (No such file|cannot execute|command not found|not found|Permission denied)", failure):
+        return (
+            f"{failure}\nThe nodes do not have that Python: name one that they have with cluster.python, or lines of "
+            "cluster.prologue that bring it, such as 'module load python'."
+        )
+    return failure
 
 
 def plan_of(batch: Batch) -> FleetPlan:

@@ -62,7 +62,7 @@ class WorkerKeys:
     def get_tls_config_for_role(self, role: str) -> dict[str, str]:
         """Return the files of a role: of a worker, the only one that has a script."""
         files = {"ca_file": CERT_FILE, "cert": CERT_FILE, "key": KEY_FILE}
-        return {word: quoted(self.folder / file) for word, file in files.items()}
+        return {word: shlex.quote(str(self.folder / file)) for word, file in files.items()}
 
 
 @cache
@@ -164,7 +164,7 @@ def prologue(cluster: Batch, text: JobText, address: str) -> list[str]:
     """Return the shell lines before the command: a job of a run that is over ends before anything else."""
     lines: list[str] = []
     if text.lease is not None:
-        lines += check_lines(quoted(text.lease), address)
+        lines += check_lines(shlex.quote(str(text.lease)), address)
     lines.append(f"export {JOB}={cluster.job_id}")
     variables = {**CONFIG["distributed.nanny.pre-spawn-environ"], **cluster.environment}  # type: ignore[dict-item]
     lines += [f"export {name}={quoted(str(value))}" for name, value in variables.items()]
