@@ -85,7 +85,13 @@ def test_the_user_wins_over_the_site_and_the_workflow_over_both(write: Write, tm
     assert isinstance(cluster, flow.clusters.Slurm)
     assert (cluster.memory, cluster.interface) == ("32 GiB", "eth0")
     assert (cluster.queue, cluster.walltime, cluster.prologue) == ("short", "3 h", ())
-    # and --on finds the profile's values too
+    # and --on finds the profile's values too, also where the file was written for this machine
+    file.write_text(
+        file.read_text()
+        .replace('kind = "slurm"', 'kind = "local"\nmemory = "auto"')
+        .replace("prologue = []\n", "")
+        .replace('walltime = "2 h"\n', "")
+    )
     other = flow.Workflow.from_toml(file, {"cluster.profile": "night"}, "slurm").cluster
     assert (other.dump()["queue"], other.dump()["memory"]) == ("bigmem", "32 GiB")
 

@@ -54,14 +54,14 @@ def filled(cls: type[Batch], values: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind = str(cls.model_fields["kind"].default)
     said = {word: value for word, value in values.items() if value is not None}
+    if said.get("memory") == "auto":  # of a workflow that was written for the local kind: what this one says
+        del said["memory"]
     tables = [(file, read(file)) for file in files()]
     profiles = _profiles(cls, kind, tables)
     base = profiles.get("", {})
     name = said.get("profile", base.get("profile"))
     chosen = profile_of(profiles, str(name), kind, [file for file, _ in tables]) if name else base
     said = {**chosen, **said}
-    if said.get("memory") == "auto":  # of a workflow that was written for the local kind: the default of this one
-        del said["memory"]
     found = {word: value for word, value in configured(cls, said.get("config_name")).items() if word not in said}
     section = f"jobqueue.{said.get('config_name') or kind}"
     if problems := _wrong_values(cls, found, f"Dask's configuration, {section}"):
