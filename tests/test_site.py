@@ -254,6 +254,7 @@ def test_commands_are_not_asked_by_get(server: Server) -> None:
 def test_pages_that_only_show_have_no_buttons_and_take_no_commands(options: dict[str, Any]) -> None:
     with served(Told(until_now(until(told_run(), 0.6))), **options) as server:
         assert feed(server)["header"]["can_act"] is False
+        assert feed(server)["header"]["is_read_only"] is ("read_only" in options)
         answer = post(server, "/daskflow-do", {"command": "pause"})
         assert answer.status == 409
         assert "cannot change it" in answer.json["error"]

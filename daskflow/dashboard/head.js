@@ -62,8 +62,11 @@
   const budget = () => {
     const field = (name, label, unit, step) => make("label", {}, make("span", {text: label}),
       make("input", {type: "number", name, min: "0", step, inputmode: "decimal", placeholder: "0"}), make("span", {class: "unit", text: unit}))
-    return make("div", {class: "budget"}, field("minutes", "Time", "minutes", "any"), field("cpu_hours", "Processor", "CPU-hours", "any"),
-      field("trials", "Candidates", "trials", "1"))
+    const {wall_seconds: time, cpu_hours: hours, trials} = header.limits ?? {}
+    return make("div", {class: "budget"},
+      ...(time === undefined ? [] : [field("minutes", `Time, now ${duration(time)}`, "minutes", "any")]),
+      ...(hours === undefined ? [] : [field("cpu_hours", `Processor, now ${daskflow.number(hours)} CPU-hours`, "CPU-hours", "any")]),
+      ...(trials === undefined ? [] : [field("trials", `Candidates, now ${daskflow.number(trials)}`, "trials", "1")]))
   }
 
   const ACTS = {
@@ -76,7 +79,7 @@
     extend: async () => {
       const form = budget()
       if (!(await confirm("Extend the budget", "What is added to the limits of the search, beyond what it has now:", "Add", form))) return
-      const value = (name) => Number(form.querySelector(`[name=${name}]`).value) || 0
+      const value = (name) => Number(form.querySelector(`[name=${name}]`)?.value) || 0
       const added = {wall_seconds: 60 * value("minutes"), cpu_hours: value("cpu_hours"), trials: Math.round(value("trials"))}
       const some = Object.fromEntries(Object.entries(added).filter(([, amount]) => amount > 0))
       if (Object.keys(some).length === 0) answer("Nothing was added: every field was empty.", false)
@@ -96,17 +99,19 @@
     failed: "The run failed. The same command goes on where it was, and so does this page.",
     interrupted: "The run was interrupted. The same command goes on where it was, and so does this page.",
   }
+  const isUnlimited = () => Object.keys(header.limits ?? {}).length === 0
   const acts = () => {
     const why = reason()
     const place = find(".acts")
     place.hidden = header.replay !== null
     put(place.querySelector(".why"), why)
-    const isShown = header.over || header.can_act || header.too_late || header.status === "waiting"
+    const isShown = !header.is_read_only && (header.over || header.can_act || header.too_late || header.status === "waiting")
     place.querySelector(".why").classList.toggle("hidden", isShown)
     for (const button of place.querySelectorAll("button")) {
       button.hidden = !isShown
-      button.disabled = why !== "" || (button.value !== "pause" && header.status === "stopping")
-      button.title = why
+      const own = why || (button.value === "extend" && isUnlimited() ? "This search has no limit that could be extended." : "")
+      button.disabled = own !== "" || (button.value !== "pause" && header.status === "stopping")
+      button.title = own
     }
     const pause = place.querySelector("[value=pause]")
     put(pause, header.status === "paused" ? "Go on" : "Pause")

@@ -103,7 +103,7 @@ class Watched:
         self._news = asyncio.Event()
         self._building = asyncio.Lock()
         self._unheard: set[str] = set()
-        self.is_closed = False
+        self.is_closed = self._is_begun = False
         self.restart()
 
     def restart(self) -> None:
@@ -245,7 +245,10 @@ class Watched:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Count somebody who waits for news."""
+        """Count somebody who waits for news; a replay begins with the first."""
+        if self.replay is not None and not self._is_begun:
+            self._is_begun = True
+            self.set_replay(speed=None, paused=None, at=self.replay.first)
         self._forget_long_gone()
         self._looking += 1
         self._seen.append((time.monotonic(), self._looking))
@@ -297,6 +300,8 @@ class Watched:
             "over": self.has_ended,
             "can_act": self.can_act,
             "too_late": self.is_too_late,
+            "is_read_only": self._act is None,
+            "limits": {word: limit for word, limit in state.search.ends.items() if limit is not None},
             "now": self.now,
             "runs": [{"id": each.id, "name": each.name, "status": each.state.status} for each in runs],
             "replay": replay
