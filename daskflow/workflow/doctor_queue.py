@@ -223,6 +223,8 @@ def _of_a_node(
     try:
         try:
             ids = runner.run(queue.submit(probe_.script(cluster)))
+            words = f"{ids[0]} is sent to look at a node; it may take {wait_seconds:.0f} s"
+            yield Finding(Level.OK, "job", words)
             yield from runner.run(_watched(queue, probe_, ids[0], cluster, wait_seconds))
         except QueueError as error:
             yield Finding(Level.FAIL, "node", str(error))
