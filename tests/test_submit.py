@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from daskflow.cli import main
+from daskflow.cli import main, watching
 from daskflow.clusters.batch_jobs import JobState
 from daskflow.clusters.slurm import Slurm
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
@@ -303,6 +304,22 @@ def test_following_gives_whole_lines_once_and_begins_anew_with_the_file(tmp_path
     assert following.new(log, is_over=True) == "three"
     log.write_text("new\n")
     assert following.new(log) == "new\n"
+
+
+def test_watch_says_the_way_to_the_node_that_has_the_pages(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given pages on the loopback address of a node, and a shell on the login node that came by ssh
+    folder.live.write_text('{"address": "http://127.0.0.1:8787/daskflow", "token": "secret", "host": "node7"}')
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 5555 192.0.2.1 22")
+    monkeypatch.setenv("USER", "me")
+    # when
+    own = watching.own(folder)
+    # then
+    said = capsys.readouterr().err
+    assert own == ""
+    assert f"on node7: http://127.0.0.1:8787/daskflow?run={folder.id}&token=secret\n" in said
+    assert f"ssh -J me@{socket.gethostname()} -L 8787:127.0.0.1:8787 me@node7\n" in said
 
 
 def test_logs_before_the_first_line_say_why(folder: RunFolder) -> None:

@@ -553,7 +553,7 @@ def test_where_a_run_is_watched_is_told_with_the_way_there_from_another_machine(
     here = socket.gethostname()
     page = "http://127.0.0.1:8787/daskflow"
     assert tunnel(page, here, over_ssh) == f"ssh -p 2222 -L 8787:127.0.0.1:8787 me@{here}"
-    assert tunnel(page, "node7", over_ssh) == "ssh -L 8787:127.0.0.1:8787 me@node7"
+    assert tunnel(page, "node7", over_ssh) == f"ssh -J me@{here}:2222 -L 8787:127.0.0.1:8787 me@node7"
     assert tunnel(page, "", {}) == tunnel("no address", "", over_ssh) == tunnel("http://a:b/", "", over_ssh) == ""
     # and the file that holds the token replaces one of an invocation that was killed, whatever that one's mode was
     live = tmp_path / "live.json"

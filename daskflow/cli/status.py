@@ -62,7 +62,7 @@ def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now
     seconds = state["seconds"]
     took = f", {duration(seconds)}" if seconds == seconds and seconds else ""
     lines = [f"Run {shown(folder.path)}: {state['status']}{took}"]
-    if state["error"] and state["status"] in ("failed", "interrupted"):
+    if state["status"] in ("failed", "interrupted") and state["error"] not in ("", state["status"]):
         lines.append(f"  {state['error']}")
     going = next((stage for stage in state["stages"] if stage["state"] == "running"), None)
     if state["status"] == "running" and going is not None:

@@ -136,6 +136,8 @@ def print_summary(folder: RunFolder) -> None:
 
 def own(folder: RunFolder) -> str:
     """Return the link of a run's own pages; empty when it has none that answer here."""
+    from daskflow.workflow.telling_pages import tunnel
+
     told = told_address(folder)
     if not told:
         return ""
@@ -147,14 +149,15 @@ def own(folder: RunFolder) -> str:
     address, token, host = told["address"], told["token"], str(told.get("host") or "")
     parts = urlsplit(address)
     is_here = host in ("", socket.gethostname())
+    link: str = parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
     if parts.hostname in LOOPBACK and not is_here:
-        click.echo(f"The run has pages of its own on {host}: `daskflow watch` prints their link there.", err=True)
+        click.echo(f"The run has pages of its own on {host}: {link}", err=True)
+        click.echo(f"From your own machine, where ssh leads to {host}: {tunnel(told['address'], host)}", err=True)
         return ""
     page, _, _ = parts.path.rpartition("/")
     feed = parts._replace(path=f"{page}/daskflow.json", query=f"run={quote(folder.id)}", fragment="").geturl()
     if answer_of(feed, token).get("id") != folder.id:
         return ""
-    link: str = parts._replace(query=f"run={quote(folder.id)}&token={quote(token)}").geturl()
     return link
 
 

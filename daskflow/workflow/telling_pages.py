@@ -95,6 +95,10 @@ def tunnel(address: str, machine: str = "", environment: Mapping[str, str] = os.
     'ssh -L 8787:127.0.0.1:8787 me@head-node'
     >>> tunnel("http://10.0.0.5:8787/daskflow", "head-node", {"USER": "me"})
     'ssh -L 8787:10.0.0.5:8787 me@head-node'
+
+    Notes
+    -----
+    From a session that came over ssh to this machine, another one is reached by way of this one.
     """
     parts = urlsplit(address)
     try:
@@ -108,7 +112,12 @@ def tunnel(address: str, machine: str = "", environment: Mapping[str, str] = os.
     if not port or not host or (machine == here and not is_remote):
         return ""
     user = environment.get("USER") or environment.get("LOGNAME") or ""
-    door = f"-p {over_ssh[3]} " if machine == here and over_ssh[3] != "22" else ""
+    door = ""
+    if is_remote and machine == here and over_ssh[3] != "22":
+        door = f"-p {over_ssh[3]} "
+    elif is_remote and machine != here:
+        way = f"{user}@{here}" if user else here
+        door = f"-J {shlex.quote(way if over_ssh[3] == '22' else f'{way}:{over_ssh[3]}')} "
     target = "127.0.0.1" if host in LOOPBACK else f"[{host}]" if ":" in host else host
     return f"ssh {door}-L {port}:{target}:{port} {shlex.quote(f'{user}@{machine}' if user else machine)}"
 

@@ -1,0 +1,184 @@
+"""A submitted run on a real Slurm: it outlives its shell, its walltime and its node, and leaves no job behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daskflow.core.folder import RunFolder, find_run
+from daskflow.core.journal import read
+from daskflow.workflow import open_run
+from daskflow.workflow.workflow import Workflow
+from tests.slurm_fixture import TestSlurm
+
+WORKFLOW = """
+name = "submitted"
+metrics = ["roc_auc"]
+[data]
+kind = "generated"
+rows = 2000
+partitions = 2
+task = "binary"
+[split]
+folds = 2
+[model]
+kind = "sgd"
+[search]
+kind = "random"
+trials = {trials}
+[evaluation]
+explain = false
+replicates = 100
+[cluster]
+kind = "slurm"
+workers = 2
+memory = "700 MiB"
+interface = "lo"
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, slurm: TestSlurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for a workflow and its runs; what is left in the queue is ended."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DASKFLOW_CACHE_DIR", str(tmp_path / "cache"))
+    yield tmp_path
+    subprocess.run(["scancel", "--user", str(os.getuid()), "--quiet"], check=False, timeout=30)
+
+
+def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=120)
+
+
+def submitted(place: Path, trials: int) -> RunFolder:
+    """Submit the workflow from a shell that is killed as soon as it has done so."""
+    (place / "workflow.toml").write_text(WORKFLOW.format(trials=trials))
+    shell = f"{sys.executable} -m daskflow submit workflow.toml; echo done; sleep 600"
+    with subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert re.search(r"its controller is job \d+\.", said), said
+        os.killpg(process.pid, signal.SIGKILL)
+    return find_run("runs/submitted")
+
+
+def until(happened: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    """Wait until something is so, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := happened()):
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.2)
+    return found
+
+
+def records(folder: RunFolder, word: str) -> list[dict[str, Any]]:
+    return [record for record in read(folder.journal) if record["record"] == word]
+
+
+def jobs_of_controller(folder: RunFolder) -> list[str]:
+    return [job["id"] for job in json.loads((folder.path / "submit.json").read_text())["jobs"]]
+
+
+@pytest.mark.slow
+def test_a_submitted_run_outlives_its_shell_and_its_walltime_and_ends_as_one_that_ran_here(
+    place: Path, slurm: TestSlurm
+) -> None:
+    # given a run whose shell is gone, in the middle of its search
+    folder = submitted(place, trials=12)
+    until(lambda: records(folder, "unit"), "the first fit")
+    (first,) = jobs_of_controller(folder)
+    # when its queue says that its walltime ends
+    slurm.ask("scancel", "--signal=USR1", "--batch", first)
+    # then another job goes on, and ends it
+    until(lambda: open_run(folder.path).status == "done", "the end")
+    assert len(jobs_of_controller(folder)) == 2
+    assert len(records(folder, "invocation")) == 2
+    units = [(unit["trial"], unit["fold"]) for unit in records(folder, "unit")]
+    assert len(units) == len(set(units)) == 24
+    # and nothing is in the queue, and no key on the disk
+    until(lambda: not slurm.jobs(), "an empty queue")
+    assert not (folder.path / "keys").exists()
+    # and the result is that of a run in this process
+    here = Workflow.from_toml("workflow.toml", on="inline").run("here")
+    there = open_run(folder.path)
+    assert there.metrics == here.metrics
+    assert [trial.score for trial in there.trials] == [trial.score for trial in here.trials]
+    # and the logs of all jobs can be read, though the jobs are gone
+    logs = daskflow("logs", str(folder.path)).stdout
+    assert f"controller {first} | " in logs
+    assert "goes on from here" in logs
+    assert re.search(r"worker \d+(_\d)? \| ", logs)
+
+
+@pytest.mark.slow
+def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlurm) -> None:
+    # given a run with workers, and a job that is not its own
+    folder = submitted(place, trials=3000)
+    other = slurm.ask("sbatch", "--parsable", "--comment=daskflow:other", "-o", "/dev/null", "--wrap", "sleep 600")
+    until(lambda: records(folder, "unit"), "the first fit")
+    assert len(slurm.jobs()) == 4
+    # when its controller is killed, so that it can put nothing away
+    (first,) = jobs_of_controller(folder)
+    slurm.ask("scancel", "--signal=KILL", "--batch", first)
+    until(lambda: first not in slurm.jobs(), "the controller's end")
+    assert (folder.path / "keys").exists()
+    cleaned = daskflow("cleanup")
+    # then the workers and the keys are gone, and the other job is not
+    assert re.search(r"removed 2 jobs \(.*\), keys", cleaned.stdout), cleaned
+    until(lambda: list(slurm.jobs()) == [other.strip()], "the end of the workers")
+    assert not (folder.path / "keys").exists()
+    # when it is submitted again, it goes on; when it is cancelled, nothing is left of it either
+    again = submitted(place, trials=3000)
+    assert again == folder
+    done = len(records(folder, "unit"))
+    until(lambda: len(records(folder, "unit")) > done, "another fit")
+    cancelled = daskflow("cancel", "runs/submitted")
+    assert "What is finished is kept" in cancelled.stdout, cancelled
+    assert list(slurm.jobs()) == [other.strip()]
+    assert open_run(folder.path).status == "interrupted"
+    assert not (folder.path / "keys").exists()
+
+
+@pytest.mark.endurance
+def test_a_controller_whose_node_dies_goes_on_on_another(place: Path, slurm: TestSlurm) -> None:
+    # given
+    folder = submitted(place, trials=200)
+    until(lambda: records(folder, "unit"), "the first fit")
+    (job,) = jobs_of_controller(folder)
+    node = slurm.ask("squeue", "-h", "-j", job, "-o", "%N").strip()
+    # when its node dies: Slurm sees it after half a minute, and lets the job wait for two
+    slurm.kill_node(node)
+    try:
+        until(lambda: open_run(folder.path).status == "done", "the end", seconds=600)
+    finally:
+        slurm.start_node(node)
+    # then the same job has done the rest, and the result is that of an undisturbed run
+    assert jobs_of_controller(folder) == [job]
+    assert len(records(folder, "invocation")) == 2
+    here = Workflow.from_toml("workflow.toml", on="inline").run("here")
+    assert open_run(folder.path).metrics == here.metrics
+    until(lambda: not slurm.jobs(), "an empty queue")
+
+
+@pytest.mark.endurance
+def test_a_run_longer_than_its_walltime_goes_on_from_job_to_job(place: Path, slurm: TestSlurm) -> None:
+    # given a partition that gives a minute, and more work than that
+    (place / "workflow.toml").write_text(WORKFLOW.format(trials=1500) + 'queue = "short"\nwalltime = "1 min"\n')
+    done = daskflow("submit", "workflow.toml")
+    assert done.returncode == 0, done.stderr
+    folder = find_run("runs/submitted")
+    # then
+    until(lambda: open_run(folder.path).status == "done", "the end", seconds=900)
+    assert len(jobs_of_controller(folder)) > 1
+    here = Workflow.from_toml("workflow.toml", on="inline").run("here")
+    assert open_run(folder.path).metrics == here.metrics
