@@ -123,6 +123,10 @@ def test_a_job_inherits_credentials_but_nothing_of_dask() -> None:
         (Answer(1, "", "sbatch: error: A.\nsbatch: error: B"), "A; B"),
         (Answer(1, "", "allocation failure: C\nallocation failure: C"), "C"),
         (Answer(1, "told on the wrong output", ""), "told on the wrong output"),
+        (
+            Answer(1, "", "sbatch: error: Scripts that\nsbatch: error: contain a NULL.\nTwo!"),
+            "Scripts that contain a NULL; Two",
+        ),
         (Answer(7, "", ""), "exit code 7, and no word"),
     ],
 )

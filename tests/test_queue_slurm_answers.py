@@ -312,6 +312,15 @@ def test_a_thousand_jobs_are_one_short_question_and_politely_asked(commands: Com
     assert call.endswith("--jobs=7")
 
 
+def test_more_jobs_than_a_command_can_name_are_one_question(commands: Commands) -> None:
+    calls = commands(squeue="echo '119999|RUNNING|1|2|n1|None'; echo '5|RUNNING|1|2|n1|None'")
+
+    seen = asyncio.run(SlurmQueue().look([str(number) for number in range(100_000, 120_000)]))
+
+    assert list(seen) == ["119999"]
+    assert "--user=" in calls.read_text()
+
+
 def test_a_queue_that_does_not_answer_is_no_queue_without_jobs(commands: Commands) -> None:
     """Jobs that are taken for lost would be submitted again."""
     commands(squeue="echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1")

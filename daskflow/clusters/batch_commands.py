@@ -46,8 +46,10 @@ class Answer:
         """What it complained of, as one line without the command's own name; its output where it did not complain."""
         said: list[str] = []
         for line in (self.err or self.out).splitlines():
-            words = re.sub(r"^(\w+: )?(error: |fatal: |allocation failure: )?", "", line.strip()).rstrip(".")
-            if words and words not in said:
+            words = re.sub(r"^(\w+: )?(error: |fatal: |allocation failure: )?", "", line.strip()).rstrip(".!")
+            if said and words[:1].islower() and words not in said[-1]:
+                said[-1] += f" {words}"  # a sentence that goes on
+            elif words and words not in said:
                 said.append(words)
         return "; ".join(said) or f"exit code {self.code}, and no word"
 

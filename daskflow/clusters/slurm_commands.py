@@ -32,6 +32,9 @@ LOOK_SECONDS = 1.0
 PLACES_SECONDS = 60.0
 """Partitions hardly change; refusals name them again and again."""
 
+MOST_NAMED = 5000
+"""Jobs that are named one by one; an argument of more would be too long, and all of the user's are asked for."""
+
 ARRAY_SIZE = 1000
 """Elements of one array; Slurm's own default lets an index be 1000 at most."""
 
@@ -144,13 +147,14 @@ class SlurmQueue:
     async def _look(self, ids: set[str]) -> dict[str, Job]:
         # Of arrays the whole is asked for: a name for each element would make a long command of many elements.
         jobs = sorted({id.partition("_")[0] for id in ids})
+        which = f"--jobs={','.join(jobs)}" if len(jobs) <= MOST_NAMED else f"--user={getpass.getuser()}"
         command = [
             "squeue",
             "--noheader",
             "--array",
             "--states=all",
             f"--format={JOB_COLUMNS}",
-            f"--jobs={','.join(jobs)}",
+            which,
         ]
         answer = await run(command, environment=_asking())
         if answer.code != 0 and "invalid job id" not in answer.err.lower():
@@ -245,10 +249,12 @@ class SlurmQueue:
                 ["scontrol", "--oneliner", "show", "partition"],
                 ["sinfo", "--noheader", "--exact", f"--format={SHAPE_COLUMNS}"],
             ]
-            partitions, nodes = await asyncio.gather(*[run(command, environment=_asking()) for command in asked])
-            for answer in (partitions, nodes):
-                if answer.code != 0:
-                    raise QueueError(f"Slurm does not tell its partitions: {answer.words}.")
+            answers = []
+            for command in asked:  # of two at once, the second would be left alone when the first fails
+                answers.append(await run(command, environment=_asking()))
+                if answers[-1].code != 0:
+                    raise QueueError(f"Slurm does not tell its partitions: {answers[-1].words}.")
+            partitions, nodes = answers
             self._places = time.monotonic(), fields_of(partitions.out), shapes_of(nodes.out)
         return self._places[1:]
 

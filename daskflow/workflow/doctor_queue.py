@@ -259,7 +259,7 @@ async def _watched(queue: Queue, probe_: Probe, id: str, cluster: Batch, wait_se
 async def _of_failure(queue: Queue, probe_: Probe, id: str, node: str, job: Job | None, cluster: Batch) -> Finding:
     """Say why a job ended without an answer."""
     ending = await queue.ending(id)
-    tail = f" Its log ends: {ending.tail.splitlines()[-1]}" if ending.tail else ""
+    tail = f" Its log ends: {ending.tail.splitlines()[-1].rstrip('.')}." if ending.tail else ""
     where = node or (job.node if job else "") or "a node"
     if node:  # the folder was written to, so what did not start is Python
         python = cluster.python or sys.executable
