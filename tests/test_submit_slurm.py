@@ -140,11 +140,10 @@ def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlur
     # when it is submitted again, it goes on; when it is cancelled, nothing is left of it either
     again = submitted(place, trials=3000)
     assert again == folder
-    done = len(records(folder, "unit"))
-    until(lambda: len(records(folder, "unit")) > done, "another fit")
+    until(lambda: len(slurm.jobs()) == 4, "its jobs")
     cancelled = daskflow("cancel", "runs/submitted")
     assert "What is finished is kept" in cancelled.stdout, cancelled
-    assert list(slurm.jobs()) == [other.strip()]
+    until(lambda: list(slurm.jobs()) == [other.strip()], "the end of its jobs")
     assert open_run(folder.path).status == "interrupted"
     assert not (folder.path / "keys").exists()
 

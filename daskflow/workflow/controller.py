@@ -14,7 +14,9 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_jobs import QueueError
 from daskflow.core.errors import ClusterError, DaskflowError, JournalError, StorageError
+from daskflow.core.estimates import amount
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal, Record
@@ -103,12 +105,12 @@ class Controller:
         KeyboardInterrupt
             When the job was cancelled.
         """
+        wait_until_free(self.folder.journal)
         if self.workflow.id != self.folder.id:
-            raise JournalError(
+            raise self._given_up(
                 f"To this daskflow the workflow is another one than when it was submitted (ID {self.workflow.id}, was "
                 f"{self.folder.id}): submit it again from the environment that it shall run in."
             )
-        wait_until_free(self.folder.journal)
         self._note_own_job()
         self._cancel_left_over()
         with Walltime(ends_at(self.environment, self._began + self.seconds), self.seconds, self._hand_over) as walltime:
@@ -118,7 +120,7 @@ class Controller:
                 if not walltime.is_over:
                     raise
         if not self.successor:
-            raise self._given_up()
+            raise self._given_up(self._refusal)
         self._append({"record": "submitted", "job": self.successor, "kind": self.workflow.cluster.kind})
         tell(listener, "note", text=f"The walltime ends; job {self.successor} goes on from here.")
         return None
@@ -133,17 +135,19 @@ class Controller:
 
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""
-        jobs = asyncio.run(self.queue.of_run(mark_of(self.folder)))
-        left = [id for id in jobs if id not in self.submission.ids]
-        if left:
-            asyncio.run(self.queue.cancel(left))
+        with suppress(QueueError):  # a queue that does not answer now; they leave by themselves, a little later
+            jobs = asyncio.run(self.queue.of_run(mark_of(self.folder)))
+            left = [id for id in jobs if id not in self.submission.ids]
+            if left:
+                asyncio.run(self.queue.cancel(left))
 
     def _hand_over(self) -> None:
         """Hand in the successor, unless this generation got nothing done."""
         if not has_gained(records_of(self.folder), self._began):
             self._refusal = (
-                f"Nothing new was finished in a whole walltime of {self.seconds:g} s, so no other job is handed in: "
-                "give a longer cluster.walltime, or more workers, and submit again."
+                f"Nothing new was finished in a whole walltime of {amount(self.seconds)}, so no job is handed in. "
+                "Did the workers wait in the queue all the time, or does one fit take as long? Give a longer "
+                "cluster.walltime, and submit again."
             )
             return
         script = script_of(self.workflow, self.folder, self.submission)
@@ -158,10 +162,10 @@ class Controller:
                 write_submission(self.folder, self.submission)
                 return
 
-    def _given_up(self) -> ClusterError:
+    def _given_up(self, why: str) -> ClusterError:
         """Record that nobody goes on, and return the error that says so."""
-        self._append({"record": "end", "status": "failed", "error": self._refusal})
-        return ClusterError(self._refusal)
+        self._append({"record": "end", "status": "failed", "error": why})
+        return ClusterError(why)
 
     def _append(self, record: Record) -> None:
         with Journal(self.folder.journal) as journal:
