@@ -75,7 +75,7 @@ async def held(folder: Path, plan: FleetPlan, partition: str = "normal", **scrip
     """Start a scheduler and a fleet, and stop both."""
     events: list[Event] = []
     async with (
-        Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler,
+        Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler,
         Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
     ):
         text = worker_script(folder, scheduler.address, partition, **script)

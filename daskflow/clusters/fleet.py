@@ -6,10 +6,10 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from daskflow.clusters import fleet_words as words
 from daskflow.clusters.batch_jobs import Ending, Job, JobState
+from daskflow.clusters.fleet_endings import Endings
 from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Seen, WorkerSeen
 
 LOOK_SECONDS, STEADY_SECONDS = 1.0, 10.0
@@ -32,12 +32,6 @@ AGAIN_SECONDS = 5.0
 
 IDLE_SECONDS = 60.0
 """So long the work must have been less before the number of workers goes down."""
-
-PROVEN_SECONDS = 600.0
-"""A worker that served so long was worth its job: its loss costs nothing of the budget."""
-
-MEMORY_SECONDS = 3600.0
-"""Memory kills further apart than this are not in a row."""
 
 MARGIN_SECONDS, MARGIN_SHARE = 30.0, 1 / 6
 """A worker begins nothing this long before its end; of a short walltime this share."""
@@ -90,11 +84,8 @@ class Fleet:
         self._waits: deque[float] = deque(maxlen=50)
         self._start_ups: deque[float] = deque(maxlen=50)
         self._changed_at = 0.0
-        self._spent = self._kills = self._cut_off = 0
-        self._last_kill = -math.inf
-        self._last_loss: Ending | None = None
-        self._starts: list[tuple[str, Ending, str]] = []
-        self._losses: list[tuple[str, Ending]] = []
+        highest = plan.highest if plan.is_adaptive else plan.workers
+        self._endings = Endings(plan.seconds, plan.memory_bytes, plan.retries * max(1, highest))
         self._refusals, self._refused_until, self._most_at_once = 0, 0.0, 10**6
         self._told: tuple[object, float] = ((), -math.inf)
         self._warned: set[str] = set()
@@ -102,11 +93,6 @@ class Fleet:
         self._failure = ""
         self._is_lacking = False
         self._pauses: dict[str, float] = {}
-
-    @property
-    def budget(self) -> int:
-        """How many jobs may be lost."""
-        return self.plan.retries * max(1, self.plan.highest if self.plan.is_adaptive else self.plan.workers)
 
     @property
     def lead_seconds(self) -> float:
@@ -135,30 +121,10 @@ class Fleet:
     def ended(self, id: str, ending: Ending, now: float) -> None:
         """Forget a job that has ended, and draw the consequences."""
         member = self.members.pop(id, None)
-        if member is None:
-            return
-        self._changed_at = now
-        if member.known is not None:
-            ending = replace(member.known, tail=ending.tail, exit_code=ending.exit_code)
-        if member.leaves in ("end", "surplus"):
-            self._kills = 0
-            if member.leaves == "end":
-                self._came_to_its_end(member, ending, now)
-            return
-        node = member.job.node if member.job is not None else ""
-        if ending.why == "memory":
-            self._killed_for_memory(ending, now)
-        else:
-            self._kills = 0
-        if member.worker_at is None and ending.why not in ("cancelled", "node"):
-            self._failed_start(id, ending, node)
-        elif ending.why == "walltime":
-            self._came_to_its_end(member, ending, now)
-            return
-        if member.worker_at is None or now - member.worker_at < PROVEN_SECONDS:
-            self._spent += 1
-        self._last_loss = ending
-        self._losses.append((id, ending))
+        if member is not None:
+            self._changed_at = now
+            starting = sum(1 for each in self.members.values() if each.phase is Phase.STARTING)
+            self._endings.take(member, ending, now, wanted=self._wanted, starting=starting)
 
     def decide(self, seen: Seen) -> Actions:
         """Say what to do, by what is seen."""
@@ -166,6 +132,8 @@ class Fleet:
         for member in list(self.members.values()):
             self._follow(member, seen, actions)
         self._pauses = {each.id: self._pause_at(each, seen) for each in self.members.values()}
+        if self._endings.failure:
+            self._fail(self._endings.failure)
         wanted = self._want(seen)
         if not self._failure:
             self._hold(wanted, seen, actions)
@@ -203,7 +171,7 @@ class Fleet:
             member.worker_at = now
             if member.began_at is not None:
                 self._start_ups.append(now - member.began_at)
-            self._starts.clear()
+            self._endings.a_worker_came()
             self._changed_at = now
         if member.phase in (Phase.PENDING, Phase.STARTING):
             member.phase = Phase.RUNNING
@@ -223,7 +191,10 @@ class Fleet:
             actions.drop.append(member.id)
         elif job is None and member.job is None and now - member.submitted_at < NEW_SECONDS:
             return
-        member.phase, member.ended_at, self._changed_at = Phase.ENDED, now, now
+        if job is not None:  # it may have begun and ended between two looks
+            member.began_at = member.began_at if member.began_at is not None else job.began_at
+            member.ended_at = job.ends_at if job.ends_at is not None and job.ends_at < now else now
+        member.phase, member.ended_at, self._changed_at = Phase.ENDED, member.ended_at or now, now
         actions.ask.append(member.id)
 
     def _pending(self, member: Member, job: Job, worker: WorkerSeen | None, now: float, actions: Actions) -> None:
@@ -289,7 +260,7 @@ class Fleet:
                 self._most_needed = max(self._most_needed, need)
                 if seen.now - self._less_since >= IDLE_SECONDS:
                     self._wanted, self._less_since = self._most_needed, None
-        return max(0, self._wanted - max(0, self._spent - self.budget))
+        return max(0, self._wanted - self._endings.given_up)
 
     def _hold(self, wanted: int, seen: Seen, actions: Actions) -> None:
         now, lead = seen.now, self.lead_seconds
@@ -306,11 +277,8 @@ class Fleet:
             room = 2 * wanted - len(held)
             if now >= self._refused_until:
                 actions.submit = max(0, min(lacking, room, self._most_at_once))
-        if wanted <= 0 and not self.members and self._spent > self.budget and self._last_loss is not None:
-            self._fail(
-                f"{words.counted(self._spent, 'job was', 'jobs were')} lost, more than the {self.budget} that may be "
-                f"(cluster.retries). The last one: {self._last_loss.words}"
-            )
+        if wanted <= 0 and not self.members and self._endings.given_up:
+            self._fail(self._endings.too_many())
 
     def _lessen(self, number: int, held: Sequence[Member], seen: Seen, actions: Actions) -> None:
         """Cancel jobs that still wait, the last first; then let workers go that have long had nothing to do."""
@@ -376,37 +344,10 @@ class Fleet:
         worker = workers.get(member.id)
         return worker is not None and not worker.is_paused and not member.leaves
 
-    # What endings mean.
-
-    @property
-    def _row(self) -> int:
-        """So many failures in a row are too many: three, and of many workers a tenth: one bad node is borne."""
-        return max(3, min(20, self._wanted // 10))
-
-    def _failed_start(self, id: str, ending: Ending, node: str) -> None:
-        self._starts.append((id, ending, node))
-        starting = sum(1 for each in self.members.values() if each.phase is Phase.STARTING)
-        if len(self._starts) >= max(self._row, starting):
-            self._fail(words.failed_starts(self._starts))
-
-    def _killed_for_memory(self, ending: Ending, now: float) -> None:
-        self._kills = self._kills + 1 if now - self._last_kill < MEMORY_SECONDS else 1
-        self._last_kill = now
-        if self._kills >= self._row:
-            self._fail(words.memory_kills(self._kills, self.plan.memory_bytes, ending))
-
-    def _came_to_its_end(self, member: Member, ending: Ending, now: float) -> None:
-        """A walltime is no loss, unless one unit takes all of it: it would begin again for ever."""
-        lasted = now - (member.worker_at if member.worker_at is not None else now)
-        was_cut_off = ending.why == "walltime" and member.left_at is None and member.longest > 0.8 * lasted
-        self._cut_off = self._cut_off + 1 if was_cut_off else 0
-        if self._cut_off >= 3:
-            self._fail(words.too_short(self.plan.seconds, member.longest, self._cut_off))
+    # What is said, and when to look again.
 
     def _fail(self, text: str) -> None:
         self._failure = self._failure or text
-
-    # What is said, and when to look again.
 
     def _warn_once(self, what: str, text: str) -> None:
         if what not in self._warned:
@@ -414,9 +355,7 @@ class Fleet:
             self._warnings.append(text)
 
     def _tell(self, seen: Seen, actions: Actions) -> None:
-        if self._losses:
-            self._warnings.append(words.lost(self._losses, self._spent, self.budget))
-            self._losses = []
+        self._warnings += self._endings.told()
         useful = self.plan.seconds * LARGEST_MARGIN
         if UNIT_MARGIN * seen.longest_unit > useful:
             self._warn_once("long", words.long_units(seen.longest_unit, self.plan.seconds))

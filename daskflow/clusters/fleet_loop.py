@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
@@ -22,11 +22,13 @@ from daskflow.core.events import Listener, nobody, tell
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 COMMAND_SECONDS = 60.0
 """A queue that has not answered by then is not waited for; its commands have time-outs of their own."""
 
-CANCEL_SECONDS, CANCELS = 10.0, 3
-"""How long cancelling may take at the end, and how often it is tried."""
+SUBMISSION_SECONDS, CANCEL_SECONDS, CANCELS = 15.0, 8.0, 3
+"""How long a last submission and then cancelling may take at the end, and how often it is tried."""
 
 THINK_SECONDS = 0.5
 """Workers that come and go are looked at together, no more often than this."""
@@ -104,7 +106,7 @@ class FleetLoop:
         self._tasks: list[asyncio.Task[None]] = []
         self._submission: asyncio.Task[list[str]] | None = None
         self._think, self._look = asyncio.Event(), asyncio.Event()
-        self._look_after = LOOK_SECONDS
+        self._look_after, self._think_at = LOOK_SECONDS, 0.0
         self._silent_since: float | None = None
         self._told: object = None
         self._is_stopping = False
@@ -140,8 +142,11 @@ class FleetLoop:
         self._is_stopping = True
         with suppress(ValueError):  # it was never started
             self._scheduler.remove_plugin(name="daskflow-fleet")
-        if self._submission is not None:  # its jobs are unknown until it ends
-            await asyncio.wait([self._submission], timeout=COMMAND_SECONDS)
+        submission = self._submission
+        if submission is not None:  # its jobs are unknown until it ends
+            await asyncio.wait([submission], timeout=SUBMISSION_SECONDS)
+            if submission.done() and not submission.cancelled():
+                submission.exception()  # whoever waited for it was told
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._workers.retirements, return_exceptions=True)
@@ -171,8 +176,8 @@ class FleetLoop:
             self._look_after = actions.look_again
             if actions.cancel:
                 with suppress(*UNREACHABLE):  # those that are still there are cancelled again
-                    await asyncio.wait_for(self._queue.cancel(actions.cancel), COMMAND_SECONDS)
-            if actions.submit:
+                    await _within(COMMAND_SECONDS, self._queue.cancel(actions.cancel))
+            if actions.submit and not self._is_stopping:
                 try:
                     await self._submit(actions.submit)
                 except UNREACHABLE as error:
@@ -185,7 +190,7 @@ class FleetLoop:
         if not ids:
             return {}
         try:
-            jobs = await asyncio.wait_for(self._queue.look(ids), COMMAND_SECONDS)
+            jobs = await _within(COMMAND_SECONDS, self._queue.look(ids))
         except UNREACHABLE as error:
             if self._silent_since is None:
                 self._silent_since = self._clock()
@@ -206,7 +211,7 @@ class FleetLoop:
 
     async def _ending(self, id: str) -> Ending:
         try:
-            return await asyncio.wait_for(self._queue.ending(id), COMMAND_SECONDS)
+            return await _within(COMMAND_SECONDS, self._queue.ending(id))
         except UNREACHABLE as error:
             return Ending("unknown", f"The queue does not say how it ended. {_text(error)}")
 
@@ -237,7 +242,7 @@ class FleetLoop:
         problem = ""
         for _ in range(CANCELS if ids else 0):
             try:
-                await asyncio.wait_for(self._queue.cancel(ids), CANCEL_SECONDS)
+                await _within(CANCEL_SECONDS, self._queue.cancel(ids))
             except UNREACHABLE as error:
                 problem = _text(error)
             else:
@@ -250,12 +255,13 @@ class FleetLoop:
 
     async def _keep_workers(self) -> None:
         while True:
+            await asyncio.sleep(THINK_SECONDS)
+            while (left := self._think_at - time.monotonic()) > 0:
+                await self._wait(self._think, left)
             actions = self._decide(is_stale=True)
             if actions.look_again < self._look_after and self._silent_since is None:
                 self._look_after = actions.look_again
                 self._look.set()
-            await asyncio.sleep(THINK_SECONDS)
-            await self._wait(self._think, max(0.0, actions.think_again - THINK_SECONDS))
 
     def _decide(self, *, is_stale: bool) -> Actions:
         """Decide, and do at once what concerns workers and what is to be said."""
@@ -271,6 +277,8 @@ class FleetLoop:
             is_stale=is_stale,
         )
         actions = self.fleet.decide(seen)
+        self._think_at = time.monotonic() + actions.think_again
+        self._think.set()
         self._workers.pause(actions.pause, now)
         self._workers.resume(actions.resume)
         self._workers.retire(actions.retire)
@@ -289,6 +297,7 @@ class FleetLoop:
 
     def _changed(self) -> None:
         """A worker has come or gone: think soon, and look at the queue when it is polite to."""
+        self._think_at = 0.0
         self._think.set()
         if self._look_after > LOOK_SECONDS and self._silent_since is None:
             self._look_after = LOOK_SECONDS
@@ -300,7 +309,8 @@ class FleetLoop:
         """Wait so long; when the event comes, only as long as is polite."""
         event.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
             if event is self._look:
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -366,6 +376,12 @@ class _Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no typ
     def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
         """Tell it."""
         self._changed()
+
+
+async def _within(seconds: float, answer: Coroutine[Any, Any, T]) -> T:
+    """Wait so long; `asyncio.wait_for` of Python 3.11 now and then ignores that it is cancelled."""
+    async with asyncio.timeout(seconds):
+        return await answer
 
 
 def _text(error: BaseException) -> str:

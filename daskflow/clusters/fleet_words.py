@@ -93,13 +93,14 @@ def lost(endings: Sequence[tuple[str, Ending]], spent: int, budget: int) -> str:
     >>> lost([("7", Ending("cancelled", "CANCELLED by 1001."))], 1, 6)
     'Job 7 was lost: CANCELLED by 1001. Another takes its place (1 of 6 that may be lost).'
     """
-    if len(endings) <= 1:
-        told = "".join(f"Job {id} was lost: {ending.words}" for id, ending in endings)
+    if len(endings) == 1:
+        ((id, ending),) = endings
+        told = ending.words if id in ending.words else f"Job {id} was lost: {ending.words}"
     else:
         reasons = Counter(KINDS.get(ending.why, ending.why) for _, ending in endings)
         told = f"{len(endings)} jobs were lost: {', '.join(f'{n} {why}' for why, n in reasons.most_common())}. "
         told += f"The last was job {endings[-1][0]}: {endings[-1][1].words}"
-    number = "Another takes its place" if len(endings) <= 1 else "Others take their places"
+    number = "Another takes its place" if len(endings) == 1 else "Others take their places"
     after = f"{number} ({spent} of {budget} that may be lost)." if spent <= budget else ""
     return f"{told} {after}".strip()
 
@@ -129,10 +130,25 @@ def failed_starts(endings: Sequence[tuple[str, Ending, str]]) -> str:
     last = endings[-1][1]
     number = counted(len(endings), "job ended before its worker came", "jobs in a row ended before their workers came")
     where = "" if not nodes else f"{'It' if len(endings) == 1 else 'They'} ran on {', '.join(nodes[:5])}. "
-    tail = "\n".join(f"    {line}" for line in last.tail.strip().splitlines()[-20:])
-    log = f"The end of {'its' if len(endings) == 1 else 'the last one' + chr(39) + 's'} log:\n{tail}" if tail else ""
-    log = log or "Its log is empty."
-    return f"{number}, and none has come since. {last.words.strip()}\n{where}{log}"
+    return f"{number}, and none has come since. {last.words.strip()}\n{where}{_log(last)}"
+
+
+def too_many_lost(spent: int, budget: int, last: Ending | None) -> str:
+    """Say that more jobs were lost than may be, with the log of the last.
+
+    Examples
+    --------
+    >>> too_many_lost(1, 0, Ending("node", "Node n1 failed."))
+    '1 job was lost, more than the 0 that may be (cluster.retries). The last one: Node n1 failed. Its log is empty.'
+    """
+    told = f"{counted(spent, 'job was', 'jobs were')} lost, more than the {budget} that may be (cluster.retries)."
+    return f"{told} The last one: {last.words.strip()} {_log(last)}" if last is not None else told
+
+
+def _log(ending: Ending) -> str:
+    """Return the end of a job's log, indented."""
+    lines = [f"    {line}" for line in ending.tail.strip().splitlines()[-20:]]
+    return "\n".join(["The end of its log:", *lines]) if lines else "Its log is empty."
 
 
 def memory_kills(number: int, memory_bytes: int, ending: Ending) -> str:
