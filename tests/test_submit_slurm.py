@@ -60,9 +60,9 @@ def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=120)
 
 
-def submitted(place: Path, trials: int) -> RunFolder:
+def submitted(place: Path, trials: int, more: str = "") -> RunFolder:
     """Submit the workflow from a shell that is killed as soon as it has done so."""
-    (place / "workflow.toml").write_text(WORKFLOW.format(trials=trials))
+    (place / "workflow.toml").write_text(WORKFLOW.format(trials=trials) + more)
     shell = f"{sys.executable} -m daskflow submit workflow.toml; echo done; sleep 600"
     with subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
@@ -146,6 +146,21 @@ def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlur
     until(lambda: list(slurm.jobs()) == [other.strip()], "the end of its jobs")
     assert open_run(folder.path).status == "interrupted"
     assert not (folder.path / "keys").exists()
+
+
+@pytest.mark.slow
+def test_where_jobs_may_submit_no_jobs_one_job_holds_all_workers(place: Path, slurm: TestSlurm) -> None:
+    # given
+    folder = submitted(place, trials=2, more='allocation = "single"\n')
+    # when it works, its workers are steps of its one job
+    until(lambda: records(folder, "unit"), "the first fit")
+    (job,) = jobs_of_controller(folder)
+    assert list(slurm.jobs()) == [job]
+    assert f"{job}.1" in slurm.ask("squeue", "--steps", "-h", "-o", "%i")
+    # then it ends as always, and leaves nothing
+    until(lambda: open_run(folder.path).status == "done", "the end")
+    until(lambda: not slurm.jobs(), "an empty queue")
+    assert f"worker {job}.1 | " in daskflow("logs", str(folder.path)).stdout
 
 
 @pytest.mark.endurance

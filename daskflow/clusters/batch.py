@@ -369,6 +369,10 @@ class Batch(Cluster):
             "workers yourself and join them with cluster.kind = 'address'."
         )
 
+    def worker_commands(self) -> Queue:
+        """Return what starts, looks at and ends the workers of a run: `commands`, unless a kind knows other ways."""
+        return self.commands()
+
     def open(self) -> AbstractContextManager[Connection]:
         """Start a scheduler here and workers as jobs; ClusterError when they cannot be had."""
         from daskflow.clusters.batch_open import opened  # Dask is not loaded where a script is only shown

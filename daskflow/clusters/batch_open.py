@@ -130,7 +130,7 @@ class BatchCluster:
     def __init__(self, batch: Batch, listener: Listener = nobody) -> None:
         """Start nothing."""
         self.batch, self.listener = batch, listener
-        self.queue = batch.commands()
+        self.queue = batch.worker_commands()
         self.keys, self.lease = Keys(batch.keys), Lease(batch.lease)
         self.token = new_token()
         self._news: deque[Event] = deque()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -12,6 +12,7 @@ from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
 from daskflow.clusters.batch_words import one_word
 from daskflow.clusters.slurm_commands import SlurmQueue
+from daskflow.clusters.slurm_steps import StepQueue, megabytes_of
 from daskflow.clusters.walltimes import Form
 
 
@@ -24,6 +25,10 @@ class Slurm(Batch):
         Processors to ask for, where that is more than `cores`.
     job_mem : str or None
         Memory to ask for in Slurm's words, such as ``"4G"``, where that is other than `memory`.
+    allocation : {"jobs", "single"}
+        Whether each worker is a job of its own, or all of them are started by ``srun`` inside the controller's job,
+        which then asks for the cores and the memory of all: for sites that let jobs submit no jobs. ``"single"`` needs
+        ``daskflow submit``.
     """
 
     form: ClassVar[Form] = "slurm"
@@ -34,6 +39,7 @@ class Slurm(Batch):
     kind: Literal["slurm"] = "slurm"
     job_cpu: int | None = Field(default=None, ge=1)
     job_mem: str | None = None
+    allocation: Literal["jobs", "single"] = "jobs"
 
     @field_validator("job_mem", mode="before")
     @classmethod
@@ -49,6 +55,21 @@ class Slurm(Batch):
     def commands(self) -> Queue:
         """Return Slurm's commands."""
         return SlurmQueue()
+
+    def worker_commands(self) -> Queue:
+        """Slurm's commands, or steps of this job."""
+        if self.allocation == "jobs":
+            return self.commands()
+        return StepQueue(cores=self.cores, memory_bytes=self.memory_bytes, logs=self.logs)
+
+    def controller_script(self, command: Sequence[str], run: str | None = None, directives: Sequence[str] = ()) -> str:
+        """Return the script of the controller's job; with a single allocation it asks for what all workers need."""
+        if self.allocation == "jobs":
+            return super().controller_script(command, run, directives)
+        alone = self.model_copy(update={"directives_skip": (*self.directives_skip, "--mem=")})
+        memory = f"--mem-per-cpu={megabytes_of(self.memory_bytes, self.cores)}M"
+        more = (*directives, f"-n {self.workers + 1}", memory)
+        return Batch.controller_script(alone, command, run, more)
 
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
