@@ -59,7 +59,7 @@ class StepQueue:
         self._job = environment.get("SLURM_JOB_ID", "")
         if not self._job:
             raise ClusterError(
-                "cluster.allocation = 'single' starts the workers inside a job, and this is none: use `daskflow submit`."
+                "cluster.allocation = 'single' starts workers inside a job, and there is none: use `daskflow submit`."
             )
         self._end = environment.get("SLURM_JOB_END_TIME", "")
         self._environment = {name: value for name, value in environment.items() if name not in OF_THE_WHOLE}
