@@ -95,6 +95,7 @@ def submit(
     _check_idle(folder, queue)
     try:
         with Journal(folder.journal) as journal:
+            _check_idle(folder, queue)  # once more: somebody else may have submitted it meanwhile
             last = journal.records[-1] if journal.records else {}
             if not fresh and last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir():
                 raise ControlError(f"This run is finished already: {folder.path} (--fresh runs it again).")
