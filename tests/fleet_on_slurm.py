@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from distributed import Client, Scheduler
 
+from daskflow.clusters.batch_jobs import Job
 from daskflow.clusters.fleet_loop import FleetLoop
 from daskflow.clusters.fleet_values import FleetPlan
 from daskflow.clusters.slurm_commands import SlurmQueue
@@ -70,8 +71,31 @@ exec {python} {folder}/worker.py {address} "{ID}" {folder}
 """
 
 
+class ShortLived(SlurmQueue):
+    """A Slurm whose jobs end after some seconds; its own shortest walltime is a minute."""
+
+    def __init__(self, seconds: float) -> None:
+        """Let them live so long."""
+        super().__init__()
+        self.seconds = seconds
+
+    async def submit(self, script: str, count: int = 1) -> list[str]:
+        """Let the job itself end in time."""
+        return await super().submit(script.replace("exec ", f"exec timeout -s KILL {self.seconds} "), count)
+
+    async def look(self, ids: Collection[str]) -> dict[str, Job]:
+        """Tell the true end."""
+        jobs = await super().look(ids)
+        return {
+            id: replace(job, ends_at=job.began_at + self.seconds) if job.began_at is not None else job
+            for id, job in jobs.items()
+        }
+
+
 @asynccontextmanager
-async def held(folder: Path, plan: FleetPlan, partition: str = "normal", **script: str) -> AsyncIterator[Held]:
+async def held(
+    folder: Path, plan: FleetPlan, partition: str = "normal", queue: SlurmQueue | None = None, **script: str
+) -> AsyncIterator[Held]:
     """Start a scheduler and a fleet, and stop both."""
     events: list[Event] = []
     async with (
@@ -79,7 +103,7 @@ async def held(folder: Path, plan: FleetPlan, partition: str = "normal", **scrip
         Client(scheduler.address, asynchronous=True, set_as_default=False) as client,
     ):
         text = worker_script(folder, scheduler.address, partition, **script)
-        fleet = FleetLoop(scheduler, SlurmQueue(), plan, text, on_event=events.append)
+        fleet = FleetLoop(scheduler, queue or SlurmQueue(), plan, text, on_event=events.append)
         await fleet.start()
         try:
             yield Held(fleet, client, scheduler, events)
