@@ -157,14 +157,14 @@ class BatchCluster:
             ) from error
         address = str(self._scheduler.address)
         script = batch.job_script(address)
-        refusals = self._wait(self.queue.refusals, script, batch.request, within=ANSWER_SECONDS)
+        refusals = self._asked(self.queue.refusals, script, batch.request)
         if refusals:
             raise QueueError(" ".join(refusals))
         self.lease.take(address)
         self.client = BatchClient(address, security=security, loop=self._runner.loop, set_as_default=False)
         self.client.link = f"{self.dashboard}?token={self.token}"
         self._fleet = FleetLoop(self._scheduler, self.queue, plan_of(batch), script, on_event=self._news.append)
-        self._wait(self._fleet.start, within=ANSWER_SECONDS)
+        self._asked(self._fleet.start)
         jobs = [str(job["id"]) for job in self._fleet.jobs()]
         shown = ", ".join(jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
         text = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} submitted to {batch.system}: {shown}. Logs: {batch.logs}"
@@ -173,6 +173,13 @@ class BatchCluster:
     def _wait(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, within: float) -> Any:
         """Run a coroutine in the scheduler's loop; TimeoutError when it takes longer than `within` seconds."""
         return self._runner.run_sync(function, *arguments, callback_timeout=within)
+
+    def _asked(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        """Run what asks the queue; QueueError when it does not answer."""
+        try:
+            return self._wait(function, *arguments, within=ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise QueueError(f"{self.batch.system} has not answered for {ANSWER_SECONDS:.0f} s. Try again.") from error
 
     @property
     def dashboard(self) -> str:
