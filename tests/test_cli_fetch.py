@@ -148,6 +148,7 @@ def test_a_command_that_was_ended_continues_where_it_was(how: int, server: Serve
             if part.exists() and part.stat().st_size > 200_000 and (tmp_path / "a.csv").exists():
                 break
             pause.wait(0.02)
+        pause.wait(0.3)  # until it is on record that the other one is whole
         # when it is ended
         running.send_signal(how)
         stdout, stderr = running.communicate(timeout=30)
