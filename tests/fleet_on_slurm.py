@@ -47,8 +47,12 @@ class Held:
         return [str(worker.name) for worker in self.scheduler.workers.values()]
 
 
-WORKER = """
+ROOT = Path(__file__).resolve().parents[1]
+"""Functions of tests are found on workers, too."""
+
+WORKER = f"""
 import asyncio, sys
+sys.path.insert(0, {str(ROOT)!r})
 from distributed import Worker
 
 async def work():

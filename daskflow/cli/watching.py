@@ -144,8 +144,6 @@ def own(folder: RunFolder) -> str:
     from daskflow.workflow.acting import is_held
     from daskflow.workflow.telling_pages import LOOPBACK
 
-    if not is_held(folder.journal):  # a run that was killed leaves it behind, and its port may be anybody's by now
-        return ""
     address, token, host = told["address"], told["token"], str(told.get("host") or "")
     parts = urlsplit(address)
     is_here = host in ("", socket.gethostname())
@@ -153,6 +151,8 @@ def own(folder: RunFolder) -> str:
     if parts.hostname in LOOPBACK and not is_here:
         click.echo(f"The run has pages of its own on {host}: {link}", err=True)
         click.echo(f"From your own machine, where ssh leads to {host}: {tunnel(told['address'], host)}", err=True)
+        return ""
+    if not is_held(folder.journal):  # a run that was killed leaves it behind, and its port may be anybody's by now
         return ""
     page, _, _ = parts.path.rpartition("/")
     feed = parts._replace(path=f"{page}/daskflow.json", query=f"run={quote(folder.id)}", fragment="").geturl()

@@ -190,6 +190,7 @@ class Watched:
         """
         if self.replay is None:
             raise PermissionError("This run goes on by itself; only one that is over can be told again.")
+        self._is_begun = True
         self.replay.set(speed=speed, paused=paused, at=at)
         self.advance()
 
@@ -247,7 +248,6 @@ class Watched:
     def looking(self) -> Iterator[None]:
         """Count somebody who waits for news; a replay begins with the first."""
         if self.replay is not None and not self._is_begun:
-            self._is_begun = True
             self.set_replay(speed=None, paused=None, at=self.replay.first)
         self._forget_long_gone()
         self._looking += 1
