@@ -82,8 +82,6 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         page.keyboard.press("Escape")
         page.wait_for_selector(".marked-line", state="hidden")
         first_axis = page.evaluate(HEIGHTS, 0)
-        place.scroll_into_view_if_needed()
-        place.hover()
         brush(page, 0, -0.04, 0.6)
         wanted = {trial for trial, height in first_axis.items() if height <= 0.6}
         page.wait_for_function(f"(n) => ({MARKED})().length === n", arg=len(wanted))

@@ -171,6 +171,7 @@
   // What is in sight at once, the rest one after the other: marking never waits for figures that nobody sees.
   let turn = 0
   const markAll = () => {
+    if (!isBrushing) brushes.clear()
     const mine = ++turn
     const isSeen = (place) => {
       const {top, bottom} = place.getBoundingClientRect()
