@@ -123,7 +123,7 @@ def test_as_many_trials_are_said_to_be_as_good_as_the_best_as_are_marked_in_the_
     # then
     assert found is not None
     assert whole is not None
-    assert n_tied(found) == sum(trial.is_tied is True for trial in whole.trials) > 1
+    assert n_tied(found) + 1 == sum(trial.is_tied is True for trial in whole.trials) > 1
 
 
 def test_nothing_is_said_twice_and_nothing_before_the_first_score() -> None:

@@ -41,8 +41,18 @@ class Cluster(Settings):
         """Memory that one fit can have; 0 where that is not known before the cluster is open."""
         return 0
 
-    def within(self, folder: Path, run: str) -> Self:
-        """Return the same cluster for one run, in whose folder it may keep what it needs."""
+    def within(self, folder: Path, run: str, listener: Listener = nobody) -> Self:
+        """Return this cluster for a run: one that takes long to come keeps what it needs there, and says what it does.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the run; absolute.
+        run : str
+            Its ID.
+        listener : callable
+            Hears notes and warnings, in the thread that opens the cluster.
+        """
         return self
 
     def open(self) -> AbstractContextManager[Connection]:

@@ -142,7 +142,7 @@ class Queue(Protocol):
     async def look(self, ids: Collection[str]) -> dict[str, Job]:
         """Ask for all these jobs by one command; those that the queue knows no more are absent."""
 
-    async def of_run(self, run: str) -> dict[str, Job]:
+    async def of_run(self, mark: str) -> dict[str, Job]:
         """Return this user's jobs that carry a run's mark, by one command; those that ended may be absent."""
 
     async def ending(self, id: str) -> Ending:

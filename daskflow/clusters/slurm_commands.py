@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import re
 import shlex
@@ -160,6 +161,29 @@ class SlurmQueue:
         if answer.code != 0 and "invalid job id" not in answer.err.lower():
             raise QueueError(f"squeue does not say how the jobs are: {answer.words}. {hint_of(answer.words, '', [])}")
         return jobs_of(answer.out, ids)
+
+    async def of_run(self, mark: str) -> dict[str, Job]:
+        """Return this user's jobs whose comment is a run's, by one squeue.
+
+        Raises
+        ------
+        QueueError
+            When Slurm does not answer.
+        """
+        command = [
+            "squeue",
+            "--noheader",
+            "--array",
+            "--states=all",
+            f"--user={getpass.getuser()}",
+            f"--format=%k|{JOB_COLUMNS}",
+        ]
+        answer = await run(command, environment=_asking())
+        if answer.code != 0:
+            raise QueueError(f"squeue does not say how the jobs are: {answer.words}. {hint_of(answer.words, '', [])}")
+        head = f"daskflow:{mark}|"
+        lines = [line.removeprefix(head) for line in answer.out.splitlines() if line.startswith(head)]
+        return jobs_of("\n".join(lines), [line.partition("|")[0] for line in lines])
 
     async def ending(self, id: str) -> Ending:
         """Say how a job ended: by scontrol while Slurm remembers it, by sacct where there is one, and by its log."""

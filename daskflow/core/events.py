@@ -22,8 +22,10 @@ class Event:
         ``forecast`` (stage, seconds, low, high, cpu_hours, cpu_low, cpu_high, level, cpu_hours_spent: what is left of
         the search as a median with a band that holds it in `level` of all cases),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
-        ``table``, ``partitions`` and ``evaluated`` (fields as those of the records in `daskflow.core.live`),
-        ``note`` (text) or ``warning`` (text).
+        ``control`` (command, by, and what it says: a command that takes effect),
+        ``plan``, ``table``, ``partitions`` and ``evaluated`` (fields as those of the records in `daskflow.core.live`),
+        ``address`` (url, token, ssh, run: where the run can be watched, what lets one in, how from another machine if
+        that takes something, and its folder), ``note`` (text) or ``warning`` (text).
     fields : mapping
         Plain values.
     at : float

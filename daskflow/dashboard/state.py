@@ -98,7 +98,9 @@ class RunState:
         for record in records:
             self.version += 1
             at = time_of(record, 0.0 if math.isnan(self.last) else self.last)
-            self.last = at if math.isnan(self.last) else max(self.last, at)
+            is_alive = record.get("record") != "submitted"  # of the run nothing goes on then
+            if is_alive:
+                self.last = at if math.isnan(self.last) else max(self.last, at)
             heard = HEARD.get(str(record.get("record")))
             if heard is not None:
                 heard(self, record, at)
@@ -107,7 +109,8 @@ class RunState:
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
             self.stream.hear(record, at)
-            self._before = max(self._before, at)
+            if is_alive:
+                self._before = max(self._before, at)
 
     def seconds(self, now: float) -> float:
         """How long the run has gone on, over its invocations."""
@@ -197,6 +200,7 @@ class RunState:
 HEARD: Mapping[str, Callable[[RunState, Record, float], None]] = {
     "invocation": RunState._invocation,
     "end": RunState._end,
+    "submitted": RunState._submitted,
     "cluster": RunState._cluster,
     "workers": RunState._workers,
     "history": RunState._history,

@@ -179,7 +179,7 @@ def with_intervals(result: SearchResult) -> SearchResult:
 
 
 def n_tied(result: SearchResult) -> int:
-    """Return how many trials cannot be told apart from the best, itself among them: of all at once, in little time.
+    """Return how many other trials cannot be told apart from the best: of all at once, in little time.
 
     Parameters
     ----------
@@ -194,13 +194,13 @@ def n_tied(result: SearchResult) -> int:
     ...     for n, each in enumerate(points)
     ... )
     >>> n_tied(SearchResult(trials, trials[0], "accuracy", True, 3))
-    2
+    1
     """
     best, sign = result.best, 1.0 if result.greater_is_better else -1.0
     ours = _parts(best.curve[-1]) if best.curve else ()
     scored = [trial for trial in result.trials if not math.isnan(trial.score) and trial.id != best.id]
     if len(ours) < 2 or not scored:
-        return 1
+        return 0
     rows, scores = [], []
     for trial in scored:
         parts = _parts(trial.curve[-1]) if trial.curve else ()
@@ -208,12 +208,12 @@ def n_tied(result: SearchResult) -> int:
             rows.append(parts)
             scores.append(trial.score)
     if not rows:
-        return 1
+        return 0
     gains = sign * (np.asarray(ours) - np.asarray(rows))
     ratio = _ratio(result) if result.n_folds > 1 else 0.0
     errors = np.sqrt((1 / len(ours) + ratio) * gains.var(axis=1, ddof=1))
     least = _quantile(len(ours) - 1, 1 - (1 - LEVEL) / max(1, len(scored))) * errors
-    return 1 + int((sign * (best.score - np.asarray(scores)) <= least).sum())
+    return int((sign * (best.score - np.asarray(scores)) <= least).sum())
 
 
 def _ratio(result: SearchResult) -> float:

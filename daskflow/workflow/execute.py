@@ -71,10 +71,10 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             if not run.report_path.exists():
                 run.write_report()
             return run
-        control = heard(folder, listener)
         recorder = Recorder(journal)
         check_versions(journal)
         with Telling(folder, recorder, listener, seed=workflow.seed) as telling:
+            control = telling.control = heard(folder, telling)
             recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
             if journal.caution:
                 recorder.append({"record": "warning", "text": journal.caution}, durable=False)
@@ -87,13 +87,15 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
                     cluster.open() as connection,
                     telling.watched(connection),
                 ):
-                    _Execution(workflow, folder, runs, recorder, connection, telling).run()
+                    _Execution(workflow, folder, runs, recorder, connection, telling, control).run()
             except KeyboardInterrupt as error:
                 _end(recorder, folder, error, "interrupted", "interrupted")
                 raise
             except Exception as error:
                 _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
                 raise
+            finally:
+                close_mailbox(folder)
             folder.discard(folder.report)
             recorder.append({"record": "end", "status": "done", **_gist(folder)})
     run = open_run(folder.path, trusted=workflow.trusted)

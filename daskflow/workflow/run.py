@@ -17,6 +17,7 @@ from daskflow.core.notebook import block
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, RunRecord, SearchResult, Trial, TrialState
 from daskflow.core.space import told
+from daskflow.workflow.acting import Acting, status_of
 from daskflow.workflow.spent import stages_of, utilisation_of
 from daskflow.workflow.toml import load
 from daskflow.workflow.trials import search_of
@@ -369,16 +370,6 @@ def _spread(trial: Trial) -> float:
     """Standard deviation of the last point's fold scores."""
     scores = trial.curve[-1].fold_scores if trial.curve else ()
     return float(pd.Series(scores, dtype=float).std(ddof=0)) if scores else math.nan
-
-
-def is_held(journal: Path) -> bool:
-    """Whether a process holds the journal."""
-    with open(journal, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            return error.errno not in WITHOUT_LOCKS
-    return False
 
 
 def _number(value: Any) -> float:

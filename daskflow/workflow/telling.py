@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
+from daskflow.core.control import Control
 from daskflow.core.events import Event, Listener, tell
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record
@@ -28,8 +29,8 @@ from daskflow.workflow.telling_workers import Workers
 TICK_SECONDS = 0.5
 """Records are handed out so often."""
 
-MAILBOX_SECONDS = 1.0
-"""Commands are looked for so often."""
+COMMANDS_SECONDS = 1.0
+"""Commands of viewers are fetched so often; those in the run's folder the search finds itself."""
 
 LAST_SECONDS = 1.5
 """Whoever watches has so long to fetch the end before the cluster closes."""
@@ -54,7 +55,10 @@ class Telling:
         Hears every event.
     seed : int
         The workflow's.
-    control : Control, optional
+
+    Attributes
+    ----------
+    control : Control or None
         Gets the commands that viewers give.
 
     Notes
@@ -116,7 +120,7 @@ class Telling:
 
     def _say_troubles(self) -> None:
         while self._troubles:
-            tell(self.listener, "warning", text=self._troubles.popleft())
+            tell(self, "warning", text=self._troubles.popleft())
 
     def _hear(self, event: Event) -> None:
         name, fields = event.name, event.fields
@@ -131,6 +135,8 @@ class Telling:
                 self._put_last_progress(str(fields["stage"]))
         elif name in TOLD_AS_THEY_ARE:
             self._put({"record": name, **fields, "at": event.at})
+        elif name == "warning" and str(fields["text"]) not in self._warned:  # one that no journal holds
+            self._put({"record": "note", "text": str(fields["text"]), "at": event.at})
         elif name == "forecast":
             self._put({"record": name, **fields, "at": event.at}, logged=False)
 
@@ -320,12 +326,12 @@ class Telling:
             mounted.send(ready[first : first + MOST_TOGETHER])
 
     def _take_commands(self) -> None:
-        if self.control is None or time.monotonic() - self._looked < MAILBOX_SECONDS:
+        mounted, control = self._found.mounted, self.control
+        if mounted is None or control is None or time.monotonic() - self._looked < COMMANDS_SECONDS:
             return
         self._looked = time.monotonic()
-        mounted = self._found.mounted
-        for command in mounted.commands() if mounted is not None else ():
-            self.control.put(command)
+        for command in mounted.commands():
+            control.put(command)
 
     def _attempt(self, what: str, trouble: str, part: Callable[..., None], *arguments: Any) -> None:
         """Do a part unless it was given up; give it up when it fails."""
