@@ -192,7 +192,7 @@ def fit_many(estimators: Sequence[Any], X: Any, y: Any, *, sample_weight: Any = 
 
     Each becomes what its own ``fit`` makes of it: rows in the order of its ``random_state``, epoch after epoch until
     ``max_iter`` or its rule of stopping ends it, the same attributes with the same numbers (coefficients to 1e-6 of
-    the largest where rows are float64, to 1e-3 where they are float32). They do not depend, to the last bit, on the
+    the largest where rows are float64, to 2e-3 where they are float32). They do not depend, to the last bit, on the
     other estimators of the call. Those whose rows come in one order, by an equal ``random_state`` or without a
     shuffle, visit the rows side by side, so that sixteen cost little more than one; of several classes each class has
     an order of its own.
