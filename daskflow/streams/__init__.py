@@ -1,1 +1,155 @@
-"""Real-time scoring."""
+"""Streams: a model that answers records as they come; each source and sink is one kind, found by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.registry import Registry
+from daskflow.core.settings import Settings, nearest
+from daskflow.streams.records import Record, Result
+
+Place = TypeVar("Place", bound="StreamPlace")
+
+
+class OpenSource(Protocol):
+    """A source that is open: records in order, and word of how far they have been handed on."""
+
+    async def take(self, most: int) -> Sequence[Record]:
+        """Wait for records and return those that are there, at most so many; none when the source has ended.
+
+        It loses no record when it is cancelled.
+
+        Raises
+        ------
+        DataError
+            When the source cannot be read any more.
+        """
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Take note that these have been handed on, all of them and for good: they need not come again."""
+
+    @property
+    def lag(self) -> int | None:
+        """How many records wait at the source; None where that is not known."""
+
+
+class OpenSink(Protocol):
+    """A sink that is open."""
+
+    async def write(self, results: Sequence[Result]) -> None:
+        """Hand results on, in this order; they are there for good when it returns.
+
+        Raises
+        ------
+        DataError
+            When that cannot be; nothing is committed then, and the same results come again.
+        """
+
+
+class StreamPlace(Settings):
+    """Where records come from or go to.
+
+    Attributes
+    ----------
+    kind : str
+        The kind's name.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """What its addresses begin with, such as ``redis`` for ``redis://``; a scheme belongs to one kind."""
+
+    kind: str
+
+    @classmethod
+    def of(cls, address: str) -> Self:
+        """Make the settings of an address, such as ``redis://localhost/0?stream=orders``.
+
+        Raises
+        ------
+        SettingsError
+            For an address that this kind cannot read.
+        """
+        raise NotImplementedError
+
+
+class StreamSource(StreamPlace):
+    """Where records come from.
+
+    Attributes
+    ----------
+    key : str or None
+        Column whose value orders records among each other: those of one key leave in the order in which they came.
+        None, the default: all of them do.
+    """
+
+    key: str | None = None
+
+    def open(self, base: Path, positions: Mapping[str, Any]) -> AbstractAsyncContextManager[OpenSource]:
+        """Open it.
+
+        Parameters
+        ----------
+        base : Path
+            Folder that relative paths start from.
+        positions : mapping
+            The offset of the newest committed record by partition, as the stream's own journal has them: nothing up to
+            there comes again. A source that remembers this by itself may know better.
+
+        Raises
+        ------
+        DataError
+            When it cannot be read.
+        SettingsError
+            When a library that it needs is not installed, with the command that installs it.
+        """
+        raise NotImplementedError
+
+
+class StreamSink(StreamPlace):
+    """Where results go to."""
+
+    is_keyed: ClassVar[bool] = False
+    """Whether a result that is written twice is there once, by its ID."""
+
+    def open(self, base: Path) -> AbstractAsyncContextManager[OpenSink]:
+        """Open it; errors as for a source."""
+        raise NotImplementedError
+
+
+SOURCES: Registry[StreamSource] = Registry(__name__, StreamSource, "stream source")
+SINKS: Registry[StreamSink] = Registry(__name__, StreamSink, "stream sink")
+
+
+def source_of(given: Any) -> StreamSource:
+    """Return the source that an address, a table with ``kind`` or settings mean; SettingsError for others."""
+    return _place_of(given, SOURCES, "--from")
+
+
+def sink_of(given: Any) -> StreamSink:
+    """Return the sink that an address, a table with ``kind`` or settings mean; SettingsError for others."""
+    return _place_of(given, SINKS, "--to")
+
+
+def _place_of(given: Any, registry: Registry[Place], where: str) -> Place:
+    """Find a kind by the scheme of an address; what has none is a name or a path of the kind whose scheme is empty."""
+    if not isinstance(given, str):
+        return registry.parse(given, where=where)
+    by_scheme = {scheme: cls for cls in registry.kinds.values() for scheme in cls.schemes}
+    scheme, sign, _ = given.partition("://")
+    if not sign:
+        scheme = "-" if given == "-" else ""
+    if scheme not in by_scheme:
+        known = [f"{name}://" for name in sorted(by_scheme) if name not in ("", "-")]
+        raise SettingsError([Problem(where, f"no {registry.noun} is called '{scheme}://'{nearest(scheme, known)}")])
+    return by_scheme[scheme].of(given)
+
+
+def __getattr__(name: str) -> Any:
+    """Find a kind's class on first use, for ``flow.streams.FolderSource``."""
+    if name.endswith("Sink"):
+        return SINKS.attribute(name)
+    return SOURCES.attribute(name)
