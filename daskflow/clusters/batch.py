@@ -91,6 +91,10 @@ class Batch(Cluster):
     """What begins a directive's line."""
     job_id: ClassVar[str] = ""
     """Shell text that is the job's number inside the job; of an element of an array with its index."""
+    place_word: ClassVar[str] = "queue"
+    """What the system calls the places where jobs wait."""
+    controller_directives: ClassVar[tuple[str, ...]] = ()
+    """Of a controller's job: one that is started again on another node goes on in the same log."""
     aliases: ClassVar[Mapping[str, str]] = {
         "partition": "queue",
         "project": "account",
@@ -365,8 +369,8 @@ class Batch(Cluster):
         """
         raise ClusterError(
             f"This version of daskflow writes job scripts for {self.system} (`daskflow run FILE --on {self.kind} "
-            "--dry-run` shows them) and starts workers on Slurm only. Use --on slurm, or start a Dask scheduler and "
-            "workers yourself and join them with cluster.kind = 'address'."
+            "--dry-run` shows them) and starts no workers there. Use --on slurm, pbs or sge, or start a Dask scheduler "
+            "and workers yourself and join them with cluster.kind = 'address'."
         )
 
     def worker_commands(self) -> Queue:
@@ -382,6 +386,10 @@ class Batch(Cluster):
     def job(self, options: Mapping[str, Any]) -> Job:
         """Make dask-jobqueue's job of these options: what writes the script in the system's dialect."""
         raise NotImplementedError
+
+    def opening_lines(self, text: JobText) -> list[str]:
+        """Return shell lines that stand before all others, behind the job's number: such as where its output goes."""
+        return []
 
     def own_directives(self, text: JobText) -> list[str]:
         """Return the directives of ours that dask-jobqueue does not write: log, run, walltime and so on."""

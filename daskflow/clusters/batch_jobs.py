@@ -43,6 +43,8 @@ class Job:
         When it began, and when its walltime will be over.
     node : str
         Where it runs.
+    is_hopeless : bool
+        Whether the queue says that it will never start; Slurm's own words for that are in `fleet_words`.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Job:
     began_at: float | None = None
     ends_at: float | None = None
     node: str = ""
+    is_hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,11 @@ class Request:
 
 
 class Queue(Protocol):
-    """A batch system. Each call runs one command of its own, with a time-out, and blocks nothing else."""
+    """A batch system. Each call runs one command of its own, with a time-out, and blocks nothing else.
+
+    IDs are those that a job finds in ``DASKFLOW_JOB`` and that its log is named by (``ID.log`` in the folder of logs),
+    whatever longer forms the system's commands print.
+    """
 
     async def submit(self, script: str, count: int = 1) -> list[str]:
         """Hand in a script, several equal ones as an array where there are arrays, and return the jobs' IDs.
@@ -143,7 +150,10 @@ class Queue(Protocol):
         """Ask for all these jobs by one command; those that the queue knows no more are absent."""
 
     async def of_run(self, mark: str) -> dict[str, Job]:
-        """Return this user's jobs that carry a run's mark, by one command; those that ended may be absent."""
+        """Return this user's jobs that carry a run's mark; those that ended may be absent.
+
+        One command, or two where the first must say which of all jobs are this user's, however many there are.
+        """
 
     async def ending(self, id: str) -> Ending:
         """Say how a job ended."""

@@ -162,10 +162,11 @@ def _job(
 
 def prologue(cluster: Batch, text: JobText, address: str) -> list[str]:
     """Return the shell lines before the command: a job of a run that is over ends before anything else."""
-    lines: list[str] = []
+    number, opening = f"export {JOB}={cluster.job_id}", cluster.opening_lines(text)
+    lines = [number, *opening] if opening else []
     if text.lease is not None:
         lines += check_lines(shlex.quote(str(text.lease)), address)
-    lines.append(f"export {JOB}={cluster.job_id}")
+    lines += [] if opening else [number]
     variables = {**CONFIG["distributed.nanny.pre-spawn-environ"], **cluster.environment}  # type: ignore[dict-item]
     lines += [f"export {name}={quoted(str(value))}" for name, value in variables.items()]
     return [*lines, *cluster.prologue]

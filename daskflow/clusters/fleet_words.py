@@ -81,8 +81,8 @@ def never_starts(job: Job) -> str:
 
 
 def is_hopeless(job: Job) -> bool:
-    """Whether the queue's reason is one that does not pass by itself."""
-    return job.reason in HOPELESS
+    """Whether the queue says so, or its reason is one that does not pass by itself."""
+    return job.is_hopeless or job.reason in HOPELESS
 
 
 def lost(endings: Sequence[tuple[str, Ending]], spent: int, budget: int) -> str:

@@ -34,6 +34,8 @@ class Slurm(Batch):
     form: ClassVar[Form] = "slurm"
     system: ClassVar[str] = "Slurm"
     marker: ClassVar[str] = "#SBATCH"
+    place_word: ClassVar[str] = "partition"
+    controller_directives: ClassVar[tuple[str, ...]] = ("--open-mode=append",)
     job_id: ClassVar[str] = '"${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"'
 
     kind: Literal["slurm"] = "slurm"

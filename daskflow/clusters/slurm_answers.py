@@ -11,8 +11,8 @@ from dask.utils import format_bytes
 
 from daskflow.clusters.batch_commands import Answer
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, Request
+from daskflow.clusters.batch_places import beyond, cores_in_words, in_words, largest, nearest_of
 from daskflow.clusters.walltimes import seconds_in_form
-from daskflow.core.settings import nearest
 
 JOB_COLUMNS = "%i|%T|%S|%e|%N|%r"
 """Of squeue: ID with the index, state, start, end, node, reason, which is the last since it may have any character."""
@@ -213,14 +213,6 @@ def _limit(word: str) -> list[int]:
     return [int(word)] if word.isdigit() and int(word) else []
 
 
-def named(places: Sequence[Place]) -> str:
-    """Name the partitions: ``normal (default), short, closed (not open)``."""
-    return ", ".join(
-        place.name + (" (default)" if place.is_default else "") + ("" if place.is_open else " (not open)")
-        for place in places
-    )
-
-
 def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
     """Say what to do about a refusal; empty where only Slurm's own words help.
 
@@ -234,10 +226,7 @@ def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
         return "Ask for fewer workers, less memory or a shorter walltime: `sacctmgr show qos` has the limits."
     if "partition" in low and "account" not in low:
         wrong = place or words.rpartition(":")[2].strip()
-        known = {found.name for found in places}
-        close = nearest(wrong, known) if wrong and wrong not in known else ""
-        guess = close if "did you mean" in close else "."
-        return f"Partitions here: {named(places)}{guess}" if places else "`sinfo` lists the partitions."
+        return nearest_of(wrong, places, "Partitions") or "`sinfo` lists the partitions."
     if "node configuration" in low or "memory specification" in low or "cpu count" in low or "node count" in low:
         return largest(places, place) or "`sinfo -e -o '%R %c %m'` lists the nodes."
     if "time limit" in low or "--time" in low:
@@ -252,63 +241,19 @@ def hint_of(words: str, place: str, places: Sequence[Place]) -> str:
     return ""
 
 
-def largest(places: Sequence[Place], place: str) -> str:
-    """Say what the largest nodes have, of one partition or of all."""
-    chosen = [p for p in places if p.max_cores is not None and p.max_memory is not None and place in ("", p.name)]
-    if not chosen:
-        return ""
-    each = [f"{p.name} has {_cores(p.max_cores)} and {format_bytes(p.max_memory)}" for p in chosen]
-    return f"The largest node of {', of '.join(each)}."
-
-
 def refusals_of(request: Request, fields: Mapping[str, str], place: Place, shapes: Sequence[Shape]) -> list[str]:
     """Say why a partition would refuse such a job, or let it wait for ever."""
-    refused, name = [], place.name
-    if not place.is_open:
-        state = fields.get("State", "").lower() or "closed"
-        refused.append(f"Partition '{name}' is {state}: a job there waits until the administrators open it.")
-    if place.max_seconds is not None and request.seconds > place.max_seconds:
-        refused.append(
-            f"The walltime of {in_words(request.seconds)} is over the {in_words(place.max_seconds)} that partition "
-            f"'{name}' allows."
-        )
+    refused = beyond(request, place, "partition", fields.get("State", "").lower() or "closed")
+    is_within = (place.max_cores is None or request.cores <= place.max_cores) and (
+        place.max_memory is None or request.memory_bytes <= place.max_memory
+    )
     mib = request.memory_bytes / 2**20
-    if place.max_cores is not None and request.cores > place.max_cores:
+    if is_within and shapes and not any(s.cores >= request.cores and s.memory_mib >= mib for s in shapes):
         refused.append(
-            f"{_cores(request.cores)} are asked for each worker, and no node of partition '{name}' gives more than "
-            f"{place.max_cores}."
-        )
-    elif place.max_memory is not None and request.memory_bytes > place.max_memory:
-        refused.append(
-            f"{format_bytes(request.memory_bytes)} of memory are asked for each worker, and no node of partition "
-            f"'{name}' has more than {format_bytes(place.max_memory)}."
-        )
-    elif shapes and not any(shape.cores >= request.cores and shape.memory_mib >= mib for shape in shapes):
-        refused.append(
-            f"No node of partition '{name}' has both {_cores(request.cores)} and {format_bytes(request.memory_bytes)}."
+            f"No node of partition '{place.name}' has both {cores_in_words(request.cores)} and "
+            f"{format_bytes(request.memory_bytes)}."
         )
     return refused
-
-
-def _cores(count: int | None) -> str:
-    return "1 core" if count == 1 else f"{count} cores"
-
-
-def in_words(seconds: float | None) -> str:
-    """Return a walltime in words.
-
-    Examples
-    --------
-    >>> in_words(60), in_words(5400), in_words(172800), in_words(None), in_words(30)
-    ('1 min', '1 h 30 min', '2 days', 'no limit', '30 s')
-    """
-    if seconds is None:
-        return "no limit"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    days, rest = divmod(round(seconds), 86_400)
-    parts = [(days, "day" if days == 1 else "days"), (rest // 3600, "h"), (rest % 3600 // 60, "min"), (rest % 60, "s")]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def id_of(answer: Answer) -> str:

@@ -113,7 +113,7 @@ class Controller:
             )
         self._note_own_job()
         self._cancel_left_over()
-        with Walltime(ends_at(self.environment, self._began + self.seconds), self.seconds, self._hand_over) as walltime:
+        with Walltime(self._ends_at(), self.seconds, self._hand_over) as walltime:
             try:
                 return self.workflow.run(self.folder.path.parent.parent, listener=listener)
             except KeyboardInterrupt:
@@ -132,6 +132,15 @@ class Controller:
         if own and own not in self.submission.ids:
             self.submission = self.submission.with_job(own)
             write_submission(self.folder, self.submission)
+
+    def _ends_at(self) -> float:
+        """When this job's time is over: by its environment, else by its queue, else by what was asked for."""
+        own, otherwise = self.environment.get(JOB, ""), self._began + self.seconds
+        if own and ends_at(self.environment, 0.0) == 0.0:
+            with suppress(QueueError):  # a queue that does not answer now
+                job = asyncio.run(self.queue.look([own])).get(own)
+                otherwise = job.ends_at if job is not None and job.ends_at else otherwise
+        return ends_at(self.environment, otherwise)
 
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch import Batch
-from daskflow.clusters.slurm_answers import in_words
+from daskflow.clusters.batch_places import in_words
 from daskflow.workflow.doctor import FEW_FILES, Finding, Level
 
 CLOCK_WARN_SECONDS, CLOCK_FAIL_SECONDS = 10.0, 300.0

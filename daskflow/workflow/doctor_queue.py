@@ -21,8 +21,8 @@ from daskflow.clusters.address import LIBRARIES
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import Job, JobState, Queue, QueueError
 from daskflow.clusters.batch_open import host_of
+from daskflow.clusters.batch_places import in_words, named
 from daskflow.clusters.batch_scripts import quoted
-from daskflow.clusters.slurm_answers import in_words, named
 from daskflow.core.errors import ClusterError
 from daskflow.data.store import existing
 from daskflow.workflow import doctor_probe
@@ -60,7 +60,7 @@ def examine_queue(
             yield Finding(Level.FAIL, "commands", str(error))
             return
         yield Finding(Level.OK, "commands", f"{cluster.system} answers")
-        yield Finding(Level.OK, "partitions", named(places))
+        yield Finding(Level.OK, f"{cluster.place_word}s", named(places) or "none is told")
         refused = runner.run(_refusals(queue, cluster))
         for sentence in refused:
             yield Finding(Level.FAIL, "request", sentence)

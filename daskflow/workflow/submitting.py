@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
     from daskflow.workflow.workflow import Workflow
 
-DIRECTIVES = {"slurm": ("--open-mode=append",)}
-"""Of a controller's job: one that is started again on another node goes on in the same log."""
-
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -127,7 +124,7 @@ def batch_cluster(workflow: Workflow) -> Batch:
     if not isinstance(cluster, Batch):
         raise SettingsError(
             f"cluster.kind is '{cluster.kind}', and only a batch queue takes a run that outlives this shell: submit it "
-            "with --on slurm, or run it here with `daskflow run`."
+            "with --on slurm (pbs, sge), or run it here with `daskflow run`."
         )
     if workflow.data.kind == "frame":
         raise SettingsError("data.kind = 'frame' is in this process's memory, which no job sees: name files instead.")
@@ -141,7 +138,7 @@ def script_of(workflow: Workflow, folder: RunFolder, submission: Submission | No
     python = cluster.python or (submission or Submission.of(workflow)).python
     command = [python, "-u", "-m", "daskflow", "controller", str(folder.path)]
     placed = cluster.within(folder.path, mark_of(folder))
-    return placed.controller_script(command, directives=DIRECTIVES.get(cluster.kind, ()))
+    return placed.controller_script(command, directives=cluster.controller_directives)
 
 
 def _renewed(submission: Submission, workflow: Workflow) -> Submission:
