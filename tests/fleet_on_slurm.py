@@ -65,12 +65,20 @@ asyncio.run(work())
 """A worker without Dask's command line, which makes a number of a name that looks like one."""
 
 
-def worker_script(folder: Path, address: str, partition: str, python: str = sys.executable) -> str:
+def worker_script(
+    folder: Path,
+    address: str,
+    partition: str,
+    python: str = sys.executable,
+    cores: int = 1,
+    memory: str = "700M",
+    minutes: int = 1,
+) -> str:
     """Return a job that is one worker with its own ID for its name."""
     folder.mkdir(exist_ok=True)
     folder.joinpath("worker.py").write_text(WORKER)
     return f"""#!/bin/bash
-#SBATCH -J fleet -p {partition} -N 1 -n 1 -c 1 --mem=700M -t 1 -o {folder}/%j.log --no-requeue
+#SBATCH -J fleet -p {partition} -N 1 -n 1 -c {cores} --mem={memory} -t {minutes} -o {folder}/%j.log --no-requeue
 exec {python} {folder}/worker.py {address} "{ID}" {folder}
 """
 
@@ -98,7 +106,7 @@ class ShortLived(SlurmQueue):
 
 @asynccontextmanager
 async def held(
-    folder: Path, plan: FleetPlan, partition: str = "normal", queue: SlurmQueue | None = None, **script: str
+    folder: Path, plan: FleetPlan, partition: str = "normal", queue: SlurmQueue | None = None, **script: Any
 ) -> AsyncIterator[Held]:
     """Start a scheduler and a fleet, and stop both."""
     events: list[Event] = []

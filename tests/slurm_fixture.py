@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -52,11 +54,53 @@ class TestSlurm:
 
     def kill_node(self, name: str) -> None:
         """End a node and everything on it at once, as a power cut would."""
-        subprocess.run([SCRIPTS / "slurm-node.sh", "kill", name, self.folder], check=True, timeout=60)
+        self._node("kill", name)
 
     def start_node(self, name: str) -> None:
         """Bring a node back."""
-        subprocess.run([SCRIPTS / "slurm-node.sh", "start", name, self.folder], check=True, timeout=60)
+        self._node("start", name)
+
+    def freeze_node(self, name: str) -> None:
+        """Let a node and everything on it fall silent: its connections stay open, as after a cut cable."""
+        self._node("freeze", name)
+
+    def thaw_node(self, name: str) -> None:
+        """Let a silent node go on."""
+        self._node("thaw", name)
+
+    def call_down(self, name: str) -> None:
+        """Tell Slurm at once that a node is down, as a health check does; by itself it notices after 27 s."""
+        self.ask("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=test")
+
+    def until_idle(self, *names: str, seconds: float = 60.0) -> None:
+        """Wait until nodes are back and have nothing to do."""
+        end = time.monotonic() + seconds
+        while not set(names) <= set(self.ask("sinfo", "-hN", "-p", "normal", "-t", "idle", "-o", "%N").split()):
+            assert time.monotonic() < end, f"{names} did not come back: {self.ask('sinfo', '-N')}"
+            for name in names:  # one that was called down does not return by itself
+                command = ["scontrol", "update", f"NodeName={name}", "State=RESUME"]
+                subprocess.run(command, check=False, capture_output=True, timeout=60)
+            time.sleep(0.2)
+
+    def node_of(self, job: str) -> str:
+        """Return where a job runs."""
+        return self.ask("squeue", "-h", "--array", "-j", job, "-o", "%N").strip()
+
+    def stop_controller(self, number: int = signal.SIGTERM) -> None:
+        """End slurmctld: jobs run on, and nothing can be asked. Killed, it forgets what happened in the last seconds."""
+        process = int((self.folder / "run" / "slurmctld.pid").read_text())
+        os.kill(process, number)
+        end = time.monotonic() + 30
+        while Path(f"/proc/{process}/exe").exists():
+            assert time.monotonic() < end, "slurmctld did not end"
+            time.sleep(0.1)
+
+    def start_controller(self) -> None:
+        """Bring slurmctld back, with the jobs that it knew."""
+        subprocess.run(["slurmctld", "-f", self.conf], check=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    def _node(self, command: str, name: str) -> None:
+        subprocess.run([SCRIPTS / "slurm-node.sh", command, name, self.folder], check=True, timeout=60)
 
     def log(self, name: str = "slurmctld") -> str:
         """Return what a daemon has written."""

@@ -18,7 +18,7 @@ LOOK_SECONDS, STEADY_SECONDS = 1.0, 10.0
 NEW_SECONDS = 5.0
 """A job that was just handed in may not be shown yet."""
 
-DEAF_SECONDS = 10.0
+DEAF_SECONDS = 5.0
 """A worker whose job has ended is waited for so long: its node died, and its connection does not know."""
 
 ABSENT_SECONDS = 60.0
