@@ -200,7 +200,10 @@ def test_used_up_core_hours_are_said_once() -> None:
         async with loop(FleetPlan(workers=1), max_core_hours=1e-6, on_limit=said.append) as run:
             await until(lambda: said)
             run.fleet._decide(is_stale=True)
-            assert said == ["The run has used the 1e-06 core-hours that it may (max_core_hours)."]
+            (text,) = said
+            assert text.endswith(
+                "of the 1e-06 core-hours that they may (max_core_hours), and the rest is for the refit and the test"
+            )
             assert run.fleet.core_hours > 0
 
     asyncio.run(scenario())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskflow.cli.verb import Verb, between, duration, number, shown, table
+from daskflow.core.job_accounts import hours
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Job
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20
 """Jobs that are shown one by one; of more only how many are in which state."""
+
+MOST_LOST = 3
+"""Jobs of which it is said how they were lost: the newest."""
 
 
 @click.command(cls=Verb)
@@ -38,7 +42,8 @@ def status(run: Path, as_json: bool) -> None:
     state = state_of(folder)
     if as_json:
         told = {name: state[name] for name in ("name", "id", "status", "error", "seconds", "stages", "fits", "best")}
-        print_json({**told, "run": str(folder.path), "jobs": None if jobs is None else jobs.dump()})
+        cost = {"core_hours": state["cost_of_jobs"], "jobs": None if jobs is None else jobs.dump()}
+        print_json({**told, "run": str(folder.path), **cost})
     else:
         click.echo("\n".join(words_of(folder, state, jobs, time.time())))
 
@@ -54,7 +59,21 @@ def state_of(folder: RunFolder) -> dict[str, Any]:
     heard = Heard(FolderSource(folder))
     heard.hear()
     told = summary_of(heard.state, heard.now)
-    return {**told, "status": status_of(read(folder.journal), folder.journal)}
+    return {**told, "status": status_of(read(folder.journal), folder.journal), "cost_of_jobs": cost_of_jobs(folder)}
+
+
+def cost_of_jobs(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the core-hours of a run's jobs, their limit and what is left of it; None on no queue."""
+    from daskflow.workflow.run import open_run
+    from daskflow.workflow.submission import batch_of
+
+    run, cluster = open_run(folder.path), batch_of(folder)
+    if not run.jobs:
+        return None
+    found, most = run.core_hours, None if cluster is None else cluster.max_core_hours
+    left = None if most is None else round(max(0.0, most - found.used), 6)
+    told = {"stopped_because": run.accounts.stopped_because, "ended": [job.dump() for job in run.jobs if job.why]}
+    return {**found.dump(), "words": str(found), "max_core_hours": most, "left": left, **told}
 
 
 def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now: float) -> list[str]:
@@ -72,6 +91,7 @@ def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now
         best = state["best"]
         interval = between(best["low"], best["high"])
         lines.append(f"  best    {best['metric']} {number(best['score'])}{interval}, trial {best['trial']}")
+    lines += _cost_words(state["cost_of_jobs"])
     if jobs is None:
         return [*lines, "  It is on no batch queue, so it has no jobs."]
     if not jobs.living:
@@ -88,6 +108,20 @@ def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now
     if workers[MOST_ROWS:]:
         counts = {word: sum(job.state == word for job in workers) for word in ("pending", "running")}
         lines.append(f"  and more workers, {counts['running']:,} running and {counts['pending']:,} pending in all")
+    return lines
+
+
+def _cost_words(cost: dict[str, Any] | None) -> list[str]:
+    """What the jobs have cost, how much they may, and which did not come to a planned end."""
+    if cost is None:
+        return []
+    lines = [f"  cost    {cost['words']}"]
+    if cost["max_core_hours"] is not None:
+        lines.append(f"          of {hours(cost['max_core_hours'])} that it may use, {hours(cost['left'])} are left")
+    if cost["stopped_because"]:
+        lines.append(f"  stopped because {cost['stopped_because']}")
+    lost = [job for job in cost["ended"] if job["role"] == "worker" and job["why"] in ("memory", "node", "failed")]
+    lines += [f"  lost    job {job['id']}: {job['words']}" for job in lost[-MOST_LOST:]]
     return lines
 
 

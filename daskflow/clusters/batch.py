@@ -16,6 +16,7 @@ from daskflow.clusters.batch_jobs import Queue, Request
 from daskflow.clusters.batch_profiles import ALONE, filled
 from daskflow.clusters.batch_scripts import ADDRESS, JobText
 from daskflow.clusters.batch_words import one_line, one_word, size_of
+from daskflow.clusters.fleet_accounts import NOTHING, Spent
 from daskflow.clusters.walltimes import LONGEST_SECONDS, Form, seconds_in_form, seconds_in_words, written
 from daskflow.core.errors import ClusterError
 from daskflow.core.events import Listener, nobody
@@ -72,7 +73,13 @@ class Batch(Cluster):
     death_timeout : float
         Seconds after which a worker that finds no scheduler ends.
     retries : int
-        How often a job that failed is replaced before the run ends.
+        Jobs that may be lost for each worker wanted, before the run ends. Those whose worker served ten minutes, and
+        those that came to the end of their walltime, do not count.
+    max_core_hours : float or None
+        Core-hours that the run's jobs may use, the controller's and those of earlier invocations included; default no
+        limit. Shortly before, the search is stopped as by ``daskflow control RUN stop``: the best so far is fitted on
+        all training rows and evaluated. For that three times the longest fit of late and half a minute of all
+        running cores are kept, a quarter of the limit at most; a refit that takes longer goes over it.
     requeue : bool
         Whether the system may start the job of the run itself again.
     log_folder : str or None
@@ -130,6 +137,7 @@ class Batch(Cluster):
     shebang: str | None = None
     death_timeout: float = Field(default=60.0, ge=1)
     retries: int = Field(default=3, ge=0)
+    max_core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     requeue: bool = True
     log_folder: str | None = None
     profile: str | None = Field(default=None, exclude=True)
@@ -138,6 +146,7 @@ class Batch(Cluster):
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
     _listener: Listener = PrivateAttr(default_factory=lambda: nobody)
+    _spent: Spent = PrivateAttr(default=NOTHING)
 
     @model_validator(mode="before")
     @classmethod
@@ -286,6 +295,22 @@ class Batch(Cluster):
         placed = self.model_copy()
         placed._folder, placed._run, placed._listener = folder.absolute(), run, listener
         return placed
+
+    def having_used(self, spent: Spent) -> Self:
+        """Return the same cluster for a run that has used something of its `max_core_hours` before."""
+        counted = self.model_copy()
+        counted._spent = spent
+        return counted
+
+    @property
+    def spent(self) -> Spent:
+        """What counts towards `max_core_hours` beside the workers' jobs that are still to come."""
+        return self._spent
+
+    @property
+    def controller_cores(self) -> int:
+        """Cores that the controller's own job asks for."""
+        return self.cores
 
     @property
     def folder(self) -> Path:

@@ -143,6 +143,7 @@ class BatchCluster:
     def start(self) -> None:
         """Start everything but wait for nothing; the queue is asked first whether it would take the jobs."""
         batch, host = self.batch, host_of(self.batch.interface)
+        self._refuse_without_core_hours()
         for folder in (batch.folder, batch.logs):
             _make(folder)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
@@ -163,12 +164,30 @@ class BatchCluster:
         self.lease.take(address)
         self.client = BatchClient(address, security=security, loop=self._runner.loop, set_as_default=False)
         self.client.link = f"{self.dashboard}?token={self.token}"
-        self._fleet = FleetLoop(self._scheduler, self.queue, plan_of(batch), script, on_event=self._news.append)
+        self._fleet = FleetLoop(
+            self._scheduler,
+            self.queue,
+            plan_of(batch),
+            script,
+            on_event=self._news.append,
+            on_limit=lambda text: self._news.append(Event("limit", {"text": text})),
+            max_core_hours=batch.max_core_hours,
+            spent=batch.spent,
+        )
         self._asked(self._fleet.start)
         jobs = [str(job["id"]) for job in self._fleet.jobs()]
         shown = ", ".join(jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
         text = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} submitted to {batch.system}: {shown}. Logs: {batch.logs}"
         tell(self.listener, "note", text=text)
+
+    def _refuse_without_core_hours(self) -> None:
+        """Hand in nothing when all that the run may use is used."""
+        most, used = self.batch.max_core_hours, self.batch.spent.core_seconds / 3600
+        if most is not None and used >= most:
+            raise ClusterError(
+                f"The run's jobs have used {used:.3g} core-hours, and may use {most:g} (cluster.max_core_hours). What "
+                "is finished is kept: give it more, and run the same command again."
+            )
 
     def _wait(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, within: float) -> Any:
         """Run a coroutine in the scheduler's loop; TimeoutError when it takes longer than `within` seconds."""

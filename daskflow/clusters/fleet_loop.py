@@ -10,14 +10,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from distributed.diagnostics.plugin import SchedulerPlugin
-
 from daskflow.clusters.batch_jobs import Ending, Job, Queue, QueueError
 from daskflow.clusters.fleet import LOOK_SECONDS, STEADY_SECONDS, Fleet
-from daskflow.clusters.fleet_accounts import Accounts
+from daskflow.clusters.fleet_accounts import NOTHING, Accounts, Spent
 from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Seen
 from daskflow.clusters.fleet_words import lasting
-from daskflow.clusters.fleet_workers import Workers
+from daskflow.clusters.fleet_workers import Changes, Workers
 from daskflow.core.events import Listener, nobody, tell
 
 logger = logging.getLogger(__name__)
@@ -65,14 +63,17 @@ class FleetLoop:
     script : str
         Of a job whose worker has the job's ID for its name.
     on_event : Listener, optional
-        Hears ``note`` and ``warning`` (text), ``jobs`` (jobs, counts) when something changed, and ``job`` when one
-        ended (id, why, words, cores, began_at, ended_at, busy_seconds, core_hours).
+        Hears ``note`` and ``warning`` (text), ``jobs`` (jobs, counts) when something changed, ``job_began`` when one
+        runs (id, role, cores, seconds of walltime, node, began_at), and ``job`` when one ended (id, role, why, words,
+        cores, seconds, node, began_at, ended_at, busy_seconds and wasted_seconds of its cores, core_hours).
     on_fail : callable, optional
         Is told, once, why the run cannot go on.
     on_limit : callable, optional
-        Is told, once, that `max_core_hours` are as good as used up.
+        Is told, once, that `max_core_hours` are as good as used up, in words that follow "because".
     max_core_hours : float or None
         None, the default, for no limit.
+    spent : Spent, optional
+        What counts towards the limit beside the jobs of this fleet.
     clock : callable, optional
         Seconds since 1970.
 
@@ -93,6 +94,7 @@ class FleetLoop:
         on_fail: Callable[[str], None] = nothing_done,
         on_limit: Callable[[str], None] = nothing_done,
         max_core_hours: float | None = None,
+        spent: Spent = NOTHING,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Begin with no job; `start` submits the first."""
@@ -101,7 +103,8 @@ class FleetLoop:
         self.failure = ""
         self._scheduler, self._queue, self._script, self._clock = scheduler, queue, script, clock
         self._workers = Workers(scheduler)
-        self._accounts = Accounts(plan.cores, max_core_hours)
+        self._accounts = Accounts(plan.cores, max_core_hours, spent)
+        self._begun: set[str] = set()
         self._jobs: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._submission: asyncio.Task[list[str]] | None = None
@@ -117,7 +120,7 @@ class FleetLoop:
 
     @property
     def core_hours(self) -> float:
-        """What all jobs of the run have had so far."""
+        """What all jobs of the run have had so far, those of earlier invocations included."""
         return self._accounts.core_seconds(list(self.fleet.members.values()), self._clock()) / 3600
 
     async def start(self) -> None:
@@ -132,7 +135,9 @@ class FleetLoop:
         first = self.fleet.decide(Seen(now, jobs={})).submit
         if first:
             await self._submit(first)
-        self._scheduler.add_plugin(_Changes(self._changed), name="daskflow-fleet")
+        self._scheduler.add_plugin(
+            Changes(self._changed, self._unit_ended, self._accounts.forget), name="daskflow-fleet"
+        )
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
 
     async def stop(self) -> None:
@@ -219,7 +224,8 @@ class FleetLoop:
         member = self.fleet.members.get(id)
         if member is not None:
             now = self._clock()
-            self._account(member, member.known or ending, member.ended_at or now)
+            known = None if ending.why == "memory" else member.known  # of one that was killed the fleet sees less
+            self._account(member, known or ending, member.ended_at or now)
             self.fleet.ended(id, ending, now)
             self._jobs.pop(id, None)
 
@@ -267,7 +273,7 @@ class FleetLoop:
         """Decide, and do at once what concerns workers and what is to be said."""
         now, members = self._clock(), self.fleet.members
         workers = self._workers.seen(members, now)
-        self._accounts.add_busy(workers, now)
+        self._accounts.see(workers, now)
         seen = Seen(
             now,
             self._jobs,
@@ -289,11 +295,20 @@ class FleetLoop:
         for text in actions.warn:
             self._say("warning", text)
         self._tell_jobs()
-        if self._accounts.is_used_up(list(members.values()), now, actions.look_again):
-            self.on_limit(f"The run has used the {self._accounts.most:g} core-hours that it may (max_core_hours).")
+        self._watch_limit(now, actions.look_again, seen.longest_unit)
         if actions.fail:
             self._fail(actions.fail)
         return actions
+
+    def _watch_limit(self, now: float, next_seconds: float, longest_unit: float) -> None:
+        members = list(self.fleet.members.values())
+        if self._accounts.is_used_up(members, now, next_seconds, longest_unit):
+            used = f"{self._accounts.core_seconds(members, now) / 3600:.3g}"
+            most = f"{self._accounts.most:g} core-hours that they may (max_core_hours)"
+            self.on_limit(f"the run's jobs have used {used} of the {most}, and the rest is for the refit and the test")
+
+    def _unit_ended(self, key: object, address: str, seconds: float) -> None:
+        self._accounts.finished(self._workers.id_at(address), key, seconds)
 
     def _changed(self) -> None:
         """A worker has come or gone: think soon, and look at the queue when it is polite to."""
@@ -337,6 +352,10 @@ class FleetLoop:
             logger.exception("A listener of the fleet failed")
 
     def _tell_jobs(self) -> None:
+        for member in self.fleet.members.values():
+            if member.began_at is not None and member.id not in self._begun:
+                self._begun.add(member.id)
+                self._tell("job_began", began_at=member.began_at, **self._about(member))
         jobs = self.jobs()
         about = [(each["id"], each["state"], each["reason"], each["node"], each["ends_at"]) for each in jobs]
         if about != self._told:
@@ -357,25 +376,13 @@ class FleetLoop:
         }
 
     def _account(self, member: Member, ending: Ending, now: float) -> None:
-        fields = self._accounts.close(member, now)
-        self._tell("job", id=member.id, why=ending.why, words=ending.words, **fields)
+        fields = {**self._about(member), **self._accounts.close(member, now)}
+        self._begun.discard(member.id)
+        self._tell("job", why=ending.why, words=ending.words, **fields)
 
-
-class _Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Tells that a worker has come or gone."""
-
-    name = "daskflow-fleet"
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-
-    def add_worker(self, scheduler: Any, worker: str) -> None:
-        """Tell it."""
-        self._changed()
-
-    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
-        """Tell it."""
-        self._changed()
+    def _about(self, member: Member) -> dict[str, Any]:
+        plan, node = self.fleet.plan, member.job.node if member.job is not None else ""
+        return {"id": member.id, "role": "worker", "cores": plan.cores, "seconds": plan.seconds, "node": node}
 
 
 async def _within(seconds: float, answer: Coroutine[Any, Any, T]) -> T:

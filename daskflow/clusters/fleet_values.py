@@ -72,8 +72,8 @@ class WorkerSeen:
         Whether it begins no others.
     holds : bool
         Whether results are in its memory that must be handed to another worker.
-    longest : float
-        Seconds for which the longest of its units has been running.
+    longest, spent : float
+        Seconds for which the longest of its units has been running, and all of them together.
     """
 
     executing: int = 0
@@ -81,6 +81,7 @@ class WorkerSeen:
     is_paused: bool = False
     holds: bool = False
     longest: float = 0.0
+    spent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

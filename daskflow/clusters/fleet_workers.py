@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from distributed import Status
+from distributed.diagnostics.plugin import SchedulerPlugin
 
 from daskflow.clusters.fleet_values import Member, WorkerSeen
 
@@ -64,8 +65,14 @@ class Workers:
         is_paused = state.status is Status.closing_gracefully
         if is_paused and state.last_seen > self._paused_at.get(id, 0.0) + HEARTBEAT_SECONDS:
             executing = sum(1 for task in state.executing if task in state.processing)
-        longest = max((seconds for task, seconds in state.executing.items() if task in state.processing), default=0.0)
-        return WorkerSeen(executing, given - executing, is_paused, bool(state.has_what), longest)
+        lasted = [seconds for task, seconds in state.executing.items() if task in state.processing]
+        longest = max(lasted, default=0.0)
+        return WorkerSeen(executing, given - executing, is_paused, bool(state.has_what), longest, sum(lasted))
+
+    def id_at(self, address: str) -> str:
+        """Return the ID of the job whose worker is at an address; empty when there is none."""
+        state = self._scheduler.workers.get(address)
+        return "" if state is None else str(state.name)
 
     def pending_tasks(self) -> int:
         """Return how many units no worker has been given."""
@@ -143,3 +150,33 @@ class Workers:
 
     def _state(self, id: str) -> Any:
         return self._scheduler.workers.get(self._address(id))
+
+
+class Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Tells that a worker has come or gone, that a unit has ended there, and that one is not wanted any more."""
+
+    name = "daskflow-fleet"
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        ended: Callable[[object, str, float], None],
+        forgotten: Callable[[object], None],
+    ) -> None:
+        """Tell these."""
+        self._changed, self._ended, self._forgotten = changed, ended, forgotten
+
+    def transition(self, key: object, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """Tell it of a unit that was computed, or is forgotten."""
+        if finish == "forgotten":
+            self._forgotten(key)
+        elif start == "processing" and (times := kwargs.get("startstops")) and (worker := kwargs.get("worker")):
+            self._ended(key, worker, sum(t["stop"] - t["start"] for t in times if t["action"] == "compute"))
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Tell it."""
+        self._changed()
+
+    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
+        """Tell it."""
+        self._changed()

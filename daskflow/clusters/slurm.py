@@ -73,6 +73,11 @@ class Slurm(Batch):
         more = (*directives, f"-n {self.workers + 1}", memory)
         return Batch.controller_script(alone, command, run, more)
 
+    @property
+    def controller_cores(self) -> int:
+        """A worker's; those of all workers and one worker's more with a single allocation."""
+        return self.cores * (self.workers + 1 if self.allocation == "single" else 1)
+
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
         return job_class("slurm", "SLURMJob")(

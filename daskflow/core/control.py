@@ -55,11 +55,13 @@ class Command:
     trials : int
         Likewise.
     by : str
-        Who asked: ``page``, ``command line`` or ``python``.
+        Who asked: ``page``, ``command line`` or ``python``; of what the run itself does, the option that asks for it.
     at : float
         When, in seconds since 1970.
     key : str
         By which whoever asked finds the answer in the journal; `ask` sets it.
+    why : str
+        Of what the run itself asks for: why, in words that follow "because".
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Command:
     by: str = "python"
     at: float = field(default_factory=time.time)
     key: str = ""
+    why: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return the fields of its record: those that say something."""

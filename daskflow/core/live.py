@@ -6,8 +6,8 @@ written without waiting for the disk, thinned, and bounded, and a run does not r
 same form, see `core.journal`.
 
 Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a stage that ended), ``candidates``,
-``start``, ``unit``, ``refitted``, ``explained``, ``warning``, ``forecast``, ``control``, ``end``. Records of
-``events.jsonl``:
+``start``, ``unit``, ``refitted``, ``explained``, ``warning``, ``forecast``, ``control``, ``job_began``, ``job``,
+``end``. Records of ``events.jsonl``:
 
 - ``record``, told: fields
 - ``cluster``, once per invocation, when the cluster is open: description, slots, host, dashboard (without token)
@@ -23,9 +23,13 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
   mapping of name to [rows, missing, mean, std] (mean and std of the finite numbers, None for what is no number),
   infinite: mapping of name to count, left out where there is none. Columns may be empty: where there are many
   partitions the next record that has some tells of all since the last one that had
-- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, silent,
-  gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts: mapping of
-  status to number of all
+- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, retiring,
+  silent, gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts:
+  mapping of status to number of all
+- ``jobs``, when something changed about the jobs of workers in a batch queue: jobs: list of id, state (``pending``,
+  ``starting``: its worker has not come, ``running``, ``retiring``), reason (of a pending one, the queue's word), node,
+  starts_at (expected), ends_at (of its walltime), cores; 64 at most, those that do not run first; counts: mapping of
+  state to number of all
 - ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (others
   that cannot be told apart from it, None where unknown)
 - ``importance``, as more trials have scores: trials, method, parameters: list of name, value, low, high
@@ -42,7 +46,10 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
 
 A ``unit`` record also has ``began`` (when its call began, by the clock of its worker) and ``lasted`` (seconds of the
 call, which several units may share); one that failed carries ``log_text``, the end of its log, when it is handed to
-watchers. A ``control`` record has command, by, and what the command says: see `core.control`.
+watchers. A ``control`` record has command, by, and what the command says: see `core.control`. A ``job_began`` record
+has id, role (``controller`` or ``worker``), cores, seconds (of walltime), node, began_at. A ``job`` record, of a worker's
+job that ended, has these and why, words, ended_at, busy_seconds and wasted_seconds (of its cores), core_hours: see
+`core.job_accounts`.
 """
 
 from __future__ import annotations

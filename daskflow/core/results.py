@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from daskflow.core.job_accounts import JobAccount
 from daskflow.core.protocols import Score
 
 
@@ -208,6 +209,10 @@ class RunRecord:
         Cumulative over invocations.
     peak_memory_bytes : int
         Largest process seen.
+    jobs : tuple of JobAccount
+        Of a batch queue, that have begun.
+    stopped_because : str
+        Why ``max_core_hours`` ended the search; empty when it did not.
     """
 
     name: str
@@ -229,3 +234,5 @@ class RunRecord:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    jobs: tuple[JobAccount, ...] = ()
+    stopped_because: str = ""

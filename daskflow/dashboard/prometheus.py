@@ -12,6 +12,7 @@ from daskflow.dashboard.summary import summary_of
 Sample = tuple[Mapping[str, str], float]
 
 STATUSES = ("waiting", "running", "paused", "stopping", "done", "failed", "interrupted")
+JOB_STATES = ("pending", "starting", "running", "retiring")
 STAGE_STATES = ("waiting", "running", "done", "failed")
 
 
@@ -96,6 +97,33 @@ def _families(told: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> Iterator
     yield "daskflow_partitions", "gauge", "Partitions of the data.", each("partitions", "all")
     yield "daskflow_partitions_done", "gauge", "Partitions that are done.", each("partitions", "done")
     yield "daskflow_workers", "gauge", "Workers by status.", by("status", "workers", states=("running",))
+    on_queues = [(summary["jobs"], labels) for summary, labels in told if summary["jobs"] is not None]
+    yield (
+        "daskflow_jobs",
+        "gauge",
+        "Jobs of workers in the batch queue by state.",
+        [
+            ({**labels, "state": word}, found["counts"].get(word, 0))
+            for found, labels in on_queues
+            for word in JOB_STATES
+        ],
+    )
+    yield (
+        "daskflow_jobs_ended_total",
+        "counter",
+        "Jobs that ended, by how.",
+        [({**labels, "why": why}, count) for found, labels in on_queues for why, count in found["ended"].items()],
+    )
+    yield (
+        "daskflow_core_hours",
+        "gauge",
+        "Core-hours of the run's jobs: requested, used, and of these busy, idle, wasted and other.",
+        [
+            ({**labels, "category": word}, value)
+            for found, labels in on_queues
+            for word, value in found["core_hours"].items()
+        ],
+    )
     yield "daskflow_trials", "gauge", "Trials of the search by state.", by("state", "trials")
     yield "daskflow_fits_total", "counter", "Fits that ended.", each("fits", "done")
     yield (

@@ -9,6 +9,7 @@ from typing import Any
 
 from daskflow.dashboard import words
 from daskflow.dashboard.overview_best import BestSoFar
+from daskflow.dashboard.overview_jobs import cost, jobs
 from daskflow.dashboard.overview_tiles import tiles
 from daskflow.dashboard.overview_waiting import awaited
 from daskflow.dashboard.slots import Figure, Row, Slot, Value, Widget
@@ -31,7 +32,7 @@ class OverviewScreen:
         self._best = BestSoFar()
 
     def rows(self) -> Sequence[Row]:
-        """Return numbers, what is awaited, stages beside the best so far, workers beside what was said."""
+        """Return numbers, what is awaited, stages beside the best so far, workers beside what was said, jobs."""
         curve = Figure(
             "best",
             "Best score so far",
@@ -73,6 +74,23 @@ class OverviewScreen:
                 ],
                 widths=(6, 5),
             ),
+            Row(
+                [
+                    Widget(
+                        "jobs",
+                        "Jobs",
+                        "table",
+                        empty="Jobs of a batch queue stand here: those that wait or run, and those that ended last.",
+                    ),
+                    Widget(
+                        "core_hours",
+                        "Core-hours of the jobs",
+                        "lines",
+                        empty="What the jobs have cost comes when the first has begun.",
+                    ),
+                ],
+                widths=(6, 5),
+            ),
         ]
 
     def slots(self, state: RunState, now: float) -> Sequence[Slot]:
@@ -83,8 +101,20 @@ class OverviewScreen:
             Value("waiting", awaited(state, now)),
             Value("notes", notes(state)),
             Value("workers", workers(state)),
+            *_jobs(state, now),
             *self._best.slots(state, now),
         ]
+
+
+def _jobs(state: RunState, now: float) -> list[Slot]:
+    """Jobs and what they cost; hidden where no queue has any."""
+    table, lines = jobs(state, now), cost(state, now)
+    return [
+        Value("jobs", table),
+        Value("core_hours", lines),
+        Value("jobs.hidden", not table["rows"]),
+        Value("core_hours.hidden", not lines),
+    ]
 
 
 def stages(state: RunState, now: float) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from daskflow.core.journal import Record
 from daskflow.core.live import time_of
 from daskflow.dashboard.state_data import DataState
 from daskflow.dashboard.state_evaluation import EvaluationState
+from daskflow.dashboard.state_jobs import JobsState
 from daskflow.dashboard.state_search import SearchState
 from daskflow.dashboard.state_stages import Stages
 from daskflow.dashboard.state_stream import StreamState
@@ -87,6 +88,7 @@ class RunState:
     rows: int = 0
     notes: list[Note] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
+    jobs: JobsState = field(default_factory=JobsState)
     data: DataState = field(default_factory=DataState)
     search: SearchState = field(default_factory=SearchState)
     evaluation: EvaluationState = field(default_factory=EvaluationState)
@@ -105,6 +107,7 @@ class RunState:
             if heard is not None:
                 heard(self, record, at)
             self.stages.hear(record, at)
+            self.jobs.hear(record, at)
             self.data.hear(record, at)
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
@@ -229,6 +232,8 @@ def told(record: Mapping[str, Any]) -> str:
         for name, unit in (("wall_seconds", "s"), ("cpu_hours", "CPU-hours"), ("trials", "trials"))
         if record.get(name)
     ]
+    if word == "stop" and record.get("why"):
+        return f"The search is stopped because {record['why']}; the best so far is kept."
     sentence = {
         "pause": "New fits are held back",
         "resume": "The search goes on",

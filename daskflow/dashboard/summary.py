@@ -31,7 +31,9 @@ def summary_of(state: RunState, now: float) -> dict[str, Any]:
         format, name, id, status, error, now, started, seconds; stages: list of name, state, share, done, total,
         seconds, left (None or [middle, low, high] seconds); best: None or trial, metric, greater_is_better, score, low,
         high, resource, params; trials: counts by state and ``all``; fits: done, planned; partitions: done, all; rows;
-        rejects; workers: counts by status; failures; cost: cpu_seconds and forecast (the last record, or None); test:
+        rejects; workers: counts by status; jobs: None on no batch queue, else counts by state of those that wait or
+        run, ended: counts by how, core_hours: requested, used, busy, idle, wasted, other, and stopped_because
+        (``max_core_hours``; mostly empty); failures; cost: cpu_seconds and forecast (the last record, or None); test:
         rows, total, final, metrics by name to [value, low, high]; notes: the last ones, each at, kind, text.
     """
     search, data, test = state.search, state.data, state.evaluation
@@ -53,6 +55,7 @@ def summary_of(state: RunState, now: float) -> dict[str, Any]:
         "rows": state.rows or data.rows,
         "rejects": data.rejects,
         "workers": dict(state.workers.get("counts") or {}),
+        "jobs": _jobs(state, now),
         "failures": search.failed,
         "cost": {"cpu_seconds": state.cpu_seconds, "forecast": dict(forecast) or None},
         "test": {"rows": test.rows, "total": test.total, "final": test.is_final, "metrics": dict(test.metrics)},
@@ -77,6 +80,19 @@ def _stage(stage: Stage, now: float) -> dict[str, Any]:
         "total": stage.total,
         "seconds": stage.elapsed(now),
         "left": None if left[0] != left[0] else list(left),
+    }
+
+
+def _jobs(state: RunState, now: float) -> dict[str, Any] | None:
+    known = state.jobs
+    ended = known.ended()
+    if not known.told and not known.accounts.jobs():
+        return None
+    return {
+        "counts": dict(known.counts),
+        "ended": dict(Counter(job.why for job in ended)),
+        "core_hours": known.core_hours(state.last if state.is_over else now).dump(),
+        "stopped_because": known.accounts.stopped_because,
     }
 
 

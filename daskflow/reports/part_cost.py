@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from daskflow.core.job_accounts import CoreHours
 from daskflow.core.results import RunRecord
 from daskflow.figures import cost as figures
 from daskflow.reports import tables, words
@@ -11,12 +14,23 @@ from daskflow.reports.pictures import Picture
 
 COMMAND = "daskflow run workflow.toml"
 
+MOST_JOBS = 20
+"""Jobs that are shown at once; the others unfold."""
+
+LOST = {
+    "memory": "killed for using more memory than the job asked for (cluster.memory)",
+    "node": "lost with the node",
+    "failed": "failed",
+}
+"""What is said of workers that did not come to a planned end."""
+
 
 def part(record: RunRecord) -> Part | None:
-    """Return time, processor time and memory, by stage, and what the slots waited for; None before the first stage."""
+    """Return time, processor time and memory, by stage, and what the slots waited for; None before the first stage
+    and the first job."""
     stages = tables.stages(record)
     used = [stage for stage in record.utilisation.get("stages") or () if stage.get("slot_seconds")]
-    if stages is None and not used:
+    if stages is None and not used and not record.jobs:
         return None
     blocks: list[Block] = [
         Text(
@@ -40,7 +54,34 @@ def part(record: RunRecord) -> Part | None:
             "utilisation", "What the slots did", caption, figures.utilisation(given), table=more.utilisation(given)
         )
         blocks += [Heading("Utilisation", "utilisation"), Pictures([picture], whole=["utilisation"])]
-    return Part("cost", "Cost", blocks)
+    return Part("cost", "Cost", [*blocks, *_jobs(record)])
+
+
+def _jobs(record: RunRecord) -> list[Block]:
+    """What the jobs of a batch queue have had, in all and one by one."""
+    if not record.jobs:
+        return []
+    lost = Counter(job.why for job in record.jobs if job.role == "worker" and job.why in ("memory", "node", "failed"))
+    said = [f"{words.plural(len(record.jobs), 'job')}: {CoreHours.of(record.jobs)}."]
+    said += [f"{words.plural(count, 'worker')} {LOST[why]}." for why, count in lost.items()]
+    if record.stopped_because:
+        said.append(f"The search was stopped because {record.stopped_because}.")
+    about = (
+        "Requested: cores times the walltime asked for; used: cores times the time the job ran. Busy: units were "
+        "computed. Wasted: units that were lost with their worker, given up or computed again, and jobs whose worker "
+        "never came. Idle: the rest; starting, waiting for units, ending."
+    )
+    first, others = tables.jobs(record).parted(MOST_JOBS)
+    blocks: list[Block] = [
+        Heading("Core-hours of the jobs", "core-hours"),
+        Text(" ".join(said)),
+        Text(about, is_note=True),
+        Grid(first, "Core-hours of each job", is_wide=True),
+    ]
+    if others.rows:
+        told = f"{words.plural(len(others.rows), 'more job')}"
+        blocks.append(Grid(others, "Core-hours of the other jobs", is_wide=True, folded=told))
+    return blocks
 
 
 def again(record: RunRecord) -> Part:

@@ -19,7 +19,7 @@ from daskflow.search.jobs import Batching, Job, Keeping, Work, unit_key
 from daskflow.search.outcomes import Outcomes
 from daskflow.search.policies import Policy, Request
 from daskflow.search.standings import Standings
-from daskflow.search.steering import BY_HAND, CANCELLED, Steering
+from daskflow.search.steering import CANCELLED, Steering
 
 GLANCE_SECONDS = 1.0
 """How long the engine waits for an answer at most before it looks whether the cluster is well."""
@@ -323,7 +323,7 @@ class _Search:
     def ended(self) -> str:
         """Why the search ended before it had nothing more to try; empty when it did not."""
         if self.is_ended_by_hand:
-            return BY_HAND
+            return self.steering.why
         return self.policy.ended() if hasattr(self.policy, "ended") else ""
 
     def look(self) -> None:

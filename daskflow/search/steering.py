@@ -32,6 +32,8 @@ class Steering:
     ----------
     is_paused, is_stopped : bool
         Whether new fits are held back, and whether the search ends as soon as it has a score.
+    why : str
+        Why it is stopped, in words that follow "because".
     cancelled : set of str
         Trials that get nothing more.
     """
@@ -40,6 +42,7 @@ class Steering:
         """Begin with nothing asked."""
         self.control, self.policy = control, policy
         self.is_paused = self.is_stopped = False
+        self.why = BY_HAND
         self.cancelled: set[str] = set()
 
     def heard(self) -> list[Command]:
@@ -59,6 +62,7 @@ class Steering:
         if word in ("pause", "resume", "stop"):
             self._pause(word == "pause")
             self.is_stopped = self.is_stopped or word == "stop"
+            self.why = record.get("why", self.why)
         elif word == "cancel":
             self.cancelled.add(str(record["trial"]))
         elif word == "extend" and hasattr(self.policy, "extend"):

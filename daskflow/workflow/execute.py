@@ -11,6 +11,7 @@ from typing import Any
 from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
+from daskflow.clusters.batch import Batch
 from daskflow.core.control import Control, Mailbox, close_mailbox, open_mailbox
 from daskflow.core.errors import (
     DaskflowError,
@@ -36,6 +37,7 @@ from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import forget, open_store
 from daskflow.workflow.continuing import check_data, check_versions
+from daskflow.workflow.core_hours import opened_accounts
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
 from daskflow.workflow.foresight import as_extended, foreseeing, plan_of, validation_ratio
@@ -83,6 +85,8 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             folder.name_latest()
             try:
                 cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, mark_of(folder), telling)
+                if isinstance(cluster, Batch):
+                    cluster = opened_accounts(cluster, folder, recorder)
                 with (
                     cluster.open() as connection,
                     telling.watched(connection),

@@ -18,6 +18,7 @@ from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, RunRecord, SearchResult, Trial, TrialState
 from daskflow.core.space import told
 from daskflow.workflow.acting import Acting, status_of
+from daskflow.workflow.core_hours import Accounted
 from daskflow.workflow.spent import stages_of, utilisation_of
 from daskflow.workflow.toml import load
 from daskflow.workflow.trials import search_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 RECORD_FIELDS = ("task", "classes", "class_counts", "feature_names")
 
 
-class Run(Acting):
+class Run(Acting, Accounted):
     """A run, finished or not; everything is read from its folder, and what is asked of it goes there.
 
     Parameters
@@ -183,6 +184,7 @@ class Run(Acting):
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu, 3),
             "peak_memory_bytes": peak,
+            "core_hours": self.core_hours.dump() if self.jobs else None,
             "partitions": data.get("partitions", 0),
             "partition_reads": sum(r.get("partition_reads", 0) for r in self._records if r["record"] == "stage"),
             "rows": {part: data.get("split", {}).get(part, 0) for part in ("train", "validation", "test", "rejected")},
@@ -227,6 +229,8 @@ class Run(Acting):
             seconds=seconds,
             cpu_seconds=cpu,
             peak_memory_bytes=peak,
+            jobs=self.jobs,
+            stopped_because=self.accounts.stopped_because,
         )
 
     def write_report(self, path: Path | str | None = None) -> Path:

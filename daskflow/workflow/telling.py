@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
-from daskflow.core.control import Control
+from daskflow.core.control import Command, Control
 from daskflow.core.events import Event, Listener, tell
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Record
@@ -38,8 +38,11 @@ LAST_SECONDS = 1.5
 MOST_TOGETHER = 2_000
 """Records are sent to the pages in pieces of so many."""
 
-TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "stream"})
+TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "stream", "jobs"})
 """Events whose fields are those of a record."""
+
+JOURNALED = frozenset({"job_began", "job"})
+"""Those whose record is one of the journal."""
 
 
 class Telling:
@@ -114,9 +117,15 @@ class Telling:
 
     def __call__(self, event: Event) -> None:
         """Hand an event on, and make the record that it is worth."""
+        if event.name in JOURNALED:
+            self._attempt("jobs", "What jobs cost is not written down", self._write_down, event)
         self._attempt("events", "What happens is not told", self._hear, event)
         self.listener(event)
         self._say_troubles()
+
+    def _write_down(self, event: Event) -> None:
+        """Put into the journal what an invocation that continues the run must know; waits for no disk."""
+        self.recorder.append({"record": event.name, **event.fields}, durable=False)
 
     def _say_troubles(self) -> None:
         while self._troubles:
@@ -133,6 +142,8 @@ class Telling:
                 self._put({"record": "begun", "stage": fields["stage"], "total": fields.get("total"), "at": event.at})
             else:
                 self._put_last_progress(str(fields["stage"]))
+        elif name == "limit" and self.control is not None:
+            self.control.put(Command("stop", by="max_core_hours", why=str(fields["text"])))
         elif name in TOLD_AS_THEY_ARE:
             self._put({"record": name, **fields, "at": event.at})
         elif name == "warning" and str(fields["text"]) not in self._warned:  # one that no journal holds

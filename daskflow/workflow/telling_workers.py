@@ -23,7 +23,7 @@ GONE_SECONDS = 300.0
 MUCH_MEMORY, MUCH_CPU = 0.05, 20.0
 """What changes much: a share of the memory limit (of 8 GiB without one), percent of one processor."""
 
-ORDER = {"silent": 0, "gone": 1, "paused": 2, "running": 3}
+ORDER = {"silent": 0, "gone": 1, "paused": 2, "retiring": 2, "running": 3}
 """Of more workers than are told of, those that are not well come first."""
 
 
@@ -141,7 +141,7 @@ def changed(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[s
 def _status(seen: Look) -> str:
     if seen.silent_seconds > SILENT_SECONDS:
         return "silent"
-    return "paused" if seen.status == "paused" else "running"
+    return {"paused": "paused", "closing_gracefully": "retiring"}.get(seen.status, "running")
 
 
 def _worker(seen: Look, status: str) -> dict[str, Any]:
