@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -10,14 +11,16 @@ from dask.utils import parse_bytes
 from pydantic import field_validator
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, job_class
 from daskflow.clusters.batch_words import size_of
+from daskflow.clusters.htcondor_commands import HTCondorQueue
 
 DIRECTIVE = re.compile(r"\s*(\+?[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*\S)\s*")
 
 
 class HTCondor(Batch):
-    """Workers that are jobs of HTCondor: this version writes their submit descriptions only.
+    """Workers that are jobs of HTCondor, submitted with ``condor_submit``.
 
     There are no queues there; what a job needs of a machine is said in `directives`, as lines such as
     ``"requirements = (OpSysAndVer == \\"Debian12\\")"``.
@@ -31,6 +34,9 @@ class HTCondor(Batch):
     system: ClassVar[str] = "HTCondor"
     job_id: ClassVar[str] = "$(ClusterId).$(ProcId)"
     """Not the shell's: HTCondor puts the numbers in when it takes the job."""
+
+    controller_directives: ClassVar[tuple[str, ...]] = ("universe = local",)
+    """The job of the run itself stays on the access point: where jobs run there is often no way to submit others."""
 
     native: ClassVar[frozenset[str]] = Batch.native | {"queue"}
 
@@ -65,30 +71,52 @@ class HTCondor(Batch):
                 raise ValueError(f"'{line}' should be a line such as 'requirements = (Memory > 4096)'")
         return value
 
+    def commands(self) -> Queue:
+        """Return HTCondor's commands."""
+        return HTCondorQueue()
+
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
         lines = [DIRECTIVE.fullmatch(line) for line in options["job_extra_directives"]]
+        table = {line[1]: line[2] for line in lines if line}
+        # A universe that the user names counts for the job of the run itself, too.
+        table |= {
+            line[1]: line[2] for line in map(DIRECTIVE.fullmatch, self.directives) if line and line[1] == "universe"
+        }
         before = joined([escaped(line) for line in options["job_script_prologue"]])
         return job_class("htcondor", "HTCondorJob")(
             **{
                 **options,
                 "disk": int(parse_bytes(self.disk)),
-                "job_extra_directives": {line[1]: line[2] for line in lines if line},
+                "job_extra_directives": table,
                 "job_script_prologue": [before],
             }
         )
 
+    def opening_lines(self, text: JobText) -> list[str]:
+        """Write both streams to the log from now on, named as `daskflow logs` looks for it."""
+        return [f'exec >> {shlex.quote(str(self.logs))}/"$DASKFLOW_JOB.log" 2>&1']
+
     def own_directives(self, text: JobText) -> list[str]:
-        """Name and logs; an end at the walltime, which HTCondor has no word for; the account; the run."""
-        log = f"{self.logs}/$(ClusterId).$(ProcId).log"
+        """Name and logs; an end at the walltime, which HTCondor has no word for; the account; the run.
+
+        A worker's job that lost its machine, or is held, leaves the queue: it would start again under the same number.
+        """
+        before = f"{self.logs}/$(ClusterId).$(ProcId)"
+        is_over = f"(JobStatus == 2 && time() - JobCurrentStartDate > {self.seconds:.0f})"
+        if text.lease is not None or not self.requeue:
+            is_over += (
+                " || (NumShadowStarts =!= undefined && NumShadowStarts > 0 && (JobStatus == 1 || JobStatus == 5))"
+            )
         lines = [
             f'batch_name = "{text.name}"',
-            f"Output = {log}",
-            f"Error = {self.logs}/$(ClusterId).$(ProcId).err",
-            f"Log = {self.logs}/$(ClusterId).$(ProcId).events",
+            f"Output = {before}.out",
+            f"Error = {before}.out",
+            f"Log = {before}.events",
             "Stream_Output = True",
             "Stream_Error = True",
-            f"periodic_remove = (JobStatus == 2) && ((time() - JobCurrentStartDate) > {self.seconds:.0f})",
+            f"periodic_remove = {is_over}",
+            f"MY.DaskflowSeconds = {self.seconds:.0f}",
         ]
         lines += [f"accounting_group = {self.account}"] if self.account else []
         return [*lines, *([f'MY.DaskflowRun = "{text.run}"'] if text.run else [])]

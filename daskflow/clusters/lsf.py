@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -9,13 +10,15 @@ from dask.utils import parse_bytes
 from pydantic import Field, field_validator
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
 from daskflow.clusters.batch_words import size_of
+from daskflow.clusters.lsf_commands import LsfQueue
 from daskflow.clusters.walltimes import Form
 
 
 class Lsf(Batch):
-    """Workers that are jobs of LSF: this version writes their scripts only.
+    """Workers that are jobs of LSF, submitted with ``bsub``.
 
     Attributes
     ----------
@@ -42,6 +45,10 @@ class Lsf(Batch):
     def _mem_is_a_size(cls, value: Any) -> Any:
         return None if value is None else size_of(value, least=2**20)
 
+    def commands(self) -> Queue:
+        """Return LSF's commands."""
+        return LsfQueue()
+
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
         return job_class("lsf", "LSFJob")(
@@ -54,8 +61,12 @@ class Lsf(Batch):
             **options,
         )
 
+    def opening_lines(self, text: JobText) -> list[str]:
+        """Write the log from now on: LSF itself would copy it there when the job has ended, under another name."""
+        return [f'exec >> {shlex.quote(str(self.logs))}/"$DASKFLOW_JOB.log" 2>&1']
+
     def own_directives(self, text: JobText) -> list[str]:
-        """One log for both streams; no second start under the same number; the run, as the job's description."""
+        """LSF's report beside the log; no second start under the same number; the run, as the job's description."""
         again = ["-r"] if self.requeue and text.lease is None else ["-rn"]
-        lines = [f"-o {in_directive(f'{self.logs}/%J.log')}", *again]
+        lines = [f"-o {in_directive(f'{self.logs}/%J_%I.lsf')}", *again]
         return [*lines, *([f'-Jd "daskflow:{text.run}"'] if text.run else [])]

@@ -8,13 +8,18 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
 from daskflow.clusters.batch_words import one_line, one_word
+from daskflow.clusters.oar_commands import OarQueue
 from daskflow.clusters.walltimes import Form
+
+NAME_LENGTH = 100
+"""Of a job's name, in OAR's table."""
 
 
 class Oar(Batch):
-    """Workers that are jobs of OAR: this version writes their scripts only.
+    """Workers that are jobs of OAR, submitted with ``oarsub``.
 
     Attributes
     ----------
@@ -43,8 +48,16 @@ class Oar(Batch):
     def _property_is_a_word(cls, value: str | None) -> str | None:
         return one_word(value)
 
+    def commands(self) -> Queue:
+        """Return OAR's commands."""
+        return OarQueue()
+
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
+        named = [line for line in options["job_extra_directives"] if line.startswith("-n ")]
+        if named:
+            others = [line for line in options["job_extra_directives"] if line not in named]
+            options = {**options, "job_name": named[-1].removeprefix("-n "), "job_extra_directives": others}
         return job_class("oar", "OARJob")(
             queue=self.queue,
             project=self.account,
@@ -56,7 +69,8 @@ class Oar(Batch):
         )
 
     def own_directives(self, text: JobText) -> list[str]:
-        """One log for both streams; a start under a new number, for the job of the run itself."""
+        """One log for both streams; a start under a new number, for the job of the run itself; the run, in the name."""
         log = in_directive(f"{self.logs}/%jobid%.log")
         again = ["-t idempotent"] if self.requeue and text.lease is None else []
-        return [f"-O {log}", f"-E {log}", *again]
+        name = [f"-n {text.name[: NAME_LENGTH - len(text.run) - 1]}:{text.run}"] if text.run else []
+        return [*name, f"-O {log}", f"-E {log}", *again]

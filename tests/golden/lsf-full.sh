@@ -7,10 +7,12 @@
 #BSUB -R "span[hosts=1]"
 #BSUB -M 14
 #BSUB -W 54:00
-#BSUB -o "/shared/my logs/%J.log"
+#BSUB -o "/shared/my logs/%J_%I.lsf"
 #BSUB -rn
 #BSUB -Jd "daskflow:4f1e2d3c5b"
 #BSUB -R "select[avx2]"
+export DASKFLOW_JOB="$LSB_JOBID"; [ "${LSB_JOBINDEX:-0}" = 0 ] || DASKFLOW_JOB="$LSB_JOBID[$LSB_JOBINDEX]"
+exec >> '/shared/my logs'/"$DASKFLOW_JOB.log" 2>&1
 daskflow_lease=/shared/runs/cars/4f1e2d3c5b/lease daskflow_address=tls://10.0.0.1:8786
 if ! grep -qsF -- "\"$daskflow_address\"" "$daskflow_lease"; then
     echo "daskflow: this job is not needed, or its node does not see the folder of the run: no lease of"
@@ -32,7 +34,6 @@ if ! timeout 20 bash -c ": < /dev/tcp/${daskflow_place%:*}/${daskflow_place##*:}
     echo "listens on a network that this node is not in (cluster.interface names another)."
     exit 1
 fi
-export DASKFLOW_JOB="$LSB_JOBID"; [ "${LSB_JOBINDEX:-0}" = 0 ] || DASKFLOW_JOB="$LSB_JOBID[$LSB_JOBINDEX]"
 export OMP_NUM_THREADS=2
 export OMP_WAIT_POLICY=passive
 export MKL_NUM_THREADS=1

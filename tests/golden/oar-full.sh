@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 
-#OAR -n daskflow-cars
+#OAR -n daskflow-cars:4f1e2d3c5b
 #OAR -q night
 #OAR --project astro
 #OAR -l /nodes=1/core=4,walltime=54:00:00

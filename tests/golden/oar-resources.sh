@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 
-#OAR -n daskflow-cars
+#OAR -n daskflow-cars:4f1e2d3c5b
 #OAR -l /nodes=1/cpu=1,walltime=01:00:00
 #OAR -O /shared/runs/cars/4f1e2d3c5b/logs/%jobid%.log
 #OAR -E /shared/runs/cars/4f1e2d3c5b/logs/%jobid%.log
