@@ -27,7 +27,7 @@ def run(
     Exit codes: 0 done; 1 a stage failed; 2 the workflow or the command line is wrong; 3 no cluster; 130 interrupted,
     and the same command continues.
     """
-    from daskflow.cli.running import print_json, run_workflow, summarized
+    from daskflow.cli.running import print_json, run_workflow, say_core_hours, summarized
 
     with summarized(as_json):
         workflow = workflow_of(file, changes, on)
@@ -36,5 +36,8 @@ def run(
         print_json({"job_script": script})
     elif dry_run:
         click.echo(script, nl=False)
+        say_core_hours(workflow, runs)
     else:
+        if not as_json:
+            say_core_hours(workflow, runs)
         run_workflow(workflow, runs, fresh=fresh, as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from daskflow.cli.progress import progress
 from daskflow.cli.verb import between, duration, number, shown
+from daskflow.core.errors import DaskflowError
 from daskflow.core.space import told
 
 if TYPE_CHECKING:
@@ -30,6 +31,20 @@ def run_workflow(workflow: Workflow, runs: Path, *, fresh: bool, as_json: bool) 
         print_json(run.summary())
     else:
         click.echo(outcome(run))
+
+
+def say_core_hours(workflow: Workflow, runs: Path, *, has_controller: bool = False) -> None:
+    """Say on stderr about how many core-hours a run's jobs will use; nothing on no batch queue, or of unread data."""
+    from daskflow.clusters.batch import Batch
+
+    if not isinstance(workflow.cluster, Batch):
+        return
+    from daskflow.workflow.core_hours_ahead import core_hours_ahead
+
+    with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
+        runs = runs.absolute()
+        found = core_hours_ahead(workflow, workflow.plan(runs).outlook, runs, has_controller=has_controller)
+        click.echo(f"Core-hours: {found}.", err=True)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def submit(
     Exit codes: 0 handed in; 1 the run goes on already, or is done; 2 the workflow or the command line is wrong; 3 the
     queue refused it, or there is none.
     """
-    from daskflow.cli.running import print_json, summarized
+    from daskflow.cli.running import print_json, say_core_hours, summarized
     from daskflow.core.folder import RunFolder
     from daskflow.workflow.submitting import batch_cluster, script_of, submit
 
@@ -38,6 +38,7 @@ def submit(
         if dry_run:
             batch_cluster(workflow)
             click.echo(script_of(workflow, RunFolder(runs.resolve() / workflow.name / workflow.id)))
+            say_core_hours(workflow, runs, has_controller=True)
             return
         done = submit(workflow, runs, fresh=fresh)
     if as_json:
@@ -51,3 +52,4 @@ def submit(
     click.echo(f"  daskflow watch {folder}    its pages, or --text")
     click.echo(f"  daskflow logs {folder}     what its jobs write")
     click.echo(f"  daskflow cancel {folder}   end it; what is finished is kept")
+    say_core_hours(workflow, runs, has_controller=True)  # behind the job, which waits for nobody

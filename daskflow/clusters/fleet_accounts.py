@@ -53,7 +53,7 @@ class Accounts:
     Examples
     --------
     >>> accounts = Accounts(cores=2, most=1.0)
-    >>> running = Member("7", submitted_at=0.0, began_at=0.0)
+    >>> running = Member("7", submitted_at=0.0, began_at=0.0, worker_at=9.0)
     >>> accounts.is_used_up([running], now=1345.0, next_seconds=10.0)
     False
     >>> accounts.is_used_up([running], now=1345.0, next_seconds=10.0, longest_unit=200.0)  # its refit takes as long

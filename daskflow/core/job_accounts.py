@@ -128,8 +128,10 @@ class CoreHours:
     busy, idle, wasted : float
         Of the workers: units that were computed; starting and waiting; units that were lost or repeated, and jobs
         whose worker never came.
-    other : float
-        The rest of `used`: the controller's own, and that of workers whose controller was killed.
+    controller : float
+        Of the controller's own jobs.
+    unseen : float
+        Of workers that still run, or whose controller was killed: not told apart.
     """
 
     requested: float = 0.0
@@ -137,18 +139,23 @@ class CoreHours:
     busy: float = 0.0
     idle: float = 0.0
     wasted: float = 0.0
-    other: float = 0.0
+    controller: float = 0.0
+    unseen: float = 0.0
 
     def __str__(self) -> str:
         """One line.
 
         Examples
         --------
-        >>> print(CoreHours(requested=8.0, used=5.25, busy=4.0, idle=1.0, wasted=0.05, other=0.2))
-        5.25 core-hours used of 8 requested: 4 busy, 1 idle, 0.05 wasted, 0.2 of the controller and unseen
+        >>> print(CoreHours(requested=8.0, used=5.25, busy=4.0, idle=1.0, wasted=0.05, controller=0.2))
+        5.25 core-hours used of 8 requested: 4 busy, 1 idle, 0.05 wasted, 0.2 the controller's
+        >>> print(CoreHours(requested=2.0, used=0.5, unseen=0.5))
+        0.5 core-hours used of 2 requested: 0.5 of workers that run, or whose end nobody saw
         """
         parts = [("busy", self.busy), ("idle", self.idle), ("wasted", self.wasted)]
-        parts += [("of the controller and unseen", self.other)] if self.other >= 0.0005 * self.used else []
+        parts = parts if any(value for _, value in parts) else []
+        more = [("the controller's", self.controller), ("of workers that run, or whose end nobody saw", self.unseen)]
+        parts += [each for each in more if each[1] >= 0.0005 * self.used and each[1]]
         told = ", ".join(f"{hours(value)} {name}" for name, value in parts)
         return f"{hours(self.used)} core-hours used of {hours(self.requested)} requested: {told}"
 
@@ -165,18 +172,25 @@ class CoreHours:
         >>> whole = JobAccount("7", "controller", "ended", 3, 3600.0, 0.0, 1800.0)
         >>> inside = JobAccount("7.0", "worker", "ended", 2, 3600.0, 0.0, 1800.0, busy_seconds=1800, wasted_seconds=0)
         >>> CoreHours.of([whole, inside])
-        CoreHours(requested=3.0, used=1.5, busy=0.5, idle=0.5, wasted=0.0, other=0.5)
+        CoreHours(requested=3.0, used=1.5, busy=0.5, idle=0.5, wasted=0.0, controller=0.5, unseen=0.0)
         """
         known = list(jobs)
         ids = {job.id for job in known}
         own = [job for job in known if not (job.is_within and job.id.partition(".")[0] in ids)]
         used = sum(job.used for job in own)
-        busy, idle, wasted = (
-            sum(value for job in known if math.isfinite(value := getattr(job, name)))
-            for name in ("busy", "idle", "wasted")
-        )
+        workers = [job for job in known if job.role == "worker"]
+        seen = [job for job in workers if math.isfinite(job.idle)]
+        unseen = sum(job.used for job in workers) - sum(job.used for job in seen)
         requested = sum(job.requested for job in own if math.isfinite(job.requested))
-        return cls(requested, used, busy, idle, wasted, max(0.0, used - busy - idle - wasted))
+        return cls(
+            requested,
+            used,
+            busy=sum(job.busy for job in seen),
+            idle=sum(job.idle for job in seen),
+            wasted=sum(job.wasted for job in seen),
+            controller=max(0.0, used - sum(job.used for job in workers)),
+            unseen=max(0.0, unseen),
+        )
 
 
 @dataclass

@@ -47,9 +47,9 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
 A ``unit`` record also has ``began`` (when its call began, by the clock of its worker) and ``lasted`` (seconds of the
 call, which several units may share); one that failed carries ``log_text``, the end of its log, when it is handed to
 watchers. A ``control`` record has command, by, and what the command says: see `core.control`. A ``job_began`` record
-has id, role (``controller`` or ``worker``), cores, seconds (of walltime), node, began_at. A ``job`` record, of a worker's
-job that ended, has these and why, words, ended_at, busy_seconds and wasted_seconds (of its cores), core_hours: see
-`core.job_accounts`.
+has id, role (``controller`` or ``worker``), cores, seconds (of walltime), node, began_at. A ``job`` record, of a
+worker's job that ended, has these and why, words, ended_at, busy_seconds and wasted_seconds (of its cores), core_hours:
+see `core.job_accounts`.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _families(told: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> Iterator
     yield (
         "daskflow_core_hours",
         "gauge",
-        "Core-hours of the run's jobs: requested, used, and of these busy, idle, wasted and other.",
+        "Core-hours of the run's jobs: requested, used, and of these busy, idle, wasted, controller and unseen.",
         [
             ({**labels, "category": word}, value)
             for found, labels in on_queues

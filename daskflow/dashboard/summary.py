@@ -32,8 +32,9 @@ def summary_of(state: RunState, now: float) -> dict[str, Any]:
         seconds, left (None or [middle, low, high] seconds); best: None or trial, metric, greater_is_better, score, low,
         high, resource, params; trials: counts by state and ``all``; fits: done, planned; partitions: done, all; rows;
         rejects; workers: counts by status; jobs: None on no batch queue, else counts by state of those that wait or
-        run, ended: counts by how, core_hours: requested, used, busy, idle, wasted, other, and stopped_because
-        (``max_core_hours``; mostly empty); failures; cost: cpu_seconds and forecast (the last record, or None); test:
+        run, ended: counts by how, core_hours: requested, used, busy, idle, wasted, controller, unseen; and
+        stopped_because (by ``max_core_hours``; mostly empty); failures; cost: cpu_seconds and forecast (the last
+        record, or None); test:
         rows, total, final, metrics by name to [value, low, high]; notes: the last ones, each at, kind, text.
     """
     search, data, test = state.search, state.data, state.evaluation

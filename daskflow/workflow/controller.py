@@ -105,6 +105,12 @@ class Controller:
         KeyboardInterrupt
             When the job was cancelled.
         """
+        try:
+            return self._run(listener)
+        finally:
+            self.note_end()
+
+    def _run(self, listener: Listener) -> Run | None:
         wait_until_free(self.folder.journal)
         if self.workflow.id != self.folder.id:
             raise self._given_up(
@@ -133,14 +139,13 @@ class Controller:
             self.submission = self.submission.with_job(own)
             write_submission(self.folder, self.submission)
 
-    def _ends_at(self) -> float:
-        """When this job's time is over: by its environment, else by its queue, else by what was asked for."""
-        own, otherwise = self.environment.get(JOB, ""), self._began + self.seconds
-        if own and ends_at(self.environment, 0.0) == 0.0:
-            with suppress(QueueError):  # a queue that does not answer now
-                job = asyncio.run(self.queue.look([own])).get(own)
-                otherwise = job.ends_at if job is not None and job.ends_at else otherwise
-        return ends_at(self.environment, otherwise)
+    def note_end(self) -> None:
+        """Write down that this job ends, for what it has cost; the report is written behind the journal's last word."""
+        own = self.environment.get(JOB, "")
+        with suppress(DaskflowError):
+            submission = read_submission(self.folder)
+            if submission is not None and own in submission.ids:
+                write_submission(self.folder, submission.with_end(own))
 
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from daskflow.core.job_accounts import CoreHours, JobAccount, JobAccounts, accou
 from daskflow.core.journal import Record
 from daskflow.workflow.acting import status_of
 from daskflow.workflow.job_logs import Following, logs_of
-from daskflow.workflow.submission import read_submission
+from daskflow.workflow.submission import Submission, read_submission
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
@@ -48,6 +49,7 @@ def opened_accounts(
     """
     records = recorder.journal.records
     (last,) = [place for place, record in enumerate(records) if record["record"] == "invocation"][-1:]
+    submission = read_submission(folder)
     before = accounts_of(records[:last])
     orphans = [job for job in before.jobs() if job.state == "running"]
     if orphans:
@@ -66,9 +68,8 @@ def opened_accounts(
                 for job in (closed[each.id, each.began_at] for each in orphans)
             ]
         )
-    spent = 3600 * CoreHours.of(before.jobs()).used
+    spent = 3600 * CoreHours.of(_to_their_ends(before.jobs(), submission)).used
     own = environment.get(JOB, "")
-    submission = read_submission(folder)
     if not own or submission is None or own not in submission.ids:
         return cluster.having_used(Spent(spent))
     began = _began_at(environment)
@@ -105,11 +106,12 @@ class Accounted:
         `daskflow.core.job_accounts.JobAccount`. ``pandas.DataFrame([job.dump() for job in run.jobs])`` is a table of
         them.
         """
-        return self.accounts.jobs(time.time() if self._goes_on else None)
+        found = self.accounts.jobs(time.time() if self._goes_on else None)
+        return _to_their_ends(found, read_submission(self._folder) if found else None)
 
     @property
     def core_hours(self) -> CoreHours:
-        """Core-hours of all jobs: ``requested``, ``used``; of these ``busy``, ``idle``, ``wasted`` and ``other``."""
+        """Core-hours of all jobs: ``requested``, ``used``; of it busy, idle, wasted, controller and unseen."""
         return CoreHours.of(self.jobs)
 
     def logs(self, job: str | None = None) -> dict[str, str]:
@@ -126,6 +128,18 @@ class Accounted:
             When the run is on no batch queue, has no logs yet, or none of this job.
         """
         return {log.job: Following().new(log.path, is_over=True) for log in logs_of(self._folder, job)}
+
+
+def _to_their_ends(jobs: Sequence[JobAccount], submission: Submission | None) -> tuple[JobAccount, ...]:
+    """Count a controller's job, which the journal knows to its own last word, until its process was done."""
+    ends = {job.id: job.ended_at or 0.0 for job in submission.jobs} if submission is not None else {}
+    last = {job.id: place for place, job in enumerate(jobs)}  # one that the queue started again has several
+    return tuple(
+        replace(job, ended_at=ends[job.id])
+        if job.state == "ended" and last[job.id] == place and ends.get(job.id, 0.0) > job.ended_at
+        else job
+        for place, job in enumerate(jobs)
+    )
 
 
 def _heard(*files: Path) -> float:

@@ -18,6 +18,7 @@ from daskflow.data.store import size
 from daskflow.data.table import Table
 from daskflow.search.training import Way, takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
+from daskflow.workflow.core_hours_ahead import CoreHoursAhead, core_hours_ahead
 from daskflow.workflow.memory import fit_bytes, learned_rows, memory_notes, n_columns
 from daskflow.workflow.outlook import Outlook, outlook
 from daskflow.workflow.workflow import Workflow
@@ -71,6 +72,8 @@ class Plan:
         ``candidates``, ``folds``, ``units``, and ``resource`` in all.
     outlook : Outlook
         How long it will take and what it will cost, with a band.
+    core_hours : CoreHoursAhead or None
+        What the workers' jobs will use on a batch queue, with a band; the controller's job of `submit` comes on top.
     stages : tuple of str
         What is computed, in order.
     notes : tuple of str
@@ -98,10 +101,12 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     balance: str = ""
     model: str = ""
+    core_hours: CoreHoursAhead | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        told = None if self.core_hours is None else self.core_hours.dump()
+        return {**asdict(self), "core_hours": told}
 
     def __str__(self) -> str:
         """The page."""
@@ -125,6 +130,7 @@ class Plan:
             f"{size(self.runs_free_bytes)} free",
             f"  stages      {' -> '.join(self.stages)}",
             f"  time        {self.outlook}",
+            *([f"  core-hours  {self.core_hours}"] if self.core_hours is not None else []),
             *(f"  note        {note}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -163,6 +169,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
     task = _task(workflow, table)
+    ahead = outlook(workflow, table, task, n_features=width, runs=runs)
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
     return Plan(
         name=workflow.name,
@@ -186,7 +193,8 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
         split=_split_words(split, table),
         balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
-        outlook=outlook(workflow, table, task, n_features=width, runs=runs),
+        outlook=ahead,
+        core_hours=core_hours_ahead(workflow, ahead, runs),
         notes=tuple(said),
         model=_model_words(workflow, task),
     )

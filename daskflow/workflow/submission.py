@@ -38,11 +38,14 @@ class ControllerJob:
         1 for the first; a job that the queue starts anew keeps its own.
     at : float
         When it was handed in, in seconds since 1970.
+    ended_at : float or None
+        When its process had done everything; None before, and for one that was killed.
     """
 
     id: str
     generation: int
     at: float
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,15 @@ class Submission:
             return self
         return replace(self, jobs=(*self.jobs, ControllerJob(id, self.generation + 1, time.time())))
 
+    def with_end(self, id: str) -> Self:
+        """Return it with the time that a job has ended now."""
+        now = time.time()
+        return replace(self, jobs=tuple(replace(job, ended_at=now) if job.id == id else job for job in self.jobs))
+
+
+def _time(value: Any) -> float | None:
+    return None if value is None else float(value)
+
 
 def submission_file(folder: RunFolder) -> Path:
     """Return where a submission stands."""
@@ -144,7 +156,8 @@ def read_submission(folder: RunFolder) -> Submission | None:
         if not known:
             return None
         jobs = tuple(
-            ControllerJob(str(job["id"]), int(job["generation"]), float(job["at"])) for job in known.pop("jobs")
+            ControllerJob(str(job["id"]), int(job["generation"]), float(job["at"]), _time(job.get("ended_at")))
+            for job in known.pop("jobs")
         )
         names = ("kind", "user", "host", "python", "working_folder", "base")
         environment = {str(name): str(value) for name, value in known["environment"].items()}
