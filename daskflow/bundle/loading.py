@@ -17,6 +17,7 @@ import pyarrow as pa
 from daskflow.bundle import files, native
 from daskflow.bundle.model import Model, StoredTransformer
 from daskflow.core.errors import BundleError, DataError
+from daskflow.core.warned import ignored
 from daskflow.data.decision import Decision
 from daskflow.data.schema import Schema, Target, Task
 
@@ -95,8 +96,7 @@ def _estimator(contents: Mapping[str, bytes], trusted: Sequence[str], folder: Pa
     if name == files.MODEL:
         from daskflow.bundle import trust  # skops and all of scikit-learn's estimators: a second that boosters need not
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # said above, once
+        with ignored(message="Trying to unpickle estimator"):  # said above, once
             return trust.build(contents[name], trusted, str(folder / name))
     return native.build(name, contents[name], _json(contents, files.ESTIMATOR, folder), trusted, str(folder / name))
 

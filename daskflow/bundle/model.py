@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
+from daskflow.core import interruption
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
+from daskflow.core.warned import ignored
 from daskflow.data.decision import Decision
 from daskflow.data.predictions import ALL, Predictions, predict
 from daskflow.data.schema import Schema, Target
@@ -172,6 +174,31 @@ class Model:
         if not _is_dask(X):
             return self._probabilities(_frame(X))
         return self._lazily(X, "_probabilities")
+
+    async def predict_async(self, X: Any, *, client: Any = None, priority: float = 0) -> pd.Series[Any]:
+        """Await what `predict` gives, in memory: the running event loop never waits for it.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or dask.dataframe.DataFrame
+            As for `predict`. Rows in memory are predicted in a thread of this process.
+        client : distributed.Client, optional
+            Computes dask frames; default the current or default client, else threads of this process.
+        priority : float, default 0
+            Dask's priority of the tasks on a client; higher first.
+
+        Raises
+        ------
+        DataError
+            As `predict`.
+        """
+        found: pd.Series[Any] = await awaited(self.predict, X, client, priority=priority)
+        return found
+
+    async def predict_proba_async(self, X: Any, *, client: Any = None, priority: float = 0) -> pd.DataFrame:
+        """Await what `predict_proba` gives, in memory; see `predict_async`."""
+        found: pd.DataFrame = await awaited(self.predict_proba, X, client, priority=priority)
+        return found
 
     def _check_probabilities(self) -> None:
         """Raise DataError when there are none."""
@@ -343,13 +370,15 @@ class Model:
 
     def _predictions(self, rows: pa.Table, needs: Collection[str] = ALL) -> list[Predictions]:
         """Predictions of checked rows, some rows at a time."""
-        starts = range(0, len(rows), ROWS_AT_ONCE)
-        return [self._decided(self.transformer.matrix(rows.slice(start, ROWS_AT_ONCE)), needs) for start in starts]
+        found = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            interruption.check()
+            found.append(self._decided(self.transformer.matrix(rows.slice(start, ROWS_AT_ONCE)), needs))
+        return found
 
     def _decided(self, matrix: Any, needs: Collection[str]) -> Predictions:
         """What the estimator says of a matrix, calibrated and by the threshold."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        with ignored(message="X does not have valid feature names"):
             found = predict(self.estimator, matrix, len(self.classes), needs)
         return self.decision.apply(found)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +22,7 @@ from daskflow.bundle.model import StoredTransformer
 from daskflow.bundle.requirements import requirements
 from daskflow.core.errors import BundleError, StorageError
 from daskflow.core.journal import plain, write_atomically
+from daskflow.core.warned import ignored
 from daskflow.data.decision import Decision
 from daskflow.data.joins import Join
 from daskflow.data.schema import Schema, Target
@@ -110,8 +110,7 @@ def _estimator(estimator: Any) -> dict[str, bytes]:
         name, content, saved = own
         return {name: content, files.ESTIMATOR: native.dumps(saved)}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored():
             content = skops.io.dumps(estimator)
             trust.build(content, skops.io.get_untrusted_types(data=content), files.MODEL)
     except Exception as error:  # third-party estimators fail in their own ways

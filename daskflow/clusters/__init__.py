@@ -65,28 +65,43 @@ class Cluster(Settings):
         """
         raise NotImplementedError
 
+    def with_client(self) -> AbstractContextManager[Connection]:
+        """Open the cluster so that there is a client, also where `open` has none."""
+        return self.open()
+
     def client(self) -> AbstractContextManager[Any]:
-        """Yield a ``distributed.Client`` of the open cluster."""
+        """Yield a ``distributed.Client`` of the open cluster, on which workflows can run, too."""
         return self._client()
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
-        with self.open() as connection:
+        from daskflow.clusters.given import remember
+
+        with self.with_client() as connection:
+            remember(connection.client, self, connection)
             yield connection.client
 
 
 REGISTRY: Registry[Cluster] = Registry(__name__, Cluster, "cluster")
 
 
-def connect(kind: str | Cluster = "local", **settings: Any) -> AbstractContextManager[Any]:
+def connect(kind: str | Cluster = "local", *, asynchronous: bool = False, **settings: Any) -> Any:
     """Open a cluster and yield its ``distributed.Client``.
 
     Parameters
     ----------
     kind : str or Cluster
         A kind's name, or its settings.
+    asynchronous : bool, default False
+        For ``async with``: the cluster is opened and closed in a thread, and the client is an asynchronous one of the
+        running loop, whose methods are awaited. It is the current client of the task and of those that it makes.
     **settings
         The kind's options.
+
+    Returns
+    -------
+    context manager, or asynchronous context manager
+        Of the client. Several workflows, searches and predictions may use it at once: ``Workflow.run(cluster=client)``.
 
     Raises
     ------
@@ -99,6 +114,10 @@ def connect(kind: str | Cluster = "local", **settings: Any) -> AbstractContextMa
     tools send ``Authorization: Bearer TOKEN``.
     """
     chosen = kind if isinstance(kind, Cluster) else REGISTRY.parse({"kind": kind, **settings}, where="cluster")
+    if asynchronous:
+        from daskflow.clusters.asynchronous import Connecting
+
+        return Connecting(chosen)
     return chosen.client()
 
 

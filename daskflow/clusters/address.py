@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import socket
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,9 @@ from pydantic import Field, field_validator, model_validator
 
 from daskflow.clusters import Cluster
 from daskflow.core.errors import ClusterError, StorageError
+from daskflow.core.held import Held
 from daskflow.core.protocols import Connection, Executor, Unit
+from daskflow.core.warned import ignored_anywhere
 from daskflow.data.client_executor import ClientExecutor
 from daskflow.data.execution import run_all
 
@@ -29,6 +31,9 @@ LIBRARIES = ("daskflow", "dask", "distributed", "scikit-learn", "dask-ml", "nump
 """What decides the numbers, or is pickled from here to there: the versions must be equal on both sides."""
 
 CLOSE_SECONDS = 10
+
+SILENT = Held(lambda: silence_logging_cmgr(logging.CRITICAL))
+"""Dask's log is kept quiet while clusters are open, for the whole process."""
 
 
 class Address(Cluster):
@@ -86,14 +91,14 @@ class Address(Cluster):
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:
-        with silence_logging_cmgr(logging.CRITICAL):  # what goes wrong is raised, as a sentence
+        with SILENT:  # what goes wrong is raised, as a sentence
             yield from self._joined()
 
     def _joined(self) -> Iterator[Connection]:
         client = self._connect()
         try:
             self._wait_for_a_worker(client)
-            self._compare_versions(client)
+            compare_versions(client, self.address)
             threads = client.nthreads()
             workers = f"{len(threads)} worker{'s' if len(threads) > 1 else ''}"
             yield Connection(
@@ -126,9 +131,8 @@ class Address(Cluster):
         """Open the client; its sentence instead of Dask's."""
         security = self._security()
         try:
-            with warnings.catch_warnings():
-                # Dask's table of versions; ours are compared below, and they end the run.
-                warnings.simplefilter("ignore", VersionMismatchWarning)
+            # Dask's table of versions; ours are compared below, and they end the run.
+            with ignored_anywhere(VersionMismatchWarning):
                 return Client(self.address, security=security, timeout=self.timeout_seconds, set_as_default=False)
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             # The half-made client must go now: at the end of the process its close would wait for a stopped loop.
@@ -147,22 +151,29 @@ class Address(Cluster):
                 "Start workers, or wait longer with cluster.timeout_seconds."
             ) from error
 
-    def _compare_versions(self, client: Client) -> None:
-        """Ask the scheduler and each worker what they have, by a function that needs nothing there."""
-        versions = probe()
-        here = versions(LIBRARIES)
-        try:
-            answers = {"the scheduler": client.run_on_scheduler(versions, LIBRARIES)}
-            answers |= {f"worker {name}": answer for name, answer in client.run(versions, LIBRARIES).items()}
-        except Exception as error:
-            raise ClusterError(
-                f"The processes at {self.address} cannot be asked for their versions "
-                f"({type(error).__name__}: {error}). Use the same Python and Dask there as here."
-            ) from error
-        for process, there in answers.items():
-            sentence = difference(here, there)
-            if sentence:
-                raise ClusterError(f"{process} at {self.address} {sentence}")
+
+def compare_versions(client: Client, address: str) -> None:
+    """Ask the scheduler and each worker what they have, by a function that needs nothing there.
+
+    Raises
+    ------
+    ClusterError
+        When one lacks daskflow or has other versions than this process.
+    """
+    versions = probe()
+    here = versions(LIBRARIES)
+    try:
+        answers = {"the scheduler": client.run_on_scheduler(versions, LIBRARIES)}
+        answers |= {f"worker {name}": answer for name, answer in client.run(versions, LIBRARIES).items()}
+    except Exception as error:
+        raise ClusterError(
+            f"The processes at {address} cannot be asked for their versions "
+            f"({type(error).__name__}: {error}). Use the same Python and Dask there as here."
+        ) from error
+    for process, there in answers.items():
+        sentence = difference(here, there)
+        if sentence:
+            raise ClusterError(f"{process} at {address} {sentence}")
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
@@ -221,7 +232,7 @@ def check_folder(executor: Executor, folder: Path, *, option: str = "--runs") ->
     StorageError
         When a worker does not see the folder, sees another one of that name, or may not write to it.
     """
-    place = folder / f".seen-{os.getpid()}"
+    place = folder / f".seen-{os.getpid()}-{secrets.token_hex(4)}"  # several runs of a process may share the folder
     token = os.urandom(16).hex()
     try:
         place.mkdir()

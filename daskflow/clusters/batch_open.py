@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import re
 import secrets
@@ -16,13 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask
 import psutil
 from dask.utils import format_bytes
 from distributed import Client, Scheduler
-from distributed.utils import LoopRunner, get_ip, get_ip_interface, silence_logging_cmgr
+from distributed.utils import LoopRunner, get_ip, get_ip_interface
 
-from daskflow.clusters.address import LIBRARIES, probe
+from daskflow.clusters.address import LIBRARIES, SILENT, probe
 from daskflow.clusters.batch_jobs import QueueError
 from daskflow.clusters.batch_keys import Keys
 from daskflow.clusters.batch_lease import Lease
@@ -30,7 +28,8 @@ from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
 from daskflow.clusters.fleet_loop import FleetLoop
 from daskflow.clusters.fleet_values import FleetPlan, Phase
 from daskflow.clusters.guard import guarded
-from daskflow.clusters.loopback import CONFIG, HOST
+from daskflow.clusters.loopback import CONFIGURED, HOST
+from daskflow.core import interruption
 from daskflow.core.access import new_token, seal_of
 from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.events import Event, Listener, nobody, tell
@@ -72,7 +71,7 @@ def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
         name = f"daskflow-{secrets.token_hex(4)}"
         batch = batch.within(Path.cwd() / "daskflow-clusters" / name, name, listener)
     cluster = BatchCluster(batch, listener)
-    with silence_logging_cmgr(logging.CRITICAL), dask.config.set(CONFIG), ended_by_signals():
+    with SILENT, CONFIGURED, ended_by_signals():
         atexit.register(cluster.close)
         try:
             cluster.start()
@@ -103,12 +102,18 @@ class BatchExecutor(ClientExecutor):
     ----------
     cluster : BatchCluster
         That is open.
+    priority : float
+        See `ClientExecutor`.
     """
 
-    def __init__(self, cluster: BatchCluster) -> None:
+    def __init__(self, cluster: BatchCluster, *, priority: float = 0) -> None:
         """Use its client and its fleet."""
-        super().__init__(cluster.client, leaving=cluster.leaving)
+        super().__init__(cluster.client, leaving=cluster.leaving, priority=priority)
         self._cluster = cluster
+
+    def beside(self, priority: float = 0) -> BatchExecutor:
+        """Return another executor of the same workers, for another run."""
+        return BatchExecutor(self._cluster, priority=priority)
 
     def troubles(self) -> Sequence[str]:
         """Say what `ClientExecutor` says; ClusterError when the fleet cannot go on."""
@@ -215,15 +220,22 @@ class BatchCluster:
         """
         while not self._scheduler.workers:
             self.tell_news()
+            interruption.check()
             time.sleep(GLANCE_SECONDS)
         self.tell_news()
 
     def tell_news(self) -> None:
         """Hand on what the fleet has said since the last call; ClusterError when it cannot go on."""
-        while self._news:
-            self.listener(self._news.popleft())
+        while (event := self._next_news()) is not None:
+            self.listener(event)
         if self._fleet is not None and self._fleet.failure:
             raise ClusterError(with_remedy(self._fleet.failure))
+
+    def _next_news(self) -> Event | None:
+        try:
+            return self._news.popleft()
+        except IndexError:  # several runs, in threads of their own, may ask
+            return None
 
     def leaving(self) -> set[str]:
         """Return the names of workers that begin nothing more and end soon."""

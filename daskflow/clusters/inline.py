@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from distributed.system import MEMORY_LIMIT
 
 from daskflow.clusters import Cluster
-from daskflow.clusters.loopback import in_process
+from daskflow.clusters.loopback import dashboard_of, in_process
 from daskflow.core.protocols import Connection
+from daskflow.data.client_executor import ClientExecutor
 from daskflow.data.execution import InlineExecutor
 
 
@@ -45,6 +46,14 @@ class Inline(Cluster):
         finally:
             executor.cancel()
 
-    def client(self) -> AbstractContextManager[Any]:
-        """Yield a ``distributed.Client`` of one thread in this process, for code that wants one."""
-        return in_process(threads=1)
+    def with_client(self) -> AbstractContextManager[Connection]:
+        """Open one Dask worker of one thread in this process, for code that wants a client."""
+        return self._with_client()
+
+    @contextmanager
+    def _with_client(self) -> Iterator[Connection]:
+        with in_process(threads=1) as client:
+            description = "inline: one thread in this process"
+            yield Connection(
+                ClientExecutor(client), client, dashboard_of(client.cluster), description, client.cluster.token
+            )

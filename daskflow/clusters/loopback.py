@@ -13,6 +13,7 @@ from distributed import Client, LocalCluster, Nanny, Scheduler, Worker
 from daskflow.clusters.guard import SEAL, guarded
 from daskflow.core.access import new_token, seal_of
 from daskflow.core.errors import ClusterError
+from daskflow.core.held import Held
 
 HOST = "127.0.0.1"
 CLOSE_SECONDS = 15
@@ -40,6 +41,10 @@ CONFIG = {
         "MALLOC_TRIM_THRESHOLD_": 65536,
     },
 }
+
+
+CONFIGURED = Held(lambda: dask.config.set(CONFIG))
+"""Dask's configuration while clusters are open, which is that of the whole process."""
 
 
 @contextmanager
@@ -105,7 +110,7 @@ class GuardedCluster(LocalCluster):  # type: ignore[misc]  # distributed has no 
 @contextmanager
 def _opened(token: str, **options: Any) -> Iterator[Client]:
     """Start a cluster, yield its client, and close both."""
-    with dask.config.set(CONFIG):
+    with CONFIGURED:
         try:
             cluster = GuardedCluster(token, dashboard_address=f"{HOST}:0", silence_logs=logging.ERROR, **options)
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -38,11 +38,14 @@ class Limits:
         What is known of that when the unit is handed in; 0 for nothing.
     memory_bytes : int or None
         None is the worker's limit, in equal shares for its threads, less what the worker holds itself.
+    run : str
+        Calls of one run are measured by each other; the executor says which.
     """
 
     seconds: float | None = None
     seconds_per_step: float = 0.0
     memory_bytes: int | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,9 @@ class Executor(Protocol):
     def vacate(self) -> None:
         """End the processes that ran units with limits."""
 
+    def beside(self, priority: float = 0) -> Executor:
+        """Return another executor of the same workers, for another run; higher priorities run first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -195,6 +201,8 @@ class Connection:
         One line for the user, such as ``local: 2 workers x 1 core, 4 GiB each``.
     token : str
         What opens the dashboard of a cluster that was started here; empty for others, which guard it themselves or not.
+    priority : float
+        Dask's, for what the run gives the client past the executor; higher first.
     """
 
     executor: Executor
@@ -202,6 +210,7 @@ class Connection:
     dashboard: str | None = None
     description: str = ""
     token: str = field(default="", repr=False)
+    priority: float = 0
 
 
 class ClusterKind(Protocol):

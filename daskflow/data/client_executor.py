@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import secrets
 import shutil
 import time
 from collections import deque
@@ -12,9 +13,11 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.execution import perform
+from daskflow.data.neighbours import neighbours_of
 from daskflow.data.seats import SEATS
 
 LOST = ("scheduler-connection-lost", "client closed", "connection lost")
@@ -30,6 +33,9 @@ DEATH = "KilledWorker:"
 
 LOOK_SECONDS, SILENT_SECONDS, PAUSED_SECONDS, ANSWER_SECONDS = 5.0, 15.0, 12.0, 10.0
 """How often the cluster's health is asked for; how long a worker may be silent, all be paused, an answer take."""
+
+AGAIN_SECONDS = 0.05
+"""How often a unit that waits for the units of other runs is looked at."""
 
 FULL_BYTES = 16 * 2**20
 """A disk with less room than this is full."""
@@ -49,12 +55,20 @@ class ClientExecutor:
         A synchronous client; not closed here.
     leaving : callable, optional
         Returns the names of workers that end soon by plan: that they are silent, paused or gone is no trouble.
+    priority : float
+        Dask's, of all its units: of several executors that share workers, those of a higher priority go first, and
+        equal ones in the order in which units are handed in. `Unit.priority` ranks within.
+
+    Notes
+    -----
+    One thread uses an executor. Several executors, in several threads, may use one client.
     """
 
-    def __init__(self, client: Any, leaving: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(self, client: Any, leaving: Callable[[], Collection[str]] = tuple, *, priority: float = 0) -> None:
         """Use this client."""
         self._client = client
         self._leaving = leaving
+        self._priority = priority
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._running: dict[str, Any] = {}
         self._units: dict[str, Unit] = {}
@@ -65,12 +79,29 @@ class ClientExecutor:
         self._suspect: str | None = None
         self._alone: str | None = None
         self._kept: dict[str, Any] = {}
-        self._run = f"{os.getpid():x}-{time.time_ns():x}"
+        self._run = f"{os.getpid():x}-{secrets.token_hex(6)}"
         self._slots = (0.0, 1)
         self._looked, self._paused_since = time.monotonic(), 0.0
         self._seen: set[str] = set()
         self.answered_at = 0.0
         """When the answer that `next` returned last came here, by `time.perf_counter`."""
+        self._neighbours = neighbours_of(client)
+        self._neighbours.join(self)
+        if (current := interruption.CURRENT.get()) is not None:
+            done = self._done
+            current.wake_by(lambda: done.put(None))
+
+    def beside(self, priority: float = 0) -> ClientExecutor:
+        """Return another executor of the same workers, for another run."""
+        return ClientExecutor(self._client, self._leaving, priority=priority)
+
+    def has_running(self) -> bool:
+        """Whether a unit of its own may be on a worker now."""
+        return any(not future.done() for future in list(self._running.values()))
+
+    def has_company(self) -> None:
+        """Hear that another executor's unit was sent."""
+        self._alone = None
 
     @property
     def slots(self) -> int:
@@ -88,22 +119,31 @@ class ClientExecutor:
 
     def submit(self, unit: Unit) -> None:
         """Send a unit to the cluster, or hold it as long as a suspect runs."""
-        if self._suspect is None:
-            self._send(unit, self._run)
-        else:
-            self._held.append(unit)
+        interruption.check()
+        self._held.append(unit)
+        self._send_held()
+
+    def _send_held(self) -> None:
+        """Send what was held, unless a suspect runs, of this executor or another."""
+        while self._held and self._suspect is None:
+            with self._neighbours.sending(self) as may_send:
+                if not may_send:
+                    return
+                self._send(self._held.popleft(), self._run)
 
     def _send(self, unit: Unit, run: str) -> None:
-        self._alone = None if self._running else unit.key
+        is_beside_others = self._neighbours.sent(self)
+        self._alone = None if self._running or is_beside_others else unit.key
         self._units[unit.key] = unit
         arguments = [self._resolve(argument) for argument in unit.arguments]
-        options = {"key": f"{unit.key}-{run}", "pure": False, "priority": unit.priority}
+        options = {"key": f"{unit.key}-{run}", "pure": False, "priority": ranked(self._priority, unit.priority)}
         # Runs that share workers shall not give up each other's calls.
         calls = tuple(replace(call, key=f"{call.key}-{self._run}") for call in unit.calls)
-        bare = replace(unit, arguments=(), calls=calls)
+        limits = None if unit.limits is None else replace(unit.limits, run=self._run)
+        bare = replace(unit, arguments=(), calls=calls, limits=limits)
         if unit.keeps:
             pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
-            options |= {"key": f"answer-{unit.key}-{run}", "priority": unit.priority + 1}
+            options |= {"key": f"answer-{unit.key}-{run}", "priority": ranked(self._priority, unit.priority + 1)}
             answer = self._client.submit(_second, pair, **options)
         else:
             answer = self._client.submit(answer_of, bare, arguments, **options)
@@ -126,23 +166,35 @@ class ClientExecutor:
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, Kept):
             return self._client.submit(
-                _first, self._kept[argument.key], key=f"kept-{argument.key}-{self._run}", pure=False
+                _first,
+                self._kept[argument.key],
+                key=f"kept-{argument.key}-{self._run}",
+                pure=False,
+                priority=self._priority,
             )
         if hasattr(argument, "__dask_graph__"):
-            return self._client.compute(argument)
+            return self._client.compute(argument, priority=self._priority)
         return argument
 
     def next(self, timeout: float | None = None) -> Outcome | None:
         """Wait for the next finished unit."""
+        until = None if timeout is None else time.monotonic() + timeout
         while self.pending:
+            interruption.check()
+            self._send_held()
             if not self._running:
-                suspect = self._suspects.popleft()
-                self._send(suspect, f"{self._run}-alone")
-                self._suspect = suspect.key
+                self._send_suspect()
+            left = None if until is None else max(0.0, until - time.monotonic())
             try:
-                key, future, answer, failure, answered_at = self._done.get(timeout=timeout)
+                # With nothing on its way it is other runs that are waited for, and they do not say when they are done.
+                found = self._done.get(timeout=left if self._running else min(AGAIN_SECONDS, left or AGAIN_SECONDS))
             except queue.Empty:
-                return None
+                if self._running or left == 0.0:
+                    return None
+                continue
+            if found is None:  # somebody asks for an end
+                continue
+            key, future, answer, failure, answered_at = found
             if self._running.get(key) is not future:
                 continue
             self._paused_since = 0.0  # something goes on
@@ -151,14 +203,25 @@ class ClientExecutor:
             del self._running[key]
             unit = self._units.pop(key)
             if key == self._suspect:
-                self._suspect = None
-                while self._held:
-                    self._send(self._held.popleft(), self._run)
+                self._acquit()
             outcome = self._failed(key, failure) if answer is None else answer
             if not outcome.error or was_alone or not outcome.error.startswith(DEATH):
                 return outcome
             self._suspects.append(unit)
         return None
+
+    def _send_suspect(self) -> None:
+        """Send the next suspect as soon as no other run has units on the workers; they send none meanwhile."""
+        if self._suspects and self._neighbours.reserve(self):
+            suspect = self._suspects.popleft()
+            self._send(suspect, f"{self._run}-alone")
+            self._suspect = suspect.key
+
+    def _acquit(self) -> None:
+        """Let units run side by side again."""
+        self._suspect = None
+        self._neighbours.free(self)
+        self._send_held()
 
     def _failed(self, key: str, error: BaseException | None) -> Outcome:
         """What became of a unit that has no answer."""
@@ -183,6 +246,7 @@ class ClientExecutor:
         for forgotten in (self._running, self._units, self._suspects, self._held):
             forgotten.clear()
         self._suspect = self._alone = None
+        self._neighbours.free(self)
         if running and self._client.status == "running":
             self._client.cancel(running)
         self._kept.clear()
@@ -198,9 +262,9 @@ class ClientExecutor:
         self._suspects = deque(unit for unit in self._suspects if unit.key not in keys)
         self._held = deque(unit for unit in self._held if unit.key not in keys)
         if self._suspect in keys:
-            self._suspect = None
-            while self._held:
-                self._send(self._held.popleft(), self._run)
+            self._acquit()
+        if self._suspect is None:
+            self._neighbours.free(self)
         if futures:
             self._client.cancel(futures)
         if calls:
@@ -276,6 +340,17 @@ class ClientExecutor:
         """Forget what these units kept."""
         for key in keys:
             self._kept.pop(key, None)
+
+
+def ranked(priority: float, within: float) -> float:
+    """Return Dask's priority of a unit: that of its run, and less than one half to either side by its own.
+
+    Examples
+    --------
+    >>> [ranked(0, -1), ranked(0, 0), ranked(0, 1), ranked(10, 0)]
+    [-0.25, 0.0, 0.25, 10.0]
+    """
+    return priority + within / (2 * (1 + abs(within)))
 
 
 def answer_of(unit: Unit, arguments: Sequence[Any]) -> Outcome:

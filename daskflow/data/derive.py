@@ -6,7 +6,6 @@ import ast
 import io
 import re
 import tokenize
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from daskflow.core.errors import DataError
+from daskflow.core.warned import ignored
 from daskflow.data import kernels
 from daskflow.data.arrays import whole
 from daskflow.data.hashing import buffers_of
@@ -117,8 +117,7 @@ def _evaluate(table: pa.Table, text: str, names: Mapping[str, str], name: str, e
     """Evaluate on these rows; names maps columns to the identifiers they have in the text."""
     frame = _frame(table.select(list(names)).rename_columns(list(names.values())))
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with ignored(), np.errstate(all="ignore"):
             found = frame.eval(text, engine="python", local_dict={}, global_dict={})
             wrapped = overflow(frame, text)
     except Exception as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.maps import rest
@@ -130,6 +131,7 @@ class InlineExecutor:
 
     def next(self, timeout: float | None = None) -> Outcome | None:
         """Run the next unit of the highest priority and return its outcome."""
+        interruption.check()
         if not self._waiting:
             return None
         unit = max(self._waiting, key=lambda waiting: waiting.priority)
@@ -147,6 +149,10 @@ class InlineExecutor:
 
             return dask.compute(argument, scheduler="synchronous")[0]
         return argument
+
+    def beside(self, priority: float = 0) -> InlineExecutor:
+        """Return another one; in one thread there is nothing to rank."""
+        return InlineExecutor()
 
     def kept(self, key: str) -> Any:
         """Return what a unit kept."""

@@ -45,6 +45,9 @@ MEMORY_SHARE, LEAST_MEMORY = 0.9, 256 * 2**20
 
 NOT_NEEDED = "it is not needed any more"
 
+MOST_PACES = 16
+"""Of so many runs a worker remembers how long their calls took: those that ran last."""
+
 MOST_DROPPED = 4096
 """So many calls that were given up are remembered: some of their units may be on their way."""
 
@@ -138,7 +141,7 @@ class Seat:
                 done.append(self._outcome(call, limits))
                 if done[-1].death is not None:
                     break
-                PACE.add(done[-1].seconds / call.steps)
+                PACE.add(done[-1].seconds / call.steps, limits.run)
         finally:
             sender.join()
         return done
@@ -184,7 +187,7 @@ class Seat:
         if call.key in self._dropped:
             self.end(Death.DROPPED, NOT_NEEDED)
         lasted = time.monotonic() - begun
-        most = limits.seconds or max(PACE.allowed(limits.seconds_per_step) * call.steps, LEAST_SECONDS)
+        most = limits.seconds or max(PACE.allowed(limits.seconds_per_step, limits.run) * call.steps, LEAST_SECONDS)
         if lasted > most:
             self.end(Death.DEADLINE, f"a fit may take {most:.0f} s here, and it took {lasted:.0f} s")
         if limits.memory_bytes:
@@ -255,19 +258,27 @@ def own_bytes(pid: int) -> int:
 
 
 class Pace:
-    """What calls took per step on this worker."""
+    """What calls took per step on this worker, run by run: a quick run's fits say nothing of a slow one's."""
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._recent: deque[float] = deque(maxlen=64)
+        self._lock = threading.Lock()
+        self._recent: dict[str, deque[float]] = {}
 
-    def add(self, seconds_per_step: float) -> None:
+    def add(self, seconds_per_step: float, run: str = "") -> None:
         """Learn from a call that came to its end."""
-        self._recent.append(seconds_per_step)
+        with self._lock:
+            recent = self._recent.pop(run, None) or deque(maxlen=64)
+            recent.append(seconds_per_step)
+            self._recent[run] = recent
+            while len(self._recent) > MOST_PACES:
+                del self._recent[next(iter(self._recent))]
 
-    def allowed(self, elsewhere: float) -> float:
+    def allowed(self, elsewhere: float, run: str = "") -> float:
         """Return what a step may take, knowing also what it took elsewhere (0 for nothing)."""
-        here = median(self._recent) if len(self._recent) >= FEW else 0.0
+        with self._lock:
+            recent = list(self._recent.get(run, ()))
+        here = median(recent) if len(recent) >= FEW else 0.0
         known = max(here, elsewhere)
         return PATIENCE * known if known else FIRST_SECONDS
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daskflow.core.errors import SettingsError
+from daskflow.core.warned import ignored
 from daskflow.data.predictions import predict
 
 Floats = NDArray[np.float64]
@@ -73,8 +73,7 @@ class TreeValues:
 
     def of(self, X: Any) -> tuple[Floats, Floats]:
         """Return values (n_rows, n_features), and the base of each row."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # matplotlib's on shap's colours, and shap's on its own ways
+        with ignored():  # matplotlib's on shap's colours, and shap's on its own ways
             if self._explainer is None:
                 try:
                     import shap

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.warned import ignored
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import Candidate, Request
@@ -233,8 +234,7 @@ class ASHA(Search):
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """What it costs when candidates come in no order; a rising one costs more, by what goes on too early."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored():
             number = self.capped(len(self.unlimited(space, seed=seed).candidates))
         sizes = [number]
         while len(sizes) < len(self.rungs):

@@ -20,6 +20,7 @@ from daskflow.core.events import Listener, tell
 from daskflow.core.protocols import Connection
 from daskflow.core.seeds import digest
 from daskflow.data.matrices import Batch, MatrixPart
+from daskflow.data.neighbours import neighbours_of
 from daskflow.search import checkpoints
 from daskflow.search.boosters import BOOSTERS, Recipe, Seat, weights_of
 from daskflow.search.checkpoints import Checkpoint
@@ -164,8 +165,9 @@ def attempt(connection: Connection, job: Boost, spread: Spread, glance: Progress
     glance.workers = max(glance.workers, len(workers))
     places = places_of(workers, spread=spread)[: job.part.n_blocks]
     shares = shares_of(job.part.offsets, [place.threads for place in places])
-    gang = Gang(client, places, f"boost-{job.fit[:8]}-{secrets.token_hex(4)}")
-    gang.run(boost_rank, (replace(job, shares=shares),), NETWORKS[job.recipe.library], glance)
+    gang = Gang(client, places, f"boost-{job.fit[:8]}-{secrets.token_hex(4)}", connection.priority)
+    with neighbours_of(client).gang():
+        gang.run(boost_rank, (replace(job, shares=shares),), NETWORKS[job.recipe.library], glance)
 
 
 def gathered(client: Any, wanted: int) -> dict[str, int]:

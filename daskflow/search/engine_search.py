@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import sys
@@ -18,21 +17,23 @@ from dask_ml._utils import LoggingContext
 from dask_ml.model_selection._incremental import BaseIncrementalSearchCV
 from dask_ml.model_selection.utils import estimator_has
 from dask_ml.wrappers import ParallelPostFit
-from distributed import Client, Future
+from distributed import Future
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
+from daskflow.core.awaiting import in_thread
 from daskflow.core.errors import SettingsError
 from daskflow.core.protocols import Outcome
 from daskflow.search.array_blocks import split_blocks
 from daskflow.search.array_work import ArrayWork, BlockOrder
+from daskflow.search.beside import awaited_client, beside
 from daskflow.search.candidates import named
 from daskflow.search.cv_results import incremental_results
 from daskflow.search.engine import run
 from daskflow.search.jobs import unit_key
-from daskflow.search.places import Place, Watched, client_for, place_for, warn_of
+from daskflow.search.places import Place, Watched, place_for, warn_of
 from daskflow.search.policies import Adaptive, Candidate, Policy, SideBySide
 from daskflow.search.races import Ledger, Race, logger
 from daskflow.search.showing import html_of
@@ -74,25 +75,25 @@ class EngineSearch(BaseIncrementalSearchCV):  # type: ignore[misc]  # dask-ml ha
         SettingsError
             When the search cannot work as it was set up.
         """
-        client = client_for()
-        if client is not None and client.asynchronous:
-            return self._fit_beside(client, X, y, fit_params)
+        if awaited_client() is not None:
+            return self.fit_async(X, y, **fit_params)
         return self._search(place_for(), X, y, fit_params)
+
+    async def fit_async(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Await a `fit`, which goes on in a thread of its own: the running event loop never waits for it.
+
+        It runs on the current or default client, synchronous or not, else in this process. When the awaiting task is
+        cancelled the search ends as after Ctrl-C: what it found so far is in its attributes.
+        """
+        client = awaited_client()
+        if client is None:
+            return await in_thread(self.fit, X, y, **fit_params)
+        known = {name: await value if isinstance(value, Future) else value for name, value in fit_params.items()}
+        return await beside(client, lambda place: self._search(place, X, y, known))
 
     def _html_repr(self) -> str:
         """What a notebook shows, in place of scikit-learn's page with scripts."""
         return html_of(self)
-
-    async def _fit_beside(self, client: Client, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
-        """Search in a thread with a client of its own, so that an event loop goes on."""
-        known = {name: await value if isinstance(value, Future) else value for name, value in fit_params.items()}
-        address, security = client.scheduler.address, client.security
-
-        def search() -> Any:
-            with Client(address, security=security, set_as_default=False) as own:
-                return self._search(place_for(own), X, y, known)
-
-        return await asyncio.to_thread(search)
 
     def _search(self, place: Place, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
         self._check_settings(fit_params)

@@ -37,10 +37,12 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskflow.core.awaiting import in_thread
 from daskflow.core.errors import SearchError
 from daskflow.core.protocols import Outcome, Unit
 from daskflow.search.array_blocks import concatenate, row_blocks
 from daskflow.search.array_work import Recipe
+from daskflow.search.beside import awaited_client, beside
 from daskflow.search.cv_results import fold_results
 from daskflow.search.engine import run
 from daskflow.search.fold_data import gather
@@ -71,6 +73,7 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         Returns
         -------
         self
+            With an asynchronous client, a coroutine of it.
 
         Raises
         ------
@@ -79,11 +82,26 @@ class FoldSearch(StaticDaskSearchMixin, DaskBaseSearchCV):  # type: ignore[misc]
         SearchError
             When every fit failed and the best was asked for.
         """
+        if awaited_client(self.scheduler) is not None:
+            return self.fit_async(X, y, groups, **fit_params)
+        return self._search(place_for(self.scheduler), X, y, groups, fit_params)
+
+    async def fit_async(self, X: Any, y: Any = None, groups: Any = None, **fit_params: Any) -> Any:
+        """Await a `fit`, which goes on in a thread of its own: the running event loop never waits for it.
+
+        It runs on ``scheduler``, else the current or default client, synchronous or not, else in this process. When
+        the awaiting task is cancelled the search ends as after Ctrl-C: what it found so far is in its attributes.
+        """
+        client = awaited_client(self.scheduler)
+        if client is None:
+            return await in_thread(self.fit, X, y, groups, **fit_params)
+        return await beside(client, lambda place: self._search(place, X, y, groups, fit_params))
+
+    def _search(self, place: Place, X: Any, y: Any, groups: Any, fit_params: Mapping[str, Any]) -> Any:
         scorers = self._scorers()
         _normalize_n_jobs(self.n_jobs)
         if not (isinstance(self.error_score, numbers.Number) or self.error_score == "raise"):
             raise ValueError(f"error_score must be the string 'raise' or a number, not {self.error_score!r}.")
-        place = place_for(self.scheduler)
         policy = self._policy()
         folds = gather(X, y, groups, fit_params, cv=self.cv, classifier=_is_classifier(self.estimator), place=place)
         work = self._work(

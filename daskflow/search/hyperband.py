@@ -15,6 +15,7 @@ from sklearn.linear_model import SGDClassifier
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.seeds import seed_of
 from daskflow.core.space import branches
+from daskflow.core.warned import ignored
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import Adaptive, SideBySide
@@ -108,8 +109,7 @@ class Hyperband(Search):
         parts, wanted = [], 0
         for number, size, rule in self.rules(space, seed_of(seed, "candidates")):
             wanted = max(wanted, size)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The total space of parameters", UserWarning)  # said below, once
+            with ignored(UserWarning, "The total space of parameters"):  # said below, once
                 parts.append(Adaptive(named(rule.bracket._get_params(), number), rule))
         combinations = len(parts[0].candidates)
         if combinations < wanted:
@@ -138,8 +138,7 @@ class Hyperband(Search):
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """Play the schedule with scores that always rise: the most it can cost."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored():
             policy = self.unlimited(space, seed=seed)
             policy.limit(self.capped(len(policy.candidates)))
         units, seen = 0, dict.fromkeys((candidate.trial for candidate in policy.candidates), 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from daskflow.core.events import Listener, tell
 from daskflow.core.journal import write_atomically
 from daskflow.core.protocols import Executor, Outcome, PartitionedEstimator, Unit
 from daskflow.core.seeds import digest
+from daskflow.core.warned import gathered
 from daskflow.data.execution import run_all
 from daskflow.data.matrices import Batch, MatrixPart
 from daskflow.search.training import native_threads
@@ -72,8 +72,7 @@ def fit_members(
         raise SearchError(f"A member could not be fitted: {type(error).__name__}: {error}") from error
     members = [_load(folder / f"member-{fit}-{number}", answers[f"member-{number}"]) for number in range(len(units))]
     truth = rows_at(part, probe)
-    with warnings.catch_warnings(record=True) as given:
-        warnings.simplefilter("always")
+    with gathered() as given:
         fitted = estimator.assemble(members, probe, truth.y, truth.weight)
     for warning in given:
         tell(listener, "warning", text=str(warning.message))

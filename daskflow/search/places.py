@@ -12,7 +12,7 @@ from distributed import Client, default_client, wait
 
 from daskflow.core.errors import ClusterError
 from daskflow.core.events import Event
-from daskflow.core.protocols import Outcome, Unit
+from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.data.client_executor import ClientExecutor
 from daskflow.data.execution import InlineExecutor
 
@@ -103,7 +103,8 @@ def place_for(scheduler: Any = None) -> Place:
     ----------
     scheduler : distributed.Client, str, callable or None
         None takes Dask's own setting (``dask.config.set(scheduler=...)``), else the default client, else this
-        process. A local scheduler's name or function means this process.
+        process. A local scheduler's name or function means this process. On a client the units have the priority
+        that ``dask.annotate(priority=...)`` gives.
 
     Raises
     ------
@@ -114,9 +115,17 @@ def place_for(scheduler: Any = None) -> Place:
     client = client_for(scheduler)
     if client is None:
         return Here(InlineExecutor(), "synchronous" if scheduler in SERIAL else "threads")
-    if client.asynchronous:
-        raise ClusterError("This search needs a synchronous client: create it with Client(..., asynchronous=False).")
-    return Cluster(ClientExecutor(client), client)
+    if is_asynchronous(client):
+        raise ClusterError(
+            "This needs a synchronous client, and the client is an asynchronous one: only fit can be awaited with it. "
+            "Create another with Client(..., asynchronous=False), or call this in a thread."
+        )
+    return Cluster(ClientExecutor(client, priority=dask.get_annotations().get("priority", 0)), client)
+
+
+def is_asynchronous(client: Client) -> bool:
+    """Whether a client was made for an event loop; ``client.asynchronous`` says no in any thread but the loop's."""
+    return bool(client.asynchronous or getattr(client, "_asynchronous", False))
 
 
 def client_for(scheduler: Any = None) -> Client | None:
@@ -199,3 +208,8 @@ class Watched:
     def vacate(self) -> None:
         """Pass it on."""
         self._executor.vacate()
+
+    def beside(self, priority: float = 0) -> Executor:
+        """Pass it on."""
+        found: Executor = self._executor.beside(priority)
+        return found

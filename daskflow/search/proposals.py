@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sklearn.model_selection import ParameterSampler
 
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.seeds import seed_of
+from daskflow.core.warned import ignored
 from daskflow.search.spaces import Plane, Point, Space
 
 LAG = 8
@@ -191,8 +191,7 @@ class Proposer:
         level = log.level
         log.setLevel(logging.WARNING)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
+            with ignored(self.optuna.exceptions.ExperimentalWarning):
                 yield
         finally:
             log.setLevel(level)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from daskflow.core.seeds import seed_of
 from daskflow.core.space import Distribution, branches
+from daskflow.core.warned import ignored
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import AllAtOnce
@@ -51,8 +52,7 @@ class Random(Search):
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """One fit per candidate and fold."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored():
             number = self.capped(len(self.unlimited(space, seed=seed).candidates))
         return {"candidates": number, "units": number, "resource": number}
 

@@ -13,8 +13,10 @@ from typing import Any, Literal
 from distributed import get_worker
 from distributed.comm import get_address_host, parse_address
 
+from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Call, Death, Limits, Outcome, Unit
+from daskflow.data.client_executor import ranked
 from daskflow.data.execution import perform
 from daskflow.data.seats import SEATS, run_in_seat, share_of_worker
 from daskflow.search.boosters import Seat
@@ -79,11 +81,14 @@ class Gang:
         Where they run; the first one is rank 0.
     key : str
         Unique to the attempt.
+    priority : float
+        Dask's, of the run.
     """
 
     client: Any
     places: Sequence[Place]
     key: str
+    priority: float = 0
     _futures: list[Any] = field(default_factory=list, repr=False)
 
     def run(
@@ -139,7 +144,7 @@ class Gang:
             workers=[self.places[rank].worker],
             allow_other_workers=False,
             pure=False,
-            priority=10,
+            priority=ranked(self.priority, 10),
         )
         self._futures.append(future)
         future.add_done_callback(lambda _: done.put(rank))
@@ -158,6 +163,7 @@ class Gang:
                 waiting.discard(rank)
                 problem = self._problem(rank)
                 bad += [problem] if problem else []
+            interruption.check()
             glance()
             gone = self._gone(waiting)
             waiting -= set(gone)

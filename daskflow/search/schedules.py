@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import warnings
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from daskflow.core.seeds import seed_of
+from daskflow.core.warned import ignored
 from daskflow.search import Search
 from daskflow.search.costs import Step
 from daskflow.search.hyperband import Hyperband
@@ -103,8 +103,7 @@ def _play_of(search: Search, space: Mapping[str, Any], seed: int, gain: float, d
     if not search.draws_first:
         own = {name: getattr(search, name) for name in Hyperband.model_fields if name not in ("kind", "space")}
         search, space = Hyperband(**own), {"number": range(10**9)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored():
         policy = search.unlimited(space, seed=seed)
     if hasattr(policy, "limit"):
         policy.limit(search.capped(len(policy.candidates)))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daskflow.core import interruption
 from daskflow.core.control import AMOUNTS, Command, Control
 from daskflow.core.results import Trial, TrialState
 from daskflow.search.policies import Policy
@@ -55,6 +56,7 @@ class Steering:
             time.sleep(seconds)
         else:
             self.control.wait(seconds)
+        interruption.check()
 
     def obey(self, record: Mapping[str, Any]) -> None:
         """Let a command hold, by its record: now, or again in a later invocation."""

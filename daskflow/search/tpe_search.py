@@ -13,6 +13,7 @@ from daskflow.search.budgets import Budget
 from daskflow.search.fold_fits import FINITE
 from daskflow.search.fold_work import FoldWork, Plan
 from daskflow.search.grid_search import RandomizedSearchCV
+from daskflow.search.places import Place
 from daskflow.search.policies import Candidate, Policy, Request
 from daskflow.search.proposals import LAG, STARTUP, Proposer
 from daskflow.search.tpe import Proposing
@@ -127,10 +128,9 @@ class TPESearchCV(RandomizedSearchCV):
         self.lag = lag
         self.budget = budget
 
-    def fit(self, X: Any, y: Any = None, groups: Any = None, **fit_params: Any) -> Any:
-        """Fit and score candidates as they are proposed, then the best one on all rows; as `RandomizedSearchCV.fit`."""
+    def _search(self, place: Place, X: Any, y: Any, groups: Any, fit_params: Mapping[str, Any]) -> Any:
         try:
-            super().fit(X, y, groups, **fit_params)
+            super()._search(place, X, y, groups, fit_params)
             self.ended_ = getattr(self._held, "ended", str)()
         finally:
             self.__dict__.pop("_held", None)

@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 
 from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
+from daskflow.core.warned import ignored
 from daskflow.data.matrices import Batch, MatrixPart
 from daskflow.data.seats import SEAT
 from daskflow.fused.sgd import fit_many, fit_obstacle
@@ -138,9 +138,8 @@ class Training:
         way = self.way_for(params)
         fresh = self.begin(trial, params)
         estimator = fresh if model is None or not way.continues else model
-        with native_threads(estimator), warnings.catch_warnings():
-            # Epochs are what the search decides on: that they were too few shows in the score.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # Epochs are what the search decides on: that they were too few shows in the score.
+        with native_threads(estimator), ignored(ConvergenceWarning):
             if self.fuses(params):
                 self.train_many([estimator], part, 0 if model is None else start, stop)
             elif way is Way.BLOCKS:
@@ -196,8 +195,7 @@ class Training:
 
     def _fit_many(self, estimators: Sequence[Any], part: MatrixPart) -> None:
         batch = part.whole()
-        with native_threads(estimators[0]), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with native_threads(estimators[0]), ignored(ConvergenceWarning):
             errors = fit_many(estimators, batch.X, batch.y, sample_weight=batch.weight)
         for error in filter(None, errors):
             raise error

@@ -11,7 +11,7 @@ from typing import Any
 from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
-from daskflow.clusters.batch import Batch
+from daskflow.clusters.given import Given
 from daskflow.core.control import Control, Mailbox, close_mailbox, open_mailbox
 from daskflow.core.errors import (
     DaskflowError,
@@ -50,14 +50,20 @@ from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.side_by_side import RUNS
 from daskflow.workflow.submission import mark_of
 from daskflow.workflow.telling import Telling
 from daskflow.workflow.why import explain
 from daskflow.workflow.workflow import Workflow
 
 
-def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) -> Run:
-    """Run a workflow, or continue it; see `Workflow.run`."""
+def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener, given: Given | None = None) -> Run:
+    """Run a workflow, or continue it, on its own cluster or a given one; see `Workflow.run`."""
+    with RUNS.one():
+        return _execute(workflow, runs, fresh=fresh, listener=listener, given=given)
+
+
+def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener, given: Given | None) -> Run:
     runs = runs.absolute()
     folder = RunFolder(runs / workflow.name / workflow.id)
     folder.make()
@@ -84,9 +90,9 @@ def execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener) 
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
-                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, mark_of(folder), telling)
-                if isinstance(cluster, Batch):
-                    cluster = opened_accounts(cluster, folder, recorder)
+                cluster: Cluster | Given = given or _cluster(workflow, runs, recorder, telling).within(
+                    folder.path, mark_of(folder), telling
+                )
                 with (
                     cluster.open() as connection,
                     telling.watched(connection),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation
 from daskflow.core.seeds import seed_of
 from daskflow.core.settings import nearest
+from daskflow.core.warned import ignored
 from daskflow.data.predictions import Predictions, predict
 from daskflow.data.table import Table
 from daskflow.metrics.asked import Asked
@@ -396,9 +396,7 @@ def predictions_of(model: Any, frame: pd.DataFrame, n_classes: int) -> Predictio
     """Return what a model or an estimator says of the rows of a pandas frame, classes as their codes."""
     if isinstance(model, Model):
         return model.predictions(rows_of(frame, model.schema))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        warnings.filterwarnings("ignore", message="X has feature names")
+    with ignored(message="X (does not have valid|has) feature names"):
         X = frame if getattr(model, "feature_names_in_", None) is not None else frame.to_numpy()
         return predict(_Coded(model) if n_classes else model, X, n_classes)
 

@@ -132,6 +132,10 @@ class Meter:
         """Hand on."""
         self.inner.vacate()
 
+    def beside(self, priority: float = 0) -> Executor:
+        """Hand on: what another run costs is not counted here."""
+        return self.inner.beside(priority)
+
 
 class Hearer(Protocol):
     """Hears what a journal gets."""

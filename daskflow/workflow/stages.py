@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daskflow.core import interruption
 from daskflow.core.control import Control
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
 from daskflow.core.protocols import Connection
+from daskflow.core.warned import gathered
 from daskflow.data.execution import peak_memory_bytes
 from daskflow.workflow.recording import Meter, Recorder
+from daskflow.workflow.side_by_side import RUNS
 from daskflow.workflow.workflow import Workflow
 
 MOVE_DATA = frozenset({"scan", "statistics", "matrices"})
@@ -66,8 +68,10 @@ class Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Tell and record a stage; what the body puts into the mapping is recorded with it."""
+        interruption.check()
         tell(self.listener, "stage", stage=name, state="started")
         wall, cpu, units = time.perf_counter(), time.process_time(), self.executor.cpu_seconds
+        own = time.thread_time()
         answers, reads = self.executor.n_answers, self.executor.reads
         self.executor.reads = name in MOVE_DATA
         self.executor.occupancy.open(wall)
@@ -77,6 +81,9 @@ class Stages:
             del found["failed"]
         finally:
             here, now = time.process_time() - cpu, time.perf_counter()
+            is_shared = RUNS.were_several_since(wall)
+            if is_shared:  # the process's time is that of all runs in it
+                here = time.thread_time() - own
             self.executor.reads = reads
             account = self.executor.occupancy.close(wall, now)
             if name not in BESIDE_UNITS or self.executor.n_answers > answers:
@@ -85,17 +92,20 @@ class Stages:
                 "record": "stage",
                 "stage": name,
                 "seconds": now - wall,
-                "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units),
+                "cpu_seconds": here + self.cost_elsewhere(name, self.executor.cpu_seconds - units, is_shared=is_shared),
                 "peak_memory_bytes": max(peak_memory_bytes(), self.executor.peak_memory_bytes),
                 **found,
             }
             self.recorder.append(record)
         tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
 
-    def cost_elsewhere(self, stage: str, units: float) -> float:
-        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
+    def cost_elsewhere(self, stage: str, units: float, *, is_shared: bool) -> float:
+        """What a stage's units add to this process's own time; those of the search record theirs themselves.
+
+        Where the process is shared with other runs that time is this thread's alone.
+        """
         client = self.connection.client
-        is_here = client is None or client.scheduler.address.startswith("inproc")
+        is_here = client is None or (client.scheduler.address.startswith("inproc") and not is_shared)
         if stage == "search":
             return -units if is_here else 0.0
         return 0.0 if is_here else units
@@ -115,8 +125,7 @@ class Stages:
     @contextmanager
     def heeding(self) -> Iterator[None]:
         """Tell and record Python's warnings for users as the run's own."""
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", UserWarning)
+        with gathered(UserWarning) as said:
             yield
         for warning in said:
             self.warn(str(warning.message))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 from daskflow.core.errors import DaskflowError
 from daskflow.core.folder import RunFolder, read_json
 from daskflow.core.journal import read
+from daskflow.core.warned import ignored
 from daskflow.data.matrices import MatrixPart
 from daskflow.data.predictions import predict
 from daskflow.data.ranges import usual_block_rows
@@ -224,8 +224,7 @@ def made_up_fits(workflow: Workflow, task: str, shape: Shape, steps: Sequence[St
     way = way_of(workflow.model, task, stops_early=workflow.search.stops_early)
     training = Training(workflow.model, task, n_classes, workflow.seed, way, workflow.search.resource)
     candidates = _candidates(workflow, task)
-    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as name, ignored():
         try:
             found = _Stopwatch(training, candidates, shape, n_classes, Path(name)).run()
         except Exception:  # a real fit will say what is wrong, with its candidate
@@ -298,8 +297,7 @@ def _candidates(workflow: Workflow, task: str) -> list[Mapping[str, Any]]:
     space = workflow.space(task)
     if workflow.search.kind == "none" or not space:
         return [{}]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored():
         return list(draw(space, MOST_CANDIDATES, workflow.seed))
 
 

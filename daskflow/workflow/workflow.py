@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from distributed import Client
 
 import daskflow.clusters
 import daskflow.metrics
@@ -14,6 +17,8 @@ import daskflow.search
 import daskflow.sources
 from daskflow.clusters import Cluster
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.given import Given, check_priority, given_cluster, is_asynchronous
+from daskflow.core.awaiting import in_thread
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody
 from daskflow.core.folder import RunFolder
@@ -394,7 +399,36 @@ class Workflow:
 
         return plan(self, runs)
 
-    def run(self, runs: Path | str = "runs", *, fresh: bool = False, listener: Listener = nobody) -> Run:
+    async def plan_async(self, runs: Path | str = "runs") -> Plan:
+        """Return the `plan` without stopping the running event loop: it is made in a thread."""
+        return await in_thread(self.plan, runs)
+
+    def on(self, cluster: Any) -> Workflow:
+        """Return the same workflow on another cluster, with the same ID: settings, or a client of an open cluster.
+
+        Raises
+        ------
+        SettingsError
+            For what is no cluster, and for one whose workers may not see blocks that are kept in memory.
+        """
+        moved = copy(self)
+        if isinstance(cluster, Client):
+            moved.cluster = given_cluster(cluster).settings
+        else:
+            moved.cluster = daskflow.clusters.REGISTRY.parse(cluster, where="cluster")
+        if problems := check_cluster(moved.cache, moved.cluster):
+            raise SettingsError(problems)
+        return moved
+
+    def run(
+        self,
+        runs: Path | str = "runs",
+        *,
+        fresh: bool = False,
+        listener: Listener = nobody,
+        cluster: Any = None,
+        priority: float = 0,
+    ) -> Run:
         """Run the workflow, or continue it from what an earlier run left in the same folder.
 
         Parameters
@@ -404,7 +438,12 @@ class Workflow:
         fresh : bool
             Start anew: what the run's folder holds is removed first.
         listener : callable, optional
-            Hears of stages, progress, trials and warnings; see ``daskflow.core.events``.
+            Hears of stages, progress, trials and warnings, in the thread of the run; see ``daskflow.core.events``.
+        cluster : distributed.Client, Cluster, mapping or str, optional
+            Where it runs instead of on its own ``cluster``. A client's cluster (``flow.connect``, or anybody's) is
+            shared with whoever uses it, and left open; settings are opened for this run.
+        priority : float, default 0
+            Dask's priority of the run's tasks on a client's cluster: what is higher goes first, equals take turns.
 
         Returns
         -------
@@ -420,7 +459,48 @@ class Workflow:
         """
         from daskflow.workflow.execute import execute
 
-        return execute(self, Path(runs), fresh=fresh, listener=listener)
+        if isinstance(cluster, Client) and is_asynchronous(cluster):
+            raise SettingsError(
+                [Problem("cluster", "is an asynchronous client, and run would stop its loop: await run_async instead")]
+            )
+        moved, place = self._placed(cluster, priority)
+        return execute(moved, Path(runs), fresh=fresh, listener=listener, given=place)
+
+    async def run_async(
+        self,
+        runs: Path | str = "runs",
+        *,
+        fresh: bool = False,
+        listener: Listener = nobody,
+        cluster: Any = None,
+        priority: float = 0,
+    ) -> Run:
+        """Await a `run`, which goes on in a thread of its own: the running event loop never waits for it.
+
+        Parameters are those of `run`; the listener is called in that thread. When the awaiting task is cancelled the
+        run ends as after Ctrl-C, and only then the task: its journal is whole, and the same call continues it.
+
+        Raises
+        ------
+        DaskflowError
+            As `run`, in the awaiting task.
+        asyncio.CancelledError
+            When the task is cancelled.
+        """
+        moved, place = self._placed(cluster, priority)
+
+        def run() -> Run:
+            from daskflow.workflow.execute import execute  # takes seconds the first time
+
+            return execute(moved, Path(runs), fresh=fresh, listener=listener, given=place)
+
+        return await in_thread(run)
+
+    def _placed(self, cluster: Any, priority: float) -> tuple[Workflow, Given | None]:
+        """The workflow on the cluster that it is to run on, and that cluster when it is open already."""
+        check_priority(priority)
+        moved = self if cluster is None else self.on(cluster)
+        return moved, given_cluster(cluster, priority) if isinstance(cluster, Client) else None
 
     def __repr__(self) -> str:
         """Name, source, model and search."""
