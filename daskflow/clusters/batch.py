@@ -412,6 +412,10 @@ class Batch(Cluster):
         """Make dask-jobqueue's job of these options: what writes the script in the system's dialect."""
         raise NotImplementedError
 
+    def name_of(self, text: JobText) -> str:
+        """Return what the queue shows of a job."""
+        return text.name
+
     def opening_lines(self, text: JobText) -> list[str]:
         """Return shell lines that stand before all others, behind the job's number: such as where its output goes."""
         return []

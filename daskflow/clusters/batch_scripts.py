@@ -150,7 +150,7 @@ def _job(
         "job_script_prologue": prologue(cluster, text, address),
         "job_directives_skip": list(skipped),
         "python": f"exec {quoted(cluster.python) if cluster.python else shlex.quote(_python())}",
-        "job_name": text.name,
+        "job_name": cluster.name_of(text),
         "config_name": SECTION,
         "security": security,
     }

@@ -14,7 +14,7 @@ from daskflow.core.errors import DaskflowError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import read
 from daskflow.workflow.acting import is_held, status_of
-from daskflow.workflow.run_jobs import jobs_of, mark_ended
+from daskflow.workflow.run_jobs import jobs_of, mark_ended, put_away
 from daskflow.workflow.submission import batch_of, mark_of
 from daskflow.workflow.submitting import queue_of
 
@@ -89,10 +89,7 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
             removed.append(
                 f"{len(ids)} job{'s' if len(ids) > 1 else ''} ({', '.join(ids[:8])}{', ...' if ids[8:] else ''})"
             )
-        placed = cluster.within(folder.path, mark_of(folder))
-        left = {"keys": placed.keys, "a lease": placed.lease, "the link of its pages": folder.live}
-        removed += [what for what, path in left.items() if path.exists()]
-        folder.discard(*left.values())
+        removed += put_away(cluster, folder)
         status = status_of(read(folder.journal), folder.journal)
         mark_ended(folder, "Its controller is gone.")
     except (DaskflowError, OSError) as error:

@@ -111,9 +111,20 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
     if living:
         words = ", ".join(job.id for job in living)
         raise ControlError(f"Jobs that do not go within {LEAVING_SECONDS:g} s of being cancelled: {words}.")
+    if not is_held(folder.journal):
+        put_away(cluster, folder)  # some queues kill at once, so that a controller puts nothing away
     mark_ended(folder, "It was cancelled.")
     jobs = f"{count} job{'s' if count > 1 else ''}"
     return f"Cancelled {jobs} of run {name}. What is finished is kept: submit it again to go on."
+
+
+def put_away(cluster: Batch, folder: RunFolder) -> list[str]:
+    """Remove the keys, the lease and the link of a run that nobody works on; return what there was, in words."""
+    placed = cluster.within(folder.path, mark_of(folder))
+    left = {"keys": placed.keys, "a lease": placed.lease, "the link of its pages": folder.live}
+    found = [what for what, path in left.items() if path.exists()]
+    folder.discard(*left.values())
+    return found
 
 
 def mark_ended(folder: RunFolder, why: str) -> None:

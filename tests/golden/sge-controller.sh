@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 
-#$ -N daskflow-cars-controller
+#$ -N daskflow-cars-controller-1e2d3c5b
 #$ -l mem_free=4096M
 #$ -l h_rt=01:00:00
 #$ -cwd
@@ -10,6 +10,7 @@
 #$ -r y
 #$ -ac daskflow=4f1e2d3c5b
 export DASKFLOW_JOB="$JOB_ID"; [ "${SGE_TASK_ID:-undefined}" = undefined ] || DASKFLOW_JOB="$JOB_ID.$SGE_TASK_ID"
+export PATH="$PATH${SGE_O_PATH:+:$SGE_O_PATH}"
 export OMP_NUM_THREADS=1
 export OMP_WAIT_POLICY=passive
 export MKL_NUM_THREADS=1

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 
-#$ -N daskflow-cars
+#$ -N daskflow-cars-1e2d3c5b
 #$ -q long.q
 #$ -P astro
-#$ -l h_vmem=12800M
+#$ -l h_vmem=3200M
 #$ -l h_rt=54:00:00
 #$ -cwd
 #$ -j y

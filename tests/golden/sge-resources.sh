@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 
-#$ -N daskflow-cars
+#$ -N daskflow-cars-1e2d3c5b
 #$ -l h_vmem=4G,gpu=1
 #$ -l h_rt=01:00:00
 #$ -cwd
