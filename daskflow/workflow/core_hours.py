@@ -87,15 +87,8 @@ class Accounted:
 
     @cached_property
     def accounts(self) -> JobAccounts:
-        """What the journal tells of jobs; of a run that was killed they are counted until it was last heard of."""
-        found = accounts_of(self._records)
-        if not self._goes_on:
-            found.close(_heard(self._folder.events, self._folder.path / "lease"))
-        return found
-
-    @cached_property
-    def _goes_on(self) -> bool:
-        return status_of(self._records, self._folder.journal) == "running"
+        """What the journal tells of jobs; see `accounts_in`."""
+        return accounts_in(self._folder, self._records)
 
     @cached_property
     def jobs(self) -> tuple[JobAccount, ...]:
@@ -106,7 +99,7 @@ class Accounted:
         `daskflow.core.job_accounts.JobAccount`. ``pandas.DataFrame([job.dump() for job in run.jobs])`` is a table of
         them.
         """
-        found = self.accounts.jobs(time.time() if self._goes_on else None)
+        found = self.accounts.jobs(time.time() if _goes_on(self._folder, self._records) else None)
         return _to_their_ends(found, read_submission(self._folder) if found else None)
 
     @property
@@ -128,6 +121,18 @@ class Accounted:
             When the run is on no batch queue, has no logs yet, or none of this job.
         """
         return {log.job: Following().new(log.path, is_over=True) for log in logs_of(self._folder, job)}
+
+
+def accounts_in(folder: RunFolder, records: Sequence[Record]) -> JobAccounts:
+    """Return what a run's journal tells of jobs; of a run that was killed they count until it was last heard of."""
+    found = accounts_of(records)
+    if records and not _goes_on(folder, records):
+        found.close(_heard(folder.events, folder.path / "lease"))
+    return found
+
+
+def _goes_on(folder: RunFolder, records: Sequence[Record]) -> bool:
+    return status_of(records, folder.journal) == "running"
 
 
 def _to_their_ends(jobs: Sequence[JobAccount], submission: Submission | None) -> tuple[JobAccount, ...]:

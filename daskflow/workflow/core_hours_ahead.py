@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from daskflow.clusters.batch import Batch
 from daskflow.core.estimates import rounded
 from daskflow.core.folder import RunFolder
-from daskflow.core.job_accounts import CoreHours, accounts_of, hours
+from daskflow.core.job_accounts import CoreHours, hours
 from daskflow.core.journal import read
+from daskflow.workflow.core_hours import accounts_in
 
 if TYPE_CHECKING:
     from daskflow.workflow.outlook import Outlook
@@ -102,7 +103,7 @@ def core_hours_ahead(
     fewest = 0 if is_whole else (workers if cluster.minimum is None else cluster.minimum * cluster.cores)
     most = 0 if is_whole else (workers if cluster.maximum is None else cluster.maximum * cluster.cores)
     folder = RunFolder(runs.absolute() / workflow.name / workflow.id)
-    used = CoreHours.of(accounts_of(read(folder.journal)).jobs()).used
+    earlier = [job for job in accounts_in(folder, read(folder.journal)).jobs() if job.state == "ended"]
     about: dict[str, Any] = {"expected": None, "low": None, "high": None}
     if found.seconds is not None and found.low is not None and found.high is not None:
         least = found.cpu_low or 0.0
@@ -111,4 +112,4 @@ def core_hours_ahead(
             "low": max((fewest + controller) * found.low / 3600, least),
             "high": (max(most, workers) + controller) * found.high / 3600,
         }
-    return CoreHoursAhead(workers + controller, **about, used=used, limit=cluster.max_core_hours)
+    return CoreHoursAhead(workers + controller, **about, used=CoreHours.of(earlier).used, limit=cluster.max_core_hours)
