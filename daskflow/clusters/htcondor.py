@@ -35,8 +35,12 @@ class HTCondor(Batch):
     job_id: ClassVar[str] = "$(ClusterId).$(ProcId)"
     """Not the shell's: HTCondor puts the numbers in when it takes the job."""
 
-    controller_directives: ClassVar[tuple[str, ...]] = ("universe = local",)
-    """The job of the run itself stays on the access point: where jobs run there is often no way to submit others."""
+    controller_directives: ClassVar[tuple[str, ...]] = (
+        "universe = local",
+        "getenv = PATH, HOME, USER, LOGNAME, LANG, CONDOR_CONFIG, _CONDOR_*",
+    )
+    """The job of the run itself stays on the access point: where jobs run there is often no way to submit others. It
+    needs to find HTCondor's commands, and jobs get nothing of the environment that they are submitted from."""
 
     native: ClassVar[frozenset[str]] = Batch.native | {"queue"}
 
