@@ -87,7 +87,7 @@ class TestSlurm:
         return self.ask("squeue", "-h", "--array", "-j", job, "-o", "%N").strip()
 
     def stop_controller(self, number: int = signal.SIGTERM) -> None:
-        """End slurmctld: jobs run on, and nothing can be asked. Killed, it forgets what happened in the last seconds."""
+        """End slurmctld: jobs run on, and nothing can be asked. Killed, it forgets what came in its last seconds."""
         process = int((self.folder / "run" / "slurmctld.pid").read_text())
         os.kill(process, number)
         end = time.monotonic() + 30

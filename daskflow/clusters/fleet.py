@@ -101,6 +101,17 @@ class Fleet:
         started = statistics.median(self._start_ups) if self._start_ups else START_UP_SECONDS
         return min(waited + started + min(MARGIN_SECONDS, 0.05 * self.plan.seconds), 0.5 * self.plan.seconds)
 
+    def with_time_for(self, seconds: float, now: float) -> set[str]:
+        """Return the jobs that live long enough to bring a unit of so many seconds to its end.
+
+        One that takes nearly all of a walltime may begin on a worker that has just come.
+        """
+        started = statistics.median(self._start_ups) if self._start_ups else START_UP_SECONDS
+        new = max(0.3 * self.plan.seconds, self.plan.seconds - 2 * started)
+        need = min(UNIT_MARGIN * seconds, new)
+        ends = {each.id: self._end_of(each) for each in self.members.values() if not each.leaves}
+        return {id for id, end in ends.items() if end is None or end - now >= need}
+
     def submitted(self, ids: Sequence[str], now: float) -> None:
         """Take jobs in that the queue has accepted; those that come together shall not all leave together."""
         for place, id in enumerate(ids):
@@ -307,7 +318,8 @@ class Fleet:
         end = self._end_of(member)
         if end is None:
             return math.inf
-        margin = max(min(MARGIN_SECONDS, MARGIN_SHARE * self.plan.seconds), UNIT_MARGIN * seen.longest_unit)
+        longest = max(seen.longest_unit, seen.longest_waiting)
+        margin = max(min(MARGIN_SECONDS, MARGIN_SHARE * self.plan.seconds), UNIT_MARGIN * longest)
         came = member.worker_at or member.began_at or member.submitted_at
         most = LARGEST_MARGIN * max(0.0, end - came)
         return end - min(margin + member.early_seconds, max(margin, 0.5 * most), most)

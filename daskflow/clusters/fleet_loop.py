@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Se
 from daskflow.clusters.fleet_words import lasting
 from daskflow.clusters.fleet_workers import Changes, Workers
 from daskflow.core.events import Listener, nobody, tell
+from daskflow.data.client_executor import SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +136,7 @@ class FleetLoop:
         first = self.fleet.decide(Seen(now, jobs={})).submit
         if first:
             await self._submit(first)
-        self._scheduler.add_plugin(
-            Changes(self._changed, self._unit_ended, self._accounts.forget), name="daskflow-fleet"
-        )
+        self._scheduler.add_plugin(_Changes(self._changed, self._expect), name="daskflow-fleet")
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
 
     async def stop(self) -> None:
@@ -280,16 +279,19 @@ class FleetLoop:
             workers,
             pending_tasks=self._workers.pending_tasks(),
             longest_unit=self._workers.longest_unit(now),
+            longest_waiting=self._workers.longest_waiting(),
             is_stale=is_stale,
         )
         actions = self.fleet.decide(seen)
-        self._think_at = time.monotonic() + actions.think_again
+        think = LOOK_SECONDS if self._workers.has_expectations else actions.think_again
+        self._think_at = time.monotonic() + min(think, actions.think_again)
         self._think.set()
         self._workers.pause(actions.pause, now)
         self._workers.resume(actions.resume)
         self._workers.retire(actions.retire)
         self._workers.drop(actions.drop)
         self._workers.hand_back(members)
+        self._workers.place(self._with_time_for)
         for text in actions.say:
             self._say("note", text)
         for text in actions.warn:
@@ -317,6 +319,14 @@ class FleetLoop:
         if self._look_after > LOOK_SECONDS and self._silent_since is None:
             self._look_after = LOOK_SECONDS
             self._look.set()
+
+    def _expect(self, lengths: Mapping[Any, float]) -> None:
+        """Tasks were handed in whose length is known: only workers that live long enough get them."""
+        self._workers.expect(lengths)
+        self._workers.place(self._with_time_for, lengths)
+
+    def _with_time_for(self, seconds: float) -> set[str]:
+        return self.fleet.with_time_for(seconds, self._clock())
 
     # Both sides.
 
@@ -380,9 +390,27 @@ class FleetLoop:
         self._begun.discard(member.id)
         self._tell("job", why=ending.why, words=ending.words, **fields)
 
-    def _about(self, member: Member) -> dict[str, Any]:
-        plan, node = self.fleet.plan, member.job.node if member.job is not None else ""
-        return {"id": member.id, "role": "worker", "cores": plan.cores, "seconds": plan.seconds, "node": node}
+
+class _Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Tells that a worker has come or gone, and of tasks whose length is known."""
+
+    name = "daskflow-fleet"
+
+    def __init__(self, changed: Callable[[], None], expect: Callable[[Mapping[Any, float]], None]) -> None:
+        self._changed, self._expect = changed, expect
+
+    def update_graph(self, scheduler: Any, *, annotations: Mapping[str, Any], **kwargs: Any) -> None:
+        """Tell it before they are given to workers."""
+        if lengths := annotations.get(SECONDS):
+            self._expect(lengths)
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Tell it."""
+        self._changed()
+
+    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
+        """Tell it."""
+        self._changed()
 
 
 async def _within(seconds: float, answer: Coroutine[Any, Any, T]) -> T:

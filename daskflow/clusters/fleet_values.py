@@ -102,6 +102,8 @@ class Seen:
         Seconds of the longest unit so far, running ones included.
     is_stale : bool
         Whether the queue could not be asked, and `jobs` are those of an earlier look.
+    longest_waiting : float
+        Seconds that the longest unit is expected to take of those that no worker has the time for.
     """
 
     now: float
@@ -110,6 +112,7 @@ class Seen:
     pending_tasks: int = 0
     longest_unit: float = 0.0
     is_stale: bool = False
+    longest_waiting: float = 0.0
 
 
 @dataclass(slots=True)

@@ -88,6 +88,8 @@ class Unit:
         When there are some the function is called for each of them, and the outcome has `parts`.
     limits : Limits or None
         Calls run in a process of their own beside the worker, which is ended when one takes more.
+    seconds : float
+        What it is expected to take; 0 where nobody knows. A worker that ends before that does not begin it.
     """
 
     key: str
@@ -97,6 +99,7 @@ class Unit:
     priority: int = 0
     calls: tuple[Call, ...] = ()
     limits: Limits | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

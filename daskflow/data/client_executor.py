@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from daskflow.core import interruption
+import dask
+
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.execution import perform
@@ -26,6 +27,9 @@ LOST = ("scheduler-connection-lost", "client closed", "connection lost")
 WITHOUT_SCHEDULER = (
     "The connection to the scheduler was lost. Run the same command again: it continues from what is on disk."
 )
+
+SECONDS = "daskflow_seconds"
+"""Annotation of a unit's task: what it is expected to take. Who ends workers on time heeds it."""
 
 DEATH = "KilledWorker:"
 """How the sentence begins that says that a unit's workers died."""
@@ -139,14 +143,15 @@ class ClientExecutor:
         options = {"key": f"{unit.key}-{run}", "pure": False, "priority": ranked(self._priority, unit.priority)}
         # Runs that share workers shall not give up each other's calls.
         calls = tuple(replace(call, key=f"{call.key}-{self._run}") for call in unit.calls)
-        limits = None if unit.limits is None else replace(unit.limits, run=self._run)
-        bare = replace(unit, arguments=(), calls=calls, limits=limits)
+        bare = replace(unit, arguments=(), calls=calls)
+        with dask.annotate(**({SECONDS: unit.seconds} if unit.seconds else {})):
+            if unit.keeps:
+                pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
+            else:
+                answer = self._client.submit(answer_of, bare, arguments, **options)
         if unit.keeps:
-            pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
-            options |= {"key": f"answer-{unit.key}-{run}", "priority": ranked(self._priority, unit.priority + 1)}
+            options |= {"key": f"answer-{unit.key}-{run}", "priority": unit.priority + 1}
             answer = self._client.submit(_second, pair, **options)
-        else:
-            answer = self._client.submit(answer_of, bare, arguments, **options)
         self._running[unit.key] = answer
         answer.add_done_callback(lambda future, key=unit.key: self._on_loop(self._fetch(key, future)))
 

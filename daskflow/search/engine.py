@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from daskflow.core.control import Control
@@ -16,6 +16,7 @@ from daskflow.core.results import SearchResult, TrialState
 from daskflow.search.batches import JobQueue
 from daskflow.search.candidates import other_candidates, written
 from daskflow.search.jobs import Batching, Job, Keeping, Work, unit_key
+from daskflow.search.lengths import Lengths
 from daskflow.search.outcomes import Outcomes
 from daskflow.search.policies import Policy, Request
 from daskflow.search.standings import Standings
@@ -68,6 +69,7 @@ def run(
     earlier: Iterable[Mapping[str, Any]] = (),
     listener: Listener = nobody,
     control: Control | None = None,
+    lengths: Lengths | None = None,
 ) -> SearchResult:
     """Search until the policy has no more to ask, or somebody stops it.
 
@@ -89,6 +91,8 @@ def run(
     control : Control, optional
         Commands are taken from it; each is recorded as ``{"record": "control", "command", "by", ...}`` before it acts,
         and acts again when `earlier` has its record, but for a pause: a search that is started goes on.
+    lengths : Lengths, optional
+        Says what units are expected to take, where workers end at a known time.
 
     Returns
     -------
@@ -100,9 +104,9 @@ def run(
     SearchError
         When there is no candidate, or every one failed.
     StorageError, ClusterError
-        What ends a run instead of a candidate: a full disk, a lost scheduler.
+        What ends a run instead of a candidate: a full disk, a lost scheduler, a fit longer than any worker lives.
     """
-    search = _Search(policy, work, executor, recorder or Memory(), listener, control)
+    search = _Search(policy, work, executor, recorder or Memory(), listener, control, lengths)
     search.remember(earlier)
     try:
         search.loop()
@@ -141,8 +145,10 @@ class _Search:
         recorder: Recorder,
         listener: Listener,
         control: Control | None,
+        lengths: Lengths | None,
     ) -> None:
         self.policy, self.work, self.executor = policy, work, executor
+        self.lengths = lengths
         self.recorder, self.listener = recorder, listener
         self.steering = Steering(control, policy)
         self.glance_seconds = GLANCE_SECONDS if control is None else HEED_SECONDS
@@ -395,6 +401,7 @@ class _Search:
             groups = self.waiting.next_groups(slots, self.is_wanted)
             if not groups:
                 continue
+            seconds = self.lengths.of([job for group in groups for job in group]) if self.lengths is not None else 0.0
             begun = []
             for job in (job for group in groups for job in group):
                 place = job.place
@@ -411,8 +418,9 @@ class _Search:
                 made = self.work.unit(*groups[0][0])
             units = [made] if isinstance(made, Unit) else list(made)
             self.flying[units[-1].key] = _Flight(groups, self.batching is not None, [unit.key for unit in units])
-            for unit in units:
+            for unit in units[:-1]:
                 self.executor.submit(unit)
+            self.executor.submit(replace(units[-1], seconds=seconds) if seconds else units[-1])
 
     def is_wanted(self, job: Job) -> bool:
         """Whether a job that waits still decides something."""

@@ -265,6 +265,21 @@ class Forecast:
         self.costs.add(*self._before[-1])
         self._learned += np.array([seconds, cpu_seconds])
 
+    def lengths(self, wanted: Sequence[Wanted], *, doubt: float = 0.0) -> Floats:
+        """Return possible seconds of single fits, shape (n_futures, n_wanted); ValueError before any fit.
+
+        Parameters
+        ----------
+        wanted : sequence of Wanted
+            The fits.
+        doubt : float
+            As in `futures`.
+        """
+        rng = np.random.default_rng(seed_of(0, "lengths", self.done))
+        drawn = self.costs.draw(wanted, MOST_REPLICATES, rng)
+        off: Floats = drawn * np.exp(rng.normal(0.0, doubt, (len(drawn), 1)))
+        return off
+
     def remaining(self, now: float | None = None) -> Estimate | None:
         """Return what is left; None before the first fit.
 

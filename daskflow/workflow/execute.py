@@ -11,7 +11,7 @@ from typing import Any
 from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
-from daskflow.clusters.given import Given
+from daskflow.clusters.batch import Batch
 from daskflow.core.control import Control, Mailbox, close_mailbox, open_mailbox
 from daskflow.core.errors import (
     DaskflowError,
@@ -31,6 +31,7 @@ from daskflow.metrics import Metric
 from daskflow.search import engine
 from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
+from daskflow.search.lengths import Lengths
 from daskflow.search.policies import Policy
 from daskflow.search.steering import CANCELLED
 from daskflow.workflow import learning_curve, out_of_fold, toml
@@ -293,8 +294,16 @@ class _Execution(Preparing):
                     tell_plan()
 
             tell_plan()
+            cluster = flow.cluster
             result = engine.run(
-                policy, work, self.executor, recorder=seer, earlier=records, listener=hear, control=self.control
+                policy,
+                work,
+                self.executor,
+                recorder=seer,
+                earlier=records,
+                listener=hear,
+                control=self.control,
+                lengths=Lengths(seer.forecast, cluster.seconds) if isinstance(cluster, Batch) else None,
             )
             found["ended"] = result.ended
         if result.ended:
