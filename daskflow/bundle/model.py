@@ -16,7 +16,7 @@ import pyarrow as pa
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
-from daskflow.core import interruption
+from daskflow.bundle.steady import steady
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
 from daskflow.core.warned import ignored
@@ -378,9 +378,15 @@ class Model:
 
     def _decided(self, matrix: Any, needs: Collection[str]) -> Predictions:
         """What the estimator says of a matrix, calibrated and by the threshold."""
-        with ignored(message="X does not have valid feature names"):
-            found = predict(self.estimator, matrix, len(self.classes), needs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            found = predict(self._steady, matrix, len(self.classes), needs)
         return self.decision.apply(found)
+
+    @cached_property
+    def _steady(self) -> Any:
+        """The estimator, so that a row's answer does not depend on the rows beside it."""
+        return steady(self.estimator)
 
     @cached_property
     def _one_row(self) -> OneRow:
@@ -399,7 +405,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made again when it is first asked for: functions do not travel."""
-        return {name: value for name, value in self.__dict__.items() if not isinstance(value, OneRow)}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_one_row", "_steady")}
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Name the model in Dask's graphs by the checksums of its files."""

@@ -1,0 +1,207 @@
+"""Predictions of a row that do not depend on the rows beside it, to the last bit.
+
+A product of matrices by BLAS adds in an order that goes with the number of rows: of one row alone, of 64 or of a
+million the last bits differ, and a model would answer a request otherwise than the same row of a file. Here linear
+models and networks multiply in one order of their own (`numpy.einsum`, which adds along each row alone); whatever else
+an estimator does stays its own. Trees and boosting look at each row by itself already. Estimators that are none of
+these predict as they are: their answers agree as far as their own arithmetic does.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+FEW_ROWS = 8
+"""Made-up rows by which a linear model is known."""
+
+
+def steady(estimator: Any) -> Any:
+    """Return an estimator that predicts as this one does, whatever rows stand together; the same one where it can.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+        Fitted; it is not changed.
+
+    Returns
+    -------
+    object
+        With ``predict`` and, where `estimator` has them, ``predict_proba``, ``decision_function`` and ``classes_``.
+    """
+    if _is_linear(estimator):
+        return SteadyLinear(estimator)
+    if _is_network(estimator):
+        return _steady_network(estimator)
+    if hasattr(estimator, "part_rows_") and isinstance(getattr(estimator, "estimators_", None), list):
+        return _steady_parts(estimator)
+    if isinstance(getattr(estimator, "steps", None), list) and hasattr(estimator, "named_steps"):
+        return SteadyPipeline(estimator)
+    return estimator
+
+
+def product(X: Any, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply rows by weights, each row in the same order whatever stands beside it.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_rows, n_features)
+        Any float type; it is multiplied as float64.
+    weights : ndarray of shape (n_outputs, n_features)
+        float64.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs)
+        float64.
+    """
+    if sparse.issparse(X):  # scipy goes through each row by itself
+        return np.asarray(X.astype(np.float64, copy=False) @ weights.T)
+    rows = np.ascontiguousarray(X, dtype=np.float64)
+    return np.asarray(np.einsum("ij,kj->ik", rows, weights))
+
+
+class SteadyLinear:
+    """A linear model that multiplies steadily.
+
+    The estimator itself then gets the products, with the identity for its coefficients: zeros and ones leave every
+    product as it is in whatever order they are added, so classes, probabilities and links are the estimator's own.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with ``coef_`` and ``intercept_``.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        """Take its coefficients."""
+        self._own = estimator
+        coefficients = np.asarray(estimator.coef_, dtype=np.float64)
+        self._weights = np.ascontiguousarray(np.atleast_2d(coefficients))
+        self._intercept = np.asarray(estimator.intercept_, dtype=np.float64)
+        n_outputs = len(self._weights)
+        of_products = copy.copy(estimator)
+        of_products.coef_ = np.eye(n_outputs) if coefficients.ndim == 2 else np.ones(n_outputs)
+        of_products.intercept_ = np.zeros_like(self._intercept)
+        of_products.n_features_in_ = n_outputs
+        if hasattr(of_products, "feature_names_in_"):
+            del of_products.feature_names_in_
+        for name in ("predict", "predict_proba", "decision_function"):
+            if hasattr(estimator, name):
+                setattr(self, name, self._through(getattr(of_products, name), getattr(estimator, name)))
+        if hasattr(estimator, "classes_"):
+            self.classes_ = estimator.classes_
+
+    def _through(self, of_products: Callable[[Any], Any], own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a method that gives an estimator's method the products."""
+
+        def method(X: Any) -> Any:
+            if getattr(X, "shape", ())[1:] != self._weights.shape[1:]:
+                return own(X)  # says what is wrong
+            return of_products(product(X, self._weights) + self._intercept)
+
+        return method
+
+
+def _is_linear(estimator: Any) -> bool:
+    """Whether all that it does with rows is a product with its coefficients: it is asked, for a few rows."""
+    try:
+        from sklearn.linear_model._base import LinearClassifierMixin, LinearModel
+        from sklearn.linear_model._stochastic_gradient import BaseSGDRegressor
+    except ImportError:  # another scikit-learn has them elsewhere
+        return False
+    coefficients, intercept = getattr(estimator, "coef_", None), getattr(estimator, "intercept_", None)
+    if intercept is None or not isinstance(coefficients, np.ndarray) or coefficients.dtype.kind != "f":
+        return False
+    if isinstance(estimator, LinearClassifierMixin) and coefficients.ndim == 2:
+        says = estimator.decision_function
+    elif isinstance(estimator, LinearModel | BaseSGDRegressor) and coefficients.ndim == 1:
+        says = estimator.predict
+    else:
+        return False
+    rows = np.random.default_rng(0).normal(size=(FEW_ROWS, coefficients.shape[-1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        said = np.asarray(says(rows), dtype=np.float64).reshape(FEW_ROWS, -1)
+    expected = product(rows, np.atleast_2d(np.asarray(coefficients, dtype=np.float64))) + np.asarray(intercept)
+    scale = float(np.abs(expected).max()) if np.isfinite(expected).all() else math.inf
+    return said.shape == expected.shape and bool(np.allclose(said, expected, rtol=1e-4, atol=1e-5 * scale))
+
+
+def _is_network(estimator: Any) -> bool:
+    """Whether it is scikit-learn's network."""
+    try:
+        from sklearn.neural_network._multilayer_perceptron import ACTIVATIONS, BaseMultilayerPerceptron
+    except ImportError:
+        return False
+    if not isinstance(estimator, BaseMultilayerPerceptron) or not hasattr(estimator, "coefs_"):
+        return False
+    return estimator.activation in ACTIVATIONS and estimator.out_activation_ in ACTIVATIONS
+
+
+def _steady_network(estimator: Any) -> Any:
+    """Return a copy whose layers multiply steadily."""
+    from sklearn.neural_network._multilayer_perceptron import ACTIVATIONS
+    from sklearn.utils.validation import validate_data
+
+    weights = [np.ascontiguousarray(layer.T, dtype=np.float64) for layer in estimator.coefs_]
+    intercepts = [np.asarray(layer, dtype=np.float64) for layer in estimator.intercepts_]
+    last = len(weights) - 1
+
+    def forward(self: Any, X: Any, check_input: bool = True) -> Any:
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        for number, (layer, intercept) in enumerate(zip(weights, intercepts, strict=True)):
+            X = product(X, layer)
+            X += intercept
+            ACTIVATIONS[self.out_activation_ if number == last else self.activation](X)
+        return X
+
+    made = copy.copy(estimator)
+    made._forward_pass_fast = MethodType(forward, made)
+    return made
+
+
+def _steady_parts(estimator: Any) -> Any:
+    """Return a copy of an ensemble over parts whose members, and the model over them, are steady."""
+    made = copy.copy(estimator)
+    made.estimators_ = [steady(member) for member in estimator.estimators_]
+    if getattr(estimator, "final_estimator_", None) is not None:
+        made.final_estimator_ = steady(estimator.final_estimator_)
+    return made
+
+
+class SteadyPipeline:
+    """A pipeline whose last step is steady; the steps before it transform as they do.
+
+    Parameters
+    ----------
+    pipeline : object
+        scikit-learn's, fitted.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        """Take its steps."""
+        self._before = [step for _, step in pipeline.steps[:-1] if step is not None and step != "passthrough"]
+        last = steady(pipeline.steps[-1][1])
+        for name in ("predict", "predict_proba", "decision_function"):
+            if hasattr(pipeline, name):
+                setattr(self, name, self._through(getattr(last, name)))
+        if hasattr(pipeline, "classes_"):
+            self.classes_ = pipeline.classes_
+
+    def _through(self, of_last: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def method(X: Any) -> Any:
+            for step in self._before:
+                X = step.transform(X)
+            return of_last(X)
+
+        return method
