@@ -6,7 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-from daskflow.clusters.batch_jobs import Job
+from daskflow.clusters.batch_jobs import Ending, Job, JobState
+from daskflow.clusters.batch_places import in_words
+
+DELETED = "it is being deleted"
+"""Reason of a job that still runs."""
 
 LOOK_SECONDS = 1.0
 """An answer is that old at most; who asks again meanwhile gets the same."""
@@ -47,3 +51,25 @@ class Looks:
     def forget(self) -> None:
         """Ask anew next time: jobs were cancelled."""
         self._asked_for = set()
+
+
+def ending_unseen(id: str, last: Job | None, log: str, system: str) -> Ending:
+    """Say how a job ended of which its queue tells nothing: by its walltime, or by how it was seen last.
+
+    Parameters
+    ----------
+    id : str
+        The job's ID.
+    last : Job or None
+        As it was seen last.
+    log : str
+        The end of the job's log.
+    system : str
+        What the batch system is called.
+    """
+    if last is not None and last.ends_at is not None and time.time() >= last.ends_at - 1:
+        lasted = f" of {in_words(last.ends_at - last.began_at)}" if last.began_at is not None else ""
+        return Ending("walltime", f"Job {id}: its walltime{lasted} was over.", None, log)
+    if last is not None and (last.reason == DELETED or (last.state is JobState.PENDING and not log)):
+        return Ending("cancelled", f"Job {id}: it was deleted from the queue.", None, log)
+    return Ending("unknown", f"{system} does not say how job {id} ended.", None, log)

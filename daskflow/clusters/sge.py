@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_directives import name_tail
 from daskflow.clusters.batch_jobs import Queue
 from daskflow.clusters.batch_profiles import ALONE
 from daskflow.clusters.batch_scripts import JobText, in_directive, job_class
 from daskflow.clusters.batch_words import one_line, one_word
-from daskflow.clusters.sge_commands import SgeQueue, name_tail
+from daskflow.clusters.sge_commands import SgeQueue
 
 PER_CORE = frozenset({"h_vmem", "s_vmem", "h_rss", "s_rss", "h_data", "s_data"})
 """Limits that Grid Engine multiplies by the slots of a job."""

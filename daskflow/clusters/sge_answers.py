@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from dask.utils import format_bytes
 
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, QueueError
+from daskflow.clusters.batch_looks import DELETED
 from daskflow.clusters.batch_places import in_words, largest, nearest_of
 from daskflow.clusters.walltimes import seconds_in_form
 
@@ -18,8 +19,6 @@ _STATES = {
     "hqw": "it is held (hqw)",
     "Rq": "it waits to be started again (Rq)",
 }
-
-DELETED = "it is being deleted"
 
 _ENFORCED, _REQUEUED, _SIGNALLED = 37, (24, 25, 30), 100
 """``failed`` of the accounting: a limit that the queue enforces, started again elsewhere, ended by a signal."""

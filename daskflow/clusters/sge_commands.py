@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
-from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, QueueError, Request
-from daskflow.clusters.batch_looks import Looks
-from daskflow.clusters.batch_places import beyond, in_words
+from daskflow.clusters.batch_directives import name_tail, option, without_resources
+from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
+from daskflow.clusters.batch_looks import Looks, ending_unseen
+from daskflow.clusters.batch_places import beyond
 from daskflow.clusters.sge_answers import (
-    DELETED,
     ending_of,
     error_of,
     hint_of,
@@ -51,7 +51,7 @@ class SgeQueue:
     Parameters
     ----------
     logs : Path
-        Folder of the jobs' logs, ``ID.log`` each.
+        Folder of the logs, ``ID.log`` each, of jobs that others have submitted.
 
     Notes
     -----
@@ -62,6 +62,7 @@ class SgeQueue:
         """Know nothing yet; nothing is asked before the first call."""
         self._logs = logs
         self._looks = Looks(self._look)
+        self._logs_of: dict[str, Path] = {}
         self._errors: dict[str, str] = {}
         self._places: tuple[float, list[Place]] | None = None
         self._has_accounting = True
@@ -92,16 +93,18 @@ class SgeQueue:
         return ids
 
     async def _submit(self, script: str, count: int) -> list[str]:
-        more = []
+        more, log = [], option(script, "-o")
         if count > 1:
             # A task's log is named by its ID, too; $TASK_ID would be "undefined" in the name of a job that is no array.
             more = ["-t", f"1-{count}"]
-            if (log := option(script, "-o")).endswith("$JOB_ID.log"):
+            if log.endswith("$JOB_ID.log"):
                 more += ["-o", log.removesuffix(".log") + ".$TASK_ID.log"]
         answer = await run(["qsub", "-terse", *more], script=script, environment=for_jobs(os.environ))
         ids = ids_of(answer.out) if answer.code == 0 else []
         if not ids:
             raise QueueError(await self._refused(words_of(answer), option(script, "-q")))
+        if log:
+            self._logs_of[ids[0].partition(".")[0]] = Path(log).parent
         return ids
 
     async def _refused(self, words: str, place: str) -> str:
@@ -159,19 +162,14 @@ class SgeQueue:
 
     async def ending(self, id: str) -> Ending:
         """Say how a job ended: by qacct where its record is there already, else by its walltime, and by its log."""
-        log = await tail(self._logs / f"{id}.log")
+        log = await tail(self._logs_of.get(id.partition(".")[0], self._logs) / f"{id}.log")
         last = self._looks.last(id)
         if last is not None and last.is_hopeless:
             return Ending("failed", f"Job {id}: {last.reason}.", None, log)
         record = await self._record(id)
         if record:
             return ending_of(id, record, log)
-        if last is not None and last.ends_at is not None and time.time() >= last.ends_at - 1:
-            lasted = f" of {in_words(last.ends_at - last.began_at)}" if last.began_at is not None else ""
-            return Ending("walltime", f"Job {id}: its walltime{lasted} was over.", None, log)
-        if last is not None and (last.reason == DELETED or (last.state is JobState.PENDING and not log)):
-            return Ending("cancelled", f"Job {id}: it was deleted from the queue.", None, log)
-        return Ending("unknown", f"Grid Engine does not say how job {id} ended, and knows it no more.", None, log)
+        return ending_unseen(id, last, log, "Grid Engine")
 
     async def _record(self, id: str) -> dict[str, str]:
         """The accounting's record; empty where there is none, or none yet."""
@@ -251,17 +249,6 @@ class SgeQueue:
         return "" if answer.code == 0 else words_of(answer)
 
 
-def name_tail(mark: str) -> str:
-    """Return the end of the names of a run's jobs: Grid Engine and PBS show names, and no comments, of many jobs.
-
-    Examples
-    --------
-    >>> name_tail("0a1b2c3d4e-4b6d6b81")
-    '-4b6d6b81'
-    """
-    return f"-{mark[-8:]}" if mark else ""
-
-
 def words_of(answer: Answer) -> str:
     """Return what a command complained of in one line: without who says it, and without why other queues do not fit."""
     lines: list[str] = []
@@ -273,37 +260,6 @@ def words_of(answer: Answer) -> str:
     more = ["..."] if len(lines) > MOST_REASONS + 1 else []
     kept = lines if not more else [*lines[:MOST_REASONS], *more, lines[-1]]
     return "; ".join(kept) or f"exit code {answer.code}, and no word"
-
-
-def option(script: str, flag: str) -> str:
-    """Return the value of an option in a script's ``#$`` lines; of several the last, without its quotes.
-
-    Examples
-    --------
-    >>> option('#$ -q all.q\\n#$ -o "/my logs/$JOB_ID.log"', "-o")
-    '/my logs/$JOB_ID.log'
-    """
-    found = re.findall(rf"^#\$[ \t]+(?:.*[ \t])?{re.escape(flag)}[ \t]+(\"[^\"]*\"|\S+)", script, re.MULTILINE)
-    return found[-1].strip('"') if found else ""
-
-
-def without_resources(script: str, names: Collection[str]) -> str:
-    """Return a script that does not ask for some resources.
-
-    Examples
-    --------
-    >>> without_resources("#$ -l mem_free=4G,gpu=1\\n#$ -l mem_free=1G\\ntrue", ["mem_free"])
-    '#$ -l gpu=1\\ntrue'
-    """
-    lines = []
-    for line in script.splitlines():
-        if (found := re.fullmatch(r"(#\$[ \t]+-l[ \t]+)(\S+)", line)) is not None:
-            kept = [ask for ask in found[2].split(",") if ask.partition("=")[0] not in names]
-            if not kept:
-                continue
-            line = found[1] + ",".join(kept)
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def _with_reason(job: Job, reason: str) -> Job:

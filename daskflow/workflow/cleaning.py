@@ -15,7 +15,7 @@ from daskflow.core.folder import RunFolder
 from daskflow.core.journal import read
 from daskflow.workflow.acting import is_held, status_of
 from daskflow.workflow.run_jobs import jobs_of, mark_ended, put_away
-from daskflow.workflow.submission import batch_of, mark_of
+from daskflow.workflow.submission import batch_of
 from daskflow.workflow.submitting import queue_of
 
 if TYPE_CHECKING:
@@ -76,11 +76,7 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
         if cluster is None or is_held(folder.journal):
             return None
         jobs = jobs_of(folder, queue_of)
-        if (
-            jobs is None
-            or any(job in jobs.living for job in jobs.controllers)
-            or goes_on_elsewhere(cluster.within(folder.path, mark_of(folder)).lease)
-        ):
+        if jobs is None or any(job in jobs.living for job in jobs.controllers) or goes_on_elsewhere(cluster.lease):
             return None
         removed = []
         if jobs.living:

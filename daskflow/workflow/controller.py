@@ -88,7 +88,7 @@ class Controller:
         if not isinstance(cluster, Batch):
             raise StorageError(f"{folder.path}/submit.toml names no batch queue (found {cluster.kind}).")
         self.seconds = cluster.request.seconds
-        self.queue = queue_of(cluster) if queue is None else queue
+        self.queue = queue_of(cluster.within(folder.path, mark_of(folder))) if queue is None else queue
         self.successor = ""
         self._refusal = ""
         self._began = time.time()

@@ -10,7 +10,7 @@ from pathlib import Path
 from daskflow.core.errors import ControlError
 from daskflow.core.folder import RunFolder
 from daskflow.core.settings import nearest
-from daskflow.workflow.submission import batch_of, mark_of, read_submission
+from daskflow.workflow.submission import batch_of, read_submission
 
 LOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\]-]*\.log")
 
@@ -60,7 +60,7 @@ def logs_of(folder: RunFolder, job: str | None = None) -> list[JobLog]:
         raise ControlError(
             f"Run {name} is on no batch queue, so no jobs write logs. `daskflow watch` shows what it tells."
         )
-    place = cluster.within(folder.path, mark_of(folder)).logs
+    place = cluster.logs
     submission = read_submission(folder)
     controllers = submission.ids if submission is not None else ()
     files = (

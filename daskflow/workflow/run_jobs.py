@@ -120,8 +120,7 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
 
 def put_away(cluster: Batch, folder: RunFolder) -> list[str]:
     """Remove the keys, the lease and the link of a run that nobody works on; return what there was, in words."""
-    placed = cluster.within(folder.path, mark_of(folder))
-    left = {"keys": placed.keys, "a lease": placed.lease, "the link of its pages": folder.live}
+    left = {"keys": cluster.keys, "a lease": cluster.lease, "the link of its pages": folder.live}
     found = [what for what, path in left.items() if path.exists()]
     folder.discard(*left.values())
     return found

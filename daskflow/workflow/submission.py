@@ -182,7 +182,7 @@ def read_workflow(folder: RunFolder, submission: Submission) -> Workflow:
 
 
 def batch_of(folder: RunFolder) -> Batch | None:
-    """Return the queue's settings that a run has; None when it runs elsewhere, or does not say."""
+    """Return the queue's settings that a run has, in its folder; None when it runs elsewhere, or does not say."""
     import daskflow.clusters
     from daskflow.clusters.batch import Batch
 
@@ -194,5 +194,5 @@ def batch_of(folder: RunFolder) -> Batch | None:
             cluster = daskflow.clusters.REGISTRY.parse(said, where="cluster")
         except SettingsError:
             continue
-        return cluster if isinstance(cluster, Batch) else None
+        return cluster.within(folder.path, mark_of(folder)) if isinstance(cluster, Batch) else None
     return None

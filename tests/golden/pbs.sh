@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 
-#PBS -N daskflow-cars
+#PBS -N cars-1e2d3c5b
 #PBS -l select=1:ncpus=1:mem=4096MB
 #PBS -l walltime=01:00:00
 #PBS -S /bin/bash
@@ -8,6 +8,9 @@
 #PBS -o /shared/runs/cars/4f1e2d3c5b/logs/
 #PBS -r n
 #PBS -v DASKFLOW_RUN=4f1e2d3c5b
+export DASKFLOW_JOB="${PBS_JOBID:-$SLURM_JOB_ID}"; DASKFLOW_JOB="${DASKFLOW_JOB%%.*}"
+[ ! -e /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB".log ] || { echo "daskflow: the queue started this job again; another worker has taken its place." >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB".log; exit 0; }
+exec >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB".log 2>&1
 daskflow_lease=/shared/runs/cars/4f1e2d3c5b/lease daskflow_address=tls://10.0.0.1:8786
 if ! grep -qsF -- "\"$daskflow_address\"" "$daskflow_lease"; then
     echo "daskflow: this job is not needed, or its node does not see the folder of the run: no lease of"
@@ -29,7 +32,6 @@ if ! timeout 20 bash -c ": < /dev/tcp/${daskflow_place%:*}/${daskflow_place##*:}
     echo "listens on a network that this node is not in (cluster.interface names another)."
     exit 1
 fi
-export DASKFLOW_JOB="$PBS_JOBID"
 export OMP_NUM_THREADS=1
 export OMP_WAIT_POLICY=passive
 export MKL_NUM_THREADS=1
