@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from daskflow.clusters import REGISTRY
+from daskflow.clusters import REGISTRY, shipping_lines
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.shipping_archive import Archive
 
 FOLDER = Path(__file__).with_name("golden")
 
 RUN = Path("/shared/runs/cars/4f1e2d3c5b")
+
+ENVIRONMENT = Archive(RUN / "environment.tar.gz", "0123456789abcdef" * 4, 800_000_000)
+
+HERE = shipping_lines.Maker("login1", "x86_64", "3.11", "cpython-311-x86_64-linux-gnu")
 
 PLAIN: dict[str, Any] = {"python": "/opt/env/bin/python"}
 
@@ -39,6 +45,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**FULL, "queue": "long", "directives": ["--constraint=skylake", "#SBATCH --exclusive"], "job_cpu": 8},
     ),
     "slurm-no-memory": ("slurm", "worker", {**PLAIN, "directives_skip": ["--mem"], "job_mem": "4000"}),
+    "slurm-packages": ("slurm", "worker", {**PLAIN, "ship": "packages", "scratch": "/scratch/$USER/my files"}),
+    "slurm-python-controller": ("slurm", "controller", {"ship": "python"}),
     "slurm-controller": ("slurm", "controller", PLAIN),
     "slurm-full-controller": ("slurm", "controller", {**FULL, "queue": "long"}),
     "pbs": ("pbs", "worker", PLAIN),
@@ -67,6 +75,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "prologue": ["cd $(mktemp -d)"],
         },
     ),
+    "htcondor-packages": ("htcondor", "worker", {**PLAIN, "ship": "packages"}),
     "htcondor-controller": ("htcondor", "controller", PLAIN),
     "oar": ("oar", "worker", PLAIN),
     "oar-full": ("oar", "worker", {**FULL, "queue": "night", "memory_per_core_property_name": "memcore"}),
@@ -80,16 +89,17 @@ def cluster_of(kind: str, settings: Mapping[str, Any]) -> Batch:
     """The kind's settings within a run."""
     cluster = REGISTRY.parse({"kind": kind, **settings}).within(RUN, RUN.name)
     assert isinstance(cluster, Batch)
-    return cluster
+    return cluster.shipping(ENVIRONMENT)
 
 
 def script(name: str) -> str:
     """Make a script anew."""
     kind, whose, settings = CASES[name]
     cluster = cluster_of(kind, settings)
-    if whose == "controller":
-        return cluster.controller_script(["/opt/env/bin/python", "-m", "daskflow", "run", "/home/me/my cars.toml"])
-    return cluster.job_script("tls://10.0.0.1:8786")
+    with mock.patch.object(shipping_lines, "HERE", HERE):
+        if whose == "controller":
+            return cluster.controller_script(["/opt/env/bin/python", "-m", "daskflow", "run", "/home/me/my cars.toml"])
+        return cluster.job_script("tls://10.0.0.1:8786")
 
 
 def write() -> None:

@@ -21,7 +21,8 @@ import pytest
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_keys import Keys, read_told
 from daskflow.clusters.batch_lease import STALE_SECONDS, Lease, check_lines, read_lease
-from daskflow.clusters.batch_open import host_of, with_remedy
+from daskflow.clusters.batch_open import host_of
+from daskflow.clusters.batch_remedies import with_remedy
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
 from daskflow.clusters.batch_worker import unfit
 from daskflow.core.errors import ClusterError, StorageError
@@ -216,8 +217,8 @@ def test_an_interface_that_is_not_there_is_told_with_those_that_are() -> None:
 @pytest.mark.parametrize(
     ("tail", "remedy"),
     [
-        ("python3: No module named distributed.cli", "lacks daskflow or Dask"),
-        ("ModuleNotFoundError: No module named 'daskflow'", "lacks daskflow or Dask"),
+        ("python3: No module named distributed.cli", "lacks distributed; the run's is Python"),
+        ("ModuleNotFoundError: No module named 'daskflow'", "lacks daskflow; the run's is Python"),
         ("script: line 9: /opt/env/bin/python: No such file or directory", "do not have that Python"),
         ("Segmentation fault", ""),
     ],

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from dask.utils import parse_bytes
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -25,6 +25,8 @@ from daskflow.data.seats import MEMORY_SHARE
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
+
+    from daskflow.clusters.shipping_archive import Archive
 
 
 class Batch(Cluster):
@@ -58,6 +60,12 @@ class Batch(Cluster):
         Folder that all nodes see, for the keys, the lease and the logs of a run; default: the run's own folder.
     python : str or None
         Python on the nodes; default: the one that runs this.
+    ship : {"nothing", "packages", "python"}
+        What of this environment is packed and unpacked on each node: ``"packages"`` for nodes whose Python lacks them,
+        ``"python"`` for nodes without such a Python, too. Default: the nodes have all.
+    ship_packages : sequence of str
+        What is shipped beside daskflow, what it needs, and the modules of the workflow: names that pip or ``import``
+        knows.
     prologue : sequence of str
         Shell lines before the worker starts, such as ``"module load gcc"``.
     environment : mapping
@@ -129,6 +137,8 @@ class Batch(Cluster):
     scratch: str | None = None
     shared: str | None = None
     python: str | None = None
+    ship: Literal["nothing", "packages", "python"] = "nothing"
+    ship_packages: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
     directives: tuple[str, ...] = ()
@@ -146,7 +156,7 @@ class Batch(Cluster):
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
     _listener: Listener = PrivateAttr(default_factory=lambda: nobody)
-    _spent: Spent = PrivateAttr(default=NOTHING)
+    _environment: Archive | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -236,6 +246,14 @@ class Batch(Cluster):
     def _directives_have_no_marker(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Take lines as they stand in scripts, too."""
         return tuple(line.removeprefix(cls.marker).strip() if cls.marker else line for line in value)
+
+    @field_validator("ship_packages")
+    @classmethod
+    def _packages_have_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?|_\w*", name):
+                raise ValueError(f"'{name}' is no name of a package: as pip takes it, without a version")
+        return value
 
     @field_validator("environment", mode="before")
     @classmethod
@@ -330,6 +348,27 @@ class Batch(Cluster):
     def lease(self) -> Path:
         """File that is there as long as the scheduler is."""
         return self.folder / "lease"
+
+    @property
+    def environments(self) -> Path:
+        """Folder of packed environments, for all runs beside this one."""
+        return self.folder.parent.parent / ".environments"
+
+    @property
+    def environment_link(self) -> Path:
+        """The packed environment of this run: another name of a file in `environments`."""
+        return self.folder / "environment.tar.gz"
+
+    @property
+    def shipped(self) -> Archive | None:
+        """What its jobs unpack; None before that is packed."""
+        return self._environment
+
+    def shipping(self, archive: Archive | None) -> Self:
+        """Return the same cluster with jobs that unpack an archive."""
+        placed = self.model_copy()
+        placed._environment = archive
+        return placed
 
     @property
     def run(self) -> str:

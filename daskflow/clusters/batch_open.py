@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import secrets
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,8 @@ from daskflow.clusters.address import LIBRARIES, SILENT, probe
 from daskflow.clusters.batch_jobs import QueueError
 from daskflow.clusters.batch_keys import Keys
 from daskflow.clusters.batch_lease import Lease
+from daskflow.clusters.batch_remedies import with_remedy
+from daskflow.clusters.batch_shipping import forget_unless_job, leave, shipped
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
 from daskflow.clusters.fleet_loop import FleetLoop
 from daskflow.clusters.fleet_values import FleetPlan, Phase
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS, CANCEL_SECONDS, ANSWER_SECONDS = 10.0, 40.0, 60.0
 """How long the client and the scheduler may take to close, the queue to cancel, and to answer before the start."""
+
+LEAVE_SECONDS = 60.0
+"""How long nodes may take to remove what was shipped to them: a second, or a minute where their disks are busy."""
 
 GLANCE_SECONDS = 0.1
 """How often it is looked for the first worker."""
@@ -151,6 +154,7 @@ class BatchCluster:
         self._refuse_without_core_hours()
         for folder in (batch.folder, batch.logs):
             _make(folder)
+        batch = self.batch = shipped(batch, self.listener)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
         security = self.keys.write(told)
         self._runner.start()
@@ -251,6 +255,9 @@ class BatchCluster:
         if os.getpid() != self._pid:
             return
         self.lease.give_up()
+        if self.batch.ship != "nothing" and self._scheduler is not None:
+            with suppress(Exception):
+                self._wait(leave, self._scheduler, within=LEAVE_SECONDS)
         if self._fleet is not None:
             fleet, self._fleet = self._fleet, None
             ids = ", ".join(str(job["id"]) for job in fleet.jobs())
@@ -268,6 +275,7 @@ class BatchCluster:
             with suppress(Exception):
                 self._wait(scheduler.close, within=CLOSE_SECONDS)
         self.keys.remove()
+        forget_unless_job(self.batch)
         with suppress(Exception):
             self._runner.stop()
 
@@ -306,27 +314,6 @@ def host_of(interface: str | None) -> str:
         raise ClusterError(
             f"There is no network interface '{interface}' here (cluster.interface); there are: {known}."
         ) from error
-
-
-def with_remedy(failure: str) -> str:
-    """Return why the fleet cannot go on, with what to do where the end of a job's log shows that a node lacks Python.
-
-    Examples
-    --------
-    >>> with_remedy("Job 7 failed:\\n    python: No module named 'distributed'")
-    "Job 7 failed:\\n    python: No module named 'distributed'\\nThe Python of the nodes lacks daskflow ..."
-    """
-    if re.search(r"No module named '?(daskflow|distributed|dask)\b", failure):
-        return (
-            f"{failure}\nThe Python of the nodes lacks daskflow or Dask: install daskflow {version('daskflow')} there, "
-            "or name another Python with cluster.python or lines of cluster.prologue."
-        )
-    if re.search(r"python\S*: (No such file|cannot execute|command not found|not found|Permission denied)", failure):
-        return (
-            f"{failure}\nThe nodes do not have that Python: name one that they have with cluster.python, or lines of "
-            "cluster.prologue that bring it, such as 'module load python'."
-        )
-    return failure
 
 
 def plan_of(batch: Batch) -> FleetPlan:

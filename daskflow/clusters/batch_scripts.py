@@ -20,6 +20,8 @@ from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import CERT_FILE, KEY_FILE
 from daskflow.clusters.batch_lease import check_lines
 from daskflow.clusters.loopback import CONFIG, HOST
+from daskflow.clusters.shipping_archive import SHOWN
+from daskflow.clusters.shipping_lines import START, beginning, checking, checking_shipped, shipped_command, unpacking
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
@@ -115,7 +117,7 @@ def worker_script(cluster: Batch, text: JobText, address: str, keys: Path) -> st
 def controller_script(cluster: Batch, text: JobText, command: Sequence[str], directives: Sequence[str]) -> str:
     """Return the script of a job whose shell becomes a command."""
     job = _job(cluster, text, directives=directives)
-    line = f"exec {shlex.join(command)}"
+    line = f"exec {shlex.join(command) if cluster.ship == 'nothing' else shipped_command(command)}"
     # The class knows no job but a worker's, so its command is replaced; what stands before it in one line stays.
     before, _, _ = job._command_template.rpartition("exec ")
     job._command_template = before + line
@@ -149,8 +151,8 @@ def _job(
         "job_extra_directives": [*own, *cluster.directives, *directives],
         "job_script_prologue": prologue(cluster, text, address),
         "job_directives_skip": list(skipped),
-        "python": f"exec {quoted(cluster.python) if cluster.python else shlex.quote(_python())}",
-        "job_name": cluster.name_of(text),
+        "python": f"exec {python_of(cluster) if cluster.ship == 'nothing' else START}",
+        "job_name": text.name,
         "config_name": SECTION,
         "security": security,
     }
@@ -169,7 +171,22 @@ def prologue(cluster: Batch, text: JobText, address: str) -> list[str]:
     lines += [] if opening else [number]
     variables = {**CONFIG["distributed.nanny.pre-spawn-environ"], **cluster.environment}  # type: ignore[dict-item]
     lines += [f"export {name}={quoted(str(value))}" for name, value in variables.items()]
-    return [*lines, *cluster.prologue]
+    return [*lines, *cluster.prologue, *shipping(cluster)]
+
+
+def shipping(cluster: Batch) -> list[str]:
+    """Return the shell lines that bring the environment to the node and see that its Python fits; none without one."""
+    if cluster.ship == "nothing":
+        return []
+    lines = unpacking(cluster.shipped or SHOWN, None if cluster.scratch is None else quoted(cluster.scratch))
+    if cluster.ship == "python":
+        return [*beginning(), *lines, *checking_shipped()]
+    return [*beginning(), *checking(python_of(cluster)), *lines]
+
+
+def python_of(cluster: Batch) -> str:
+    """Return the Python of the nodes, as a shell line has it."""
+    return quoted(cluster.python) if cluster.python else shlex.quote(sys.executable)
 
 
 def defaults(kind: str) -> Mapping[str, Any]:
@@ -184,8 +201,3 @@ def _shipped(file: Path) -> dict[str, dict[str, Any]]:
     """The file of defaults in the package."""
     found: dict[str, dict[str, Any]] = dask.config.collect(paths=[str(file)], env={})["jobqueue"]
     return found
-
-
-def _python() -> str:
-    """The Python that runs this."""
-    return sys.executable

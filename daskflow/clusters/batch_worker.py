@@ -18,6 +18,7 @@ from distributed import Nanny
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import read_told
+from daskflow.clusters.batch_remedies import SHIP
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
 
@@ -75,10 +76,11 @@ def unfit(told: Mapping[str, Any], here: Mapping[str, str]) -> str:
     ]
     if not other:
         return ""
+    remedy = SHIP if here.get("python") == there.get("python") else "send this one along with cluster.ship = 'python'"
     return (
         f"The Python of node {socket.gethostname()}, {sys.executable} ({platform.python_version()}), has other "
-        f"versions than the run's on {told['host']}: {', '.join(other)}. Make them equal, or name another Python with "
-        "cluster.python or lines of cluster.prologue."
+        f"versions than the run's on {told['host']}: {', '.join(other)}. Make them equal, name another Python with "
+        f"cluster.python or lines of cluster.prologue, or {remedy}."
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import QueueError
+from daskflow.clusters.batch_shipping import forget, packed
 from daskflow.core.errors import ClusterError, DaskflowError, JournalError, StorageError
 from daskflow.core.estimates import amount
 from daskflow.core.events import Listener, tell
@@ -22,7 +23,7 @@ from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal, Record
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
-from daskflow.workflow.submitting import queue_of, script_of
+from daskflow.workflow.submitting import placed_in, queue_of, script_of
 from daskflow.workflow.watching import records_of
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ class Controller:
             except KeyboardInterrupt:
                 if not walltime.is_over:
                     raise
+            finally:
+                if not self.successor:
+                    forget(placed_in(self.workflow, self.folder))
         if not self.successor:
             raise self._given_up(self._refusal)
         self._append({"record": "submitted", "job": self.successor, "kind": self.workflow.cluster.kind})
@@ -164,7 +168,8 @@ class Controller:
                 "cluster.walltime, and submit again."
             )
             return
-        script = script_of(self.workflow, self.folder, self.submission)
+        environment = packed(placed_in(self.workflow, self.folder))
+        script = script_of(self.workflow, self.folder, self.submission, environment)
         for attempt in range(TRIES):
             try:
                 (self.successor,) = asyncio.run(self.queue.submit(script))

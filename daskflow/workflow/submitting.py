@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_shipping import packed
 from daskflow.core.errors import ControlError, JournalError, SettingsError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
@@ -26,6 +27,7 @@ from daskflow.workflow.submission import (
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
+    from daskflow.clusters.shipping_archive import Archive
     from daskflow.workflow.workflow import Workflow
 
 
@@ -85,9 +87,7 @@ def submit(
     cluster = batch_cluster(workflow)
     notes = tuple(workflow.check())
     folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
-    placed = cluster.within(folder.path, mark_of(folder))
-    queue = queue_of(placed)
-    script = script_of(workflow, folder)
+    queue = queue_of(cluster)
     _refuse(queue, cluster, workflow, folder)
     folder.make()
     _check_idle(folder, queue)
@@ -107,6 +107,7 @@ def submit(
             write_workflow(folder, workflow)
             shutil.copyfile(workflow_file(folder), folder.workflow)
             write_submission(folder, submission)
+            script = script_of(workflow, folder, environment=packed(placed_in(workflow, folder)))
             (job,) = asyncio.run(queue.submit(script))
             # The job waits until this journal is closed, so it reads what is written here.
             write_submission(folder, submission.with_job(job))
@@ -132,14 +133,19 @@ def batch_cluster(workflow: Workflow) -> Batch:
     return cluster
 
 
-def script_of(workflow: Workflow, folder: RunFolder, submission: Submission | None = None) -> str:
-    """Return the script of the controller's job."""
-    cluster = workflow.cluster
-    assert isinstance(cluster, Batch)
-    python = cluster.python or (submission or Submission.of(workflow)).python
+def script_of(
+    workflow: Workflow, folder: RunFolder, submission: Submission | None = None, environment: Archive | None = None
+) -> str:
+    """Return the script of the controller's job; with the environment that it unpacks, where one is shipped."""
+    placed = placed_in(workflow, folder).shipping(environment)
+    python = placed.python or (submission or Submission.of(workflow)).python
     command = [python, "-u", "-m", "daskflow", "controller", str(folder.path)]
-    placed = cluster.within(folder.path, mark_of(folder))
-    return placed.controller_script(command, directives=cluster.controller_directives)
+    return placed.controller_script(command, directives=DIRECTIVES.get(placed.kind, ()))
+
+
+def placed_in(workflow: Workflow, folder: RunFolder) -> Batch:
+    """Return the workflow's batch queue, within a run."""
+    return batch_cluster(workflow).within(folder.path, mark_of(folder))
 
 
 def _renewed(submission: Submission, workflow: Workflow) -> Submission:
