@@ -238,11 +238,16 @@ def compare_walltime(tasks: int, seconds: float, patience: float) -> None:
     try:
         os.chdir(place)
         began = time.monotonic()
-        with flow.connect("slurm", workers=2, memory="700 MB", walltime="1 min", queue="short", interface="lo") as client:
+        with flow.connect(
+            "slurm", workers=2, memory="700 MB", walltime="1 min", queue="short", interface="lo"
+        ) as client:
             client.gather(client.map(marked, [str(marks)] * tasks, range(tasks), [seconds] * tasks, pure=False))
         took = time.monotonic() - began
         times = sum(len(file.read_text().splitlines()) for file in marks.iterdir())
-        print(f"daskflow: {tasks} of {tasks} in {took:.0f} s, {times - tasks} begun again ({times / tasks - 1:.1%})", flush=True)
+        print(
+            f"daskflow: {tasks} of {tasks} in {took:.0f} s, {times - tasks} begun again ({times / tasks - 1:.1%})",
+            flush=True,
+        )
     finally:
         os.chdir(HERE)
         shutil.rmtree(place, ignore_errors=True)
@@ -274,7 +279,10 @@ def time_replacement(repeats: int) -> None:
                 job = time.monotonic() - began
                 until(lambda before=before: names() - before, 120, 0.1)
                 found.append({"job": job, "worker": time.monotonic() - began})
-                print(f"successor's job after {job:.1f} s, its worker after {found[-1]['worker']:.1f} s, load {load:.1f}", flush=True)
+                print(
+                    f"successor's job after {job:.1f} s, its worker after {found[-1]['worker']:.1f} s, load {load:.1f}",
+                    flush=True,
+                )
     finally:
         os.chdir(HERE)
         shutil.rmtree(place, ignore_errors=True)
@@ -287,7 +295,9 @@ def main() -> None:
     parser.add_argument("what", choices=["first-fit", "walltime", "replaced"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[], help="words of the programs of `first-fit` to run")
-    parser.add_argument("--patience", type=float, default=240.0, help="seconds after which plain dask-jobqueue is given up")
+    parser.add_argument(
+        "--patience", type=float, default=240.0, help="seconds after which plain dask-jobqueue is given up"
+    )
     options = parser.parse_args()
     begin(f"{options.what}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     if options.what == "first-fit":

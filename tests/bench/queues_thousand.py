@@ -1,4 +1,4 @@
-"""A thousand workers on a queue that is made up: what looking at their jobs takes, and what the controller takes in all.
+"""A thousand workers on a queue that is made up: what looking at their jobs takes, and what the controller takes.
 
     python tests/bench/queues_thousand.py status
     python tests/bench/queues_thousand.py controller --seconds 60
@@ -17,7 +17,6 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -103,10 +102,19 @@ class Jobs:
         temporary.replace(self.place / "jobs")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """A task, as a scheduler has it."""
+
+    key: str
+    prefix: Any
+
+
 class MadeUpScheduler:
     """As much of a scheduler as the fleet asks: workers, each of which executes a unit and has two more."""
 
     def __init__(self) -> None:
+        self.came = 0
         self.workers: dict[str, Any] = {}
         self.retired: set[str] = set()
         self.queued: list[Any] = []
@@ -117,13 +125,19 @@ class MadeUpScheduler:
 
     def come(self, id: str) -> None:
         """Let a worker come."""
-        address = f"tls://10.0.{len(self.workers) // 250}.{len(self.workers) % 250}:{40000 + len(self.retired) + len(self.workers)}"
-        tasks = [SimpleNamespace(key=f"fit-{id}-{place}", prefix=self.prefix) for place in range(3)]
+        self.came += 1
+        address = f"tls://10.0.{self.came // 250}.{self.came % 250}:40000"
+        tasks = [Unit(f"fit-{id}-{place}", self.prefix) for place in range(3)]
         self.workers[address] = SimpleNamespace(
-            name=id, address=address, nthreads=1, status=Status.running, last_seen=time.time(), has_what={"x": None},
-            processing=dict.fromkeys(tasks[:0]) or {_Hashed(each): 1.0 for each in tasks}, executing={},
+            name=id,
+            address=address,
+            nthreads=1,
+            status=Status.running,
+            last_seen=time.time(),
+            has_what={"result": None},
+            processing=dict.fromkeys(tasks, 1.0),
+            executing={tasks[0]: 5.0},
         )
-        self.workers[address].executing = {next(iter(self.workers[address].processing)): 5.0}
         self.stream_comms[address] = SimpleNamespace(send=lambda message: None)
         for plugin in self.plugins:
             plugin.add_worker(self, address)
@@ -148,13 +162,6 @@ class MadeUpScheduler:
     def remove_plugin(self, name: str) -> None:
         """Tell nobody."""
         self.plugins.clear()
-
-
-class _Hashed:
-    """A task that can be a key."""
-
-    def __init__(self, task: Any) -> None:
-        self.key, self.prefix = task.key, task.prefix
 
 
 async def controller(workers: int, seconds: float, place: Path) -> dict[str, Any]:
@@ -232,8 +239,13 @@ def status(workers: int, place: Path) -> dict[str, Any]:
         cpus.append(time.process_time() - own)
         assert len(found) == workers
     calls = Counter((place / "calls").read_text().split())
-    return {"jobs": workers, "commands_each": calls["squeue"] / 5, "others": len(calls) - 1,
-            "seconds": median(walls), "cpu_seconds": median(cpus)}
+    return {
+        "jobs": workers,
+        "commands_each": calls["squeue"] / 5,
+        "others": len(calls) - 1,
+        "seconds": median(walls),
+        "cpu_seconds": median(cpus),
+    }
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """A worker's job is cancelled, with plain dask-jobqueue: its tasks are done again, the worker is not replaced.
 
-    python tests/bench/faults/cancelled_worker.py [--adapt]
+python tests/bench/faults/cancelled_worker.py [--adapt]
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ import argparse
 import subprocess
 import time
 
-from plain import begin, cluster, finished, folder, jobs, say, slow, until
+from plain import begin, finished, folder, jobs, opened, say, slow, until
 
 
 def main() -> None:
     """Cancel one of two, and watch for a minute."""
-    from distributed import Client
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--adapt", action="store_true", help="adapt(2, 2) instead of scale(2)")
     options = parser.parse_args()
     begin(f"scancel of a worker, {'adapt' if options.adapt else 'scale'}")
-    with cluster(folder()) as jobqueue, Client(jobqueue) as client:
+    with opened(folder()) as (jobqueue, client):
         if options.adapt:
             jobqueue.adapt(minimum_jobs=2, maximum_jobs=2)
         else:
@@ -37,7 +35,9 @@ def main() -> None:
         came = until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2, 60, 0.1)
         after = f"{time.monotonic() - began:.1f} s"
         say(f"replaced after {after}" if came else f"not replaced within {after}: jobs {jobs()}")
-        say(f"finished {finished(futures)} of 40; dask-jobqueue says {len(jobqueue.workers)} workers, {jobqueue.status}")
+        say(
+            f"finished {finished(futures)} of 40; dask-jobqueue says {len(jobqueue.workers)} workers, {jobqueue.status}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The node of the workers dies, with plain dask-jobqueue: it cancels the jobs itself, which Slurm would have requeued.
 
-    python tests/bench/faults/dead_node.py SLURM_FOLDER [--adapt]        # as root: it ends a node, and brings it back
+python tests/bench/faults/dead_node.py SLURM_FOLDER [--adapt]        # as root: it ends a node, and brings it back
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ import subprocess
 import time
 from pathlib import Path
 
-from plain import begin, cluster, finished, folder, jobs, say, slow, until
+from plain import begin, finished, folder, jobs, opened, say, slow, until
 
 NODE = Path(__file__).resolve().parents[2] / "slurm" / "slurm-node.sh"
 
 
 def main() -> None:
     """End the node n1, where the two workers are, and watch for two minutes."""
-    from distributed import Client
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slurm", type=Path)
     parser.add_argument("--adapt", action="store_true", help="adapt(2, 2) instead of scale(2)")
     options = parser.parse_args()
     begin(f"The death of a node, {'adapt' if options.adapt else 'scale'}")
-    with cluster(folder()) as jobqueue, Client(jobqueue) as client:
+    with opened(folder()) as (jobqueue, client):
         if options.adapt:
             jobqueue.adapt(minimum_jobs=2, maximum_jobs=2)
         else:

@@ -2,9 +2,9 @@
 
     python tests/bench/faults/first_fit.py "cars/*.csv" --target price [--tls]
 
-What a user of Dask and dask-ml writes for the work of `tests/bench/queues.py`: the frames are lazy, the preprocessing is
-fitted on the training rows only, and a fit is one task. `--task` does nothing but one small fit. What is printed last is
-when the first fit was done, in seconds since 1970.
+What a user of Dask and dask-ml writes for the work of `tests/bench/queues.py`: the frames are lazy, the
+preprocessing is fitted on the training rows only, and a fit is one task. `--task` does nothing but one small fit. What
+is printed last is when the first fit was done, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def by_hand(client: Any, pattern: str, target: str) -> float:
     """Read, split, preprocess, fit four candidates; return when the first was done."""
     import dask.dataframe as dd
     import numpy as np
+    import pandas as pd
     from dask_ml.model_selection import train_test_split
     from dask_ml.preprocessing import StandardScaler
 
     table = dd.read_csv(pattern)
-    words = [name for name, dtype in table.dtypes.items() if dtype == object or str(dtype).startswith("str")]
+    words = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
     y = table[target]
     X = dd.get_dummies(table.drop(columns=target).categorize(words), columns=words).astype(float)
     parts = train_test_split(X, y, test_size=0.2, random_state=0, shuffle=True)
@@ -75,7 +76,11 @@ def main() -> None:
     with cluster(place, **more) as jobqueue:
         jobqueue.scale(1)
         with Client(jobqueue) as client:
-            at = client.submit(one_fit, 1e-4).result() if options.task else by_hand(client, options.pattern, options.target)
+            at = (
+                client.submit(one_fit, 1e-4).result()
+                if options.task
+                else by_hand(client, options.pattern, options.target)
+            )
             print(at, flush=True)
 
 

@@ -1,6 +1,6 @@
 """The process that holds a plain SLURMCluster is killed: what becomes of its results, its workers and its waiting jobs.
 
-    python tests/bench/faults/killed_client.py
+python tests/bench/faults/killed_client.py
 """
 
 from __future__ import annotations

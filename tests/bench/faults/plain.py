@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ _folders: list[Path] = []
 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
 """Jobs inherit it: their workers find the tasks of this folder."""
-
 
 
 @atexit.register  # at once, so that it comes last: keys in such a folder are removed by who made them
@@ -67,6 +67,23 @@ def cluster(place: Path, **options: Any) -> Any:
     return SLURMCluster(**{**given, **options})
 
 
+@contextmanager
+def opened(place: Path, **options: Any) -> Iterator[tuple[Any, Any]]:
+    """Open a cluster and a client, and close both; what closing complains of is told in a line."""
+    from distributed import Client
+
+    jobqueue = cluster(place, **options)
+    client = Client(jobqueue)
+    try:
+        yield jobqueue, client
+    finally:
+        for each in (client, jobqueue):
+            try:
+                each.close()
+            except AssertionError as error:
+                say(f"closing the {type(each).__name__} raised AssertionError: {error}")
+
+
 def jobs(*more: str) -> dict[str, str]:
     """Return the state of each job of this user that waits or runs, by its number."""
     command = ["squeue", "--noheader", "--me", "--format=%i %T", *more]
@@ -95,12 +112,13 @@ def slow(number: int, seconds: float) -> int:
     return number
 
 
-def begin(title: str, versions: Mapping[str, str] | None = None) -> None:
+def begin(title: str) -> None:
     """Print what is shown, and with which versions; end where there is no Slurm."""
     if "SLURM_CONF" not in os.environ or shutil.which("sbatch") is None:
         raise SystemExit("There is no Slurm: tests/slurm/slurm-up.sh FOLDER, then . FOLDER/env.sh")
     slurm = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=False).stdout.strip()
     known = {name: version(name) for name in ("dask-jobqueue", "distributed")}
-    print(f"{title}\n{', '.join(f'{name} {value}' for name, value in known.items())}, {slurm}, Python {sys.version.split()[0]}")
+    versions = ", ".join(f"{name} {value}" for name, value in known.items())
+    print(f"{title}\n{versions}, {slurm}, Python {sys.version.split()[0]}")
     if left := jobs():
         raise SystemExit(f"The queue is to be empty at the start; there are {', '.join(left)}.")

@@ -2,7 +2,7 @@
 
     python tests/bench/faults/refused.py
 
-Each case asks for one worker and waits `--seconds` for it, as scripts do. The log of Python on the standard error is left
+Each case asks for one worker and waits `--seconds` for it, as scripts do. Python's log on the standard error is left
 out; its number of lines is told.
 """
 
@@ -16,7 +16,7 @@ import time
 from contextlib import redirect_stderr
 from typing import Any
 
-from plain import begin, cluster, folder, jobs, say
+from plain import begin, folder, jobs, opened, say
 
 CASES: dict[str, dict[str, Any]] = {
     "no memory said": {"memory": None},
@@ -40,10 +40,8 @@ def jobs_here() -> object:
 
 def attempt(options: dict[str, Any], seconds: float) -> None:
     """Ask for a worker, and tell what is seen."""
-    from distributed import Client
-
     try:
-        with cluster(folder(), **options) as jobqueue, Client(jobqueue) as client:
+        with opened(folder(), **options) as (jobqueue, client):
             began = time.monotonic()
             jobqueue.scale(jobs=1)
             say(f"  scale(1) returned after {time.monotonic() - began:.1f} s")
@@ -52,8 +50,10 @@ def attempt(options: dict[str, Any], seconds: float) -> None:
                 say("  the worker came")
             except TimeoutError as error:
                 say(f"  wait_for_workers: {type(error).__name__}: {error}")
-            say(f"  the queue has {jobs_here()}; the cluster is {jobqueue.status}, "
-                f"workers {[(name, worker.job_id) for name, worker in jobqueue.workers.items()]}")
+            say(
+                f"  the queue has {jobs_here()}; the cluster is {jobqueue.status}, "
+                f"workers {[(name, worker.job_id) for name, worker in jobqueue.workers.items()]}"
+            )
     except Exception as error:
         say(f"  {type(error).__name__}: {str(error).splitlines()[0][:200]}")
 

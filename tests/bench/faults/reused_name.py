@@ -11,16 +11,14 @@ from __future__ import annotations
 import subprocess
 import time
 
-from plain import begin, cluster, folder, jobs, say, until
+from plain import begin, folder, jobs, opened, say, until
 
 
 def main() -> None:
     """Scale down and up again, and watch the queue."""
-    from distributed import Client
-
     begin("A name that is used again")
     place = folder()
-    with cluster(place) as jobqueue, Client(jobqueue) as client:
+    with opened(place) as (jobqueue, client):
         jobqueue.scale(jobs=2)
         client.wait_for_workers(2)
         say("two workers:", jobs())
@@ -35,7 +33,7 @@ def main() -> None:
         while time.monotonic() - began < 60:
             state = {id: word for id, word in jobs().items() if id != full}, dict(jobqueue.workers).keys()
             if state != last:
-                say(f"{time.monotonic() - began:4.1f} s after scale(2): jobs {state[0]}, dask-jobqueue has {list(state[1])}")
+                say(f"{time.monotonic() - began:4.1f} s after scale(2): jobs {state[0]}, workers {list(state[1])}")
                 last = state
             time.sleep(0.3)
         workers = len(client.scheduler_info(n_workers=-1)["workers"])

@@ -1,6 +1,6 @@
 """What another user of the machine can do to a plain SLURMCluster, without and with TLS, and what keys are left behind.
 
-    python tests/bench/faults/second_user.py         # as root, for it becomes the user nobody
+python tests/bench/faults/second_user.py         # as root, for it becomes the user nobody
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ def hold(place: str, tls: str) -> None:
 
 def intrude(scheduler: str, dashboard: str) -> None:
     """Become another user, and try."""
-    from distributed import Client
-
-    import distributed.comm.tcp  # noqa: F401 - what is loaded on first use must be there: nobody cannot read our Python
+    import distributed.comm.tcp
     import distributed.protocol.pickle  # noqa: F401
+    from distributed import Client
 
     Client(processes=False, n_workers=1, dashboard_address=None).close()
     os.setgroups([])
@@ -54,8 +53,11 @@ def intrude(scheduler: str, dashboard: str) -> None:
     for address in dict.fromkeys((scheduler, scheduler.replace("tls://", "tcp://"))):
         try:
             with Client(address, timeout=5, set_as_default=False) as client:
-                print(f"  nobody runs code at {address.split(':')[0]}: user {client.run_on_scheduler(os.getuid)} on the "
-                      f"scheduler, {set(client.run(os.getuid).values())} on the worker", flush=True)
+                print(
+                    f"  nobody runs code at {address.split(':')[0]}: user {client.run_on_scheduler(os.getuid)} on the "
+                    f"scheduler, {set(client.run(os.getuid).values())} on the worker",
+                    flush=True,
+                )
         except Exception as error:
             print(f"  {address.split(':')[0]} refuses nobody: {type(error).__name__}", flush=True)
     try:
@@ -69,7 +71,9 @@ def main() -> None:
     begin("Another user of the machine")
     for tls, number in (("", signal.SIGTERM), ("tls", signal.SIGTERM), ("tls", signal.SIGKILL)):
         place = folder()
-        with subprocess.Popen([sys.executable, __file__, "hold", str(place), tls], stdout=subprocess.PIPE, text=True) as owner:
+        with subprocess.Popen(
+            [sys.executable, __file__, "hold", str(place), tls], stdout=subprocess.PIPE, text=True
+        ) as owner:
             assert owner.stdout is not None
             scheduler, _, dashboard = owner.stdout.readline().split()
             if number == signal.SIGTERM:

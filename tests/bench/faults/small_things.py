@@ -1,6 +1,6 @@
 """Small things of plain dask-jobqueue: logs of dead workers, sizes, profiles, a file in the home.
 
-    python tests/bench/faults/small_things.py
+python tests/bench/faults/small_things.py
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import time
 import warnings
 from pathlib import Path
 
-from plain import begin, cluster, folder, jobs, say, until
+from plain import begin, cluster, folder, jobs, opened, say, until
 
 
 def main() -> None:
     """Look at each."""
     import dask
-    from distributed import Client
 
     begin("Small things")
     place = folder()
-    with cluster(place, memory="1GB") as jobqueue, Client(jobqueue) as client:
+    with opened(place, memory="1GB") as (jobqueue, client):
         line = next(line for line in jobqueue.job_script().splitlines() if "--mem" in line)
         say(f"memory='1GB' becomes {line.removeprefix('#SBATCH ')}")
         jobqueue.scale(jobs=1)

@@ -1,7 +1,7 @@
 """More work than one walltime holds, with plain dask-jobqueue: 70 tasks of 2.5 s on two jobs of a minute.
 
     python tests/bench/faults/walltime.py                    # scale(2), as most scripts have it
-    python tests/bench/faults/walltime.py --remedy           # --lifetime, a stagger and adapt, as the documentation says
+    python tests/bench/faults/walltime.py --remedy           # --lifetime, a stagger, adapt: the documentation
 
 What is finished, what runs and what waits is printed as it changes, for `--seconds` at most.
 """
@@ -12,7 +12,7 @@ import argparse
 import time
 from typing import Any
 
-from plain import begin, cluster, finished, folder, jobs, say, slow
+from plain import begin, finished, folder, jobs, opened, say, slow
 
 
 def main() -> None:
@@ -30,13 +30,8 @@ def main() -> None:
 
 def watched(tasks: int, task_seconds: float, seconds: float, stagger: str = "") -> dict[str, Any]:
     """Return how many were finished at most and at the end, and when it ended; `stagger` adds the remedy."""
-    from distributed import Client
-
     place, more = folder(), ["--lifetime", "40s", "--lifetime-stagger", stagger] if stagger else []
-    with (
-        cluster(place, walltime="00:01:00", queue="short", worker_extra_args=more) as jobqueue,
-        Client(jobqueue) as client,
-    ):
+    with opened(place, walltime="00:01:00", queue="short", worker_extra_args=more) as (jobqueue, client):
         if stagger:
             jobqueue.adapt(minimum_jobs=2, maximum_jobs=2)
         else:
