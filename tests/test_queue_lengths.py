@@ -12,8 +12,9 @@ import dask
 import pytest
 from distributed.client import Future
 
+import daskflow as flow
 from daskflow.clusters.fleet_values import FleetPlan
-from daskflow.core.errors import ClusterError
+from daskflow.core.errors import ClusterError, SettingsError
 from daskflow.core.protocols import Unit
 from daskflow.data.client_executor import SECONDS
 from daskflow.data.execution import InlineExecutor
@@ -24,6 +25,8 @@ from daskflow.search.jobs import Answer, Job, unit_key
 from daskflow.search.lengths import Lengths
 from daskflow.search.policies import Candidate, Request
 from daskflow.search.schedules import Rung
+from daskflow.workflow.submitting import submit
+from tests.fake_queue import FakeQueue
 from tests.fleet_on_slurm import ShortLived, held
 from tests.slurm_fixture import TestSlurm
 from tests.test_fleet_loop import Loop, loop, until
@@ -161,13 +164,43 @@ def test_a_unit_goes_to_a_worker_with_time_for_it_and_waits_for_one_where_there_
             ends_in(run, "7_1", 120.0)
             unit = long_unit(run, 9, 300.0)
             await until(lambda: run.scheduler.unrunnable)
-            assert run.fleet._workers.longest_waiting() == 300.0
+            assert run.fleet._lengths.longest_waiting() == 300.0
             # then others are submitted, and one of them does it
             assert await asyncio.wait_for(unit, 10.0) == 9
             (where,) = (await run.client.who_has([unit])).values()
             assert where[0] in {run.queue.workers[id].address for id in list(run.queue.jobs)[2:]}
 
     asyncio.run(scenario())
+
+
+def test_a_workflow_whose_fits_outlast_a_walltime_is_refused_before_a_job_is_handed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given far more rows than a minute is enough for
+    queue = FakeQueue()
+    monkeypatch.setattr(flow.clusters.Slurm, "commands", lambda self: queue)
+
+    def workflow(walltime: str) -> flow.Workflow:
+        return flow.Workflow(
+            name="long",
+            data={"kind": "generated", "rows": 2_000_000_000},
+            model="sgd",
+            search="none",
+            cluster={"kind": "slurm", "walltime": walltime},
+        )
+
+    # when
+    with pytest.raises(SettingsError) as caught:
+        submit(workflow("1 min"), tmp_path / "runs")
+    # then
+    assert "cluster.walltime: one fit is expected to take" in str(caught.value)
+    assert "a job lives for 60 s" in str(caught.value)
+    assert queue.scripts == []
+    assert not (tmp_path / "runs").exists()
+    # and a plan says so, too
+    assert any("cluster.walltime: one fit" in note for note in workflow("1 min").plan(tmp_path / "runs").notes)
+    # and what fits is handed in
+    assert submit(workflow("300 days"), tmp_path / "runs").job == "100"
 
 
 @pytest.mark.endurance

@@ -66,8 +66,8 @@ class State:
     def hear(self, event: Event) -> str | None:
         """Take an event in; return the sentence that must be shown for it, if any."""
         fields = event.fields
-        if event.name == "stage":
-            return self._stage(fields, event.at)
+        if event.name == "stage":  # what goes on beside another stage is told by that one's waiting
+            return None if fields.get("beside") else self._stage(fields, event.at)
         if event.name == "progress" and fields["stage"] == self.stage:
             self.done = int(fields["done"])
             self.total = int(fields.get("total") or self.total)

@@ -6,18 +6,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from daskflow.clusters.batch_jobs import Ending, Job, Queue, QueueError
 from daskflow.clusters.fleet import LOOK_SECONDS, STEADY_SECONDS, Fleet
-from daskflow.clusters.fleet_accounts import NOTHING, Accounts, Spent
+from daskflow.clusters.fleet_accounts import Accounts
+from daskflow.clusters.fleet_lengths import Lengths
 from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Seen
 from daskflow.clusters.fleet_words import lasting
 from daskflow.clusters.fleet_workers import Changes, Workers
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.data.client_executor import SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,8 @@ class FleetLoop:
         self.failure = ""
         self._scheduler, self._queue, self._script, self._clock = scheduler, queue, script, clock
         self._workers = Workers(scheduler)
-        self._accounts = Accounts(plan.cores, max_core_hours, spent)
-        self._begun: set[str] = set()
+        self._lengths = Lengths(scheduler, lambda seconds: self.fleet.with_time_for(seconds, clock()))
+        self._accounts = Accounts(plan.cores, max_core_hours)
         self._jobs: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._submission: asyncio.Task[list[str]] | None = None
@@ -136,7 +136,8 @@ class FleetLoop:
         first = self.fleet.decide(Seen(now, jobs={})).submit
         if first:
             await self._submit(first)
-        self._scheduler.add_plugin(_Changes(self._changed, self._expect), name="daskflow-fleet")
+        self._scheduler.add_plugin(_Changes(self._changed), name="daskflow-fleet")
+        self._scheduler.add_plugin(self._lengths)
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
 
     async def stop(self) -> None:
@@ -146,6 +147,7 @@ class FleetLoop:
         self._is_stopping = True
         with suppress(ValueError):  # it was never started
             self._scheduler.remove_plugin(name="daskflow-fleet")
+            self._scheduler.remove_plugin(name=self._lengths.name)
         submission = self._submission
         if submission is not None:  # its jobs are unknown until it ends
             await asyncio.wait([submission], timeout=SUBMISSION_SECONDS)
@@ -279,19 +281,18 @@ class FleetLoop:
             workers,
             pending_tasks=self._workers.pending_tasks(),
             longest_unit=self._workers.longest_unit(now),
-            longest_waiting=self._workers.longest_waiting(),
+            longest_waiting=self._lengths.longest_waiting(),
             is_stale=is_stale,
         )
         actions = self.fleet.decide(seen)
-        think = LOOK_SECONDS if self._workers.has_expectations else actions.think_again
-        self._think_at = time.monotonic() + min(think, actions.think_again)
+        self._think_at = time.monotonic() + (LOOK_SECONDS if self._lengths else actions.think_again)
         self._think.set()
         self._workers.pause(actions.pause, now)
         self._workers.resume(actions.resume)
         self._workers.retire(actions.retire)
         self._workers.drop(actions.drop)
         self._workers.hand_back(members)
-        self._workers.place(self._with_time_for)
+        self._lengths.place()
         for text in actions.say:
             self._say("note", text)
         for text in actions.warn:
@@ -319,14 +320,6 @@ class FleetLoop:
         if self._look_after > LOOK_SECONDS and self._silent_since is None:
             self._look_after = LOOK_SECONDS
             self._look.set()
-
-    def _expect(self, lengths: Mapping[Any, float]) -> None:
-        """Tasks were handed in whose length is known: only workers that live long enough get them."""
-        self._workers.expect(lengths)
-        self._workers.place(self._with_time_for, lengths)
-
-    def _with_time_for(self, seconds: float) -> set[str]:
-        return self.fleet.with_time_for(seconds, self._clock())
 
     # Both sides.
 
@@ -392,17 +385,12 @@ class FleetLoop:
 
 
 class _Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Tells that a worker has come or gone, and of tasks whose length is known."""
+    """Tells that a worker has come or gone."""
 
     name = "daskflow-fleet"
 
-    def __init__(self, changed: Callable[[], None], expect: Callable[[Mapping[Any, float]], None]) -> None:
-        self._changed, self._expect = changed, expect
-
-    def update_graph(self, scheduler: Any, *, annotations: Mapping[str, Any], **kwargs: Any) -> None:
-        """Tell it before they are given to workers."""
-        if lengths := annotations.get(SECONDS):
-            self._expect(lengths)
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Tell it."""

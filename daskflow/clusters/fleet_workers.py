@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distributed import Status
@@ -17,9 +17,6 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 """A worker's word of what it executes counts when it was heard so long after it was told to begin no more."""
-
-NOBODY = frozenset({"a worker with more time"})
-"""Stands where no worker may have a task: to Dask an empty set means that all may."""
 
 RECENT_SECONDS = 60.0
 """Units of a kind that was not executed for so long do not say how long the next ones will take."""
@@ -47,7 +44,6 @@ class Workers:
         self.retirements: set[asyncio.Task[None]] = set()
         self._leaving: set[str] = set()
         self._addresses: dict[str, str] = {}
-        self._expected: dict[Any, float] = {}
 
     def seen(self, members: Mapping[str, Member], now: float) -> dict[str, WorkerSeen]:
         """Return what each worker does; workers of other names are not of the fleet."""
@@ -86,48 +82,6 @@ class Workers:
         """Return the seconds of the longest unit of the kinds that are being executed."""
         self._lengths = {name: each for name, each in self._lengths.items() if now - each[1] < RECENT_SECONDS}
         return max((length for length, _ in self._lengths.values()), default=0.0)
-
-    @property
-    def has_expectations(self) -> bool:
-        """Whether there are units of which it is known beforehand what they will take."""
-        return bool(self._expected)
-
-    def longest_waiting(self) -> float:
-        """Return the expected seconds of the longest unit that no worker has the time for."""
-        waiting = [self._expected[task.key] for task in self._scheduler.unrunnable if task.key in self._expected]
-        return max(waiting, default=0.0)
-
-    def expect(self, lengths: Mapping[Any, float]) -> None:
-        """Learn what tasks will take that were just handed in."""
-        self._expected |= {key: float(seconds) for key, seconds in lengths.items()}
-
-    def place(self, with_time_for: Callable[[float], Collection[str]], keys: Collection[Any] | None = None) -> None:
-        """See that tasks go to workers that live long enough, and take them back from others that have not begun them.
-
-        Parameters
-        ----------
-        with_time_for : callable
-            Returns the IDs of such workers.
-        keys : collection, optional
-            Tasks; default, all of which something is expected.
-        """
-        tasks = self._scheduler.tasks
-        moves = {}
-        for key in list(self._expected if keys is None else keys):
-            task = tasks.get(key)
-            if task is None or task.state in ("memory", "erred", "forgotten"):
-                self._expected.pop(key, None)
-                continue
-            ids = with_time_for(self._expected[key])
-            fitting = {address for id, address in self._addresses.items() if id in ids}
-            is_anybody = fitting >= {each.address for each in self._scheduler.running}
-            task.worker_restrictions = None if is_anybody else set(fitting or NOBODY)
-            if task.state == "no-worker" and fitting:
-                moves[key] = "processing"
-            elif task.state == "processing" and task.processing_on.address not in fitting and _waits(task):
-                moves[key] = "released"
-        if moves:
-            self._scheduler.transitions(moves, f"fleet-place-{time.time()}")
 
     def pause(self, ids: Sequence[str], now: float) -> None:
         """Let workers begin nothing more; a worker with memory to spare would undo Dask's own ``paused``."""
@@ -196,9 +150,3 @@ class Workers:
 
     def _state(self, id: str) -> Any:
         return self._scheduler.workers.get(self._address(id))
-
-
-def _waits(task: Any) -> bool:
-    """Whether a worker was given a task and has certainly not begun it: others stand before it there."""
-    state = task.processing_on
-    return task not in state.executing and len(state.executing) >= state.nthreads

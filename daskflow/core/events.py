@@ -15,7 +15,8 @@ class Event:
     Attributes
     ----------
     name : str
-        ``stage`` (fields: stage, state = started | finished, total; told again when the total becomes known),
+        ``stage`` (fields: stage, state = started | finished, total; told again when the total becomes known; beside
+        says which other stage it goes on beside),
         ``progress`` (stage, done, total, rows, and bytes where they are known; for the search, done counts fits, at
         most the stage's total),
         ``unit`` (trial, fold, start, resource, seconds, cpu_seconds, done: a fit that finished),
@@ -23,8 +24,8 @@ class Event:
         the search as a median with a band that holds it in `level` of all cases),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
         ``control`` (command, by, and what it says: a command that takes effect),
-        ``plan``, ``table``, ``partitions``, ``evaluated``, ``jobs``, ``job_began`` and ``job`` (fields as those of the
-        records in `daskflow.core.live`), ``limit`` (text: why the search shall end, in words that follow "because"),
+        ``plan``, ``table``, ``partitions``, ``span`` and ``evaluated`` (fields as those of the records in
+        `daskflow.core.live`),
         ``address`` (url, token, ssh, run: where the run can be watched, what lets one in, how from another machine if
         that takes something, and its folder), ``note`` (text) or ``warning`` (text).
     fields : mapping

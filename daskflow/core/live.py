@@ -23,13 +23,12 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
   mapping of name to [rows, missing, mean, std] (mean and std of the finite numbers, None for what is no number),
   infinite: mapping of name to count, left out where there is none. Columns may be empty: where there are many
   partitions the next record that has some tells of all since the last one that had
-- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, retiring,
-  silent, gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts:
-  mapping of status to number of all
-- ``jobs``, when something changed about the jobs of workers in a batch queue: jobs: list of id, state (``pending``,
-  ``starting``: its worker has not come, ``running``, ``retiring``), reason (of a pending one, the queue's word), node,
-  starts_at (expected), ends_at (of its walltime), cores; 64 at most, those that do not run first; counts: mapping of
-  state to number of all
+- ``span``, when a part of a stage has ended that nothing else tells of: stage (``cluster``, ``table``: their opening;
+  ``download``: a file), part (its name; empty where there is one), began (seconds since 1970, by the clock of the run),
+  seconds, bytes (left out where there are none)
+- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, silent,
+  gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts: mapping of
+  status to number of all
 - ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (others
   that cannot be told apart from it, None where unknown)
 - ``importance``, as more trials have scores: trials, method, parameters: list of name, value, low, high
@@ -60,7 +59,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daskflow.core.journal import Record, encode
+from daskflow.core.journal import Record, decode, encode
 
 MOST_COLUMNS = 120
 """Columns that are told of one by one; of more, the first ones."""
@@ -123,6 +122,23 @@ class EventLog:
     def close(self) -> None:
         """Give the file back."""
         self._file.close()
+
+
+SPAN_MARKS = (b'"record":"begun"', b'"record":"span"', b'"state":"done"')
+"""What lines hold that say when stages were at work."""
+
+
+def read_spans(path: Path) -> list[Record]:
+    """Return the records of a log that say when stages were at work; none where there is no log."""
+    found = []
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                if any(mark in line for mark in SPAN_MARKS) and (record := decode(line)) is not None:
+                    found.append(record)
+    except OSError:
+        return []
+    return found
 
 
 def shortened(record: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from daskflow.core.job_accounts import JobAccount
+from daskflow.core.overlap import Overlap
 from daskflow.core.protocols import Score
 
 
@@ -203,6 +203,8 @@ class RunRecord:
     utilisation : mapping
         ``slots``, and ``stages``: a list of mappings with ``stage``, ``seconds``, ``slot_seconds``, and what became of
         these: ``busy``, ``no_task``, ``waiting_for_data``, ``waiting_for_workers``. Empty where it was not recorded.
+    overlap : Overlap or None
+        When each stage was at work; None where nobody looked.
     warnings : tuple of str
         Sentences.
     seconds, cpu_seconds : float
@@ -230,6 +232,7 @@ class RunRecord:
     versions: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Mapping[str, Any], ...] = ()
     utilisation: Mapping[str, Any] = field(default_factory=dict)
+    overlap: Overlap | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     cpu_seconds: float = 0.0

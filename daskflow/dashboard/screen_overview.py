@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daskflow.dashboard import words
+from daskflow.dashboard import overview_gantt, words
 from daskflow.dashboard.overview_best import BestSoFar
 from daskflow.dashboard.overview_jobs import cost, jobs
 from daskflow.dashboard.overview_tiles import tiles
@@ -32,7 +32,7 @@ class OverviewScreen:
         self._best = BestSoFar()
 
     def rows(self) -> Sequence[Row]:
-        """Return numbers, what is awaited, stages beside the best so far, workers beside what was said, jobs."""
+        """Return numbers, what is awaited, stages, best so far, stages along time, workers beside what was said."""
         curve = Figure(
             "best",
             "Best score so far",
@@ -57,6 +57,7 @@ class OverviewScreen:
                 [Widget("stages", "Stages", "stages", empty="The stages come when the run begins."), curve],
                 widths=(6, 5),
             ),
+            Row([overview_gantt.panel()]),
             Row(
                 [
                     Widget(
@@ -103,6 +104,7 @@ class OverviewScreen:
             Value("workers", workers(state)),
             *_jobs(state, now),
             *self._best.slots(state, now),
+            *overview_gantt.slots(state, now),
         ]
 
 

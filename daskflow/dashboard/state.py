@@ -9,6 +9,7 @@ from typing import Any
 
 from daskflow.core.journal import Record
 from daskflow.core.live import time_of
+from daskflow.core.overlap import Spans
 from daskflow.dashboard.state_data import DataState
 from daskflow.dashboard.state_evaluation import EvaluationState
 from daskflow.dashboard.state_jobs import JobsState
@@ -93,6 +94,7 @@ class RunState:
     search: SearchState = field(default_factory=SearchState)
     evaluation: EvaluationState = field(default_factory=EvaluationState)
     stream: StreamState = field(default_factory=StreamState)
+    spans: Spans = field(default_factory=Spans)
     version: int = 0
 
     def hear(self, records: Iterable[Record]) -> None:
@@ -112,6 +114,7 @@ class RunState:
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
             self.stream.hear(record, at)
+            self.spans.hear(record, at)
             if is_alive:
                 self._before = max(self._before, at)
 

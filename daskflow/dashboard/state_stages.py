@@ -11,8 +11,26 @@ from typing import Any
 from daskflow.core.estimates import is_vague
 from daskflow.core.journal import Record
 
-STAGES = ("layout", "scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "explanation", "model")
-"""In the order of a run; ``layout`` only where it is measured, what a run leaves out never begins."""
+STAGES = (
+    "layout",
+    "download",
+    "scan",
+    "split",
+    "statistics",
+    "matrices",
+    "search",
+    "refit",
+    "evaluation",
+    "explanation",
+    "model",
+)
+"""In the order of a run; what a run leaves out never begins."""
+
+NOT_EXPECTED = ("layout", "download")
+"""Stages that only some runs have: where the layout is measured, and where files come from elsewhere."""
+
+BESIDE = ("download",)
+"""Stages that go on beside another."""
 
 PACE_SECONDS = 30.0
 """Rates are those of so many last seconds."""
@@ -120,10 +138,12 @@ class Stages:
     known : dict of str to Stage
         Those that have begun, and before the end those that are expected, in the order of a run.
     running : str
-        The stage that goes on; empty between stages.
+        The stage that goes on, leaving aside what goes on beside it; empty between stages.
     """
 
-    known: dict[str, Stage] = field(default_factory=lambda: {name: Stage(name) for name in STAGES[1:]})
+    known: dict[str, Stage] = field(
+        default_factory=lambda: {name: Stage(name) for name in STAGES if name not in NOT_EXPECTED}
+    )
     running: str = ""
 
     def hear(self, record: Record, at: float) -> None:
@@ -172,7 +192,8 @@ class Stages:
             stage.done = stage.total = stage.rows = stage.bytes = 0
             stage._seen.clear()
         stage.total = int(record.get("total") or stage.total)
-        self.running = name
+        if name not in BESIDE or not self.running:
+            self.running = name
 
     def _ended(self, record: Record, at: float) -> None:
         name = str(record["stage"])

@@ -7,7 +7,14 @@ import math
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
 
-COUNTED = {"scan": "partition", "search": "fit", "evaluation": "block", "statistics": "part", "matrices": "part"}
+COUNTED = {
+    "download": "file",
+    "scan": "partition",
+    "search": "fit",
+    "evaluation": "block",
+    "statistics": "part",
+    "matrices": "part",
+}
 """What a stage's progress counts."""
 
 LONG = 160

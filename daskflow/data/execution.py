@@ -10,7 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
@@ -20,6 +20,9 @@ from daskflow.data.seats import SEATS, run_in_seat, share_of_worker
 
 GLANCE_SECONDS = 5.0
 """How long a stage waits for an answer before it looks whether the cluster can go on."""
+
+ARRIVED_SECONDS = 0.05
+"""How long it waits before it looks which files have come, as long as some are on their way."""
 
 
 def peak_memory_bytes() -> int:
@@ -196,7 +199,31 @@ def _worker_name() -> str:
     return f"process {os.getpid()}" if worker is None else str(worker.name)
 
 
-def run_all(executor: Any, units: Sequence[Unit], *, on_done: Any = None, window: int | None = None) -> dict[str, Any]:
+class Arrivals(Protocol):
+    """Units that can be handed in only when something has come; see `data.arriving`."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there are such units still."""
+
+    def ready(self, timeout: float) -> Sequence[Unit]:
+        """Return units for which everything has come since the last call, after at most so many seconds."""
+
+    def idle(self, slots: int) -> None:
+        """Hear how many slots have nothing to do from now on."""
+
+    def done(self, key: str) -> None:
+        """Hear that a unit has ended."""
+
+
+def run_all(
+    executor: Any,
+    units: Sequence[Unit],
+    *,
+    on_done: Any = None,
+    window: int | None = None,
+    arrivals: Arrivals | None = None,
+) -> dict[str, Any]:
     """Run independent units, a bounded number at a time, and return their answers by key.
 
     Parameters
@@ -209,14 +236,16 @@ def run_all(executor: Any, units: Sequence[Unit], *, on_done: Any = None, window
         Called with each Outcome as it comes.
     window : int, optional
         How many are in flight at most; default twice the slots, plus two.
+    arrivals : Arrivals, optional
+        More units, each handed in as soon as what it needs has come.
 
     Raises
     ------
     Exception
-        The first error of a unit, after the others were dropped.
+        The first error of a unit, or of what should have come, after the others were dropped.
     """
     answers = {}
-    for outcome in _outcomes(executor, units, window):
+    for outcome in _outcomes(executor, units, window, arrivals):
         answers[outcome.key] = outcome.value
         if on_done is not None:
             on_done(outcome)
@@ -257,14 +286,23 @@ def reduce_all(executor: Any, units: Sequence[Unit], merge: Callable[[Any, Any],
     return merged
 
 
-def _outcomes(executor: Any, units: Sequence[Unit], window: int | None) -> Iterator[Outcome]:
+def _outcomes(
+    executor: Any, units: Sequence[Unit], window: int | None, arrivals: Arrivals | None = None
+) -> Iterator[Outcome]:
     """Run units, and hand on what becomes of them as it comes; raise the first error after dropping the others."""
     waiting = deque(units)
     try:
-        while waiting or executor.pending:
+        while waiting or executor.pending or (arrivals is not None and arrivals.is_awaited):
+            seconds = GLANCE_SECONDS
+            if arrivals is not None and arrivals.is_awaited:
+                is_idle = not (waiting or executor.pending)
+                waiting.extend(arrivals.ready(GLANCE_SECONDS if is_idle else 0.0))
+                seconds = ARRIVED_SECONDS
             while waiting and executor.pending < (window or 2 * executor.slots + 2):
                 executor.submit(waiting.popleft())
-            outcome = executor.next(GLANCE_SECONDS)
+            if arrivals is not None:
+                arrivals.idle(executor.slots - executor.pending)
+            outcome = executor.next(seconds)
             executor.troubles()  # raises when nothing can go on; whoever listens is told of less
             if outcome is None:
                 continue
@@ -272,6 +310,8 @@ def _outcomes(executor: Any, units: Sequence[Unit], window: int | None) -> Itera
                 raise outcome.exception
             if outcome.error is not None:
                 raise ClusterError(f"{outcome.key}: {outcome.error}")
+            if arrivals is not None:
+                arrivals.done(outcome.key)
             yield outcome
     except BaseException:
         executor.cancel()

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from daskflow.core.errors import DataError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Outcome, Unit
 from daskflow.core.seeds import digest
+from daskflow.data.arriving import Feed, arriving, names_of, needs_of
 from daskflow.data.blocks import (
     CONTENT,
     ORDER,
@@ -135,7 +137,10 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
     """
     store = store if isinstance(store, BlockStore) else BlockStore(store)
     recipe, groups, records = _looked_for(table, store, executor, listener)
-    bundles = bundled(groups, [place for place, record in enumerate(records) if record is None], executor.slots)
+    absent = [place for place, record in enumerate(records) if record is None]
+    coming = arriving(groups, absent, executor)
+    groups = groups if coming is None else coming
+    bundles = bundled(groups, absent, executor.slots)
     units: dict[str, tuple[list[int], Unit]] = {}
     for number, places in enumerate(bundles):
         after = bundles[number + executor.slots] if number + executor.slots < len(bundles) else []
@@ -164,7 +169,13 @@ def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: L
         tell(listener, "progress", stage="scan", done=done, total=total, rows=rows, bytes=n_bytes)
         events.done(places, outcome, executor.slots)
 
-    answers = run_all(executor, [unit for _, unit in units.values()], on_done=hear)
+    handed = [unit for _, unit in units.values()]
+    if coming is None:
+        answers = run_all(executor, handed, on_done=hear)
+    else:
+        needs = {key: needs_of([groups[place] for place in places]) for key, (places, _) in units.items()}
+        with closing(Feed(handed, needs, executor.slots, listener, names_of(groups))) as feed:
+            answers = run_all(executor, [], on_done=hear, arrivals=feed)
     for key, (places, _) in units.items():
         for place, record in zip(places, answers[key], strict=True):
             records[place] = record

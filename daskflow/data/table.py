@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -109,6 +110,56 @@ class Expecting(Protocol):
 
     def expect(self) -> None:
         """Ask for the bytes; returns at once, and never raises."""
+
+
+class Held(Protocol):
+    """A file that has come, and stays until it is given back."""
+
+    @property
+    def n_bytes(self) -> int:
+        """What was fetched of it now; 0 when it was there."""
+
+    def close(self) -> None:
+        """Give it back: it may be removed when its room is needed."""
+
+
+class Coming(Protocol):
+    """A file that has to be brought from elsewhere before a partition of it is read."""
+
+    @property
+    def key(self) -> str:
+        """Equal for partitions of one file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file; 0 where that is not known."""
+
+    @property
+    def folder(self) -> str:
+        """Where it will be: whoever reads it has to see this folder."""
+
+    @property
+    def room_bytes(self) -> int:
+        """How much files that have come and are not read yet may take there."""
+
+    @property
+    def ahead(self) -> int:
+        """Files that may come while others are read."""
+
+    def bring(self) -> Future[Held]:
+        """Begin to bring it; returns at once. The future gets it, or the error that says why it does not come."""
+
+
+@runtime_checkable
+class Arriving(Protocol):
+    """Partitions whose file comes from elsewhere, and can be brought by whoever hands out the work."""
+
+    @property
+    def coming(self) -> Coming:
+        """The file."""
+
+    def arrived(self) -> Partition:
+        """Return the same partition for when its file has come: it does not ask for those after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from daskflow.core.job_accounts import CoreHours
+from daskflow.core.overlap import Overlap
 from daskflow.core.results import RunRecord
 from daskflow.figures import cost as figures
+from daskflow.figures import gantt
 from daskflow.reports import tables, words
 from daskflow.reports import tables_evaluation as more
 from daskflow.reports.blocks import Block, Code, Grid, Heading, Part, Pictures, Text
@@ -40,6 +39,8 @@ def part(record: RunRecord) -> Part | None:
     ]
     if stages is not None:
         blocks.append(Grid(stages, "Time of each stage"))
+    if record.overlap is not None and record.overlap.stages:
+        blocks += _overlap(record.overlap)
     if used:
         total = sum(float(stage["slot_seconds"]) for stage in used)
         busy = sum(float(stage.get("busy") or 0.0) for stage in used)
@@ -82,6 +83,22 @@ def _jobs(record: RunRecord) -> list[Block]:
         told = f"{words.plural(len(others.rows), 'more job')}"
         blocks.append(Grid(others, "Core-hours of the other jobs", is_wide=True, folded=told))
     return blocks
+
+
+def _overlap(overlap: Overlap) -> list[Block]:
+    """When each stage was at work, and what was saved because some were at the same time."""
+    at_once = f", {words.seconds(overlap.at_once)} of it beside another" if overlap.at_once >= 0.05 else ""
+    text = (
+        f"The stages were at work for {words.seconds(overlap.sum_seconds)}{at_once}; the run took "
+        f"{words.seconds(overlap.wall)}. The overlap ratio, sum of the stages over wall time, is {overlap.ratio:.2f}."
+    )
+    caption = (
+        "A bar for each stretch of time in which a stage was at work; download and scan while some file came or some "
+        "partition was read. Bars above each other were at the same time."
+        + (" Dashed lines are where the run was continued." if overlap.starts else "")
+    )
+    picture = Picture("gantt", "Stages along time", caption, gantt.gantt(overlap), table=tables.spans(overlap))
+    return [Heading("Stages along time", "overlap"), Text(text), Pictures([picture], whole=["gantt"])]
 
 
 def again(record: RunRecord) -> Part:

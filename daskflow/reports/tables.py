@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from daskflow.core.job_accounts import CATEGORIES, ENDINGS, hours
+from daskflow.core.overlap import Overlap
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, Trial, TrialState
 from daskflow.core.space import FAMILY, told
@@ -259,23 +259,19 @@ def stages(record: RunRecord) -> Table | None:
     return Table(head, tuple(rows), frozenset(range(1, len(head)))) if rows else None
 
 
-def jobs(record: RunRecord) -> Table:
-    """Return what each job asked for, what became of its core-hours, and how it ended."""
-    rows = tuple(
+def spans(overlap: Overlap) -> Table:
+    """Return when each stage began and ended on the run's own clock, and how long it was at work."""
+    rows = [
         (
-            job.id if job.role == "worker" else f"{job.id} (controller)",
-            job.node or "-",
-            str(job.cores),
-            words.seconds(max(0.0, job.ended_at - job.began_at)),
-            *(hours(getattr(job, name)) for name in CATEGORIES),
-            ENDINGS.get(job.why, job.why) or job.state,
+            each.stage,
+            words.seconds(each.intervals[0][0]),
+            words.seconds(each.intervals[-1][1]),
+            words.seconds(each.seconds),
+            f"{len(each.intervals):,}",
         )
-        for job in record.jobs
-    )
-    marked = frozenset(place for place, job in enumerate(record.jobs) if job.why in ("memory", "node", "failed"))
-    return Table(
-        ("job", "node", "cores", "time", *CATEGORIES, "end"), rows, frozenset(range(2, 4 + len(CATEGORIES))), marked
-    )
+        for each in overlap.stages
+    ]
+    return Table(("stage", "began after", "ended after", "at work", "stretches"), tuple(rows), frozenset(range(1, 5)))
 
 
 def workflow_text(record: RunRecord) -> str:

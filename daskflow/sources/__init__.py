@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_serializer, field_validator
 
@@ -40,6 +40,9 @@ class Source(Settings):
     key, drop : list of str
         Columns that identify a row; columns that no model sees.
     """
+
+    opens_early: ClassVar[bool] = False
+    """Whether the first look at it mostly waits for a network, so that it is begun before the cluster is there."""
 
     kind: str
     target: str | None = None

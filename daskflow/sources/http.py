@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
@@ -87,7 +87,8 @@ class Http(Source):
     cache_bytes : int or str
         Above this, files that were used longest ago are removed from it; those in use never are.
     ahead : int
-        Files that are fetched while one is read.
+        Files that are fetched while others are read: at most so many more than there are units at a time are on their
+        way, or there and not read yet.
     sample_files : int
         Files that the schema is found from, where it is not in footers.
 
@@ -97,6 +98,8 @@ class Http(Source):
     >>> source.dump()["url"]
     ['https://***@example.org/{2019..2020}.csv']
     """
+
+    opens_early: ClassVar[bool] = True
 
     kind: Literal["http"] = "http"
     url: Annotated[tuple[str, ...], BeforeValidator(_texts)] = Field(default=(), repr=False)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from daskflow.core.errors import JournalError, StorageError
@@ -32,6 +32,26 @@ USE = ".in-use"
 """Locked by those that read or fetch a file, so that nobody removes it meanwhile; its time is that of the last use."""
 
 WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file of the cache that nobody removes before it is given back.
+
+    Attributes
+    ----------
+    lock : int
+        Open file whose lock says so.
+    n_bytes : int
+        What was fetched of it now; 0 when it was there.
+    """
+
+    lock: int
+    n_bytes: int
+
+    def close(self) -> None:
+        """Give it back."""
+        os.close(self.lock)
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,35 @@ class Cache:
         known = Known.read(folder)
         done = there(known, wanted)
         return folder / done.name if done is not None and is_certain(done, wanted) else None
+
+    def bring(self, wanted: Wanted) -> Future[Held]:
+        """Begin to fetch a file, unless it is there, and hold it; the future gets the error if it cannot be had."""
+        folder = self.folder_of(wanted)
+        with storing_in(folder, option=OPTION):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = _open(folder)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.utime(lock)
+        found: Future[Held] = Future()
+        if self.path_of(wanted) is not None:
+            found.set_result(Held(lock, 0))
+            return found
+
+        def ended(fetched: Future[Path], *, is_last: bool) -> None:
+            error = fetched.exception()
+            if (
+                isinstance(error, JournalError) and not is_last
+            ):  # it was being fetched ahead, and another process does it
+                again = self.start(wanted, is_patient=True)
+                again.add_done_callback(partial(ended, is_last=True))
+            elif error is not None:
+                os.close(lock)
+                found.set_exception(error)
+            else:
+                found.set_result(Held(lock, fetched.result().stat().st_size))
+
+        self.start(wanted, is_patient=True).add_done_callback(partial(ended, is_last=False))
+        return found
 
     @contextmanager
     def using(self, wanted: Wanted, following: Sequence[Wanted] = ()) -> Iterator[Path]:

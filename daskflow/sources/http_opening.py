@@ -130,7 +130,8 @@ class Opening:
 
     def _fetched(self, place: int) -> Fetched:
         following = tuple(file.wanted for file in self.files[place + 1 : place + 1 + self.ahead])
-        return Fetched(self.cache, self.files[place].wanted, following)
+        size = self.files[place].look.size_bytes or 0
+        return Fetched(self.cache, self.files[place].wanted, following, size, self.ahead)
 
     def _note(self, how: str) -> str:
         sizes = [file.look.size_bytes for file in self.files]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from daskflow.data.schema import Schema
 from daskflow.data.table import Decoded, Fingerprint, Partition, Table
 from daskflow.sources.columns import cast_rows
 from daskflow.sources.file_source import FileSource
-from daskflow.sources.http_cache import Cache
+from daskflow.sources.http_cache import Cache, Held
 from daskflow.sources.http_transfer import Wanted
 from daskflow.sources.opening import listed
 from daskflow.sources.parquet_piece import ParquetPiece
@@ -37,11 +38,40 @@ class Fetched:
         The file, and its state when it was planned.
     following : tuple of Wanted
         The files after it.
+    size_bytes : int
+        What the server says of its size; 0 where it says nothing.
+    ahead : int
+        Files that may come while others are read.
     """
 
     cache: Cache
     wanted: Wanted
     following: tuple[Wanted, ...]
+    size_bytes: int = 0
+    ahead: int = 0
+
+    @property
+    def key(self) -> str:
+        """Equal for partitions of one file."""
+        return self.wanted.address.identity
+
+    @property
+    def folder(self) -> str:
+        """The cache's."""
+        return self.cache.folder
+
+    @property
+    def room_bytes(self) -> int:
+        """The cache's."""
+        return self.cache.most_bytes
+
+    def bring(self) -> Future[Held]:
+        """Begin to fetch the file, which then stays until it is given back; what is there is not fetched."""
+        return self.cache.bring(self.wanted)
+
+    def alone(self) -> Fetched:
+        """Return the file without those after it: somebody else sees to them."""
+        return replace(self, following=())
 
     @contextmanager
     def file(self) -> Iterator[Path]:
@@ -82,6 +112,15 @@ class PlannedPiece:
     def n_bytes(self) -> int:
         """Estimated size of the rows in memory."""
         return self.piece.n_bytes
+
+    @property
+    def coming(self) -> Fetched:
+        """Its file."""
+        return self.fetched
+
+    def arrived(self) -> PlannedPiece:
+        """Return the same for when its file has come: those after it are not asked for."""
+        return replace(self, fetched=self.fetched.alone())
 
     def read(self, frame: Any = None) -> Decoded:
         """Have the file, begin to fetch those after it, and decode; DataError names the file."""
@@ -127,6 +166,15 @@ class WholeFile:
     def graph(self) -> None:
         """None: files have no graph."""
         return None
+
+    @property
+    def coming(self) -> Fetched:
+        """The file."""
+        return self.fetched
+
+    def arrived(self) -> WholeFile:
+        """Return the same for when the file has come: those after it are not asked for."""
+        return replace(self, fetched=self.fetched.alone())
 
     def read(self, frame: Any = None) -> Decoded:
         """Have the file, begin to fetch those after it, and decode.

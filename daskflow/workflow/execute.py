@@ -46,13 +46,13 @@ from daskflow.workflow.interim import tell_evaluated
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
+from daskflow.workflow.plan import refuse_too_long
 from daskflow.workflow.preparing import Preparing
 from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
-from daskflow.workflow.side_by_side import RUNS
-from daskflow.workflow.submission import mark_of
+from daskflow.workflow.submission import mark_of, read_submission
 from daskflow.workflow.telling import Telling
 from daskflow.workflow.why import explain
 from daskflow.workflow.workflow import Workflow
@@ -91,14 +91,15 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
-                cluster: Cluster | Given = given or _cluster(workflow, runs, recorder, telling).within(
-                    folder.path, mark_of(folder), telling
-                )
+                is_submitted = read_submission(folder) is not None
+                cluster = _cluster(workflow, runs, recorder, telling, is_submitted=is_submitted)
+                cluster = cluster.within(folder.path, mark_of(folder), telling)
                 with (
                     cluster.open() as connection,
                     telling.watched(connection),
                 ):
-                    _Execution(workflow, folder, runs, recorder, connection, telling, control).run()
+                    tell(telling, "span", stage="cluster", part="", began=began, seconds=time.time() - began)
+                    _Execution(workflow, folder, runs, recorder, connection, telling, control).run(opening)
             except KeyboardInterrupt as error:
                 _end(recorder, folder, error, "interrupted", "interrupted")
                 raise
@@ -122,9 +123,14 @@ def heard(folder: RunFolder, listener: Listener) -> Control:
     return Control(Mailbox(folder, lambda text: tell(listener, "warning", text=text)))
 
 
-def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener) -> Cluster:
-    """The cluster to open; one whose layout is to be measured is measured first, and what was found is told."""
+def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener, *, is_submitted: bool) -> Cluster:
+    """The cluster to open, whose workers live longer than a fit takes.
+
+    One whose layout is to be measured is measured first, and what was found is told.
+    """
     begun, cpu = time.perf_counter(), time.process_time()
+    if not is_submitted:  # for one that is, this was looked at when it was handed in
+        refuse_too_long(workflow, runs)
     cluster, text, reads = laid_out(workflow, runs)
     if text:
         tell(listener, "note", text=text)
@@ -161,12 +167,12 @@ def _gist(folder: RunFolder) -> dict[str, Any]:
 class _Execution(Preparing):
     """One invocation: what each stage does, in order."""
 
-    def run(self) -> None:
+    def run(self, opening: Opening) -> None:
         """Everything."""
         check_folder(self.executor, self.folder.path)
         with open_store(self.workflow.cache, self.runs) as store:
             check_folder(self.executor, store.folder, option="cache.folder")
-            table = self.workflow.table()
+            table = opening.table(self.listener)
             store.check = self.room_for(table, store)
             try:
                 ready = self.prepared(table, store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ class Account:
     no_task: float
     waiting_for_data: float
     waiting_for_workers: float
+
+    def awaiting(self, slot_seconds: float) -> Account:
+        """Return the account with so many slot-seconds that waited for data where no unit could be handed in."""
+        moved = min(max(0.0, slot_seconds), self.no_task)
+        return replace(self, no_task=self.no_task - moved, waiting_for_data=self.waiting_for_data + moved)
 
     def dump(self) -> dict[str, float]:
         """Return what the journal records of it."""

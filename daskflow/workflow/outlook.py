@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daskflow.clusters import Cluster
+from daskflow.clusters.batch import Batch
 from daskflow.core.errors import DaskflowError
-from daskflow.core.estimates import about
+from daskflow.core.estimates import about, amount
 from daskflow.core.folder import RunFolder, read_json
 from daskflow.core.journal import plain, read
 from daskflow.data.forecasts import rows_of
 from daskflow.data.ranges import usual_block_rows
 from daskflow.data.table import Table
+from daskflow.search.costs import Step, Wanted
 from daskflow.search.forecast import LEVEL, Forecast, estimate
+from daskflow.search.lengths import SURE
 from daskflow.search.regressions import Floats
 from daskflow.search.schedules import schedule
 from daskflow.workflow import toml
@@ -56,6 +60,8 @@ class Outlook:
         Seconds of it until the search begins, by earlier runs; None where none tells, and `seconds` leave it out.
     level : float
         Of the band.
+    fit_seconds, fit_low : float or None
+        Of the longest single fit: the median, and what it takes in nine of ten cases at least.
     """
 
     basis: str
@@ -67,6 +73,8 @@ class Outlook:
     cpu_high: float | None = None
     preparing: float | None = None
     level: float = LEVEL
+    fit_seconds: float | None = None
+    fit_low: float | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return plain values."""
@@ -84,7 +92,13 @@ class Outlook:
         return f"{wall} to the search's end, {ready}; {cpu} for the fits ({self.basis})"
 
 
-def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, runs: Path) -> Outlook:
+Timing = Callable[["Workflow", str, Shape, Sequence[Step]], Fits | None]
+"""Finds what fits take, where no earlier run tells."""
+
+
+def outlook(
+    workflow: Workflow, table: Table, task: str, *, n_features: int, runs: Path, timing: Timing = made_up_fits
+) -> Outlook:
     """Forecast a run by earlier runs of the same family, else by a few fits on made-up rows; reads no data.
 
     Parameters
@@ -99,6 +113,8 @@ def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, run
         Columns of the matrix, about.
     runs : Path
         Folder of runs.
+    timing : callable
+        Used where no earlier run tells.
     """
     search, space = workflow.search, workflow.space(task)
     size = known_size(workflow, table, runs)
@@ -107,7 +123,7 @@ def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, run
     rungs = schedule(search, space, seed=workflow.seed)
     found = earlier_fits(workflow, task, shape, runs)
     if found is None:
-        found = made_up_fits(workflow, task, shape, list(dict.fromkeys(rung.step for rung in rungs)))
+        found = timing(workflow, task, shape, list(dict.fromkeys(rung.step for rung in rungs)))
     if found is None:
         return Outlook(NOT_FITTED)
     slots = slots_of(workflow.cluster.dump())
@@ -121,10 +137,38 @@ def outlook(workflow: Workflow, table: Table, task: str, *, n_features: int, run
     )
     for fit in found.timed:
         forecast.learn(fit.trial, fit.params, *fit.step, seconds=fit.seconds, cpu_seconds=fit.cpu_seconds)
-    futures = forecast.futures(doubt=math.hypot(found.doubt, 0.0 if size else _size_doubt(workflow, table)))
+    doubt = math.hypot(found.doubt, 0.0 if size else _size_doubt(workflow, table))
+    futures = forecast.futures(doubt=doubt)
     assert futures is not None  # at least one fit was learned
-    return _with_preparing(
-        futures, found, preparing_seconds(rows * len(table.schema.columns), slots or 1, runs), workflow, slots
+    preparing = preparing_seconds(rows * len(table.schema.columns), slots or 1, runs)
+    steps = dict.fromkeys(rung.step for rung in rungs)
+    fits = forecast.lengths([Wanted("any", step) for step in steps], doubt=doubt)
+    low, middle = (float(each) for each in np.quantile(fits.max(axis=1), [SURE, 0.5]))
+    return replace(
+        _with_preparing(futures, found, preparing, workflow, slots), fit_seconds=middle, fit_low=min(low, middle)
+    )
+
+
+def too_long(found: Outlook, cluster: Cluster, most_seconds: float | None) -> str:
+    """Say that a fit takes longer than any worker of a batch queue lives; empty when none does, as far as is known.
+
+    Parameters
+    ----------
+    found : Outlook
+        Of the run.
+    cluster : Cluster
+        Where it will run.
+    most_seconds : float or None
+        What ends a fit before that; None where nothing does.
+    """
+    if found.fit_low is None or found.fit_seconds is None or not isinstance(cluster, Batch):
+        return ""
+    if min(found.fit_low, most_seconds or math.inf) <= cluster.seconds:
+        return ""
+    return (
+        f"one fit is expected to take {amount(found.fit_seconds)}, at least {amount(found.fit_low)} ({found.basis}), "
+        f"and a job lives for {amount(cluster.seconds)}: no fit would come to its end. Give a longer walltime, or less "
+        "to fit at a time"
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import daskflow.metrics
+from daskflow.clusters.batch import Batch
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.notebook import block
 from daskflow.data.forecasts import block_bytes, rows_of
@@ -16,11 +17,13 @@ from daskflow.data.schema import Schema
 from daskflow.data.splits import Split
 from daskflow.data.store import size
 from daskflow.data.table import Table
+from daskflow.search.costs import Step
 from daskflow.search.training import Way, takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
 from daskflow.workflow.core_hours_ahead import CoreHoursAhead, core_hours_ahead
 from daskflow.workflow.memory import fit_bytes, learned_rows, memory_notes, n_columns
-from daskflow.workflow.outlook import Outlook, outlook
+from daskflow.workflow.outlook import Outlook, Timing, outlook, too_long
+from daskflow.workflow.timed_fits import Shape, made_up_fits
 from daskflow.workflow.workflow import Workflow
 
 WORKER_BYTES = 300 * 2**20
@@ -169,7 +172,9 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
     task = _task(workflow, table)
-    ahead = outlook(workflow, table, task, n_features=width, runs=runs)
+    foreseen = outlook(workflow, table, task, n_features=width, runs=runs)
+    if overlong := too_long(foreseen, workflow.cluster, workflow.search.fit_seconds):
+        said.append(f"cluster.walltime: {overlong}")
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
     return Plan(
         name=workflow.name,
@@ -193,11 +198,44 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
         split=_split_words(split, table),
         balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
-        outlook=ahead,
-        core_hours=core_hours_ahead(workflow, ahead, runs),
+        outlook=foreseen,
         notes=tuple(said),
         model=_model_words(workflow, task),
     )
+
+
+QUICK_CELLS = 1_000_000
+"""Cells of the matrix that a fit takes in a second, of a quick family."""
+
+PLAUSIBLE = 0.01
+"""Where that takes less than this share of a walltime, no fits are timed to see whether one takes longer."""
+
+
+def refuse_too_long(workflow: Workflow, runs: Path) -> None:
+    """See that a fit comes to its end within a walltime, as far as can be foreseen.
+
+    It is by earlier runs, or where there is much data, by timing a few fits for 2 seconds. What is seen only when fits
+    are done, the search sees.
+
+    Raises
+    ------
+    SettingsError
+        When none would.
+    """
+    cluster = workflow.cluster
+    if not isinstance(cluster, Batch):
+        return
+    table = workflow.table()
+    width = n_columns(table.features)
+    is_plausible = rows_of(table) * width / QUICK_CELLS > PLAUSIBLE * cluster.seconds
+    timing: Timing = made_up_fits if is_plausible else _nothing_timed
+    foreseen = outlook(workflow, table, _task(workflow, table), n_features=width, runs=runs, timing=timing)
+    if overlong := too_long(foreseen, cluster, workflow.search.fit_seconds):
+        raise SettingsError([Problem("cluster.walltime", overlong)])
+
+
+def _nothing_timed(workflow: Workflow, task: str, shape: Shape, steps: Sequence[Step]) -> None:
+    """Know nothing."""
 
 
 def matrices_bytes(workflow: Workflow, table: Table, *, n_features: int) -> int:

@@ -85,7 +85,8 @@ class Preparing(Stages):
         with self.stage("scan") as found:
             before = self.executor.decoded
             try:
-                blocks = scan(table, store, self.executor, self.listener)
+                with self.downloading(found) as listener:
+                    blocks = scan(table, store, self.executor, listener)
             finally:
                 found["partition_reads"] = self.executor.decoded - before
         began = next((r["fingerprint"] for r in self.recorder.journal.records if r["record"] == "data"), None)

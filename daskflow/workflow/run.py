@@ -13,7 +13,9 @@ import pandas as pd
 from daskflow.core.errors import SearchError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
+from daskflow.core.live import merged, read_spans
 from daskflow.core.notebook import block
+from daskflow.core.overlap import Overlap, overlap_of
 from daskflow.core.protocols import Score
 from daskflow.core.results import Evaluation, RunRecord, SearchResult, Trial, TrialState
 from daskflow.core.space import told
@@ -120,6 +122,26 @@ class Run(Acting, Accounted):
         """The report's page."""
         return self._folder.report
 
+    @cached_property
+    def overlap(self) -> Overlap:
+        """When each stage was at work, and how much of that was at the same time."""
+        return overlap_of(merged(self._records, read_spans(self._folder.events)))
+
+    @property
+    def stages(self) -> pd.DataFrame:
+        """The stages so far, in the order they first began.
+
+        Columns: stage, began and ended (seconds on the run's own clock, which stands still between invocations),
+        seconds (that it was at work), stretches (of time, between which it was not), cpu_seconds.
+        """
+        cpu = {stage["stage"]: stage["cpu_seconds"] for stage in stages_of(self._records)}
+        rows = [
+            (each.stage, each.intervals[0][0], each.intervals[-1][1], each.seconds, len(each.intervals))
+            for each in self.overlap.stages
+        ]
+        table = pd.DataFrame(rows, columns=["stage", "began", "ended", "seconds", "stretches"])
+        return table.assign(cpu_seconds=[float(cpu.get(name, math.nan)) for name in table["stage"]])
+
     def leaderboard(self) -> pd.DataFrame:
         """Return the trials from best to worst.
 
@@ -184,7 +206,7 @@ class Run(Acting, Accounted):
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu, 3),
             "peak_memory_bytes": peak,
-            "core_hours": self.core_hours.dump() if self.jobs else None,
+            "overlap": self.overlap.dump(),
             "partitions": data.get("partitions", 0),
             "partition_reads": sum(r.get("partition_reads", 0) for r in self._records if r["record"] == "stage"),
             "rows": {part: data.get("split", {}).get(part, 0) for part in ("train", "validation", "test", "rejected")},
@@ -225,6 +247,7 @@ class Run(Acting, Accounted):
             versions=read_json(self._folder.versions),
             stages=stages_of(self._records),
             utilisation=utilisation_of(self._records),
+            overlap=self.overlap,
             warnings=tuple(dict.fromkeys(warnings)),
             seconds=seconds,
             cpu_seconds=cpu,

@@ -11,7 +11,8 @@ from daskflow.core.journal import Record
 def stages_of(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
     """Return what each stage took, summed over invocations: ``stage``, ``seconds``, ``cpu_seconds``.
 
-    The search's processor time is that of its stage and of its units.
+    The search's processor time is that of its stage and of its units. A ``download`` is the time in which some file
+    came; it goes on beside the scan.
     """
     found: dict[str, dict[str, Any]] = {}
     for record in records:

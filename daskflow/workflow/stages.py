@@ -11,8 +11,9 @@ from typing import Any
 
 from daskflow.core import interruption
 from daskflow.core.control import Control
-from daskflow.core.events import Listener, tell
+from daskflow.core.events import Event, Listener, tell
 from daskflow.core.folder import RunFolder
+from daskflow.core.overlap import merged
 from daskflow.core.protocols import Connection
 from daskflow.core.warned import gathered
 from daskflow.data.execution import peak_memory_bytes
@@ -85,7 +86,7 @@ class Stages:
             if is_shared:  # the process's time is that of all runs in it
                 here = time.thread_time() - own
             self.executor.reads = reads
-            account = self.executor.occupancy.close(wall, now)
+            account = self.executor.occupancy.close(wall, now).awaiting(found.pop("awaited", 0.0))
             if name not in BESIDE_UNITS or self.executor.n_answers > answers:
                 found["utilisation"] = account.dump()
             record = {
@@ -99,11 +100,35 @@ class Stages:
             self.recorder.append(record)
         tell(self.listener, "stage", stage=name, state="finished", seconds=record["seconds"])
 
-    def cost_elsewhere(self, stage: str, units: float, *, is_shared: bool) -> float:
-        """What a stage's units add to this process's own time; those of the search record theirs themselves.
+    @contextmanager
+    def downloading(self, found: dict[str, Any]) -> Iterator[Listener]:
+        """Yield a listener for a stage whose files come beside it; their coming is recorded as a stage of its own.
 
-        Where the process is shared with other runs that time is this thread's alone.
+        Slots that had nothing to do because files were on their way waited for data; ``awaited`` says how long.
         """
+        spans: list[tuple[float, float]] = []
+        ended: dict[str, Any] = {}
+
+        def hear(event: Event) -> None:
+            fields = event.fields
+            if event.name == "span":
+                spans.append((fields["began"], fields["began"] + fields["seconds"]))
+            elif event.name == "stage" and fields["stage"] == "download" and fields["state"] == "finished":
+                ended.update(fields)
+            self.listener(event)
+
+        try:
+            yield hear
+        finally:
+            if ended:
+                found["awaited"] = ended["idle_slot_seconds"]
+                seconds = sum(end - begin for begin, end in merged(spans))
+                counts = {"files": ended["files"], "bytes": ended["bytes"]}
+                cost = {"seconds": seconds, "cpu_seconds": 0.0, "peak_memory_bytes": 0}  # this process's: the scan's
+                self.recorder.append({"record": "stage", "stage": "download", **cost, **counts})
+
+    def cost_elsewhere(self, stage: str, units: float) -> float:
+        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
         client = self.connection.client
         is_here = client is None or (client.scheduler.address.startswith("inproc") and not is_shared)
         if stage == "search":

@@ -16,6 +16,7 @@ from daskflow.core.errors import ControlError, JournalError, SettingsError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
 from daskflow.workflow.acting import is_held
+from daskflow.workflow.plan import refuse_too_long
 from daskflow.workflow.submission import (
     Submission,
     mark_of,
@@ -78,7 +79,7 @@ def submit(
     Raises
     ------
     SettingsError
-        When the workflow is wrong, or its cluster is no batch queue.
+        When the workflow is wrong, its cluster is no batch queue, or a fit takes longer than a walltime.
     QueueError
         When the queue refuses the job, or would never start it.
     ControlError
@@ -89,6 +90,7 @@ def submit(
     folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
     queue = queue_of(cluster)
     _refuse(queue, cluster, workflow, folder)
+    refuse_too_long(workflow, folder.path.parent.parent)
     folder.make()
     _check_idle(folder, queue)
     try:

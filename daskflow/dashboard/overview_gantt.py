@@ -1,0 +1,43 @@
+"""Columns of the picture of the stages: when each was at work, so far."""
+
+from __future__ import annotations
+
+from daskflow.dashboard.slots import Columns, Figure, Look, Slot, Value
+from daskflow.dashboard.state import RunState
+from daskflow.figures import gantt, style
+
+
+def panel() -> Figure:
+    """Return the panel."""
+    return Figure(
+        "gantt",
+        "Stages along time",
+        "A row for each stage, a bar for each stretch of time in which it was at work: download and scan while some "
+        "file came or some partition was read. Bars above each other were at the same time. Dashed lines are where the "
+        "run was continued.",
+        gantt.live_gantt(),
+        empty="Bars come when the first stage begins.",
+        min_width=360,
+    )
+
+
+def slots(state: RunState, now: float) -> list[Slot]:
+    """Return what is drawn now."""
+    overlap = state.spans.overlap(None if state.is_over else now)
+    columns = gantt.bars(overlap)
+    names = [stage.stage for stage in overlap.stages]
+    low = -max(len(names) - 1, 0) - 0.6
+    end = max(round(overlap.wall, 1), 1.0)
+    epoch = f"{state.spans.version}.{round(overlap.wall, 1)}"
+    return [
+        Columns("gantt_data", columns, epoch),
+        Columns("gantt_starts_data", gantt.starts(overlap), str(len(overlap.starts))),
+        Look("gantt_x", {"start": 0.0, "end": end, "reset_start": 0.0, "reset_end": end}),
+        Look("gantt_y", {"start": low, "end": 0.6, "reset_start": low, "reset_end": 0.6}),
+        Look("gantt_y_ticks", {"ticks": [-place for place in range(len(names))]}),
+        Look(
+            "gantt_y_axis",
+            {"major_label_overrides": {-place: style.shown(name) for place, name in enumerate(names)}},
+        ),
+        Value("gantt.empty", not names),
+    ]

@@ -1,0 +1,229 @@
+"""A workflow over a slow web server, overlapped, beside the same work with one stage after the other.
+
+    python tests/bench/overlap.py [--files 24] [--rows 40000] [--columns 60] [--repeats 3] [--format csv]
+
+A server in a process of its own gives files over loopback, at a rate that all connections share. The rate is set so
+that the download takes about as long as the scan does of files that are there. Each side runs in a process of its own,
+with folders of its own, one after the other in turn:
+
+- *in turn*: all files are fetched (`daskflow fetch`'s own code), then the workflow runs on the folder;
+- *overlapped*: the workflow runs from the addresses.
+
+Printed are wall and processor seconds of both (medians, lowest and highest), what stages took, and whether both found
+the same. `--only overlapped` measures one side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+from aiohttp import web
+
+CHUNK = 1 << 16
+
+
+async def serve(folder: Path, rate: float) -> None:
+    """Give the files of a folder at so many bytes per second over all connections, with parts of files (Range)."""
+    turn = asyncio.Lock()
+    free_at = 0.0
+
+    async def pace(n_bytes: int) -> None:
+        nonlocal free_at
+        async with turn:
+            now = time.monotonic()
+            free_at = max(free_at, now - 0.05) + n_bytes / rate
+            wait = free_at - now
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    async def give(request: web.Request) -> web.StreamResponse:
+        content = (folder / request.match_info["name"]).read_bytes()
+        asked, total, status = request.http_range, len(content), 200
+        headers = {"ETag": f'"{total}"', "Accept-Ranges": "bytes"}
+        if asked.start is not None or asked.stop is not None:
+            start, stop, _ = slice(asked.start, asked.stop).indices(total)
+            content, status = content[start:stop], 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
+        answer = web.StreamResponse(status=status, headers=headers)
+        answer.content_length = len(content)
+        await answer.prepare(request)
+        for begin in range(0, len(content), CHUNK):
+            piece = content[begin : begin + CHUNK]
+            await pace(len(piece))
+            await answer.write(piece)
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/{name}", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+def make(folder: Path, n_files: int, n_rows: int, n_columns: int, format: str) -> None:
+    """Write a table: numbers, three columns of text, and a target that half of them decide."""
+    folder.mkdir()
+    weights = np.random.default_rng(0).normal(size=n_columns)
+    for number in range(n_files):
+        draw = np.random.default_rng(number + 1)
+        numbers = draw.normal(size=(n_rows, n_columns)).round(4)
+        table = {f"x{place}": numbers[:, place] for place in range(n_columns)}
+        for name in ("city", "carrier", "kind"):
+            table[name] = np.char.add(name, draw.integers(0, 40, n_rows).astype(str))
+        table["target"] = (numbers @ weights + draw.normal(scale=3.0, size=n_rows) > 0).astype(int)
+        rows = pa.table(table)
+        path = folder / f"part-{number:03}.{format}"
+        if format == "csv":
+            pc.write_csv(rows, path)
+        else:
+            pq.write_table(rows, path, use_dictionary=["city", "carrier", "kind"])
+
+
+def workflow_of(data: dict[str, Any], base: Path) -> Any:
+    """The workflow of both sides."""
+    from daskflow.workflow import Workflow
+
+    return Workflow(
+        name="overlap",
+        data={**data, "target": "target"},
+        split={"kind": "random", "test": 0.2, "validation": 0.1},
+        model="sgd",
+        search={"kind": "hyperband", "max_iter": 9, "metric": "roc_auc"},
+        metrics=["roc_auc", "log_loss"],
+        evaluation={"explain": False},
+        cluster={"kind": "local", "workers": 2},
+        cache={"folder": str(base / "blocks")},
+        seed=7,
+    )
+
+
+def side(name: str, url: str, base: Path) -> None:
+    """Run one side here, and print what it took as JSON."""
+    from daskflow.sources.http_download import raise_failures
+    from daskflow.sources.http_fetch import fetch
+
+    began = time.perf_counter()
+    download = 0.0
+    if name == "overlapped":
+        run = workflow_of({"kind": "http", "url": url, "cache": str(base / "http")}, base).run(base / "runs")
+    else:
+        raise_failures(asyncio.run(fetch([url], base / "files")))
+        download = time.perf_counter() - began
+        suffix = url.rpartition(".")[2]
+        run = workflow_of({"kind": suffix, "path": str(base / "files" / f"*.{suffix}")}, base).run(base / "runs")
+    wall = time.perf_counter() - began
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    stages = {stage["stage"]: stage["seconds"] for stage in run.record().stages}
+    found = {
+        "wall": wall,
+        "cpu": sum(each.ru_utime + each.ru_stime for each in used),
+        "stages": {"download": download, **stages} if download else stages,
+        "best": run.best.score,
+        "test": run.metrics["roc_auc"].value,
+        "summary": {word: value for word, value in run.summary().items() if word == "overlap"},
+    }
+    print(json.dumps(found))
+
+
+def in_process(name: str, url: str) -> dict[str, Any]:
+    """Run one side in a process of its own."""
+    with tempfile.TemporaryDirectory() as base:
+        command = [sys.executable, __file__, "side", name, url, base]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+class Server:
+    """The server in a process of its own."""
+
+    def __init__(self, folder: Path, rate: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "serve", str(folder), str(rate)], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def spread(values: list[float]) -> str:
+    """Median, and between what."""
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main() -> None:
+    """Measure, or be one of the processes of a measurement."""
+    if sys.argv[1:2] == ["serve"]:
+        asyncio.run(serve(Path(sys.argv[2]), float(sys.argv[3])))
+    if sys.argv[1:2] == ["side"]:
+        side(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=24)
+    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--columns", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--format", default="csv", choices=["csv", "parquet"])
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "files"
+        make(folder, given.files, given.rows, given.columns, given.format)
+        n_bytes = sum(os.path.getsize(path) for path in folder.iterdir())
+        url = "http://127.0.0.1:{port}/part-{{000..{last:03}}}." + given.format
+        with Server(folder, 1e9) as server:
+            address = url.format(port=server.port, last=given.files - 1)
+            runs = [in_process("in turn", address) for _ in range(2)]  # the first one compiles
+            scan = runs[-1]["stages"]["scan"]
+        rate = n_bytes / scan
+        print(f"{given.files} files, {n_bytes / 1e6:.0f} MB, scan {scan:.1f} s, rate {rate / 1e6:.2f} MB/s", flush=True)
+        found: dict[str, list[dict[str, Any]]] = {"in turn": [], "overlapped": []}
+        with Server(folder, rate) as server:
+            for number in range(given.repeats):
+                for name in list(found)[:: 1 if number % 2 == 0 else -1]:
+                    if given.only in ("", name):
+                        one = in_process(name, url.format(port=server.port, last=given.files - 1))
+                        found[name].append(one)
+                        stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in one["stages"].items())
+                        print(
+                            f"{name}: wall {one['wall']:.1f}, cpu {one['cpu']:.1f}; {stages} {one['summary']}",
+                            flush=True,
+                        )
+    for name, runs in found.items():
+        if runs:
+            wall, cpu = ([each[word] for each in runs] for word in ("wall", "cpu"))
+            print(f"{name}: wall {spread(wall)} s, processor {spread(cpu)} s")
+    if all(found.values()):
+        pairs = zip(found["overlapped"], found["in turn"], strict=True)
+        ratios = [one["wall"] / sum(other["stages"].values()) for one, other in pairs]
+        whole = [a["wall"] / b["wall"] for a, b in zip(found["overlapped"], found["in turn"], strict=True)]
+        print(f"overlapped wall over the sum of the stages in turn: {statistics.median(ratios):.2f} {ratios}")
+        print(f"overlapped wall over the wall in turn: {statistics.median(whole):.2f}")
+        print("same result:", len({(each["best"], each["test"]) for runs in found.values() for each in runs}) == 1)
+
+
+if __name__ == "__main__":
+    main()
