@@ -27,6 +27,8 @@ from daskflow.clusters.batch_jobs import QueueError, Request
 from daskflow.clusters.batch_scripts import quoted
 from daskflow.clusters.slurm_commands import SlurmQueue
 from daskflow.core.errors import ClusterError, SettingsError
+from daskflow.workflow import plan as plans
+from daskflow.workflow.outlook import Outlook
 from tests.golden_scripts import CASES, FOLDER, cluster_of, script
 
 KINDS = [name for name, cls in REGISTRY.kinds.items() if issubclass(cls, Batch)]
@@ -209,6 +211,12 @@ memory = "{memory}"
 """
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dry run says of core-hours takes a few fits, and is tested elsewhere."""
+    monkeypatch.setattr(plans, "outlook", lambda *_, **__: Outlook("nothing is timed here"))
+
+
 def dry_run(tmp_path: Path, *words: str, memory: str = "auto") -> Any:
     """Run ``daskflow run --dry-run``."""
     file = tmp_path / "cars.toml"
@@ -223,15 +231,15 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(kind: str, tmp_path: Pat
     # then
     assert done.exit_code == 0, done.output
     id = flow.Workflow.from_toml(tmp_path / "cars.toml").id
-    assert f"{tmp_path}/runs/cars/{id}/keys" in done.output
-    assert "tls://HOST:PORT" in done.output
-    assert "--memory-limit 2.00GiB" in done.output
-    assert {"lsf": "01:30", "htcondor": "5400"}.get(kind, "01:30:00") in done.output
+    assert f"{tmp_path}/runs/cars/{id}/keys" in done.stdout
+    assert "tls://HOST:PORT" in done.stdout
+    assert "--memory-limit 2.00GiB" in done.stdout
+    assert {"lsf": "01:30", "htcondor": "5400"}.get(kind, "01:30:00") in done.stdout
     assert not (tmp_path / "runs").exists()
     # and from Python it is the same
     workflow = flow.Workflow.from_toml(tmp_path / "cars.toml", {"cluster.walltime": "90 min"}, kind)
-    assert workflow.job_script(tmp_path / "runs") == done.output
-    assert json.loads(dry_run(tmp_path, "--on", kind, "--json").output)["job_script"].startswith("#!/usr/bin/env")
+    assert workflow.job_script(tmp_path / "runs") == done.stdout
+    assert json.loads(dry_run(tmp_path, "--on", kind, "--json").stdout)["job_script"].startswith("#!/usr/bin/env")
 
 
 def test_a_dry_run_prints_what_a_run_submits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +251,7 @@ def test_a_dry_run_prints_what_a_run_submits(tmp_path: Path, monkeypatch: pytest
         return ["No."]
 
     monkeypatch.setattr(SlurmQueue, "refusals", refusals)
-    shown = dry_run(tmp_path, "--on", "slurm", "--set", "cluster.interface=lo").output
+    shown = dry_run(tmp_path, "--on", "slurm", "--set", "cluster.interface=lo").stdout
     workflow = flow.Workflow.from_toml(tmp_path / "cars.toml", {"cluster.interface": "lo"}, "slurm")
     # when
     with pytest.raises(QueueError, match=r"No\."):

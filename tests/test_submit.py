@@ -21,8 +21,10 @@ from daskflow.core.errors import ClusterError, ControlError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Journal, read
 from daskflow.workflow import list_runs
+from daskflow.workflow import plan as plans
 from daskflow.workflow.controller import Controller, Walltime, has_gained, wait_until_free
 from daskflow.workflow.job_logs import Following
+from daskflow.workflow.outlook import Outlook
 from daskflow.workflow.submission import mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import submit
 from daskflow.workflow.workflow import Workflow
@@ -61,6 +63,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "cars" / "a.csv").write_text("km,price\n" + "".join(f"{n},{2 * n}\n" for n in range(200)))
     (place / "workflow.toml").write_text(WORKFLOW)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plans, "outlook", lambda *_, **__: Outlook("nothing is timed here"))  # it takes a few fits
     return place / "workflow.toml"
 
 
