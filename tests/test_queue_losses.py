@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -180,5 +181,92 @@ def test_of_a_full_queue_it_is_told_what_it_waits_for_and_work_begins_with_what_
             whole.ask("scancel", *(job for job in whole.jobs() if job not in mine))
             await run.until(lambda: len(run.workers()) == 3, 40.0)
             assert set(run.workers()) == mine
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("how", ["dead", "silent"])
+def test_slurm_itself_notices_that_a_node_is_gone_and_its_worker_is_replaced(
+    whole: TestSlurm, tmp_path: Path, how: str
+) -> None:
+    async def scenario() -> None:
+        # given
+        async with held(whole.folder / "jobs", FleetPlan(workers=2, seconds=600.0), cores=4, minutes=10) as run:
+            await run.until(lambda: len(run.workers()) == 2, 60.0)
+            lost = run.workers()[0]
+            node = whole.node_of(lost)
+            units = run.client.map(slept, [str(tmp_path)] * 60, range(60), [1.0] * 60, pure=False)
+            await run.until(lambda: begun(tmp_path) >= 6, 20.0)
+            # when nobody tells Slurm
+            (whole.kill_node if how == "dead" else whole.freeze_node)(node)
+            try:
+                # then all is done all the same, by as many workers
+                assert await asyncio.wait_for(run.client.gather(units), 180.0) == list(range(60))
+                await run.until(lambda: len(set(run.workers()) - {lost}) == 2, 90.0)
+                assert {event.fields["id"]: event.fields["why"] for event in run.events if event.name == "job"} == {
+                    lost: "node"
+                }
+            finally:
+                (whole.start_node if how == "dead" else whole.thaw_node)(node)
+
+    asyncio.run(scenario())
+    print(f"{how}: {begun(tmp_path)} begun of 60")
+
+
+@pytest.mark.endurance
+def test_a_killed_slurmctld_that_forgot_and_starts_a_job_again_is_no_trouble(whole: TestSlurm, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with held(whole.folder / "jobs", FleetPlan(workers=2, seconds=600.0), minutes=10) as run:
+            # given a worker that ended while slurmctld had been killed, soon after the jobs began
+            await run.until(lambda: len(run.workers()) == 2, 60.0)
+            lost, other = run.workers()
+            whole.stop_controller(signal.SIGKILL)
+            (address,) = [w.address for w in run.scheduler.workers.values() if w.name == lost]
+            await run.client.run(os._exit, 1, workers=[address], on_error="ignore")
+            await asyncio.sleep(12.0)
+            # when it is back
+            whole.start_controller()
+            await asyncio.sleep(60.0)
+            # then there are two workers, whichever, each of a job of its own, and the one that was well is one of them
+            await run.until(lambda: len(run.workers()) == 2 == len(set(run.workers())), 60.0)
+            assert other in run.workers()
+            assert set(run.workers()) == set(run.fleet.fleet.members)
+            assert await run.client.gather(run.client.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+            assert not run.fleet.failure
+            print(run.texts())
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.endurance
+def test_when_workers_are_let_go_and_wanted_again_in_a_full_queue_no_pending_job_is_cancelled(
+    whole: TestSlurm, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        # given a fleet that has let its workers go, for want of work
+        plan = FleetPlan(workers=2, minimum=0, maximum=2, seconds=600.0)
+        async with held(whole.folder / "jobs", plan, minutes=10) as run:
+            first = run.client.map(slept, [str(tmp_path)] * 8, range(8), [0.5] * 8, pure=False)
+            assert await run.client.gather(first) == list(range(8))
+            former = set(run.fleet.fleet.members)
+            del first
+            await run.until(lambda: not run.fleet.fleet.members, 120.0)
+            # when there is work again, in a queue that is full
+            whole.ask("sbatch", "--exclusive", "-N4", "-o", "/dev/null", "-t", "5", "--wrap", "sleep 200")
+            await asyncio.sleep(2.0)
+            units = run.client.map(slept, [str(tmp_path)] * 8, range(100, 108), [0.5] * 8, pure=False)
+            await run.until(lambda: len(run.fleet.fleet.members) == 2, 30.0)
+            wanted = set(run.fleet.fleet.members)
+            assert wanted.isdisjoint(former)
+            # then the same two jobs wait, for longer than dask-jobqueue's timer of lost workers
+            for _ in range(30):
+                await asyncio.sleep(1.0)
+                assert wanted <= set(whole.jobs())
+                assert set(run.fleet.fleet.members) == wanted
+            # and do the work when they are let in
+            whole.ask("scancel", *(set(whole.jobs()) - wanted))
+            assert await asyncio.wait_for(run.client.gather(units), 60.0) == list(range(100, 108))
+            assert {task.name for task in run.scheduler.workers.values()} <= wanted
 
     asyncio.run(scenario())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import stat
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,15 @@ def jobs_of(slurm: TestSlurm, folder: Path) -> dict[str, str]:
     """Return ID and state of a run's jobs that are pending or running."""
     lines = [line.split(maxsplit=2) for line in slurm.squeue("%i %T %k")]
     return {id: state for id, state, about in lines if folder.name in about and state != "COMPLETING"}
+
+
+def lasted(slurm: TestSlurm, job: str) -> float:
+    """Return for how many seconds a job ran that has ended."""
+    said = slurm.ask("scontrol", "--oneliner", "show", "job", job)
+    began, ended = (re.search(rf"{word}=(\S+)", said) for word in ("StartTime", "EndTime"))
+    assert began is not None, said
+    assert ended is not None, said
+    return (datetime.fromisoformat(ended[1]) - datetime.fromisoformat(began[1])).total_seconds()
 
 
 def left_in(folder: Path) -> list[str]:
@@ -208,6 +219,8 @@ def test_jobs_of_a_process_that_was_killed_leave_by_themselves(slurm: TestSlurm,
     assert "Registered to" in first.read_text()
     assert "does not reach the scheduler" in second.read_text()
     assert "distributed" not in second.read_text()
+    # within two seconds of its start
+    assert 0 <= lasted(slurm, second.stem) <= 2
     # and the same folder can be opened again, with other keys
     lost = (folder / "keys" / "key.pem").read_text()
     with Slurm(**settings()).within(folder, "again").open() as connection:

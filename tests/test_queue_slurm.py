@@ -114,6 +114,7 @@ def test_a_dead_node_is_the_end_of_its_jobs(queue: SlurmQueue, slurm: TestSlurm,
 
         # when
         slurm.kill_node("n4")
+        slurm.call_down("n4")
 
         # then
         await until(queue, [id], lambda seen: states(seen) == ["ended"])
@@ -124,10 +125,7 @@ def test_a_dead_node_is_the_end_of_its_jobs(queue: SlurmQueue, slurm: TestSlurm,
         asyncio.run(scenario())
     finally:
         slurm.start_node("n4")
-        end = time.monotonic() + PATIENCE_SECONDS
-        while "n4" not in slurm.ask("sinfo", "-h", "-N", "-p", "normal", "-t", "idle", "--format=%N").split():
-            assert time.monotonic() < end, "the node did not come back"
-            time.sleep(0.1)
+        slurm.until_idle("n4")
 
 
 @pytest.mark.parametrize(
