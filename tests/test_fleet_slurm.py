@@ -104,6 +104,10 @@ def test_more_work_than_a_walltime_holds_is_finished_with_little_of_it_twice(slu
 
             assert not run.fleet.failure
             assert not run.texts()
+            ended = [event.fields["ended_at"] for event in run.events if event.name == "job"]
+            assert ended[1] - ended[0] > 5.0  # those that came together did not leave together
 
+    since = time.monotonic()
     asyncio.run(scenario())
     assert begun(tmp_path) <= 77
+    print(f"{begun(tmp_path)} begun of 70, in {time.monotonic() - since:.0f} s")

@@ -24,7 +24,7 @@ from daskflow.clusters.batch_lease import STALE_SECONDS, Lease, check_lines, rea
 from daskflow.clusters.batch_open import host_of
 from daskflow.clusters.batch_remedies import with_remedy
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
-from daskflow.clusters.batch_worker import unfit
+from daskflow.clusters.batch_worker import remove_left_behind, unfit
 from daskflow.core.errors import ClusterError, StorageError
 from daskflow.data import client_executor
 from daskflow.data.client_executor import ClientExecutor
@@ -138,6 +138,31 @@ def test_a_lease_is_touched_while_its_process_lives(tmp_path: Path, monkeypatch:
     lease.give_up()
     time.sleep(0.05)
     assert not lease.path.exists()  # a touch does not make it anew
+
+
+def test_keys_of_a_scheduler_that_was_killed_are_removed_and_no_others(tmp_path: Path, door: str) -> None:
+    # given the keys and the lease of one that lives
+    keys, lease = Keys(tmp_path / "keys"), Lease(tmp_path / "lease")
+    keys.write({})
+    lease.take(door)
+    assert not remove_left_behind(keys.folder, door)
+    # and those of another one than the worker's
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        killed = f"tls://127.0.0.1:{listening.getsockname()[1]}"
+    assert not remove_left_behind(keys.folder, killed)
+    assert keys.folder.exists()
+    # when it is its own that was killed
+    lease.give_up()
+    other = Lease(lease.path)
+    other.take(killed)
+    # then
+    assert remove_left_behind(keys.folder, killed)
+    assert list(tmp_path.iterdir()) == []
+    other.give_up()
+    # and where it ended by itself there is nothing to do
+    keys.write({})
+    assert not remove_left_behind(keys.folder, killed)
+    assert keys.folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -217,14 +217,15 @@ def test_jobs_of_a_process_that_was_killed_leave_by_themselves(slurm: TestSlurm,
     until(lambda: not jobs_of(slurm, folder), seconds=30)
     first, second = sorted((folder / "logs").glob("*.log"), key=lambda file: file.stat().st_size, reverse=True)
     assert "Registered to" in first.read_text()
-    assert "does not reach the scheduler" in second.read_text()
+    assert "this job is not needed" in second.read_text()
     assert "distributed" not in second.read_text()
     # within two seconds of its start
     assert 0 <= lasted(slurm, second.stem) <= 2
-    # and the same folder can be opened again, with other keys
-    lost = (folder / "keys" / "key.pem").read_text()
+    # and the worker has taken the keys along, which the killed process could not
+    assert left_in(folder) == []
+    # and the same folder can be opened again
     with Slurm(**settings()).within(folder, "again").open() as connection:
-        assert (folder / "keys" / "key.pem").read_text() != lost
+        assert left_in(folder) == ["keys", "lease"]
         assert connection.client.submit(abs, -3).result(timeout=30) == 3
     assert left_in(folder) == []
 
@@ -242,3 +243,15 @@ def test_nodes_with_other_versions_end_the_start_with_a_sentence_that_names_both
     # then
     assert f"numpy {np.__version__} (there 0.1)" in str(caught.value)
     assert left_in(folder) == []
+
+
+def test_a_python_that_the_nodes_lack_ends_the_start_with_the_log_and_what_to_do(slurm: TestSlurm, place: Path) -> None:
+    folder = place / "runs" / "cars" / "lacking"
+    begun = time.monotonic()
+    with pytest.raises(ClusterError) as caught, Slurm(**settings(python="/no/such/python")).within(folder, "x").open():
+        pass
+    assert time.monotonic() - begun < 30
+    assert "/no/such/python: No such file or directory" in str(caught.value)
+    assert "The nodes do not have that Python: name one that they have with cluster.python" in str(caught.value)
+    assert left_in(folder) == []
+    assert jobs_of(slurm, folder) == {}

@@ -54,6 +54,10 @@ class Lease:
     def give_up(self) -> None:
         """Remove the file."""
         self._over.set()
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the file of whoever wrote it."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 

@@ -156,6 +156,7 @@ class BatchCluster:
             _make(folder)
         batch = self.batch = shipped(batch, self.listener)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
+        self.lease.remove()  # workers of a scheduler that was killed remove the keys as long as its lease is there
         security = self.keys.write(told)
         self._runner.start()
         try:

@@ -17,10 +17,13 @@ from distributed import Nanny
 
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_jobs import JOB
-from daskflow.clusters.batch_keys import read_told
-from daskflow.clusters.batch_remedies import SHIP
+from daskflow.clusters.batch_keys import Keys, read_told
+from daskflow.clusters.batch_lease import Lease, read_lease
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
+
+REACH_SECONDS = 5.0
+"""So long a worker that ends tries whether its scheduler is there."""
 
 UNFIT = 78
 """Exit code of a job whose Python cannot work with the run's."""
@@ -51,6 +54,47 @@ def dask_setup(process: Any) -> None:
     guard(process, str(told["seal"]))
     if job := os.environ.get(JOB):
         process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
+
+
+def dask_teardown(process: Any) -> None:
+    """Remove the keys when the scheduler was killed, and could not do it itself.
+
+    Parameters
+    ----------
+    process : distributed.Nanny or distributed.Worker
+        That ends.
+    """
+    address = process.scheduler_addr if isinstance(process, Nanny) else process.scheduler.address
+    remove_left_behind(Path(process.security.tls_ca_file or "").parent, str(address))
+
+
+def remove_left_behind(folder: Path, address: str) -> bool:
+    """Remove keys and lease of a scheduler that nobody listens for any more; return whether they were removed.
+
+    A lease that is there says that the scheduler did not end by itself, and one with another address that there is
+    another by now. A scheduler that cannot be reached may live: only a refused connection shows that it does not.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the keys; the lease is beside it.
+    address : str
+        Of the scheduler.
+    """
+    lease = Lease(folder.parent / "lease")
+    known = read_lease(lease.path)
+    if known is None or known.get("address") != address:
+        return False
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS):
+            return False
+    except ConnectionRefusedError:
+        lease.remove()
+        Keys(folder).remove()
+        return True
+    except OSError:
+        return False
 
 
 def unfit(told: Mapping[str, Any], here: Mapping[str, str]) -> str:
