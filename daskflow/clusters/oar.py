@@ -54,10 +54,6 @@ class Oar(Batch):
 
     def job(self, options: Mapping[str, Any]) -> Any:
         """Make dask-jobqueue's job."""
-        named = [line for line in options["job_extra_directives"] if line.startswith("-n ")]
-        if named:
-            others = [line for line in options["job_extra_directives"] if line not in named]
-            options = {**options, "job_name": named[-1].removeprefix("-n "), "job_extra_directives": others}
         return job_class("oar", "OARJob")(
             queue=self.queue,
             project=self.account,
@@ -68,9 +64,12 @@ class Oar(Batch):
             **options,
         )
 
+    def name_of(self, text: JobText) -> str:
+        """Return the job's name with the run's mark, for which OAR has no other place."""
+        return f"{text.name[: NAME_LENGTH - len(text.run) - 1]}:{text.run}" if text.run else text.name
+
     def own_directives(self, text: JobText) -> list[str]:
-        """One log for both streams; a start under a new number, for the job of the run itself; the run, in the name."""
+        """One log for both streams; a start under a new number, for the job of the run itself."""
         log = in_directive(f"{self.logs}/%jobid%.log")
         again = ["-t idempotent"] if self.requeue and text.lease is None else []
-        name = [f"-n {text.name[: NAME_LENGTH - len(text.run) - 1]}:{text.run}"] if text.run else []
-        return [*name, f"-O {log}", f"-E {log}", *again]
+        return [f"-O {log}", f"-E {log}", *again]
