@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.protocols import Executor, Unit
@@ -71,7 +72,7 @@ class Feed:
         self._unbegun = deque(unit.key for unit in units)
         self._missing = {key: set(needed) for key, needed in self._needs.items()}
         self._open: set[str] = set()
-        self._begun: dict[str, float] = {}
+        self._begun: set[str] = set()
         self._held: dict[str, Held] = {}
         self._came: SimpleQueue[tuple[str, Future[Held]]] = SimpleQueue()
         self.most = slots + max((file.ahead for file in self._files.values()), default=0)
@@ -120,13 +121,11 @@ class Feed:
     def _take(self, key: str, future: Future[Held]) -> list[Unit]:
         """A file has come, or says why it does not."""
         held = self._held[key] = future.result()
-        began, now = self._begun[key], time.time()
         self.n_came += 1
         if held.n_bytes:
             self.n_fetched += 1
             self.n_bytes += held.n_bytes
-            fields = {"part": self._names.get(key, ""), "began": began, "seconds": max(0.0, now - began)}
-            tell(self._listener, "span", stage=STAGE, bytes=held.n_bytes, **fields)
+            tell(self._listener, "span", **span_of(self._names.get(key, ""), held))
             tell(self._listener, "progress", stage=STAGE, done=self.n_came, bytes=self.n_bytes)
         ready = []
         for user in self._users_of[key]:
@@ -150,7 +149,7 @@ class Feed:
                     return
             self._open.add(self._unbegun.popleft())
             for key in needed:
-                self._begun[key] = time.time()
+                self._begun.add(key)
                 coming = self._files[key].bring()
                 if not coming.done() and not self._is_told:
                     self._is_told = True
@@ -176,7 +175,7 @@ class Feed:
         for file in self._needs[key]:
             self._users[file] -= 1
             if not self._users[file]:
-                del self._begun[file]
+                self._begun.remove(file)
                 self._held.pop(file).close()
 
     def close(self) -> None:
@@ -196,6 +195,11 @@ class Feed:
                 _, future = self._came.get_nowait()
                 if future.exception() is None:
                     future.result().close()
+
+
+def span_of(name: str, held: Held) -> dict[str, Any]:
+    """Return the fields of the event ``span`` of a file that was fetched."""
+    return {"stage": STAGE, "part": name, "began": held.began, "seconds": held.seconds, "bytes": held.n_bytes}
 
 
 def arriving(groups: Sequence[Group], places: Sequence[int], executor: Executor) -> list[Group] | None:

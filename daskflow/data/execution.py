@@ -294,6 +294,8 @@ def _outcomes(
     try:
         while waiting or executor.pending or (arrivals is not None and arrivals.is_awaited):
             seconds = GLANCE_SECONDS
+            if arrivals is not None:
+                arrivals.idle(executor.slots - executor.pending)
             if arrivals is not None and arrivals.is_awaited:
                 is_idle = not (waiting or executor.pending)
                 waiting.extend(arrivals.ready(GLANCE_SECONDS if is_idle else 0.0))

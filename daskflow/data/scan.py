@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,72 +34,23 @@ from daskflow.data.conforming import conform
 from daskflow.data.derive import derive
 from daskflow.data.execution import run_all
 from daskflow.data.forecasts import block_bytes
-from daskflow.data.grouping import Group, bundled, file_of, grouped, key_of
+from daskflow.data.grouping import Group, bundled, file_of
 from daskflow.data.hashing import all_missing, order_of, row_hashes
 from daskflow.data.heavy import frequent_contents, heavy_contents
-from daskflow.data.joins import JoinCount, StoredJoin, join_all, store_join, total_counts
+from daskflow.data.joins import JoinCount, join_all, store_join, total_counts
 from daskflow.data.narrowing import narrow, places_in_order, rearranged
 from daskflow.data.profiles import SHOWN_LEVELS, ColumnProfile, Tally, merge, profile_of, tally
+from daskflow.data.recipe import FORMAT, Recipe, groups_of, has_block, read_record, record_there
 from daskflow.data.scan_events import ScanEvents, tell_table
 from daskflow.data.schema import ColumnKind, Roles, Schema
 from daskflow.data.store import BlockStore, damaged
-from daskflow.data.table import Decoded, Fingerprint, Partition, Reject, Table
+from daskflow.data.table import Decoded, Partition, Reject, Table
 from daskflow.data.targets import target_of
 
 __all__ = ["Blocks", "scan", "target_of"]
 
-FORMAT = 3
-"""Raised when blocks of an older daskflow can no longer be used."""
-
 AHEAD = 2
 """Partitions of a group that are read while another is waited for."""
-
-ROLE_SETTINGS = (
-    "target",
-    "task",
-    "positive",
-    "derive",
-    "group",
-    "time",
-    "weight",
-    "fold",
-    "key",
-    "drop",
-    "path",
-    "joins",
-    "storage_options",
-    "url",
-)
-"""Settings of a source that do not change how its bytes are decoded; the rest is part of a block's key."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """How every partition of a table becomes a block."""
-
-    source: Schema
-    schema: Schema
-    stored: Schema
-    joins: tuple[StoredJoin, ...]
-    derive: Mapping[str, str]
-    unit: tuple[str, ...]
-    store: str
-
-    @classmethod
-    def of(cls, table: Table, store: Path) -> _Recipe:
-        """Decide which columns are stored and which make the unit hash."""
-        roles = table.roles
-        needed = {name for name in (roles.target, roles.weight, roles.time, roles.fold, *roles.keep) if name}
-        stored = table.schema.without(set(roles.drop) - needed)
-        unit = (roles.group,) if roles.group else tuple(roles.key)
-        joins = tuple(StoredJoin.of(join, store) for join in table.joins)
-        return cls(table.source_schema, table.schema, stored, joins, dict(table.derive), unit, str(store))
-
-    def token(self, settings: Mapping[str, Any]) -> str:
-        """Hash of how every partition becomes a block."""
-        decoding = {name: value for name, value in settings.items() if name not in ROLE_SETTINGS}
-        parts = [FORMAT, decoding, sorted(self.unit), *(join.token for join in self.joins)]
-        return digest([*parts, self.source.dump(), self.stored.dump(), list(self.derive.items())], 24)
 
 
 def scan(table: Table, store: Path | BlockStore, executor: Executor, listener: Listener = nobody) -> Blocks:
@@ -205,7 +155,7 @@ def first_units(table: Table, store: BlockStore, most: int, executor: Executor) 
     return [_unit(recipe, place, [groups[place]], []) for place in places]
 
 
-def _unit(recipe: _Recipe, place: int, groups: Sequence[Group], following: Sequence[Group]) -> Unit:
+def _unit(recipe: Recipe, place: int, groups: Sequence[Group], following: Sequence[Group]) -> Unit:
     """The unit that scans some groups."""
     key = f"scan-{place}-{groups[0].key[:8]}"
     return Unit(key, _scan_bundle, (recipe, groups, following, groups[0].partitions[0].graph))
@@ -220,47 +170,19 @@ def _make_ready(table: Table, store: BlockStore, missing: Sequence[Partition]) -
 
 def _looked_for(
     table: Table, store: BlockStore, executor: Executor, listener: Listener
-) -> tuple[_Recipe, list[Group], list[dict[str, Any] | None]]:
+) -> tuple[Recipe, list[Group], list[dict[str, Any] | None]]:
     """How partitions become blocks, which go together, and the records of blocks that are there and whole."""
     table.roles.check(table.schema)
-    recipe = _Recipe.of(table, store.folder)
+    recipe = Recipe.of(table, store.folder)
     tell_table(listener, table, recipe.stored)
-    pieces = Counter(file_of(partition) for partition in table.partitions)
-    copies: Counter[Fingerprint] = Counter()
-    token = recipe.token(table.settings)
-    keys: list[str] = []
-    for partition in table.partitions:
-        seen = partition.fingerprint
-        keys.append(key_of(token, partition, copies[seen], pieces[file_of(partition)]))
-        copies[seen] += 1
-    groups = grouped(table.partitions, keys)
+    groups = groups_of(table, recipe)
     store.hold([*(group.key for group in groups), *(join.token for join in recipe.joins)])
-    there = [_record_there(store.folder, group) for group in groups]
+    there = [record_there(store.folder, group) for group in groups]
     known = [(record["block"], record["n_bytes"], record["checksum"]) for record in there if record]
     bad = damaged(store.folder, known, executor)
     if bad:
         tell(listener, "warning", text=f"{len(bad)} blocks were damaged; they are made anew from their source.")
     return recipe, groups, [None if record is None or record["block"] in bad else record for record in there]
-
-
-def _record_there(store: Path, group: Group) -> dict[str, Any] | None:
-    """What is known of a group's block when it is there and its origins look the same, else None."""
-    record = _read_record(store / f"{group.key}.json")
-    seen = [partition.fingerprint for partition in group.partitions]
-    if record is None or not all(each.modified_ns for each in seen):
-        return None
-    if [member[1:3] for member in record["members"]] != [[each.modified_ns, each.place] for each in seen]:
-        return None
-    return record if _has_block(store, record) else None
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """A sidecar; None when it is not there or not whole, for then the block is made anew."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
 
 def _write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -274,16 +196,8 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _has_block(store: Path, record: Mapping[str, Any]) -> bool:
-    """Whether a record's block file is there, in the size it was written."""
-    try:
-        return bool(os.path.getsize(store / record["block"]) == record["n_bytes"])
-    except OSError:
-        return False
-
-
 def _scan_bundle(
-    recipe: _Recipe, groups: Sequence[Group], following: Sequence[Group], frame: Any
+    recipe: Recipe, groups: Sequence[Group], following: Sequence[Group], frame: Any
 ) -> list[dict[str, Any]]:
     """Scan groups in order, and ask for what comes next before working on each.
 
@@ -299,7 +213,7 @@ def _scan_bundle(
     return records
 
 
-def _scan_group(recipe: _Recipe, group: Group, frame: Any) -> dict[str, Any]:
+def _scan_group(recipe: Recipe, group: Group, frame: Any) -> dict[str, Any]:
     """Decode a group's partitions and write their block; return its record, which is also the sidecar."""
     store = Path(recipe.store)
     decoded_tables: list[pa.Table] = []
@@ -324,8 +238,8 @@ def _scan_group(recipe: _Recipe, group: Group, frame: Any) -> dict[str, Any]:
         content_hash = content_hash or digest([len(own), int(own.sum(dtype=np.uint64))], 24)
         members.append([seen.name, seen.modified_ns, seen.place, content_hash])
     content_hash = members[0][3] if len(members) == 1 else digest([member[3] for member in members], 24)
-    record = _read_record(store / f"{group.key}.json")
-    if record is None or record["content_hash"] != content_hash or not _has_block(store, record):
+    record = read_record(store / f"{group.key}.json")
+    if record is None or record["content_hash"] != content_hash or not has_block(store, record):
         rows, kept, joined = join_all(rows, [join.open() for join in recipe.joins], members[0][0])
         content = content if kept is None else content[kept.to_numpy()]
         record = _write(recipe, rejects, rows, content, f"{group.key}-{digest(content_hash)}.arrow")
@@ -353,7 +267,7 @@ def _decoded(partitions: Sequence[Partition], frame: Any) -> Iterator[Decoded]:
         yield from pool.map(lambda partition: partition.read(), partitions)
 
 
-def _write(recipe: _Recipe, rejects: Sequence[Reject], rows: pa.Table, content: Any, file_name: str) -> dict[str, Any]:
+def _write(recipe: Recipe, rejects: Sequence[Reject], rows: pa.Table, content: Any, file_name: str) -> dict[str, Any]:
     """Derive, hash, narrow, sort, write, and describe what was written."""
     whole = derive(rows, recipe.derive, recipe.schema)
     unit = content
@@ -372,7 +286,7 @@ def _write(recipe: _Recipe, rejects: Sequence[Reject], rows: pa.Table, content: 
 
 
 def _assemble(
-    table: Table, recipe: _Recipe, records: Sequence[Mapping[str, Any]], reads: int, executor: Executor
+    table: Table, recipe: Recipe, records: Sequence[Mapping[str, Any]], reads: int, executor: Executor
 ) -> Blocks:
     """Put the partitions' records together."""
     files = tuple(

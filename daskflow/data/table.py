@@ -119,6 +119,14 @@ class Held(Protocol):
     def n_bytes(self) -> int:
         """What was fetched of it now; 0 when it was there."""
 
+    @property
+    def began(self) -> float:
+        """When its coming began, in seconds since 1970."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
     def close(self) -> None:
         """Give it back: it may be removed when its room is needed."""
 

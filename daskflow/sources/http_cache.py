@@ -12,12 +12,14 @@ import asyncio
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from daskflow.core.errors import JournalError, StorageError
 from daskflow.data.blocks import storing_in
@@ -34,6 +36,17 @@ USE = ".in-use"
 WAIT_SECONDS = 0.05
 
 
+class Fetch(NamedTuple):
+    """What became of fetching a file."""
+
+    path: Path
+    n_bytes: int
+    """That came; 0 when the server said that the one that is there has not changed."""
+    began: float
+    """In seconds since 1970."""
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A file of the cache that nobody removes before it is given back.
@@ -44,10 +57,14 @@ class Held:
         Open file whose lock says so.
     n_bytes : int
         What was fetched of it now; 0 when it was there.
+    began, seconds : float
+        When its fetching began, in seconds since 1970, and how long it lasted; 0 when it was there.
     """
 
     lock: int
     n_bytes: int
+    began: float = 0.0
+    seconds: float = 0.0
 
     def close(self) -> None:
         """Give it back."""
@@ -76,10 +93,10 @@ class Cache:
         """Return the folder of one file."""
         return Path(self.folder) / wanted.address.identity
 
-    def start(self, wanted: Wanted, *, is_patient: bool) -> Future[Path]:
-        """Begin to fetch a file in the background; the future gets its path, or the error."""
+    def start(self, wanted: Wanted, *, is_patient: bool) -> Future[Fetch]:
+        """Begin to fetch a file in the background; the future gets its path and times, or the error."""
 
-        async def job(client: Client) -> Path:
+        async def job(client: Client) -> Fetch:
             folder = self.folder_of(wanted)
             with storing_in(folder, option=OPTION):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -87,13 +104,15 @@ class Cache:
             try:
                 while not _locks(lock, fcntl.LOCK_SH):
                     await asyncio.sleep(WAIT_SECONDS)
+                began, begun = time.time(), time.perf_counter()
                 (outcome,) = await download([wanted], folder, client, is_patient=is_patient)
                 raise_failures([outcome])
                 assert outcome.done is not None
+                seconds = time.perf_counter() - begun
             finally:
                 os.close(lock)
             await asyncio.to_thread(_size_of(self.folder).make_room, self.most_bytes, folder)
-            return folder / outcome.done.name
+            return Fetch(folder / outcome.done.name, outcome.n_bytes, began, seconds)
 
         return ENGINE.start(str(self.folder_of(wanted)), self.reach, job)
 
@@ -117,7 +136,7 @@ class Cache:
             found.set_result(Held(lock, 0))
             return found
 
-        def ended(fetched: Future[Path], *, is_last: bool) -> None:
+        def ended(fetched: Future[Fetch], *, is_last: bool) -> None:
             error = fetched.exception()
             if (
                 isinstance(error, JournalError) and not is_last
@@ -128,7 +147,8 @@ class Cache:
                 os.close(lock)
                 found.set_exception(error)
             else:
-                found.set_result(Held(lock, fetched.result().stat().st_size))
+                fetch = fetched.result()
+                found.set_result(Held(lock, fetch.n_bytes, fetch.began, fetch.seconds))
 
         self.start(wanted, is_patient=True).add_done_callback(partial(ended, is_last=False))
         return found
@@ -165,9 +185,9 @@ class Cache:
                     self.start(one, is_patient=False)
             if first is not None:
                 try:
-                    path = first.result()
+                    path = first.result().path
                 except JournalError:  # it was being fetched ahead, and another process does it: wait for that one
-                    path = self.start(wanted, is_patient=True).result()
+                    path = self.start(wanted, is_patient=True).result().path
             assert path is not None
             yield path
         finally:

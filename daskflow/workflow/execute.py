@@ -91,10 +91,10 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
-                is_submitted = read_submission(folder) is not None
-                cluster = _cluster(workflow, runs, recorder, telling, is_submitted=is_submitted)
-                cluster = cluster.within(folder.path, mark_of(folder), telling)
+                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, mark_of(folder), telling)
+                began = time.time()
                 with (
+                    Opening(workflow, runs) as opening,
                     cluster.open() as connection,
                     telling.watched(connection),
                 ):
@@ -173,12 +173,14 @@ class _Execution(Preparing):
         with open_store(self.workflow.cache, self.runs) as store:
             check_folder(self.executor, store.folder, option="cache.folder")
             table = opening.table(self.listener)
+            self.early = opening.spans
             store.check = self.room_for(table, store)
             try:
                 ready = self.prepared(table, store)
             except LostBlockError as error:
                 self.warn(f"{str(error).removesuffix(AGAIN)}It is made anew from its source, and the run goes on.")
                 ready = self.prepared(table, store)
+            opening.close()
         if self.workflow.cache.kind != "disk":
             forget(self.executor)
         blocks, target, metrics, metric, work, prepared, plan, policy = ready

@@ -1,13 +1,22 @@
-"""Opening: a table whose files are far away is looked at while the cluster starts."""
+"""Opening: a table whose files are far away is looked at while the cluster starts, and its first files come already."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
+from daskflow.core.errors import DaskflowError
 from daskflow.core.events import Listener, tell
-from daskflow.data.table import Table
+from daskflow.data.arriving import span_of
+from daskflow.data.recipe import without_block
+from daskflow.data.table import Arriving, Held, Table
+from daskflow.workflow.cache import block_folder
 from daskflow.workflow.workflow import Workflow
 
 
@@ -18,16 +27,37 @@ class Opening:
     ----------
     workflow : Workflow
         Its source says whether it opens early.
+    runs : Path
+        The folder of runs.
+
+    Attributes
+    ----------
+    spans : list of mapping
+        Fields of the events ``span`` of files that had come when the table was asked for.
     """
 
-    def __init__(self, workflow: Workflow) -> None:
-        """Begin, where that is worth something; what goes wrong is raised by `table`."""
-        self._workflow = workflow
+    def __init__(self, workflow: Workflow, runs: Path) -> None:
+        """Begin nothing yet."""
+        self._workflow, self._runs = workflow, runs
         self._table: Future[Table] = Future()
         self._began = self._seconds = 0.0
-        self._is_begun = workflow.data.opens_early
-        if self._is_begun:
+        self._is_begun = self._is_closed = False
+        self._lock = threading.Lock()
+        self._coming: list[tuple[str, Future[Held]]] = []
+        self.spans: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Opening:
+        """Begin, where that is worth something; what goes wrong is raised by `table`."""
+        if self._workflow.data.opens_early:
+            self._is_begun = True
             threading.Thread(target=self._open, name="daskflow-opening", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what came."""
+        self.close()
 
     def _open(self) -> None:
         self._began, begun = time.time(), time.perf_counter()
@@ -35,9 +65,24 @@ class Opening:
             table = self._workflow.table()
         except BaseException as error:
             self._table.set_exception(error)
-        else:
-            self._seconds = time.perf_counter() - begun
-            self._table.set_result(table)
+            return
+        self._seconds = time.perf_counter() - begun
+        with suppress(DaskflowError, OSError):  # the scan meets it again, and says what it was
+            self._fetch_first(table)
+        self._table.set_result(table)
+
+    def _fetch_first(self, table: Table) -> None:
+        """Begin to fetch the first files that the scan will need, as many as may come while others are read."""
+        if not self._workflow.cluster.is_one_machine:
+            return  # workers elsewhere may not see what comes here
+        missing = without_block(table, block_folder(self._workflow.cache, self._runs))
+        wanted = {each.coming.key: each for each in missing if isinstance(each, Arriving)}
+        for partition in list(wanted.values())[: max((each.coming.ahead for each in wanted.values()), default=0)]:
+            with self._lock:
+                if self._is_closed:
+                    return
+                name = partition.fingerprint.name.partition("#")[0]
+                self._coming.append((name, partition.coming.bring()))
 
     def table(self, listener: Listener) -> Table:
         """Return the open table, and tell how long it took; raises what `Workflow.table` raises."""
@@ -46,4 +91,24 @@ class Opening:
             self._open()
         table = self._table.result()
         tell(listener, "span", stage="table", part="", began=self._began, seconds=self._seconds)
+        self.spans = [span_of(name, held) for name, held in self._came() if held.n_bytes]
+        for span in self.spans:
+            tell(listener, "span", **span)
         return table
+
+    def _came(self) -> Sequence[tuple[str, Held]]:
+        done = [(name, future) for name, future in self._coming if future.done() and future.exception() is None]
+        return [(name, future.result()) for name, future in done]
+
+    def close(self) -> None:
+        """Give back the files that came, now or when they come."""
+        with self._lock:
+            self._is_closed = True
+            coming, self._coming = self._coming, []
+        for _, future in coming:
+            future.add_done_callback(_give_back)
+
+
+def _give_back(future: Future[Held]) -> None:
+    if future.exception() is None:
+        future.result().close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,8 @@ class Stages:
         Hears of stages and warnings.
     control : Control
         What people ask of the run while it goes on.
+    early : sequence of mapping
+        Spans of files that came before the scan.
     executor : Meter
         The cluster's executor, which counts what units cost.
     """
@@ -59,6 +63,7 @@ class Stages:
     connection: Connection
     listener: Listener
     control: Control = field(default_factory=Control)
+    early: Sequence[Mapping[str, Any]] = ()
     executor: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,13 +111,22 @@ class Stages:
 
         Slots that had nothing to do because files were on their way waited for data; ``awaited`` says how long.
         """
-        spans: list[tuple[float, float]] = []
+        spans: dict[str, tuple[float, float]] = {}
+        counts = Counter[str]()
         ended: dict[str, Any] = {}
+
+        def count(fields: Mapping[str, Any]) -> None:
+            if fields["part"] not in spans:
+                spans[fields["part"]] = fields["began"], fields["began"] + fields["seconds"]
+                counts.update(files=1, bytes=fields["bytes"])
+
+        for fields in self.early:
+            count(fields)
 
         def hear(event: Event) -> None:
             fields = event.fields
             if event.name == "span":
-                spans.append((fields["began"], fields["began"] + fields["seconds"]))
+                count(fields)
             elif event.name == "stage" and fields["stage"] == "download" and fields["state"] == "finished":
                 ended.update(fields)
             self.listener(event)
@@ -120,10 +134,9 @@ class Stages:
         try:
             yield hear
         finally:
-            if ended:
-                found["awaited"] = ended["idle_slot_seconds"]
-                seconds = sum(end - begin for begin, end in merged(spans))
-                counts = {"files": ended["files"], "bytes": ended["bytes"]}
+            found["awaited"] = ended.get("idle_slot_seconds", 0.0)
+            if spans:
+                seconds = sum(end - begin for begin, end in merged(spans.values()))
                 cost = {"seconds": seconds, "cpu_seconds": 0.0, "peak_memory_bytes": 0}  # this process's: the scan's
                 self.recorder.append({"record": "stage", "stage": "download", **cost, **counts})
 
