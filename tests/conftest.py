@@ -58,3 +58,21 @@ def slurm() -> Iterator[Any]:
 
     with running_slurm() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def sge() -> Iterator[Any]:
+    """A real Grid Engine on this machine, a `TestQueue`."""
+    from tests.sge_fixture import running_sge
+
+    with running_sge() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def pbs() -> Iterator[Any]:
+    """PBS's commands over a real Slurm on this machine, a `TestQueue`."""
+    from tests.pbs_fixture import running_pbs
+
+    with running_pbs() as started:
+        yield started

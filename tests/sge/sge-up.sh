@@ -47,14 +47,18 @@ CONF
 export LD_LIBRARY_PATH=$lib
 is_alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$(cat "$1")/status" 2>/dev/null; }
 if ! is_alive "$folder/namespace.pid"; then
-    mkdir -p /usr/lib/gridengine  # where its spooling library is looked for; empty outside of the namespace
+    # The spooling library is looked for in this folder as the daemon starts; outside of the namespace it is empty, and
+    # removed afterwards: one start at a time, since that ends a mount there.
+    exec 9>/tmp/daskflow-sge-up.lock
+    flock 9
+    mkdir -p /usr/lib/gridengine
     unshare --mount --propagation private bash -c "mount --bind '$folder/conf/hosts' /etc/hosts
         mount --bind '$lib' /usr/lib/gridengine
-        echo \$\$ >'$folder/namespace.pid'; exec sleep infinity" </dev/null >/dev/null 2>&1 &
+        echo \$\$ >'$folder/namespace.pid'; exec sleep infinity" </dev/null >/dev/null 2>&1 9>&- &
     for _ in $(seq 50); do [ -s "$folder/namespace.pid" ] && break; sleep 0.1; done
     is_alive "$folder/namespace.pid" || fail "no mount namespace could be made"
 fi
-within() { nsenter --target "$(cat "$folder/namespace.pid")" --mount --wd="$folder" "$@"; }
+within() { nsenter --target "$(cat "$folder/namespace.pid")" --mount --wd="$folder" "$@" 9>&-; }
 for name in qsub qstat qdel qconf qacct qhost qselect qmod qalter; do
     cat >"$folder/bin/$name" <<CONF
 #!/bin/sh
@@ -81,6 +85,8 @@ qconf() { within "$lib/qconf" "$@"; }
 is_alive "$folder/spool/qmaster/qmaster.pid" || within "$lib/sge_qmaster" >"$folder/conf/qmaster.log" 2>&1 </dev/null
 for _ in $(seq 100); do qconf -sss >/dev/null 2>&1 && break; sleep 0.1; done
 qconf -sss >/dev/null || fail "sge_qmaster does not answer; see $folder/spool/qmaster/messages and $folder/conf"
+rmdir /usr/lib/gridengine 2>/dev/null || true
+exec 9>&-
 
 # 3. Queues, and the host as one that runs jobs and submits them ----------------------------------------------------
 if ! qconf -sql 2>/dev/null | grep -q '^all\.q$'; then

@@ -1,0 +1,95 @@
+"""A real Grid Engine of one host on this machine, for the tests that ask for the fixture ``sge``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lacking
+from tests.slurm_fixture import free_base_port
+
+PACKAGES = Path(os.environ.get("DASKFLOW_TEST_BATCH_PACKAGES", "/var/cache/daskflow-tests"))
+"""Where ``tests/batch_packages.sh`` has unpacked what is run here."""
+
+SCRIPTS = Path(__file__).parent / "sge"
+SLOTS = 8
+"""Of each queue: ``all.q``, ``short.q`` (one minute), ``closed.q`` (disabled)."""
+
+
+class TestQueue:
+    """A batch system that runs from a folder; the test's environment leads every command to it."""
+
+    __test__ = False
+
+    def __init__(self, kind: str, options: dict[str, object], listing: list[str]) -> None:
+        """Take the kind, what a workflow says of it, and the command that lists the jobs' IDs first in a line."""
+        self.kind, self.options, self._listing = kind, options, listing
+
+    def ask(self, *command: str) -> str:
+        """Run a command of it and return what it prints."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+        return done.stdout
+
+    def jobs(self) -> list[str]:
+        """Return the lines of the jobs that wait or run."""
+        lines = self.ask(*self._listing).splitlines()
+        return [line for line in lines if line[:8].strip().split(".")[0].isdigit() and " C " not in line]
+
+    def delete(self, id: str) -> None:
+        """End a job."""
+        self.ask("qdel", id)
+
+
+@contextmanager
+def running_sge() -> Iterator[TestQueue]:
+    """Bring up a Grid Engine of this process's own, on ports that are free, and take it down at the end."""
+    if not (PACKAGES / "sge" / "complete").exists():
+        lacking(f"Grid Engine (tests/batch_packages.sh {PACKAGES})")
+    if os.geteuid() != 0:
+        lacking("the right of root to start Grid Engine's daemons")
+    folder = Path(tempfile.mkdtemp(prefix="daskflow-sge-"))
+    folder.chmod(0o755)
+    with ExitStack() as closing:
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        closing.callback(subprocess.run, [SCRIPTS / "sge-down.sh", folder, "--purge"], check=False, timeout=90)
+        closing.enter_context(taken_down_if_this_process_dies([str(SCRIPTS / "sge-down.sh"), str(folder), "--purge"]))
+        started([SCRIPTS / "sge-up.sh", folder, PACKAGES / "sge", str(SLOTS)], folder, "SGE_UP_PORT", 2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+            yield TestQueue("sge", {"memory": "700 MiB"}, ["qstat", "-g", "d"])
+
+
+def started(command: list[object], folder: Path, port: str, ports: int) -> None:
+    """Run a script that starts daemons, and fail with its words."""
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", port: str(free_base_port(ports))}
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "up.err").open("w"),  # a pipe would stay open for as long as the daemons live
+        timeout=120,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{command[0]} failed: {(folder / 'up.err').read_text()}")
+
+
+@contextmanager
+def taken_down_if_this_process_dies(command: list[str]) -> Iterator[None]:
+    """Keep a process that waits for this one's end: daemons have no parent that could end them."""
+    waits = f'while kill -0 {os.getpid()} 2>/dev/null; do sleep 2; done; exec "$@"'
+    guard = subprocess.Popen(["bash", "-c", waits, "bash", *command], start_new_session=True, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.wait()
