@@ -87,7 +87,7 @@ def listen(event):
 async def main(folder):
     async with flow.connect("local", workers=1, asynchronous=True) as client:
         print(*client.scheduler_info()["workers"], flush=True)
-        runs = [small(folder, seed, trials=40, search={"kind": "random", "trials": 40, "isolate": "never"})
+        runs = [small(folder, seed, trials=40, search={"kind": "random", "trials": 40, "isolate": False})
                 for seed in (1, 2)]
         await asyncio.gather(*[each.run_async(folder / "runs", cluster=client, listener=listen) for each in runs])
 
