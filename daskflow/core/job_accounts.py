@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from daskflow.core.journal import Record
@@ -85,6 +87,11 @@ class JobAccount:
     def is_within(self) -> bool:
         """Whether it ran inside another job of the run, which has the cores."""
         return "." in self.id
+
+    @property
+    def holder(self) -> str:
+        """Number of the job that it ran inside; its own where it did not."""
+        return self.id.partition(".")[0]
 
     @property
     def used_seconds(self) -> float:
@@ -176,21 +183,47 @@ class CoreHours:
         """
         known = list(jobs)
         ids = {job.id for job in known}
-        own = [job for job in known if not (job.is_within and job.id.partition(".")[0] in ids)]
-        used = sum(job.used for job in own)
-        workers = [job for job in known if job.role == "worker"]
-        seen = [job for job in workers if math.isfinite(job.idle)]
-        unseen = sum(job.used for job in workers) - sum(job.used for job in seen)
-        requested = sum(job.requested for job in own if math.isfinite(job.requested))
-        return cls(
-            requested,
-            used,
-            busy=sum(job.busy for job in seen),
-            idle=sum(job.idle for job in seen),
-            wasted=sum(job.wasted for job in seen),
-            controller=max(0.0, used - sum(job.used for job in workers)),
-            unseen=max(0.0, unseen),
-        )
+        sums = _Sums()
+        for job in known:
+            sums.add(job, job.ended_at, is_own=not (job.is_within and job.holder in ids))
+        return sums.core_hours()
+
+
+@dataclass
+class _Sums:
+    """Core-seconds that jobs are added to, and taken from again."""
+
+    requested: float = 0.0
+    used: float = 0.0
+    workers: float = 0.0
+    busy: float = 0.0
+    idle: float = 0.0
+    wasted: float = 0.0
+    unseen: float = 0.0
+
+    def add(self, job: JobAccount, until: float, *, is_own: bool, sign: int = 1) -> None:
+        """Count a job to a moment; the cores of one that is not its own are those of the job around it."""
+        used = sign * job.cores * max(0.0, until - job.began_at)
+        if is_own:
+            self.used += used
+            self.requested += sign * job.cores * job.asked_seconds if job.asked_seconds == job.asked_seconds else 0.0
+        if job.role != "worker":
+            return
+        self.workers += used
+        known = job.busy_seconds + job.wasted_seconds
+        if known == known:
+            self.busy += sign * job.busy_seconds
+            self.wasted += sign * job.wasted_seconds
+            self.idle += sign * max(0.0, sign * used - known)
+        else:
+            self.unseen += used
+
+    def core_hours(self) -> CoreHours:
+        """Return them as hours."""
+        names = ("requested", "used", "busy", "idle", "wasted")
+        found = {name: max(0.0, getattr(self, name)) / 3600 for name in names}
+        controller = max(0.0, self.used - self.workers) / 3600
+        return CoreHours(**found, controller=controller, unseen=max(0.0, self.unseen) / 3600)
 
 
 @dataclass
@@ -201,10 +234,16 @@ class JobAccounts:
     ----------
     stopped_because : str
         Why ``max_core_hours`` ended the search; empty when it did not.
+    ends : Counter of str
+        How many jobs ended how.
     """
 
     stopped_because: str = ""
-    _jobs: dict[tuple[str, float], JobAccount] = field(default_factory=dict)
+    ends: Counter[str] = field(default_factory=Counter)
+    _running: dict[tuple[str, float], JobAccount] = field(default_factory=dict)
+    _ended: dict[tuple[str, float], JobAccount] = field(default_factory=dict)
+    _ids: set[str] = field(default_factory=set)
+    _sums: _Sums = field(default_factory=_Sums)
     _heard_at: float = -math.inf
 
     def hear(self, record: Record, at: float) -> None:
@@ -215,10 +254,13 @@ class JobAccounts:
         if kind != "submitted":  # of the run nothing goes on then
             self._heard_at = max(self._heard_at, at)
         if kind in ("job_began", "job") and isinstance(record.get("began_at"), int | float):
-            job = _account(record, at)
-            self._jobs[job.id, job.began_at] = job
+            self._put(_account(record, at))
         elif kind == "control" and record.get("by") == "max_core_hours":
             self.stopped_because = str(record.get("why") or "")
+
+    def __bool__(self) -> bool:
+        """Whether any job has begun."""
+        return bool(self._running or self._ended)
 
     def jobs(self, now: float | None = None) -> tuple[JobAccount, ...]:
         """Return every job that has begun, in that order.
@@ -228,26 +270,55 @@ class JobAccounts:
         now : float, optional
             Until when jobs that run are counted; default: until the run was last heard of.
         """
-        until = self._heard_at if now is None else now
-        found = [
-            replace(job, ended_at=max(until, job.began_at)) if job.state == "running" else job
-            for job in self._jobs.values()
-        ]
+        found = [*self.running(now), *self._ended.values()]
         return tuple(sorted(found, key=lambda job: (job.began_at, job.role, _natural(job.id))))
+
+    def running(self, now: float | None = None) -> list[JobAccount]:
+        """Return those that run, counted as in `jobs`."""
+        until = self._heard_at if now is None else now
+        return [replace(job, ended_at=max(until, job.began_at)) for job in self._running.values()]
+
+    def newest(self, count: int) -> list[JobAccount]:
+        """Return so many of those that ended, the last first."""
+        return list(islice(reversed(self._ended.values()), count))
+
+    def core_hours(self, now: float) -> CoreHours:
+        """Return what all have had; takes as long as there are jobs that run, however many have ended."""
+        sums = replace(self._sums)
+        for job in self._running.values():
+            sums.add(job, now, is_own=self._is_own(job))
+        return sums.core_hours()
 
     def close(self, heard_at: float) -> None:
         """Count jobs that run as ended when the run was last heard of: it was killed."""
         self._ended_unheard("", {}, max(heard_at, self._heard_at))
 
+    def _put(self, job: JobAccount) -> None:
+        key = job.id, job.began_at
+        self._ids.add(job.id)
+        self._running.pop(key, None)
+        before = self._ended.pop(key, None)
+        if before is not None:
+            self._sums.add(before, before.ended_at, is_own=self._is_own(before), sign=-1)
+            self.ends[before.why] -= 1
+        if job.state == "running":
+            self._running[key] = job
+            return
+        self._ended[key] = job
+        self._sums.add(job, job.ended_at, is_own=self._is_own(job))
+        self.ends[job.why] += 1
+
+    def _is_own(self, job: JobAccount) -> bool:
+        return not (job.is_within and job.holder in self._ids)
+
     def _ended_unheard(self, kind: str, record: Mapping[str, Any], at: float) -> None:
         """Jobs that run when a run ends or begins again have no end on record: the controller's, and orphans."""
         until = at if kind in ("end", "") else self._heard_at
-        for key, job in self._jobs.items():
-            if job.state == "running":
-                is_own = job.role == "controller" and kind == "end"
-                why = str(record.get("status")) if is_own else "unknown"
-                words = "" if is_own else UNSEEN
-                self._jobs[key] = replace(job, state="ended", ended_at=max(until, job.began_at), why=why, words=words)
+        for job in list(self._running.values()):
+            is_own = job.role == "controller" and kind == "end"
+            why = str(record.get("status")) if is_own else "unknown"
+            words = "" if is_own else UNSEEN
+            self._put(replace(job, state="ended", ended_at=max(until, job.began_at), why=why, words=words))
 
 
 def hours(value: float) -> str:

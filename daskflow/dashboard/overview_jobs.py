@@ -24,16 +24,18 @@ JOB_COLUMNS = (
 def jobs(state: RunState, now: float) -> dict[str, Any]:
     """Return the jobs as a table: those that wait or run, then those that ended last; no rows on no queue."""
     known = state.jobs
-    rows = [] if state.is_over else [_controller(job, now) for job in known.controllers()]
+    rows = (
+        [] if state.is_over else [_controller(job, now) for job in known.accounts.running() if job.role == "controller"]
+    )
     rows += [_row(each, now) for each in known.told]
-    rows += [_ended(job) for job in known.ended()[:MOST_ENDED]]
-    more = max(0, sum(known.counts.values()) - len(known.told)) + max(0, len(known.ended()) - MOST_ENDED)
+    rows += [_ended(job) for job in known.accounts.newest(MOST_ENDED)]
+    more = max(0, sum(known.counts.values()) - len(known.told)) + max(0, known.accounts.ends.total() - MOST_ENDED)
     return {"columns": list(JOB_COLUMNS), "rows": rows, "more": more, "sort": None}
 
 
 def cost(state: RunState, now: float) -> list[str]:
     """Return what the jobs have cost, in lines; none on no queue."""
-    found = state.jobs.core_hours(now if not state.is_over else state.last)
+    found = state.jobs.accounts.core_hours(now if not state.is_over else state.last)
     if not found.requested and not found.used:
         return []
     lines = [f"{found}."]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from daskflow.core.job_accounts import CoreHours, JobAccount, JobAccounts
+from daskflow.core.job_accounts import JobAccounts
 from daskflow.core.journal import Record
 
 
@@ -36,16 +36,3 @@ class JobsState:
             self.told, self.counts = tuple(record.get("jobs") or ()), dict(record.get("counts") or {})
         elif kind in ("invocation", "end", "submitted"):
             self.told, self.counts = (), {}
-
-    def core_hours(self, now: float) -> CoreHours:
-        """Core-hours so far."""
-        return CoreHours.of(self.accounts.jobs(now))
-
-    def ended(self) -> list[JobAccount]:
-        """Jobs that have ended, the newest first."""
-        found = [job for job in self.accounts.jobs() if job.state == "ended"]
-        return sorted(found, key=lambda job: job.ended_at, reverse=True)
-
-    def controllers(self) -> list[JobAccount]:
-        """The controller's job, while it runs."""
-        return [job for job in self.accounts.jobs() if job.role == "controller" and job.state == "running"]

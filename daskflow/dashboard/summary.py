@@ -85,15 +85,14 @@ def _stage(stage: Stage, now: float) -> dict[str, Any]:
 
 
 def _jobs(state: RunState, now: float) -> dict[str, Any] | None:
-    known = state.jobs
-    ended = known.ended()
-    if not known.told and not known.accounts.jobs():
+    known, accounts = state.jobs, state.jobs.accounts
+    if not known.told and not accounts:
         return None
     return {
         "counts": dict(known.counts),
-        "ended": dict(Counter(job.why for job in ended)),
-        "core_hours": known.core_hours(state.last if state.is_over else now).dump(),
-        "stopped_because": known.accounts.stopped_because,
+        "ended": {why: count for why, count in accounts.ends.items() if count},
+        "core_hours": accounts.core_hours(state.last if state.is_over else now).dump(),
+        "stopped_because": accounts.stopped_because,
     }
 
 

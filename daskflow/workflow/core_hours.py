@@ -74,7 +74,15 @@ def opened_accounts(
         return cluster.having_used(Spent(spent))
     began = _began_at(environment)
     about = {"id": own, "role": "controller", "cores": cluster.controller_cores, "seconds": cluster.seconds}
-    recorder.append({"record": "job_began", **about, "node": socket.gethostname(), "began_at": began}, durable=False)
+    recorder.append(
+        {
+            "record": "job_began",
+            **about,
+            "node": environment.get("SLURMD_NODENAME") or socket.gethostname(),
+            "began_at": began,
+        },
+        durable=False,
+    )
     holds = cluster.controller_cores > cluster.cores
     return cluster.having_used(Spent(spent, cluster.controller_cores, began, holds))
 
