@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -239,12 +240,19 @@ class Model:
         probabilities = self._as_probabilities(found, X.index) if has_probabilities else None
         return self._as_labels(found, X.index), probabilities, unseen
 
-    def predictions(self, table: pa.Table) -> Predictions:
+    def predictions(self, table: pa.Table, needs: Collection[str] = ALL) -> Predictions:
         """Predict the rows of a pyarrow Table of the schema's columns, in its types; codes stand for labels.
 
         As every answer of the model: calibrated, and by its threshold.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            Of the columns of `schema`.
+        needs : collection of str
+            As for `daskflow.data.predictions.predict`.
         """
-        parts = self._predictions(table)
+        parts = self._predictions(table, needs if self.decision.is_empty else {"probabilities"})
         if not parts:
             return Predictions(np.empty(0, np.int64 if self.classes else np.float64))
 
@@ -253,6 +261,32 @@ class Model:
             return None if arrays[0] is None else np.concatenate(arrays)
 
         return parts[0] if len(parts) == 1 else Predictions(*map(joined, ("labels", "probabilities", "scores")))
+
+    def of_rows(
+        self, rows: Sequence[Mapping[str, Any]], needs: Collection[str] = ALL
+    ) -> tuple[Predictions | None, list[int], dict[str, int]]:
+        """Predict rows that are mappings of plain values, those of them that take the quicker way.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Values by the names of `schema`.
+        needs : collection of str
+            As for `predictions`.
+
+        Returns
+        -------
+        predictions : Predictions or None
+            The same as `predictions` gives for those rows; None where there is no such row.
+        places : list of int
+            Of them in `rows`; the others have to be checked, and be predicted by `predictions`.
+        unseen : dict of str to int
+            Rows among them, by column, whose level training has not seen.
+        """
+        matrix, places, unseen = self._one_row.of_rows(rows)
+        if matrix is None:
+            return None, [], {}
+        return self._decided(matrix, needs if self.decision.is_empty else {"probabilities"}), places, unseen
 
     def to_onnx(self, path: str | Path, *, inputs: Literal["columns", "matrix"] = "columns") -> Path:
         """Write the model as one ONNX file, for programs without Python; needs the extra ``onnx``.

@@ -8,7 +8,7 @@ or says what is wrong; so the answers and the errors are the same on both ways.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,48 @@ class OneRow:
         except (Otherwise, KeyError, DataError, ArithmeticError, TypeError, ValueError):
             return None
 
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, list[int], dict[str, int]]:
+        """Read several mappings of values by column name, those of them that can be read here.
+
+        Returns
+        -------
+        matrix : ndarray of float32, shape (n_read, n_features), or None
+            None where no row can be read here.
+        places : list of int
+            Of its rows in `rows`.
+        unseen : dict of str to int
+            Rows among them, by column, whose level training has not seen.
+        """
+        if self._maker is None:
+            return None, [], {}
+        names, numbers, places = self._schema.names, [], []
+        unseen: dict[str, int] = {}
+        for place, row in enumerate(rows):
+            try:
+                read = self._read([_own(row[name]) for name in names], None, [])
+                values = [read[number] for number in self._order]
+                made = self._maker.numbers(values)
+            except (Otherwise, KeyError, DataError, ArithmeticError, TypeError, ValueError):
+                continue
+            numbers.append(made)
+            places.append(place)
+            for name in self._maker.unseen(values):
+                unseen[name] = unseen.get(name, 0) + 1
+        if not numbers:
+            return None, [], {}
+        matrix = self._maker.stacked(numbers)
+        is_finite = ~np.isinf(matrix).any(axis=1)
+        if not is_finite.all():  # the general way says what is wrong
+            return None, [], {}
+        return matrix, places, unseen
+
     def _matrix(self, given: list[Any], frame: pd.DataFrame | None, places: list[int]) -> Any:
+        """Make the matrix of a row's values; None where it would not be finite."""
+        read = self._read(given, frame, places)
+        matrix = self._maker.matrix([read[number] for number in self._order])
+        return None if np.isinf(matrix).any() else matrix
+
+    def _read(self, given: list[Any], frame: pd.DataFrame | None, places: list[int]) -> list[Any]:
         """Read every value, whether the matrix holds it or not; those that Arrow reads from the frame's columns."""
         read = []
         for number, (value, reader) in enumerate(zip(given, self._readers, strict=True)):
@@ -106,8 +147,7 @@ class OneRow:
             if is_nan and reader not in NUMBERS and frame is not None:
                 _check_missing(frame.iloc[:, places[number]].dtype)
             read.append(reader(value))
-        matrix = self._maker.matrix([read[number] for number in self._order])
-        return None if np.isinf(matrix).any() else matrix
+        return read
 
     def _places_in(self, columns: pd.Index[Any]) -> list[int]:
         """Where the schema's columns stand in a frame."""

@@ -76,6 +76,26 @@ def array_of(series: pd.Series[Any], column: Column) -> Any:
             f"column '{column.name}' ({series.dtype}) holds values of several types, or of one that no model uses; "
             f"the model learned {column.type}. Convert it."
         ) from None
+    return learned_array(array, column, str(series.dtype))
+
+
+def learned_array(array: Any, column: Column, told: str = "") -> Any:
+    """Return an Arrow array in the type a column was learned in, where that changes no value.
+
+    Parameters
+    ----------
+    array : pyarrow.Array or ChunkedArray
+        As it came.
+    column : Column
+        What the model learned.
+    told : str
+        What its type is called in messages; default Arrow's own name.
+
+    Raises
+    ------
+    DataError
+        When it holds something else than the model learned.
+    """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
@@ -85,14 +105,14 @@ def array_of(series: pd.Series[Any], column: Column) -> Any:
     if column.type == "null":
         # Not one value was seen in training, so whatever stands here now was never seen.
         return array.cast(pa.string(), safe=False)
-    _check_kind(array, series, column)
+    _check_kind(array, told or str(array.type), column)
     if pa.types.is_floating(array.type) and pc.any(pc.is_inf(array)).as_py():
         count = pc.sum(pc.is_inf(array)).as_py()
         raise DataError(f"column '{column.name}' holds {count} infinite values; make them missing, or a number.")
     return _exact(array, column.arrow_type)
 
 
-def _check_kind(array: Any, series: pd.Series[Any], column: Column) -> None:
+def _check_kind(array: Any, told: str, column: Column) -> None:
     """Raise DataError when the values are of another kind than the model learned."""
     try:
         found: ColumnKind | None = kind_of(array.type, column.name)
@@ -103,7 +123,7 @@ def _check_kind(array: Any, series: pd.Series[Any], column: Column) -> None:
         first = array.drop_null()[0].as_py()
         given = WORDS[found][0] if found else str(array.type)
         raise DataError(
-            f"column '{column.name}' ({series.dtype}) holds {given}, such as {first!r:.60}; the model learned "
+            f"column '{column.name}' ({told}) holds {given}, such as {first!r:.60}; the model learned "
             f"{learned} ({column.type}). Convert it with {remedy}."
         )
     if column.kind is ColumnKind.DATETIME and (_zone(array.type) is None) != (_zone(column.arrow_type) is None):

@@ -20,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+KNOWN = ("sklearn", "daskflow")
+"""Packages whose linear models do nothing with rows but multiply them; a class of a user's own may look at them."""
+
 FEW_ROWS = 8
 """Made-up rows by which a linear model is known."""
 
@@ -64,7 +67,8 @@ def product(X: Any, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         float64.
     """
     if sparse.issparse(X):  # scipy goes through each row by itself
-        return np.asarray(X.astype(np.float64, copy=False) @ weights.T)
+        by_row: Any = X
+        return np.asarray(by_row @ weights.T)
     rows = np.ascontiguousarray(X, dtype=np.float64)
     return np.asarray(np.einsum("ij,kj->ik", rows, weights))
 
@@ -119,7 +123,9 @@ def _is_linear(estimator: Any) -> bool:
     except ImportError:  # another scikit-learn has them elsewhere
         return False
     coefficients, intercept = getattr(estimator, "coef_", None), getattr(estimator, "intercept_", None)
-    if intercept is None or not isinstance(coefficients, np.ndarray) or coefficients.dtype.kind != "f":
+    if type(estimator).__module__.partition(".")[0] not in KNOWN or intercept is None:
+        return False
+    if not isinstance(coefficients, np.ndarray) or coefficients.dtype.kind != "f":
         return False
     if isinstance(estimator, LinearClassifierMixin) and coefficients.ndim == 2:
         says = estimator.decision_function

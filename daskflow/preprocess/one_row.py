@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskflow.data.arrays import level_of
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 WIDEST = 4_096
 """Wider matrices are sparse, and not made here."""
+
+REMEMBERED = 65_536
+"""Values of a column of which it is remembered whether training has seen them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class RowMaker:
             found.append(_column(column, self.width))
             self.width += len(column.outputs)
         self.columns = tuple(found)
+        self._levels = [
+            (number, column.name, _asked_once(column))
+            for number, column in enumerate(found)
+            if column.column.unseen(pa.nulls(1, column.column.column.arrow_type)) is not None
+        ]
 
     def matrix(self, values: Sequence[Any]) -> NDArray[np.float32]:
         """Return float32 of shape (1, width).
@@ -86,6 +96,10 @@ class RowMaker:
         ArithmeticError, DataError
             As Python's numbers and the steps do.
         """
+        return self.stacked([self.numbers(values)])
+
+    def numbers(self, values: Sequence[Any]) -> list[float]:
+        """Return the row's numbers; arguments and errors as for `matrix`."""
         row = [0.0] * self.width
         for column, value in zip(self.columns, values, strict=True):
             if column.function is None:
@@ -96,8 +110,37 @@ class RowMaker:
                 code = column.function(value)
                 if code >= 0:
                     row[column.place + code] = 1.0
+        return row
+
+    def stacked(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+        """Return rows of `numbers` as float32 of shape (n_rows, width)."""
         with np.errstate(over="ignore"):
-            return np.array([row], dtype=np.float64).astype(np.float32)
+            return np.array(rows, dtype=np.float64).reshape(len(rows), self.width).astype(np.float32)
+
+    def unseen(self, values: Sequence[Any]) -> list[str]:
+        """Return the columns whose level training has not seen; arguments as for `matrix`."""
+        return [name for number, name, is_unseen in self._levels if is_unseen(values[number])]
+
+
+def _asked_once(column: SingleColumn) -> Callable[[Any], bool]:
+    """Return what tells whether a column's value is a level that training has not seen; it remembers what it has told.
+
+    An array is asked about each time.
+    """
+    if column.takes == "array":
+        return lambda array: bool(column.column.unseen(array))
+    learned = column.column.column.arrow_type
+
+    @lru_cache(maxsize=REMEMBERED)
+    def is_unseen(value: Any) -> bool:
+        value = None if value != value else value
+        try:
+            array = pa.array([value], learned)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            array = pa.array([value])
+        return bool(column.column.unseen(array))
+
+    return is_unseen
 
 
 def _fill(row: list[float], column: SingleColumn, array: Any) -> None:

@@ -71,6 +71,8 @@ class Dead:
         It.
     reason : str
         One word, by which such records are counted: ``malformed`` (not JSON, no object), ``missing`` (a column),
+        ``extra`` (a name that
+        is no column, where those are refused),
         ``type`` (of a value), ``value`` (infinite, out of range), ``size``, ``model`` (the model raised).
     words : str
         A sentence: what is wrong, what was found.

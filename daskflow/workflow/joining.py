@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from daskflow.bundle import Model
+from daskflow.bundle.origin import needed_joins
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.settings import nearest, parse
 from daskflow.data import joins
@@ -49,35 +49,13 @@ def joins_for(
             raise SettingsError([Problem("--join", f"the model has no join '{name}'{nearest(name, known)}")])
     saved = model.card.get("source", {}).get("joins", [])
     schema, found = table.source_schema, []
-    for join in _needed(model, expressions):
+    for join in needed_joins(model, expressions):
         if join.name in replaced:
             settings = {**saved[known.index(join.name)], "name": join.name}
             join = _renewed(settings, replaced[join.name], schema, base)
         schema = join.extend(schema)
         found.append(join.every_row())
     return found
-
-
-def names_in(expression: str) -> set[str]:
-    """Return what may be column names in an expression.
-
-    Examples
-    --------
-    >>> sorted(names_in("delay > 15 and `air time` < 3"))
-    ['15', '3', 'air', 'air time', 'and', 'delay', 'time']
-    """
-    return set(re.findall(r"\w+", expression)) | set(re.findall(r"`([^`]*)`", expression))
-
-
-def _needed(model: Model, expressions: Mapping[str, str]) -> list[joins.Join]:
-    """The joins whose columns the model, its derived columns or later joins need."""
-    needed = set(model.schema.names).union(*map(names_in, expressions.values()))
-    wanted = []
-    for join in reversed(model.joins):
-        if needed & set(join.values.column_names):
-            wanted.append(join)
-            needed |= set(join.keys.column_names)
-    return wanted[::-1]
 
 
 def _renewed(settings: Mapping[str, Any], path: str, schema: Schema, base: Path) -> joins.Join:

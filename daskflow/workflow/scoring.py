@@ -13,6 +13,7 @@ import pyarrow as pa
 
 import daskflow.sources
 from daskflow.bundle import Model, load_model
+from daskflow.bundle.origin import needed_expressions
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.settings import nearest
@@ -22,7 +23,7 @@ from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.table import Table
 from daskflow.sources import Source
 from daskflow.sources.guess import guess
-from daskflow.workflow.joining import joins_for, names_in
+from daskflow.workflow.joining import joins_for
 from daskflow.workflow.scored_file import ScoredFile
 
 PREDICTION = "prediction"
@@ -192,22 +193,6 @@ def open_new(
         known = Schema.load(learned["columns"]) if "columns" in learned else model.schema
         settings["dtypes"] = {**_words(known, names), **settings.get("dtypes", {})}
     return daskflow.sources.REGISTRY.parse(settings, where="--set").table(), expressions
-
-
-def needed_expressions(expressions: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
-    """Return the derived columns that some columns need, in their order.
-
-    Examples
-    --------
-    >>> needed_expressions({"late": "delay > 15", "speed": "miles / hours", "fast": "speed > 60"}, ["fast"])
-    {'speed': 'miles / hours', 'fast': 'speed > 60'}
-    """
-    needed, wanted = set(columns), []
-    for name, expression in reversed(list(expressions.items())):
-        if name in needed:
-            wanted.append(name)
-            needed |= names_in(expression)
-    return {name: expressions[name] for name in reversed(wanted)}
 
 
 def _words(schema: Schema, names: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,295 @@
+"""Scoring of rows as they come: one object for single rows, requests, streams and whole tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from daskflow.bundle import Model
+from daskflow.bundle.origin import Origin
+from daskflow.bundle.rows import learned_array
+from daskflow.core.errors import DataError
+from daskflow.core.settings import nearest
+from daskflow.data.predictions import Predictions
+from daskflow.data.schema import Schema
+from daskflow.streams.reading import MixedRows, Problems, RowReader
+
+PREDICTION = "prediction"
+
+QUICK_ROWS = 256
+"""Of more rows at once, columns are made sooner than row by row."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of some rows.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that were asked about.
+    places : ndarray of int64
+        Those that have an answer, rising.
+    predictions : Predictions
+        Of those, in this order.
+    problems : mapping of int to (str, str)
+        Of the others: the reason in one word, as in `records.Dead`, and a sentence.
+    unseen : mapping of str to int
+        Rows by column whose level training has not seen; they have an answer, as the encoder says.
+    classes : tuple
+        The labels, in the order of the codes; empty for regression.
+    """
+
+    n_rows: int
+    places: NDArray[np.int64]
+    predictions: Predictions
+    problems: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    classes: tuple[Any, ...] = ()
+
+    def dicts(self) -> list[dict[str, Any] | None]:
+        """Return, by row, ``prediction`` and ``probability_LABEL`` as plain values; None where there is a problem."""
+        columns = {PREDICTION: self._labels()}
+        columns |= {name: values.tolist() for name, values in self._probabilities().items()}
+        names = tuple(columns)
+        made: list[dict[str, Any] | None] = [None] * self.n_rows
+        for place, values in zip(self.places.tolist(), zip(*columns.values(), strict=True), strict=True):
+            made[place] = dict(zip(names, values, strict=True))
+        return made
+
+    def arrow(self) -> pa.Table:
+        """Return the answered rows as a table of ``prediction`` and ``probability_LABEL``, as `predict` writes them."""
+        if self.classes:
+            labels = pd.Series(list(self.classes)).array.take(self.predictions.of("labels"))
+            made = {PREDICTION: pa.Array.from_pandas(labels)}
+        else:
+            made = {PREDICTION: pa.array(self.predictions.of("labels"))}
+        return pa.table(made | {name: pa.array(values) for name, values in self._probabilities().items()})
+
+    def _labels(self) -> list[Any]:
+        found = self.predictions.of("labels").tolist()
+        return [self.classes[code] for code in found] if self.classes else found
+
+    def _probabilities(self) -> dict[str, NDArray[np.float64]]:
+        given = self.predictions.probabilities
+        if given is None or not self.classes:
+            return {}
+        columns = [1.0 - given, given] if len(self.classes) == 2 else list(given.T)
+        return {f"probability_{label}": values for label, values in zip(self.classes, columns, strict=True)}
+
+
+class Scorer:
+    """Answers rows as they come, with the same bits as ``Model.predict`` and ``daskflow predict``.
+
+    Threads may share it, and it can be pickled.
+
+    Parameters
+    ----------
+    model : Model
+        As `load_model` returns it.
+    probabilities : bool
+        Whether answers have ``probability_LABEL``, where the estimator gives probabilities.
+    is_strict : bool
+        Whether a row with names that are no columns is refused.
+
+    Attributes
+    ----------
+    columns : Schema
+        What a row must have: columns of the files that the model was trained on, before joins and derived columns.
+
+    Examples
+    --------
+    >>> import daskflow as flow  # doctest: +SKIP
+    >>> scorer = Scorer(flow.load_model("runs/cars"))  # doctest: +SKIP
+    >>> scorer.rows([{"year": 2015, "mileage": 41_000.0}]).dicts()  # doctest: +SKIP
+    [{'prediction': 8940.2}]
+    """
+
+    def __init__(self, model: Model, *, probabilities: bool = True, is_strict: bool = False) -> None:
+        """Find out what a row must have."""
+        self.model = model
+        self._origin = Origin.of(model)
+        self.columns: Schema = self._origin.columns
+        self._reader = RowReader(self.columns, is_strict)
+        has_probabilities = model.task != "regression" and hasattr(model.estimator, "predict_proba")
+        self.has_probabilities = probabilities and has_probabilities
+        self._is_quick = self._origin.is_plain and not is_strict
+        self._needs: Collection[str] = {"labels", "probabilities"} if self.has_probabilities else {"labels"}
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
+        """Answer rows of JSON values; a row that cannot be read is a problem of its own, never of its neighbours.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Values by column name: numbers, texts, booleans, None for a missing value; times as ISO 8601 text.
+        """
+        if not 0 < len(rows) <= QUICK_ROWS or not self._is_quick:
+            return self._by_columns(rows)
+        try:
+            predictions, places, unseen = self.model.of_rows(rows, self._needs)
+        except Exception:  # which row it is, the general way finds out
+            return self._by_columns(rows)
+        if predictions is None:
+            return self._by_columns(rows)
+        quick = Answers(len(rows), np.asarray(places, dtype=np.int64), predictions, {}, unseen, self.model.classes)
+        if len(places) == len(rows):
+            return quick
+        left = sorted(set(range(len(rows))) - set(places))
+        return _among(quick, left, self._by_columns([rows[place] for place in left]))
+
+    def _by_columns(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
+        """Answer rows whose columns are read one after the other."""
+        try:
+            table, places, problems = self._reader.read(rows)
+        except MixedRows:
+            middle = len(rows) // 2
+            return _side_by_side(self._by_columns(rows[:middle]), self._by_columns(rows[middle:]))
+        return self._answers(table, np.asarray(places, dtype=np.int64), problems, len(rows))
+
+    def table(self, table: pa.Table) -> Answers:
+        """Answer the rows of a table; its order of columns does not matter, and others are passed over.
+
+        Raises
+        ------
+        DataError
+            For columns that are missing, stand twice, or hold something else than the model learned.
+        """
+        checked, infinite = self._checked(table)
+        places = np.arange(table.num_rows)
+        problems: Problems = {}
+        if infinite:
+            for place, names in infinite.items():
+                listed = ", ".join(f"'{name}'" for name in names)
+                problems[place] = ("value", f"column {listed} is infinite; make it missing, or a number")
+            places = np.setdiff1d(places, np.fromiter(problems, dtype=np.int64))
+            checked, _ = self._checked(table.take(pa.array(places)))
+        return self._answers(checked, places, problems, table.num_rows)
+
+    def _checked(self, table: pa.Table) -> tuple[pa.Table, dict[int, list[str]]]:
+        """Return the columns in the types that were learned, and the columns that are infinite by row."""
+        names = table.column_names
+        missing = [name for name in self.columns.names if name not in names]
+        if missing:
+            hint = nearest(missing[0], names) if len(missing) == 1 else ""
+            hint = hint if "did you mean" in hint else ""
+            raise DataError(f"The table lacks {', '.join(missing)}{hint}. Add them; without values is allowed.")
+        twice = [name for name in self.columns.names if names.count(name) > 1]
+        if twice:
+            raise DataError(f"These columns stand twice in the table: {', '.join(twice)}. Drop one of each.")
+        arrays, problems = {}, []
+        infinite: dict[int, list[str]] = {}
+        for column in self.columns.columns:
+            array = table.column(column.name).combine_chunks()
+            if pa.types.is_floating(array.type):
+                for place in pc.indices_nonzero(pc.fill_null(pc.is_inf(array), False)).to_pylist():
+                    infinite.setdefault(place, []).append(column.name)
+                array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+            if infinite:
+                continue
+            try:
+                arrays[column.name] = learned_array(array, column)
+            except DataError as error:
+                problems.append(str(error))
+        if problems:
+            raise DataError(f"The table does not fit the model: {' '.join(problems)}")
+        return (table if infinite else pa.table(arrays)), infinite
+
+    def _answers(self, table: pa.Table, places: NDArray[np.int64], problems: Problems, n_rows: int) -> Answers:
+        """Answer checked rows; where the model raises, row by row."""
+        try:
+            predictions, unseen = self._ask(table)
+        except Exception as error:
+            if table.num_rows > 1:
+                return self._halves(table, places, problems, n_rows)
+            if table.num_rows == 0:
+                raise
+            reason = "value" if isinstance(error, DataError) else "model"
+            words = str(error) if isinstance(error, DataError) else f"the model raised {type(error).__name__}: {error}"
+            problems[int(places[0])] = (reason, words)
+            predictions, unseen, places = self._nothing, {}, places[:0]
+        return Answers(n_rows, places, predictions, problems, unseen, self.model.classes)
+
+    def _halves(self, table: pa.Table, places: NDArray[np.int64], problems: Problems, n_rows: int) -> Answers:
+        """Answer each half by itself, to find the rows that the model cannot answer."""
+        middle = table.num_rows // 2
+        parts = [(table.slice(0, middle), places[:middle]), (table.slice(middle), places[middle:])]
+        found = [self._answers(rows, at, problems, n_rows) for rows, at in parts]
+        return Answers(
+            n_rows,
+            np.concatenate([part.places for part in found]),
+            _joined([part.predictions for part in found]),
+            problems,
+            _sum([part.unseen for part in found]),
+            self.model.classes,
+        )
+
+    def _ask(self, table: pa.Table) -> tuple[Predictions, dict[str, int]]:
+        """Ask the model."""
+        if table.num_rows == 0:
+            return self._nothing, {}
+        rows = table if self._origin.is_plain else self._origin.rows(table)
+        schema = self.model.schema
+        checked = pa.table({c.name: learned_array(rows.column(c.name), c) for c in schema.columns})
+        unseen = {name: int(count) for name, count in self.model.transformer.unseen(checked).items() if count}
+        return self.model.predictions(checked, self._needs), unseen
+
+    @property
+    def _nothing(self) -> Predictions:
+        """Predictions of no rows."""
+        n_classes = len(self.model.classes)
+        labels: Any = np.empty(0, np.int64 if n_classes else np.float64)
+        shape = 0 if n_classes == 2 else (0, n_classes)
+        return Predictions(labels, np.empty(shape) if self.has_probabilities else None)
+
+
+def _side_by_side(left: Answers, right: Answers) -> Answers:
+    """Join the answers of rows and of those that follow them."""
+    moved = {place + left.n_rows: problem for place, problem in right.problems.items()}
+    return Answers(
+        left.n_rows + right.n_rows,
+        np.concatenate([left.places, right.places + left.n_rows]),
+        _joined([left.predictions, right.predictions]),
+        {**left.problems, **moved},
+        _sum([left.unseen, right.unseen]),
+        left.classes,
+    )
+
+
+def _among(some: Answers, left: Sequence[int], others: Answers) -> Answers:
+    """Put the answers of the rows that were left among those of the others, in the order of the rows."""
+    at = np.asarray(left, dtype=np.int64)
+    places = np.concatenate([some.places, at[others.places]])
+    order = np.argsort(places, kind="stable")
+    joined = _joined([some.predictions, others.predictions])
+    return Answers(
+        some.n_rows,
+        places[order],
+        Predictions(joined.of("labels")[order], None if joined.probabilities is None else joined.probabilities[order]),
+        {left[place]: problem for place, problem in others.problems.items()},
+        _sum([some.unseen, others.unseen]),
+        some.classes,
+    )
+
+
+def _sum(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    def of(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
+    return Predictions(of("labels"), of("probabilities"))
