@@ -275,10 +275,9 @@ def _limits_of(part: str) -> dict[str, float]:
         limits = _LIMITS.findall(names)
         if not limits or _LIMITS.sub("", names).strip():
             continue
-        numbers = _NUMBER.findall(values)
-        if len(limits) == 1 and numbers:  # of the least, the default and the highest the last
-            numbers = numbers[-1:]  # "1440.0 min of n1" has the name of a host behind it
-            numbers = _NUMBER.findall(values.partition(" of ")[0])[-1:] or numbers
+        numbers = _NUMBER.findall(re.sub(r" of \S+", "", values))  # "1440.0 min of n1" names a host
+        if len(limits) == 1:  # of the least, the default and the highest the last
+            numbers = numbers[-1:]
         if len(numbers) == len(limits):
             found |= {name: _amount(*number) for name, number in zip(limits, numbers, strict=True)}
     return found
