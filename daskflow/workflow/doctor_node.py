@@ -15,6 +15,9 @@ CLOCK_WARN_SECONDS, CLOCK_FAIL_SECONDS = 10.0, 300.0
 """Difference of clocks: ends of jobs are planned with some seconds to spare, and minutes would break the plan."""
 
 
+SHIP_PYTHON = "cluster.ship = 'python' has this one sent along"
+
+
 def of_node(found: Mapping[str, Any], cluster: Batch, *, arrived_at: float) -> list[Finding]:
     """Judge what a node said of itself.
 
@@ -29,7 +32,7 @@ def of_node(found: Mapping[str, Any], cluster: Batch, *, arrived_at: float) -> l
     """
     host = str(found["host"])
     findings = [of_folder_there(host, Path(path), words) for path, words in found["folders"].items()]
-    findings += of_python_there(found)
+    findings += of_python_there(found, cluster)
     if found["reached"]:
         words = f"{host} does not reach this machine's address: {found['reached']}. Set cluster.interface."
         findings.append(Finding(Level.FAIL, "network", words))
@@ -56,16 +59,26 @@ def of_folder_there(host: str, folder: Path, words: str) -> Finding:
     return Finding(Level.OK, "shared folder", f"{host} reads and writes {folder}")
 
 
-def of_python_there(found: Mapping[str, Any]) -> list[Finding]:
-    """Compare Python and the libraries of a node with those here."""
+def of_python_there(found: Mapping[str, Any], cluster: Batch) -> list[Finding]:
+    """Compare Python and the libraries of a node with those here, as far as they are not sent along."""
     host, here = found["host"], probe()(LIBRARIES)
     there = {**found["versions"], "python": ".".join(found["python"].split(".")[:2])}
     python = f"{found['python']} ({found['executable']}) on {host}"
+    ship = "cluster.ship = 'packages' has them sent along" if there["python"] == here["python"] else SHIP_PYTHON
+    if cluster.ship == "python":
+        return [Finding(Level.OK, "Python there", f"this one is sent to {host}; there is {python}, which is not used")]
+    if cluster.ship == "packages":
+        if there["python"] == here["python"]:
+            return [Finding(Level.OK, "Python there", f"{python}; daskflow and libraries are sent along")]
+        words = (
+            f"{python} cannot use packages of Python {here['python']}, the one here. Set cluster.python; or {ship}."
+        )
+        return [Finding(Level.FAIL, "Python there", words)]
     if found["failure"]:
         words = f"{python} cannot load the libraries: {found['failure']}"
         return [Finding(Level.FAIL, "Python there", words)]
     if "daskflow" not in there:
-        words = f"{python} has no daskflow. Install it there, or set cluster.python to one that has."
+        words = f"{python} has no daskflow. Install it there, or set cluster.python to one that has; or {ship}."
         return [Finding(Level.FAIL, "Python there", words)]
     other = [
         f"{name} {there.get(name, 'is missing')} there, {mine} here"
@@ -73,7 +86,7 @@ def of_python_there(found: Mapping[str, Any]) -> list[Finding]:
         if there.get(name) != mine
     ]
     if other:
-        words = f"{python} is another one than here: {'; '.join(other)}. Make them equal."
+        words = f"{python} is another one than here: {'; '.join(other)}. Make them equal; or {ship}."
         return [Finding(Level.FAIL, "Python there", words)]
     return [Finding(Level.OK, "Python there", f"{python}, with the same daskflow {there['daskflow']} and libraries")]
 

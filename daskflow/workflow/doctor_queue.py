@@ -264,6 +264,9 @@ async def _of_failure(queue: Queue, probe_: Probe, id: str, node: str, job: Job 
     if node:  # the folder was written to, so what did not start is Python
         python = cluster.python or sys.executable
         words = f"{python} does not run on {where}: {ending.words}{tail} Set cluster.python."
+        if cluster.ship == "python":
+            words = f"{where} was looked at no further, for {python} is not there. A run brings its own Python along."
+            return Finding(Level.WARN, "Python there", words)
         return Finding(Level.FAIL, "Python there", words)
     words = (
         f"the job ran on {where}, and what it wrote to {next(iter(probe_.places))} is not here: {ending.words}{tail} "

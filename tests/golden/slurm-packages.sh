@@ -74,6 +74,11 @@ for daskflow_old in "$daskflow_place"/*.lock; do
     fi
 done
 rm -rf "$daskflow_place"/*.gone-*
+daskflow_gives_up() {
+    rm -rf "$daskflow_copy" "$daskflow_copy.lock"
+    rmdir "$daskflow_place"
+    daskflow_unfit "$*"
+}
 while true; do
     mkdir -p -m 700 "$daskflow_place" && exec 9>> "$daskflow_copy.lock"
     flock -s 9
@@ -85,13 +90,13 @@ while true; do
         rm -rf "$daskflow_copy"
         daskflow_free=$(df -Pk "$daskflow_place" | tail -n 1 | tr -s " " | cut -d " " -f 4)
         if [ "$daskflow_free" -lt 976562 ]; then
-            daskflow_unfit "has $daskflow_free kB free in $daskflow_place, and the environment needs 976562: name another local folder with cluster.scratch."
+            daskflow_gives_up "has $daskflow_free kB free in $daskflow_place, and the environment needs 976562: name another local folder with cluster.scratch."
         fi
         if [ "$(sha256sum < "$daskflow_archive" | cut -c1-64)" != "$daskflow_sum" ]; then
-            daskflow_unfit "finds the environment $daskflow_archive damaged: run again, which packs it anew."
+            daskflow_gives_up "finds the environment $daskflow_archive damaged: run again, which packs it anew."
         fi
         if ! mkdir "$daskflow_copy" || ! tar -xzf "$daskflow_archive" -C "$daskflow_copy"; then
-            daskflow_unfit "cannot unpack $daskflow_archive into $daskflow_copy."
+            daskflow_gives_up "cannot unpack $daskflow_archive into $daskflow_copy."
         fi
         : > "$daskflow_copy/ready"
     fi
