@@ -82,7 +82,7 @@ INSIDE: dict[str, list[tuple[dict[str, str], str]]] = {
         ({"SLURM_JOB_ID": "17"}, "17"),
         ({"SLURM_JOB_ID": "19", "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "2"}, "17_2"),
     ],
-    "pbs": [({"PBS_JOBID": "17.head"}, "17.head"), ({"PBS_JOBID": "17[2].head"}, "17[2].head")],
+    "pbs": [({"PBS_JOBID": "17.head"}, "17"), ({"PBS_JOBID": "17[2].head"}, "17[2]")],
     "sge": [({"JOB_ID": "17", "SGE_TASK_ID": "undefined"}, "17"), ({"JOB_ID": "17", "SGE_TASK_ID": "2"}, "17.2")],
     "lsf": [({"LSB_JOBID": "17", "LSB_JOBINDEX": "0"}, "17"), ({"LSB_JOBID": "17", "LSB_JOBINDEX": "2"}, "17[2]")],
     "htcondor": [({}, "31.0")],
