@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,8 +23,9 @@ from daskflow.data.execution import InlineExecutor, run_all
 from daskflow.data.scan import scan
 from daskflow.sources.http import Http
 from daskflow.sources.http_engine import ENGINE
-from daskflow.workflow import Workflow
+from daskflow.workflow import Workflow, toml
 from daskflow.workflow.opening import Opening
+from tests import killed_run
 from tests.misbehaving_server import Handler, Reply, Request, Server, answer, file, serving
 from tests.test_sources_http import LIMITS, bodies, csv_at, encoded, frame
 
@@ -200,7 +205,8 @@ def server() -> Iterator[Server]:
 
 
 def http(tmp_path: Path, urls: Sequence[str], **options: Any) -> Http:
-    return Http(url=list(urls), target="late", cache=str(tmp_path / "cache"), limits=LIMITS, sample_files=1, **options)
+    limits = {**LIMITS, "idle_seconds": 60}
+    return Http(url=list(urls), target="late", cache=str(tmp_path / "cache"), limits=limits, sample_files=1, **options)
 
 
 def when(event: threading.Event, handler: Handler) -> Handler:
@@ -210,7 +216,7 @@ def when(event: threading.Event, handler: Handler) -> Handler:
         if "range" not in request.headers:
             import asyncio
 
-            assert await asyncio.to_thread(event.wait, 20)
+            assert await asyncio.to_thread(event.wait, 50)
         await handler(request, reply)
 
     return handle
@@ -222,7 +228,7 @@ def test_a_file_that_comes_late_holds_up_no_other_and_the_blocks_are_those_of_fi
     # given a second file that comes only when all others have been read
     others = threading.Event()
     urls = csv_at(server, 5)
-    server.at("/d/1.csv", when(others, file(encoded(frame(1, 3_000_000 // 3000), "csv"), etag='"late"')))
+    server.at("/d/1.csv", when(others, file(encoded(frame(1), "csv"), etag='"late"')))
     table = http(tmp_path, urls, ahead=9).table()
     order: list[int] = []
 
@@ -330,6 +336,43 @@ def test_a_download_that_fails_in_the_middle_of_a_run_ends_it_with_its_sentence_
     assert run.status == "done"
     assert [bodies(server, f"/d/{number}.csv") for number in (0, 1, 2)] == before
     assert len(run.overlap.starts) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_while_files_come_continues_with_those_that_are_there(
+    server: Server, tmp_path: Path
+) -> None:
+    # given an undisturbed run, and a server that gives three files and holds the others back
+    urls = csv_at(server, 6)
+    whole = workflow(tmp_path / "whole", http(tmp_path / "whole", urls)).run(tmp_path / "whole")
+    asked = [bodies(server, f"/d/{number}.csv") for number in range(6)]
+    assert asked == [1] * 6
+    free = threading.Event()
+    for number in range(3, 6):
+        server.at(f"/d/{number}.csv", when(free, file(encoded(frame(number), "csv"), etag=f'"{number}"')))
+    flow = workflow(tmp_path, http(tmp_path, urls))
+    (tmp_path / "flow.toml").write_bytes(toml.write(flow.dump()))
+    # when it is killed once three files have come, and others are on their way
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(killed_run.PRELOAD)
+    process = processes.Process(target=killed_run.run, args=(tmp_path / "flow.toml", tmp_path / "runs"))
+    process.start()
+    deadline = time.monotonic() + 60
+    journals = "cache/*/.daskflow-fetch.jsonl"
+    while sum(b'"done"' in each.read_bytes() for each in tmp_path.glob(journals)) < 3 or bodies(server, "/d/4.csv") < 2:
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        process.join(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    # then the same command ends as the undisturbed run, and fetches nothing twice but what was on its way
+    free.set()
+    run = flow.run(tmp_path / "runs")
+    assert (run.best.score, run.best.params, run.metrics) == (whole.best.score, whole.best.params, whole.metrics)
+    assert [bodies(server, f"/d/{number}.csv") for number in range(3)] == [2, 2, 2]
+    assert len(run.overlap.starts) == 1
+    assert "download" in run.stages["stage"].tolist()
+    assert not list(tmp_path.glob("cache/*/.*.part"))
 
 
 def test_a_table_is_opened_while_the_cluster_starts_and_its_first_files_come(server: Server, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A workflow over a slow web server, overlapped, beside the same work with one stage after the other.
 
-    python tests/bench/overlap.py [--files 24] [--rows 40000] [--columns 60] [--repeats 3] [--format csv]
+    python tests/bench/overlap.py [--files 24] [--rows 30000] [--columns 60] [--repeats 3] [--format csv.gz]
 
 A server in a process of its own gives files over loopback, at a rate that all connections share. The rate is set so
 that the download takes about as long as the scan does of files that are there. Each side runs in a process of its own,
@@ -91,8 +91,9 @@ def make(folder: Path, n_files: int, n_rows: int, n_columns: int, format: str) -
         table["target"] = (numbers @ weights + draw.normal(scale=3.0, size=n_rows) > 0).astype(int)
         rows = pa.table(table)
         path = folder / f"part-{number:03}.{format}"
-        if format == "csv":
-            pc.write_csv(rows, path)
+        if format.startswith("csv"):
+            with pa.CompressedOutputStream(path, "gzip") if format == "csv.gz" else open(path, "wb") as file:
+                pc.write_csv(rows, file)
         else:
             pq.write_table(rows, path, use_dictionary=["city", "carrier", "kind"])
 
@@ -127,8 +128,8 @@ def side(name: str, url: str, base: Path) -> None:
     else:
         raise_failures(asyncio.run(fetch([url], base / "files")))
         download = time.perf_counter() - began
-        suffix = url.rpartition(".")[2]
-        run = workflow_of({"kind": suffix, "path": str(base / "files" / f"*.{suffix}")}, base).run(base / "runs")
+        kind = "parquet" if url.endswith("parquet") else "csv"
+        run = workflow_of({"kind": kind, "path": str(base / "files" / "part-*")}, base).run(base / "runs")
     wall = time.perf_counter() - began
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     stages = {stage["stage"]: stage["seconds"] for stage in run.record().stages}
@@ -183,10 +184,10 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=24)
-    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--columns", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--format", default="csv", choices=["csv", "parquet"])
+    parser.add_argument("--format", default="csv.gz", choices=["csv", "csv.gz", "parquet"])
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
