@@ -144,15 +144,15 @@ def elements_of(array: Job, ids: Sequence[str]) -> dict[str, Job]:
 
 
 def is_of_run(fields: Fields, mark: str, tail: str) -> bool:
-    """Return whether a job is of a run: by its variable, or, where variables are not told, by the end of its name.
+    """Return whether a job is of a run: by its variable, or, where that is not told, by the end of its name.
 
     Examples
     --------
     >>> is_of_run({"Variable_List": "PBS_O_HOME=/home/me,DASKFLOW_RUN=0a-1b"}, "0a-1b", "-1b")
     True
     """
-    if "Variable_List" in fields:
-        return re.search(rf"(^|,)DASKFLOW_RUN={re.escape(mark)}(,|$)", fields["Variable_List"]) is not None
+    if (found := re.search(r"(?:^|,)DASKFLOW_RUN=([^,]*)", fields.get("Variable_List", ""))) is not None:
+        return found[1].strip() == mark
     return bool(tail) and fields.get("Job_Name", "").endswith(tail)
 
 
