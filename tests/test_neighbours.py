@@ -115,7 +115,7 @@ class Member:
     """An executor that says what it has."""
 
     def __init__(self) -> None:
-        self.running, self.company = False, 0
+        self.running, self.company, self.is_used = False, 0, False
 
     def has_running(self) -> bool:
         return self.running
@@ -146,6 +146,23 @@ def test_a_suspect_waits_for_the_others_and_they_for_it() -> None:
     assert neighbours.reserve(other)
     assert neighbours.sent(mine) is False
     assert other.company == 1
+
+
+def test_processes_beside_workers_are_ended_by_whoever_leaves_last() -> None:
+    # given
+    neighbours, mine, other = Neighbours(), Member(), Member()
+    neighbours.join(mine)
+    neighbours.join(other)
+    mine.is_used = other.is_used = True
+    # when
+    while_used = neighbours.may_vacate(mine)
+    mine.is_used = False
+    first_to_leave = neighbours.left(mine)
+    other.is_used = False
+    last_to_leave, once_more = neighbours.left(other), neighbours.left(other)
+    # then
+    assert (while_used, first_to_leave, last_to_leave, once_more) == (False, False, True, False)
+    assert neighbours.may_vacate(mine)
 
 
 def test_executors_of_a_client_know_each_other_and_a_dead_one_holds_nothing() -> None:

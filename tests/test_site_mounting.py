@@ -220,13 +220,17 @@ def test_pages_are_mounted_once_however_often_dask_starts_them(connection: Conne
 
 
 def test_a_scheduler_keeps_the_last_runs_and_none_of_their_messages(connection: Connection) -> None:
-    # when
-    for number in range(MOST_RUNS + 2):
-        mounted = mount(connection.client, name="a", id=f"run-{number}", token=connection.token)
-        mounted.send(told_run()[:5])
-    # then
+    # when runs have ended, and others go on
+    over = {"record": "end", "status": "done", "error": "", "at": told_run()[4]["at"]}
+    mount(connection.client, name="a", id="run-0", token=connection.token).send(told_run()[:5])
     pages = connection.client.cluster.scheduler.plugins[NAME]
-    assert list(pages.runs) == [f"run-{number}" for number in range(2, MOST_RUNS + 2)]
+    for known in [each for each in pages.runs if each != "run-0"]:
+        pages.runs.pop(known).close()
+    for number in range(1, MOST_RUNS + 2):
+        mounted = mount(connection.client, name="a", id=f"run-{number}", token=connection.token)
+        mounted.send([*told_run()[:5], over])
+    # then
+    assert list(pages.runs) == ["run-0", *[f"run-{number}" for number in range(3, MOST_RUNS + 2)]]
     assert connection.client.get_events(RECORDS) == ()
 
 

@@ -24,7 +24,7 @@ from daskflow.dashboard.watched import Watched
 logger = logging.getLogger(__name__)
 
 MOST_RUNS = 5
-"""Runs that are kept; of more, the ones that were opened last."""
+"""Runs that are kept; of more, those that go on, and the ones that were opened last."""
 
 AWAY_SECONDS = 10.0
 """A run whose process has been gone for so long is interrupted."""
@@ -109,8 +109,9 @@ class Pages(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
         self.runs[id] = Mounted(
             name=name, id=id, seal=seal, boot=boot, client=client, act=lambda command: self._ask(id, boot, command)
         )
-        while len(self.runs) > MOST_RUNS:
-            self.runs.pop(next(iter(self.runs))).close()
+        idle = [known for known, run in self.runs.items() if known != id and not self._goes_on(run)]
+        for known in idle[: max(0, len(self.runs) - MOST_RUNS)]:
+            self.runs.pop(known).close()
         server = self._scheduler.http_server
         return {
             "bound": str(server.address),
@@ -119,6 +120,10 @@ class Pages(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
             "prefix": self.prefix,
             "host": socket.gethostname(),
         }
+
+    def _goes_on(self, run: Mounted) -> bool:
+        """Whether a run has not ended, and its process is connected."""
+        return not run.state.is_over and run.client in self._scheduler.clients
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Hear what a run tells; Dask would keep the messages, which are of no more use."""

@@ -89,6 +89,8 @@ class ClientExecutor:
         self._seen: set[str] = set()
         self.answered_at = 0.0
         """When the answer that `next` returned last came here, by `time.perf_counter`."""
+        self.is_used = False
+        """Whether it was given units, and not given up since."""
         self._neighbours = neighbours_of(client)
         self._neighbours.join(self)
         if (current := interruption.CURRENT.get()) is not None:
@@ -124,6 +126,7 @@ class ClientExecutor:
     def submit(self, unit: Unit) -> None:
         """Send a unit to the cluster, or hold it as long as a suspect runs."""
         interruption.check()
+        self.is_used = True
         self._held.append(unit)
         self._send_held()
 
@@ -255,6 +258,9 @@ class ClientExecutor:
         if running and self._client.status == "running":
             self._client.cancel(running)
         self._kept.clear()
+        self.is_used = False
+        if self._neighbours.left(self):
+            self._tell_workers(_vacate)
 
     def drop(self, keys: Sequence[str]) -> None:
         """Give up units: those that wait are forgotten by the scheduler, a running one with limits is ended."""
@@ -276,8 +282,9 @@ class ClientExecutor:
             self._tell_workers(_drop, calls)
 
     def vacate(self) -> None:
-        """End the seats of all workers; does not wait for it."""
-        self._tell_workers(_vacate)
+        """End the seats of all workers, unless other runs use them; does not wait for it."""
+        if self._neighbours.may_vacate(self):
+            self._tell_workers(_vacate)
 
     def _tell_workers(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Run something small on every worker, without waiting: a silent worker would hold the answer back."""

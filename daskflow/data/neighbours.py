@@ -25,6 +25,10 @@ class Neighbour(Protocol):
     def has_company(self) -> None:
         """Hear that another one's unit was sent: what runs of its own does not run alone any more."""
 
+    @property
+    def is_used(self) -> bool:
+        """Whether it was given units, and not given up since."""
+
 
 class Neighbours:
     """The executors of one client; one of them at a time may have the cluster for itself.
@@ -39,6 +43,7 @@ class Neighbours:
         self._sending = threading.RLock()
         self._alone: weakref.ref[Any] | None = None
         self._gang = threading.Lock()
+        self._owes_vacating = False
 
     @contextmanager
     def gang(self) -> Iterator[None]:
@@ -87,6 +92,22 @@ class Neighbours:
         with self._sending:
             if self._owner() is member:
                 self._alone = None
+
+    def may_vacate(self, member: Neighbour) -> bool:
+        """Whether the processes beside workers are nobody else's; if not, whoever leaves last is to end them.
+
+        A process takes seconds to start and to import what fits need, so a run that ends leaves those of others.
+        """
+        with self._sending:
+            self._owes_vacating = any(each.is_used for each in self._members if each is not member)
+            return not self._owes_vacating
+
+    def left(self, member: Neighbour) -> bool:
+        """Whether one that was given up is the last, and has processes to end that others have left."""
+        with self._sending:
+            is_due = self._owes_vacating and not any(each.is_used for each in self._members if each is not member)
+            self._owes_vacating = self._owes_vacating and not is_due
+            return is_due
 
     def _owner(self) -> Any:
         return None if self._alone is None else self._alone()
