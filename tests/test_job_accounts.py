@@ -21,6 +21,7 @@ from daskflow.core.events import Event
 from daskflow.core.folder import RunFolder, write_json
 from daskflow.core.job_accounts import UNSEEN, CoreHours, JobAccounts, accounts_of
 from daskflow.core.journal import Journal, Record, encode
+from daskflow.dashboard import words
 from daskflow.dashboard.prometheus import metrics_of
 from daskflow.dashboard.screen_overview import OverviewScreen
 from daskflow.dashboard.slots import Value
@@ -50,8 +51,8 @@ def began(id: str, at: float, *, role: str = "worker", cores: int = 2) -> Record
 
 def ended(id: str, since: float, at: float, why: str = "cancelled", **more: Any) -> Record:
     cost = {"busy_seconds": 600.0, "wasted_seconds": 60.0, **more}
-    words = {"why": why, "words": f"Slurm: {why}.", "ended_at": BEGAN + at}
-    return {**began(id, since), "record": "job", **words, **cost, "at": BEGAN + at}
+    how = {"why": why, "words": f"Slurm: {why}.", "ended_at": BEGAN + at}
+    return {**began(id, since), "record": "job", **how, **cost, "at": BEGAN + at}
 
 
 INVOCATION = {"record": "invocation", "id": "a1", "at": BEGAN}
@@ -332,6 +333,18 @@ def test_the_overview_shows_jobs_while_they_wait_run_and_have_ended() -> None:
     assert [row["state"] for row in over["jobs"]["rows"]] == ["ended"] * 3
     assert over["core_hours"][0].startswith("2 core-hours used of 5 requested: ")
     assert over["core_hours"][1] == f"The search was stopped because {WHY}."
+
+
+def test_a_search_that_the_limit_stopped_was_not_stopped_by_hand() -> None:
+    unit = {"record": "unit", "trial": "0", "fold": 0, "resource": 1, "seconds": 1.0, "at": BEGAN + 900}
+    state, shown = told(
+        [*QUEUED[:4], {"record": "begun", "stage": "search", "at": BEGAN + 50}, unit, QUEUED[5]], BEGAN + 1500
+    )
+    assert words.in_one_line(state, BEGAN + 1500).startswith(
+        "stopped by max_core_hours, the best so far is kept; search"
+    )
+    assert any(line.startswith("The search was stopped by max_core_hours: fits that") for line in shown["waiting"])
+    assert any(WHY in note["text"] for note in shown["notes"])
 
 
 def test_a_run_on_no_queue_shows_no_jobs() -> None:

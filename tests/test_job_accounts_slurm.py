@@ -13,7 +13,7 @@ from daskflow.workflow import open_run
 from tests.slurm_fixture import TestSlurm
 from tests.test_submit_slurm import place, records, submitted, until  # noqa: F401  a fixture
 
-LIMIT = 'walltime = "10 min"\nmax_core_hours = 0.045\n'
+LIMIT = 'walltime = "10 min"\nmax_core_hours = 0.035\n'
 
 
 def core_seconds(slurm: TestSlurm) -> dict[str, float]:
@@ -43,9 +43,9 @@ def test_core_hours_are_slurms_own_and_the_limit_ends_the_search_before_it_is_pa
     assert 0 < len(records(folder, "unit")) < 60_000
     assert "core-hours that they may (max_core_hours)" in run.accounts.stopped_because
     (stop,) = records(folder, "control")
-    when_stopped = re.search(r"have used (\S+) of the 0.045 core-hours", stop["why"])
+    when_stopped = re.search(r"have used (\S+) of the 0.035 core-hours", stop["why"])
     assert when_stopped is not None
-    assert float(when_stopped[1]) < 0.045
+    assert float(when_stopped[1]) < 0.035
     assert (stop["command"], stop["by"]) == ("stop", "max_core_hours")
     # and each job was counted as Slurm counts it, to the second or two that its end takes
     theirs = until(
@@ -59,6 +59,6 @@ def test_core_hours_are_slurms_own_and_the_limit_ends_the_search_before_it_is_pa
     found = run.core_hours
     assert found == CoreHours.of(run.jobs)
     assert found.busy + found.idle + found.wasted + found.controller == pytest.approx(found.used)
-    assert found.busy > 0.2 * (found.used - found.controller)
+    assert found.busy > 0.1 * (found.used - found.controller)
     # and the report says so
     assert "The search was stopped because the run&#39;s jobs have used" in run.report_path.read_text()

@@ -44,9 +44,9 @@ def awaited(state: RunState, now: float) -> list[str]:
         return ["The next stage: it begins in a moment.", *found]
     if stage.name == "search" and (state.search.running or state.search.fits):
         if state.status == "stopping":
-            found.insert(
-                0, "The search was stopped by hand: fits that run come to their end, then the best is refitted."
-            )
+            by = "by max_core_hours" if state.jobs.accounts.stopped_because else "by hand"
+            text = f"The search was stopped {by}: fits that run come to their end, then the best is refitted."
+            found.insert(0, text)
         return [*_fits(state, now), *found]
     counted = words.counted(state, stage)
     elapsed = words.lasting(stage.elapsed(now))

@@ -227,7 +227,8 @@ def in_one_line(state: RunState, now: float) -> str:
     if state.status == "paused":
         return f"paused by hand; {far[0]}"
     if state.status == "stopping":
-        return f"stopped by hand, the best so far is kept; {far[0]}"
+        by = "by max_core_hours" if state.jobs.accounts.stopped_because else "by hand"
+        return f"stopped {by}, the best so far is kept; {far[0]}"
     far += [text for text in (still(stage, now),) if text]
     return ", ".join(far)
 
