@@ -70,9 +70,7 @@ def of_python_there(found: Mapping[str, Any], cluster: Batch) -> list[Finding]:
     if cluster.ship == "packages":
         if there["python"] == here["python"]:
             return [Finding(Level.OK, "Python there", f"{python}; daskflow and libraries are sent along")]
-        words = (
-            f"{python} cannot use packages of Python {here['python']}, the one here. Set cluster.python; or {ship}."
-        )
+        words = f"{python} cannot use packages of Python {here['python']}, the one here. Set cluster.python; or {ship}."
         return [Finding(Level.FAIL, "Python there", words)]
     if found["failure"]:
         words = f"{python} cannot load the libraries: {found['failure']}"
