@@ -118,7 +118,7 @@ class Registry(Generic[Kind]):
         if not isinstance(name, str):
             raise SettingsError([Problem(f"{where}.kind".lstrip("."), f"is required{nearest('', self.kinds)}")])
         try:
-            cls = self.get(name)
+            cls = self.find(name)
         except SettingsError as error:
             place = where if isinstance(value, str) else f"{where}.kind".lstrip(".")
             raise SettingsError([Problem(place, error.problems[0].message)]) from None

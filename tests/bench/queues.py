@@ -178,7 +178,7 @@ def compare_first_fit(repeats: int, chosen: list[str]) -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         prepare(place)
-        for turn in range(repeats + 1):
+        for turn in range(repeats + 1):  # the first one compiles and fills the page cache
             for name, (command, at) in programs().items():
                 if chosen and not any(word in name for word in chosen):
                     continue
@@ -187,7 +187,7 @@ def compare_first_fit(repeats: int, chosen: list[str]) -> None:
                 until(lambda: not jobs(), 60)
                 for file in place.glob("slurm-*.out"):
                     file.unlink()
-                if turn:  # the first one compiles and fills the page cache
+                if turn:
                     found.setdefault(name, []).append(once)
                 cells = f"{once['wall']:6.2f} s  {once['cpu']:6.2f} CPU-s  load {once['load']:.1f}"
                 print(f"{turn}  {name:<28} {cells}", flush=True)

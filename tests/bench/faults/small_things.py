@@ -1,4 +1,4 @@
-"""Small things of plain dask-jobqueue: logs of dead workers, sizes, profiles, a file in the home.
+"""Small things of plain dask-jobqueue: logs of dead workers, profiles, a file in the home.
 
 python tests/bench/faults/small_things.py
 """
@@ -22,9 +22,7 @@ def main() -> None:
 
     begin("Small things")
     place = folder()
-    with opened(place, memory="1GB") as (jobqueue, client):
-        line = next(line for line in jobqueue.job_script().splitlines() if "--mem" in line)
-        say(f"memory='1GB' becomes {line.removeprefix('#SBATCH ')}")
+    with opened(place) as (jobqueue, client):
         jobqueue.scale(jobs=1)
         client.wait_for_workers(1)
         with warnings.catch_warnings(record=True) as caught:
