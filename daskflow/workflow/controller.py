@@ -168,10 +168,10 @@ class Controller:
                 "cluster.walltime, and submit again."
             )
             return
-        environment = packed(placed_in(self.workflow, self.folder))
-        script = script_of(self.workflow, self.folder, self.submission, environment)
         for attempt in range(TRIES):
             try:
+                environment = packed(placed_in(self.workflow, self.folder))
+                script = script_of(self.workflow, self.folder, self.submission, environment)
                 (self.successor,) = asyncio.run(self.queue.submit(script))
             except DaskflowError as error:
                 self._refusal = f"The walltime is over, and the queue does not take the job that would go on: {error}"

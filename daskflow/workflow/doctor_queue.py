@@ -23,6 +23,8 @@ from daskflow.clusters.batch_jobs import Job, JobState, Queue, QueueError
 from daskflow.clusters.batch_open import host_of
 from daskflow.clusters.batch_places import in_words, named
 from daskflow.clusters.batch_scripts import quoted
+from daskflow.clusters.shipping_python import relocatable
+from daskflow.clusters.slurm_answers import in_words, named
 from daskflow.core.errors import ClusterError
 from daskflow.data.store import existing
 from daskflow.workflow import doctor_probe
@@ -66,6 +68,11 @@ def examine_queue(
             yield Finding(Level.FAIL, "request", sentence)
         if not refused:
             yield of_request(cluster)
+        if cluster.ship == "python":
+            try:
+                relocatable(sys.executable)
+            except ClusterError as error:
+                yield Finding(Level.FAIL, "Python here", str(error))
         try:
             address = host_of(cluster.interface)
         except ClusterError as error:
