@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from daskflow.core import interruption
 from daskflow.core.errors import DaskflowError
 from daskflow.core.events import Listener, tell
 from daskflow.data.arriving import span_of
@@ -18,6 +19,9 @@ from daskflow.data.recipe import without_block
 from daskflow.data.table import Arriving, Held, Table
 from daskflow.workflow.cache import block_folder
 from daskflow.workflow.workflow import Workflow
+
+AGAIN_SECONDS = 0.2
+"""How often a run that waits for its table looks whether it is to end."""
 
 
 class Opening:
@@ -89,6 +93,9 @@ class Opening:
         if not self._is_begun:
             self._is_begun = True
             self._open()
+        while not self._table.done():
+            interruption.check()
+            wait([self._table], AGAIN_SECONDS)
         table = self._table.result()
         tell(listener, "span", stage="table", part="", began=self._began, seconds=self._seconds)
         self.spans = [span_of(name, held) for name, held in self._came() if held.n_bytes]
