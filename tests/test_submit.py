@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -371,11 +372,14 @@ def test_before_its_walltime_ends_a_controller_hands_in_its_successor(
     assert [run["status"] for run in list_runs("runs")] == ["waiting"]
 
 
-def test_a_controller_that_got_nothing_done_is_the_last(
+def test_a_controller_that_got_nothing_done_after_two_that_did_not_is_the_last(
     folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Workflow, "run", Interrupting(folder, []))
-    with pytest.raises(ClusterError, match=r"Nothing new was finished in a whole walltime of 4 s"):
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, replace(submission, jobs=submission.jobs * 3))
+    with pytest.raises(ClusterError, match=r"Nothing new was finished in 3 walltimes of 4 s"):
         controller_near_its_end(folder, queue).run(lambda event: None)
     assert len(queue.scripts) == 1
     assert read(folder.journal)[-1]["status"] == "failed"

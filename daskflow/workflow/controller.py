@@ -39,6 +39,9 @@ FREE_SECONDS = 300.0
 TRIES, BETWEEN_SECONDS = 3, 3.0
 """A successor is handed in so often, for queues are busy at times."""
 
+IDLE_JOBS = 3
+"""A run is given up when so many jobs in a row got nothing done; in one or two the workers may just have waited."""
+
 GAINS = frozenset({"data", "stage", "candidates", "unit", "refitted", "explained"})
 """Records of what was finished; see docs/architecture.md."""
 
@@ -160,10 +163,11 @@ class Controller:
                 asyncio.run(self.queue.cancel(left))
 
     def _hand_over(self) -> None:
-        """Hand in the successor, unless this generation got nothing done."""
-        if not has_gained(records_of(self.folder), self._began):
+        """Hand in the successor, unless the last generations got nothing done."""
+        jobs = self.submission.jobs
+        if len(jobs) >= IDLE_JOBS and not has_gained(records_of(self.folder), jobs[-IDLE_JOBS].at):
             self._refusal = (
-                f"Nothing new was finished in a whole walltime of {amount(self.seconds)}, so no job is handed in. "
+                f"Nothing new was finished in {IDLE_JOBS} walltimes of {amount(self.seconds)}, so no job is handed in. "
                 "Did the workers wait in the queue all the time, or does one fit take as long? Give a longer "
                 "cluster.walltime, and submit again."
             )
