@@ -20,13 +20,13 @@ import daskflow as flow
 
 
 class Slow(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder at 1 MB a second for each connection, and says nothing of it."""
+    """Serves a folder at 2 MB a second for each connection, and says nothing of it."""
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send a file in pieces, with a pause after each."""
         while piece := source.read(1 << 16):
             outputfile.write(piece)
-            time.sleep(len(piece) / 1e6)
+            time.sleep(len(piece) / 2e6)
 
     def log_message(self, format: str, *words: object) -> None:
         """Nothing."""
@@ -34,7 +34,7 @@ class Slow(http.server.SimpleHTTPRequestHandler):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        made = flow.sources.Generated(rows=20_000, partitions=8).table()
+        made = flow.sources.Generated(rows=640_000, partitions=8).table()
         for number, partition in enumerate(made.partitions):
             pq.write_table(partition.read().rows, Path(folder) / f"part-{number:02}.parquet")
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=folder))

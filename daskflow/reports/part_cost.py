@@ -98,7 +98,7 @@ def _overlap(overlap: Overlap) -> list[Block]:
         + (" Dashed lines are where the run was continued." if overlap.starts else "")
     )
     picture = Picture("gantt", "Stages along time", caption, gantt.gantt(overlap), table=tables.spans(overlap))
-    return [Heading("Stages along time", "overlap"), Text(text), Pictures([picture], whole=["gantt"])]
+    return [Heading("Overlap", "overlap"), Text(text), Pictures([picture], whole=["gantt"])]
 
 
 def again(record: RunRecord) -> Part:
