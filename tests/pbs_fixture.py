@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import lacking
 from tests.sge_fixture import PACKAGES, TestQueue, started, taken_down_if_this_process_dies
 from tests.slurm_fixture import PROGRAMS
@@ -39,6 +37,5 @@ def running_pbs() -> Iterator[TestQueue]:
         closing.callback(subprocess.run, [SCRIPTS / "pbs-down.sh", folder], check=False, timeout=90)
         closing.enter_context(taken_down_if_this_process_dies([str(SCRIPTS / "pbs-down.sh"), str(folder)]))
         started([SCRIPTS / "pbs-up.sh", folder, PACKAGES / "pbs", str(NODES)], folder, "SLURM_UP_PORT", NODES + 1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-            yield TestQueue("pbs", {"resource_spec": "nodes=1:ppn=1,mem=700mb", "memory": "700 MiB"}, ["qstat"])
+        options: dict[str, object] = {"resource_spec": "nodes=1:ppn=1,mem=700mb", "memory": "700 MiB"}
+        yield TestQueue("pbs", folder / "bin", options, ["qstat"])

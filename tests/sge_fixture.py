@@ -24,13 +24,13 @@ SLOTS = 8
 
 
 class TestQueue:
-    """A batch system that runs from a folder; the test's environment leads every command to it."""
+    """A batch system whose commands are in a folder, which a test puts first in its PATH: two have the same names."""
 
     __test__ = False
 
-    def __init__(self, kind: str, options: dict[str, object], listing: list[str]) -> None:
-        """Take the kind, what a workflow says of it, and the command that lists the jobs' IDs first in a line."""
-        self.kind, self.options, self._listing = kind, options, listing
+    def __init__(self, kind: str, commands: Path, options: dict[str, object], listing: list[str]) -> None:
+        """Take the kind, the folder of its commands, what a workflow says of it, and the command that lists the jobs' IDs first in a line."""
+        self.kind, self.commands, self.options, self._listing = kind, commands, options, listing
 
     def ask(self, *command: str) -> str:
         """Run a command of it and return what it prints."""
@@ -62,9 +62,7 @@ def running_sge() -> Iterator[TestQueue]:
         closing.callback(subprocess.run, [SCRIPTS / "sge-down.sh", folder, "--purge"], check=False, timeout=90)
         closing.enter_context(taken_down_if_this_process_dies([str(SCRIPTS / "sge-down.sh"), str(folder), "--purge"]))
         started([SCRIPTS / "sge-up.sh", folder, PACKAGES / "sge", str(SLOTS)], folder, "SGE_UP_PORT", 2)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-            yield TestQueue("sge", {"memory": "700 MiB"}, ["qstat", "-g", "d"])
+        yield TestQueue("sge", folder / "bin", {"memory": "700 MiB"}, ["qstat", "-g", "d"])
 
 
 def started(command: list[object], folder: Path, port: str, ports: int) -> None:
