@@ -29,7 +29,7 @@ class TestQueue:
     __test__ = False
 
     def __init__(self, kind: str, commands: Path, options: dict[str, object], listing: list[str]) -> None:
-        """Take the kind, the folder of its commands, what a workflow says of it, and the command that lists the jobs' IDs first in a line."""
+        """Take the kind, the folder of its commands, a workflow's options for it, and what lists IDs first in a line."""
         self.kind, self.commands, self.options, self._listing = kind, commands, options, listing
 
     def ask(self, *command: str) -> str:
