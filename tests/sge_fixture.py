@@ -29,7 +29,7 @@ class TestQueue:
     __test__ = False
 
     def __init__(self, kind: str, commands: Path, options: dict[str, object], listing: list[str]) -> None:
-        """Take the kind, the folder of its commands, a workflow's options for it, and what lists IDs first in a line."""
+        """Take the kind, the folder of its commands, a workflow's options for it, and what lists IDs first."""
         self.kind, self.commands, self.options, self._listing = kind, commands, options, listing
 
     def ask(self, *command: str) -> str:
