@@ -1,6 +1,8 @@
 """A worker's job is cancelled, with plain dask-jobqueue: its tasks are done again, the worker is not replaced.
 
-python tests/bench/faults/cancelled_worker.py [--adapt]
+    python tests/bench/faults/cancelled_worker.py [--adapt]
+
+The queue is to be empty; `plain` says how one is brought up.
 """
 
 from __future__ import annotations

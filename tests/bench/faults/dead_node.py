@@ -1,6 +1,8 @@
 """The node of the workers dies, with plain dask-jobqueue: it cancels the jobs itself, which Slurm would have requeued.
 
-python tests/bench/faults/dead_node.py SLURM_FOLDER [--adapt]        # as root: it ends a node, and brings it back
+    python tests/bench/faults/dead_node.py SLURM_FOLDER [--adapt]        # as root: it ends a node, and brings it back
+
+The queue is to be empty; `plain` says how one is brought up.
 """
 
 from __future__ import annotations

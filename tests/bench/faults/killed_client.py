@@ -1,6 +1,8 @@
 """The process that holds a plain SLURMCluster is killed: what becomes of its results, its workers and its waiting jobs.
 
-python tests/bench/faults/killed_client.py
+    python tests/bench/faults/killed_client.py
+
+The queue is to be empty; `plain` says how one is brought up.
 """
 
 from __future__ import annotations

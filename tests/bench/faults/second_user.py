@@ -1,6 +1,8 @@
 """What another user of the machine can do to a plain SLURMCluster, without and with TLS, and what keys are left behind.
 
-python tests/bench/faults/second_user.py         # as root, for it becomes the user nobody
+    python tests/bench/faults/second_user.py         # as root, for it becomes the user nobody
+
+The queue is to be empty; `plain` says how one is brought up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Small things of plain dask-jobqueue: logs of dead workers, profiles, a file in the home.
 
-python tests/bench/faults/small_things.py
+    python tests/bench/faults/small_things.py
+
+The queue is to be empty; `plain` says how one is brought up.
 """
 
 from __future__ import annotations
