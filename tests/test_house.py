@@ -90,3 +90,19 @@ def test_a_public_name_stays_what_it_is_once_everything_is_imported() -> None:
     # when, then a function is still that function, not the module of its name
     for name in daskflow.NAMES:
         assert callable(getattr(daskflow, name)), name
+
+
+def test_a_workflow_imports_the_files_of_the_kinds_it_names_only() -> None:
+    # given a workflow that names a family, in a process of its own
+    text = (
+        "import sys, daskflow as flow; "
+        "flow.Workflow(name='a', data={'kind': 'generated'}, model={'kind': 'sgd'}, search={'kind': 'none'}); "
+        "rooms = ('daskflow.models.', 'daskflow.sources.csv', 'daskflow.search.tpe', 'dask_ml'); "
+        "print([name for name in sys.modules if name.startswith(rooms)])"
+    )
+    # when it is read
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    # then that family is there, and no other that needs libraries of its own
+    assert "daskflow.models.sgd" in done.stdout
+    for other in ("random_forest", "mlp", "boosting", "sources.csv", "search.tpe", "dask_ml"):
+        assert other not in done.stdout, done.stdout
