@@ -159,6 +159,7 @@ def test_a_run_whose_task_is_cancelled_is_interrupted_and_can_be_continued(tmp_p
     assert run.status == "done"
 
 
+@pytest.mark.slow
 def test_a_failure_of_one_run_is_its_tasks_and_no_other_ones(tmp_path: Path) -> None:
     # given
     bad = small(tmp_path, 6, data={"kind": "parquet", "path": str(tmp_path / "nothing.parquet"), "target": "y"})

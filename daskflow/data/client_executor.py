@@ -186,6 +186,7 @@ class ClientExecutor:
 
     def next(self, timeout: float | None = None) -> Outcome | None:
         """Wait for the next finished unit."""
+        interruption.check()
         until = None if timeout is None else time.monotonic() + timeout
         while self.pending:
             interruption.check()
