@@ -38,7 +38,7 @@ class Feed:
     needs : mapping of str to sequence of Coming
         By the key of a unit: its files.
     slots : int
-        Units that are read at a time; the files' own ``ahead`` comes on top.
+        Units that are read at a time; for each of them so many files may wait as the files' own ``ahead`` says.
     listener : callable
         Hears of the stage ``download``: ``stage``, ``progress``, and a ``span`` for each file.
     names : mapping of str to str
@@ -75,7 +75,7 @@ class Feed:
         self._begun: set[str] = set()
         self._held: dict[str, Held] = {}
         self._came: SimpleQueue[tuple[str, Future[Held]]] = SimpleQueue()
-        self.most = slots + max((file.ahead for file in self._files.values()), default=0)
+        self.most = slots * (1 + max((file.ahead for file in self._files.values()), default=0))
         self.room_bytes = min((file.room_bytes for file in self._files.values()), default=0)
         self.n_came = self.n_fetched = self.n_bytes = 0
         self.idle_slot_seconds = 0.0

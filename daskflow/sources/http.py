@@ -87,8 +87,8 @@ class Http(Source):
     cache_bytes : int or str
         Above this, files that were used longest ago are removed from it; those in use never are.
     ahead : int
-        Files that are fetched while others are read: at most so many more than there are units at a time are on their
-        way, or there and not read yet.
+        Files that are fetched while one is read: for each that is read at a time, at most so many are on their way, or
+        there and not read yet.
     sample_files : int
         Files that the schema is found from, where it is not in footers.
 
