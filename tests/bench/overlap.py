@@ -147,7 +147,7 @@ def side(name: str, url: str, base: Path) -> None:
 def in_process(name: str, url: str) -> dict[str, Any]:
     """Run one side in a process of its own."""
     with tempfile.TemporaryDirectory() as base:
-        command = [sys.executable, __file__, "side", name, url, base]
+        command = [sys.executable, str(Path(__file__).resolve()), "side", name, url, base]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
