@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 from daskflow.core.errors import DataError
 from daskflow.core.events import Event
-from daskflow.sources.http_address import Address
-from daskflow.sources.http_client import Client
+from daskflow.data.http_address import Address
+from daskflow.data.http_client import Client
+from daskflow.data.http_settings import Access, Limits
 from daskflow.sources.http_download import download, raise_failures
-from daskflow.sources.http_settings import Access, Limits
 from daskflow.sources.http_transfer import Outcome, State, Wanted
 from tests.conftest import lacking
 from tests.misbehaving_server import (

@@ -102,7 +102,7 @@ def _settings(concurrency: int, rate: str | None, bearer: str | None, changes: S
     """The limits and the access that the command line says."""
     from daskflow.core.errors import Problem, SettingsError
     from daskflow.core.settings import nearest, parse
-    from daskflow.sources.http_settings import Access, Limits
+    from daskflow.data.http_settings import Access, Limits
     from daskflow.workflow.toml import lay_over
 
     # As many from one host as in all, for one host is the usual case here.

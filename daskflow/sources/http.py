@@ -16,14 +16,15 @@ import daskflow.sources
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.folder import cache_folder
 from daskflow.data.blocks import storing_in
+from daskflow.data.http_address import address_of, checked_hosts, expand
+from daskflow.data.http_client import Client
+from daskflow.data.http_settings import Access, Limits, size_of
 from daskflow.data.table import Table
 from daskflow.sources import Source
 from daskflow.sources.file_source import FileSource
 from daskflow.sources.files import natural_key
-from daskflow.sources.http_address import address_of, checked_hosts, expand
 from daskflow.sources.http_cache import Cache
 from daskflow.sources.http_checks import SUFFIXES
-from daskflow.sources.http_client import Client
 from daskflow.sources.http_engine import ENGINE, Reach
 from daskflow.sources.http_manifest import from_manifest, has_hidden, wanted_of
 from daskflow.sources.http_names import full_names, relative_names
@@ -31,7 +32,6 @@ from daskflow.sources.http_opening import Found, Opening
 from daskflow.sources.http_part import OPTION
 from daskflow.sources.http_pieces import at
 from daskflow.sources.http_probe import Look, look_at
-from daskflow.sources.http_settings import Access, Limits, size_of
 from daskflow.sources.http_transfer import Wanted
 from daskflow.sources.opening import SAMPLE_ROWS, open_table
 

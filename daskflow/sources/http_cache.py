@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from daskflow.core.errors import JournalError, StorageError
 from daskflow.data.blocks import storing_in
-from daskflow.sources.http_client import Client
+from daskflow.data.http_client import Client
 from daskflow.sources.http_download import download, raise_failures
 from daskflow.sources.http_engine import ENGINE, Reach
 from daskflow.sources.http_journal import NAME, Known

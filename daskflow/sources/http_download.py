@@ -11,8 +11,8 @@ from pathlib import Path
 from daskflow.core.errors import DaskflowError, DataError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.data.blocks import storing_in
+from daskflow.data.http_client import Client
 from daskflow.sources.http_checks import kind_of_name
-from daskflow.sources.http_client import Client
 from daskflow.sources.http_journal import FetchJournal
 from daskflow.sources.http_names import TakenNames, safe_name
 from daskflow.sources.http_part import OPTION

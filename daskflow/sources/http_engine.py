@@ -14,8 +14,8 @@ from typing import Any
 from weakref import WeakSet
 
 from daskflow.core.seeds import digest
-from daskflow.sources.http_client import Client
-from daskflow.sources.http_settings import Access, Limits
+from daskflow.data.http_client import Client
+from daskflow.data.http_settings import Access, Limits
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.settings import nearest
-from daskflow.sources.http_address import checked_hosts
+from daskflow.data.http_address import checked_hosts
+from daskflow.data.http_client import Client
+from daskflow.data.http_settings import Access, Limits
 from daskflow.sources.http_checks import digest_of
-from daskflow.sources.http_client import Client
 from daskflow.sources.http_download import download
 from daskflow.sources.http_manifest import from_manifest, wanted_of
-from daskflow.sources.http_settings import Access, Limits
 from daskflow.sources.http_transfer import Outcome, Wanted
 
 

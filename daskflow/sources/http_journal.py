@@ -11,8 +11,8 @@ from typing import Any
 
 from daskflow.core.errors import JournalError
 from daskflow.core.journal import Journal, read
-from daskflow.sources.http_address import Address
-from daskflow.sources.http_policy import Validators
+from daskflow.data.http_address import Address
+from daskflow.data.http_policy import Validators
 
 NAME = ".daskflow-fetch.jsonl"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from daskflow.core.errors import DataError
-from daskflow.sources.http_address import HIDDEN, Address, address_of, expand, is_allowed, is_same_place
+from daskflow.data.http_address import HIDDEN, Address, address_of, expand, is_allowed, is_same_place
+from daskflow.data.http_client import Client
 from daskflow.sources.http_checks import ALGORITHMS, digest_of
-from daskflow.sources.http_client import Client
 from daskflow.sources.http_download import download, raise_failures
 from daskflow.sources.http_transfer import Wanted
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from posixpath import commonpath, dirname, relpath, splitext
 from urllib.parse import unquote
 
-from daskflow.sources.http_address import Address
+from daskflow.data.http_address import Address
 
 LONGEST = 180
 """Bytes of a name: file systems take 255, and a temporary name is longer."""

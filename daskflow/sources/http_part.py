@@ -10,9 +10,9 @@ from typing import Any
 
 from daskflow.core.errors import DataError, StorageError
 from daskflow.data.blocks import storing_in
+from daskflow.data.http_policy import TryAgainError
+from daskflow.data.http_settings import CHUNK_BYTES
 from daskflow.sources.http_checks import Digests
-from daskflow.sources.http_policy import TryAgainError
-from daskflow.sources.http_settings import CHUNK_BYTES
 
 READ_BYTES = 1 << 20
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daskflow.core.errors import DaskflowError, DataError
-from daskflow.sources.http_address import Address
+from daskflow.data.http_address import Address
+from daskflow.data.http_client import Answer, Client
+from daskflow.data.http_pace import persist
+from daskflow.data.http_policy import TryAgainError, Validators, content_length, content_range
 from daskflow.sources.http_checks import FIRST_BYTES, wrong_beginning, wrong_type
-from daskflow.sources.http_client import Answer, Client
-from daskflow.sources.http_pace import persist
-from daskflow.sources.http_policy import TryAgainError, Validators, content_length, content_range
 from daskflow.sources.http_transfer import Wanted, refused
 
 TAIL_BYTES = 1 << 16

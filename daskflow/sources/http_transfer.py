@@ -9,7 +9,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daskflow.core.errors import ChangedDataError, DaskflowError, DataError, JournalError, StorageError
-from daskflow.sources.http_address import Address
+from daskflow.data.http_address import Address
+from daskflow.data.http_client import Answer, Client
+from daskflow.data.http_pace import persist
+from daskflow.data.http_policy import (
+    ADVICE,
+    TryAgainError,
+    Validators,
+    content_length,
+    content_range,
+    is_retried,
+    retry_after,
+    status_words,
+)
 from daskflow.sources.http_checks import (
     FIRST_BYTES,
     MARKED,
@@ -21,20 +33,8 @@ from daskflow.sources.http_checks import (
     wrong_end,
     wrong_type,
 )
-from daskflow.sources.http_client import Answer, Client
 from daskflow.sources.http_journal import Begun, Done, FetchJournal, Known
-from daskflow.sources.http_pace import persist
 from daskflow.sources.http_part import Part, check_space, size_of_part, temporary_of
-from daskflow.sources.http_policy import (
-    ADVICE,
-    TryAgainError,
-    Validators,
-    content_length,
-    content_range,
-    is_retried,
-    retry_after,
-    status_words,
-)
 
 SECOND_CHANCE = 1
 """A body with a wrong checksum or end is fetched once more, for it may have been damaged on the way."""

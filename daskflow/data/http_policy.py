@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from daskflow.core.seeds import digest
-from daskflow.sources.http_settings import Limits
+from daskflow.data.http_settings import Limits
 
 RETRIED = (408, 425, 429)
 """Statuses below 500 that say nothing against a second try; so do all from 500 on."""

@@ -15,10 +15,10 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from daskflow.core.errors import DataError, SettingsError
-from daskflow.sources.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
-from daskflow.sources.http_pace import Pace
-from daskflow.sources.http_policy import TryAgainError, content_length
-from daskflow.sources.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
+from daskflow.data.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
+from daskflow.data.http_pace import Pace
+from daskflow.data.http_policy import TryAgainError, content_length
+from daskflow.data.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
 
 if TYPE_CHECKING:
     import aiohttp
@@ -129,7 +129,7 @@ class Client:
     access : Access
         Credentials; they go to the host and port of the address asked for, not where it redirects to.
     allow_hosts : sequence of str
-        Hosts that may be redirected to, beside the own one; see `daskflow.sources.http_address.is_allowed`.
+        Hosts that may be redirected to, beside the own one; see `daskflow.data.http_address.is_allowed`.
 
     Raises
     ------

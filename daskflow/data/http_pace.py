@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from daskflow.core.errors import DataError
-from daskflow.sources.http_address import Address
-from daskflow.sources.http_policy import TryAgainError, wait_seconds
-from daskflow.sources.http_settings import Limits
+from daskflow.data.http_address import Address
+from daskflow.data.http_policy import TryAgainError, wait_seconds
+from daskflow.data.http_settings import Limits
 
 Result = TypeVar("Result")
 
