@@ -38,10 +38,15 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
 - ``history``, once per invocation: runs: list of id, name, started, status, seconds, cpu_seconds, metric,
   greater_is_better, score, low, high, trials, test: mapping of name to [value, low, high], curve: list of [seconds,
   cpu_seconds, score] (best so far, 60 points at most)
-- ``stream``, every second while a model answers a stream: requests, rows (since the record before), seconds (since
-  then), latency: mapping of p50, p95, p99 (seconds), queue (waiting requests), queue_limit, batches: mapping of rows
-  per batch to count, errors: mapping of reason to count, drift: mapping of column to [value, bound], score: metric,
-  value, low, high, rows (prequential) or None
+- ``stream``, every second while a model answers requests or a stream, in ``events.jsonl`` of its own folder, where old
+  ones are added up (see `streams.thinning`): requests, rows (since the record before), seconds (since then), latency:
+  mapping of p50, p95, p99 (seconds), and counts (by step, see `streams.seconds`), queue (waiting requests),
+  queue_limit, lag (records that wait at the source, None where not known), batches: mapping of rows per batch to count,
+  errors: mapping of reason to count, drift: mapping of column to [value, bound], score: metric, value, low, high, rows
+  (prequential) or None; champion (name of the model that answers) and challengers: mapping of each model's name to
+  [value, low, high], where several are compared. Drift, score and standing are left out while they are what they were
+- ``swap``, in such a folder: champion, before (names), why, by; ``drift``: of (a column, or the score), detector, words
+  and the numbers behind them. An ``invocation`` there has verb (``serve``, ``stream``), model, source, sink, host, pid
 
 A ``unit`` record also has ``began`` (when its call began, by the clock of its worker) and ``lasted`` (seconds of the
 call, which several units may share); one that failed carries ``log_text``, the end of its log, when it is handed to
@@ -53,13 +58,16 @@ see `core.job_accounts`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daskflow.core.journal import Record, decode, encode
+from daskflow.core.journal import Record, encode
+from daskflow.core.mounts import WITHOUT_LOCKS
 
 MOST_COLUMNS = 120
 """Columns that are told of one by one; of more, the first ones."""
@@ -118,6 +126,24 @@ class EventLog:
             self._is_full = True
             text = f"{self.path.name} has reached {self.most_bytes:,} bytes: from here on it holds only what matters."
             self.append([{"record": "note", "text": text, "at": records[-1].get("at")}])
+
+    def hold(self) -> bool:
+        """Lock the file until it is closed, by which readers see that somebody writes; False when another holds it."""
+        for last in (False, False, False, True):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except OSError as error:
+                if error.errno in WITHOUT_LOCKS:
+                    return True
+                if not last:
+                    time.sleep(0.02)  # whoever looks whether somebody writes holds it for a moment
+        return False
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._size
 
     def close(self) -> None:
         """Give the file back."""

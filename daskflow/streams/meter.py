@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from daskflow.streams.seconds import counted
+
 MOST_LATENCIES = 20_000
 """Latencies of one second that are kept; of more, every other one."""
 
@@ -40,6 +42,7 @@ class Meter:
         self._clock, self._lock = clock, threading.Lock()
         self._drift: dict[str, list[float]] = {}
         self._score: dict[str, Any] | None = None
+        self._standing: dict[str, Any] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -81,13 +84,20 @@ class Meter:
         with self._lock:
             self._score = {"metric": metric, "value": value, "low": low, "high": high, "rows": rows}
 
-    def record(self, *, queue: int = 0, queue_limit: int = 0) -> dict[str, Any]:
+    def standing(self, champion: str, scores: Mapping[str, tuple[float, float, float]]) -> None:
+        """Say which model answers, and the score of each that is compared with its interval; kept until said again."""
+        with self._lock:
+            self._standing = {"champion": champion, "challengers": {name: list(one) for name, one in scores.items()}}
+
+    def record(self, *, queue: int = 0, queue_limit: int = 0, lag: int | None = None) -> dict[str, Any]:
         """Return the record ``stream`` of `core.live` since the one before, and begin anew.
 
         Parameters
         ----------
         queue, queue_limit : int
             Requests or records that wait now, and how many may.
+        lag : int or None
+            Records that wait at the source; None where that is not known.
         """
         with self._lock:
             found = self._latencies
@@ -97,13 +107,15 @@ class Meter:
                 "record": "stream",
                 "requests": self._requests,
                 "rows": self._rows,
-                "latency": dict(zip(("p50", "p95", "p99"), at, strict=True)),
+                "latency": dict(zip(("p50", "p95", "p99"), at, strict=True)) | {"counts": counted(found, self._every)},
                 "queue": queue,
                 "queue_limit": queue_limit,
+                "lag": lag,
                 "batches": dict(self._batches),
                 "errors": dict(self._errors),
                 "drift": dict(self._drift),
                 "score": self._score,
+                **self._standing,
             }
             self._begin()
             return {**told, "seconds": self._since - since}
