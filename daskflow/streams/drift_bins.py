@@ -1,0 +1,239 @@
+"""Bins of a column, and the population stability index of recent rows against the rows that made them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import chdtri
+
+from daskflow.data.schema import ColumnKind, Schema
+
+Counts = NDArray[np.int64]
+
+QUANTILES = 10
+"""Bins of numbers: tenths of the rows, fewer where values repeat."""
+
+LEVELS = 30
+"""Levels that are a bin of their own, the most frequent."""
+
+LEAST_SHARE = 0.005
+"""Levels below this share are one bin together: an index over nearly empty bins says nothing."""
+
+KNOWN = 1_000
+"""Levels that are remembered; of more, nothing new can be told from something rare."""
+
+LONGEST = 64
+"""Characters of a level that are kept; longer ones are shortened, with a digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Where the values of a column are counted, and how many of the reference rows fell where.
+
+    Attributes
+    ----------
+    edges : tuple of float or None
+        Of numbers, rising: bin i holds ``edges[i - 1] < value <= edges[i]``; one more bin above, one for missing.
+    levels : tuple of str
+        Of others: a bin for each; then those that were seen but rare, those that were not seen, and missing.
+    rare : frozenset of str or None
+        The levels of the bin of rare ones; None when there are too many to know, and the bin holds the unseen ones too.
+    counts : tuple of int
+        Reference rows by bin.
+    """
+
+    edges: tuple[float, ...] | None = None
+    levels: tuple[str, ...] = ()
+    rare: frozenset[str] | None = frozenset()
+    counts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[Any] | pa.Array | pa.ChunkedArray, kind: ColumnKind) -> Self:
+        """Make the bins of values, such as a sample of the training rows, and count these.
+
+        Parameters
+        ----------
+        values : sequence or pyarrow array
+            Of one column; None and nan are missing.
+        kind : ColumnKind
+            Numbers are cut at their quantiles; booleans and texts are levels.
+        """
+        if kind is ColumnKind.NUMERIC:
+            numbers = numbers_of(values)
+            there = numbers[np.isfinite(numbers)]
+            cuts = np.arange(1, QUANTILES) / QUANTILES
+            edges = np.unique(np.quantile(there, cuts, method="inverted_cdf")) if len(there) else there
+            if len(edges) and edges[-1] == there.max():
+                edges = edges[:-1]
+            made = cls(edges=tuple(edges.tolist()))
+        else:
+            seen = Counter(level for level in levels_of(values) if level is not None)
+            ranked = sorted(seen, key=lambda level: (-seen[level], level))
+            least = LEAST_SHARE * sum(seen.values())
+            levels = tuple(level for level in ranked[:LEVELS] if seen[level] >= least)
+            rest = ranked[len(levels) :]
+            made = cls(levels=levels, rare=frozenset(rest) if len(rest) <= KNOWN else None)
+        return replace(made, counts=tuple(made.count(values).tolist()))
+
+    @property
+    def n_bins(self) -> int:
+        """How many bins there are, those without rows too."""
+        return len(self.levels) + 3 if self.edges is None else len(self.edges) + 2
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each bin holds, in words."""
+        if self.edges is None:
+            return (*self.levels, "other levels", "unseen levels", "missing")
+        low, high = ("", *(f"over {edge:.6g} " for edge in self.edges)), (*(f"to {e:.6g}" for e in self.edges), "")
+        cut = tuple((a + b).strip() or "any number" for a, b in zip(low, high, strict=True))
+        return (*cut, "missing")
+
+    def count(self, values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Counts:
+        """Count values by bin, shape (n_bins,)."""
+        if self.edges is not None:
+            numbers = numbers_of(values)
+            codes = np.searchsorted(np.asarray(self.edges), numbers, side="left")
+            codes[np.isnan(numbers)] = self.n_bins - 1
+            return np.bincount(codes, minlength=self.n_bins)
+        places: dict[Any, int] = {level: place for place, level in enumerate(self.levels)}
+        found = np.zeros(self.n_bins, dtype=np.int64)
+        other = len(self.levels)
+        for level, count in Counter(levels_of(values)).items():
+            if level is None:
+                found[-1] += count
+            elif level in places:
+                found[places[level]] += count
+            else:
+                found[other if self.rare is None or level in self.rare else other + 1] += count
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        if self.edges is not None:
+            return {"edges": list(self.edges), "counts": list(self.counts)}
+        rare = None if self.rare is None else sorted(self.rare)
+        return {"levels": list(self.levels), "rare": rare, "counts": list(self.counts)}
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> Self:
+        """Make it of what `dump` gave."""
+        counts = tuple(int(count) for count in values["counts"])
+        if "edges" in values:
+            return cls(edges=tuple(float(edge) for edge in values["edges"]), counts=counts)
+        rare = values["rare"]
+        return cls(levels=tuple(values["levels"]), rare=None if rare is None else frozenset(rare), counts=counts)
+
+
+def reference_of(table: pa.Table, schema: Schema) -> dict[str, Any]:
+    """Return the bins of a sample of training rows by column, as plain JSON values for a model's card.
+
+    Parameters
+    ----------
+    table : pa.Table
+        Rows, a random sample; ten thousand are plenty.
+    schema : Schema
+        Its columns; times are left out, since they move by themselves.
+    """
+    return {
+        column.name: Bins.of(table.column(column.name), column.kind).dump()
+        for column in schema.columns
+        if column.kind is not ColumnKind.DATETIME and column.name in table.column_names
+    }
+
+
+def numbers_of(values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return values as float64, shape (n_values,), a missing one as nan."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        values = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if len(values) else []
+    elif not isinstance(values, np.ndarray):
+        values = [np.nan if value is None else float(value) for value in values]
+    return np.asarray(values, dtype=np.float64)
+
+
+def levels_of(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Iterable[str | None]:
+    """Return values as texts of bounded length, a missing one as None."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        values = values.to_pylist()
+    return [_level(value) for value in values]
+
+
+def _level(value: Any) -> str | None:
+    if value is None or value != value:
+        return None
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 17]} {hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def stability(reference: Sequence[int] | Counts, recent: Sequence[int] | Counts) -> float:
+    """Return the population stability index of rows by bin: sum of (q - p) * ln(q / p) of their shares p and q.
+
+    Parameters
+    ----------
+    reference, recent : sequence of int of shape (n_bins,)
+        Rows by bin.
+
+    Returns
+    -------
+    float
+        0 for equal shares; nan when a side has no rows.
+
+    Notes
+    -----
+    Each side is given one row more, spread as both sides together are: a bin that is empty on one side then has a
+    finite logarithm, and one that is empty on both counts for nothing.
+
+    Examples
+    --------
+    >>> stability([500, 500], [50, 50])
+    0.0
+    >>> round(stability([9000, 1000], [1000, 9000]), 3)
+    3.514
+    >>> round(stability([1000, 0], [97, 3]), 3)
+    0.277
+    """
+    p, q = np.asarray(reference, dtype=np.float64), np.asarray(recent, dtype=np.float64)
+    n, m = p.sum(), q.sum()
+    if not n or not m:
+        return float("nan")
+    both = (p + q) / (n + m)
+    there = both > 0
+    p, q = ((p + both) / (n + 1))[there], ((q + both) / (m + 1))[there]
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def chance_bound(n_reference: int, n_recent: int, n_bins: int, chance: float) -> float:
+    """Return the index that two samples of one population exceed with this probability.
+
+    Parameters
+    ----------
+    n_reference, n_recent : int
+        Rows of either.
+    n_bins : int
+        Bins that have rows.
+    chance : float
+        Probability, over 0.
+
+    Notes
+    -----
+    The index of two samples of n and m rows of one population is distributed about as ``(1 / n + 1 / m)`` times a
+    chi-square variable of ``n_bins - 1`` degrees of freedom (Yurdakul and Naranjo, "Statistical properties of the
+    population stability index", Journal of Risk Model Validation 14(4), 2020).
+
+    Examples
+    --------
+    >>> round(chance_bound(10_000, 100, 10, 0.05), 3), round(chance_bound(10_000, 2_000, 10, 0.05), 3)
+    (0.171, 0.01)
+    """
+    if n_bins < 2 or not n_reference or not n_recent:
+        return 0.0
+    return (1 / n_reference + 1 / n_recent) * float(chdtri(n_bins - 1, chance))

@@ -1,0 +1,159 @@
+"""Shares of one column's recent rows by bin, set against those it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from daskflow.data.schema import ColumnKind
+from daskflow.streams.drift_bins import Bins, Counts, chance_bound, stability
+
+BLOCKS = 4
+"""Parts of the window; the oldest is left out when a new one is full."""
+
+FIRST_ROWS = 250
+"""Rows whose values are kept to make bins of, where there is no reference."""
+
+RARITY = 1e-7
+"""Probability by chance of an index beyond its bound, for each row of the stream and all columns together."""
+
+
+class ShareWatch:
+    """Watches one column by the population stability index of its newest rows.
+
+    Parameters
+    ----------
+    kind : ColumnKind
+        What its values are.
+    bins : Bins or None
+        Of the training rows. None takes the first rows for it, as many as the window has: bins of the first 250, counts
+        of all.
+    window : int
+        Newest rows that are looked at; each quarter of it, when it is full.
+    least : float
+        Index that is no alarm yet, however many rows there are.
+    n_columns : int
+        Columns that are watched altogether: the more there are, the rarer chance may alarm in each.
+    """
+
+    def __init__(self, kind: ColumnKind, bins: Bins | None, *, window: int, least: float, n_columns: int = 1) -> None:
+        """Begin with no rows."""
+        self._kind, self._window, self._least = kind, window, least
+        self._block_rows = max(1, window // BLOCKS)
+        self._chance = min(0.05, RARITY * self._block_rows / n_columns)
+        self.is_of_training = bins is not None
+        self._first: list[Any] = []
+        self._use(bins)
+        self._n_seen = 0
+        self.is_moved, self.since = False, 0
+        self.value, self.bound = 0.0, least
+
+    def _use(self, bins: Bins | None) -> None:
+        """Count by these bins from now on."""
+        self.bins = bins
+        self._reference: Counts = np.asarray(bins.counts if bins else (), dtype=np.int64)
+        self._growing: Counts = np.zeros_like(self._reference)
+        self._blocks: list[Counts] = []
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether a block has been compared."""
+        return bool(self._blocks)
+
+    @property
+    def is_referring(self) -> bool:
+        """Whether the rows that others will be compared with are still coming."""
+        return not self.is_of_training and self._n_seen < self._window
+
+    def seen(self, values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> list[tuple[float, float, int, int]]:
+        """Take the values of rows in their order; return value, bound, at and since of each alarm.
+
+        `at` counts rows; `since` is how many had come before the window that the alarm is of.
+        """
+        found, start = [], 0
+        while start < len(values):
+            taken = min(self._room(), len(values) - start)
+            self._take(values[start : start + taken])
+            self._n_seen += taken
+            start += taken
+            if not self.is_referring and len(self._blocks) and not self._growing.any() and self._is_risen():
+                found.append((self.value, self.bound, self._n_seen, self.since))
+        return found
+
+    def _room(self) -> int:
+        """How many rows go where the next one goes."""
+        if self.bins is None:
+            return min(FIRST_ROWS, self._window) - len(self._first)
+        if self.is_referring:
+            return self._window - self._n_seen
+        return self._block_rows - int(self._growing.sum())
+
+    def _take(self, values: Any) -> None:
+        if self.bins is None:
+            self._first += values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
+            if len(self._first) == min(FIRST_ROWS, self._window):
+                self._use(Bins.of(self._first, self._kind))
+                self._first = []
+        elif self.is_referring:
+            self._reference = self._reference + self.bins.count(values)
+        else:
+            self._growing = self._growing + self.bins.count(values)
+            if self._growing.sum() == self._block_rows:
+                self._blocks = [*self._blocks, self._growing][-BLOCKS:]
+                self._growing = np.zeros_like(self._reference)
+
+    def _is_risen(self) -> bool:
+        """Compare the window with the reference, at the end of a block; whether it went beyond its bound just now."""
+        recent = np.sum(self._blocks, axis=0)
+        n, m = int(self._reference.sum()), int(recent.sum())
+        n_bins = int(np.count_nonzero(self._reference + recent))
+        self.value = stability(self._reference, recent)
+        self.bound = max(self._least, chance_bound(n, m, n_bins, self._chance))
+        before, self.is_moved = self.is_moved, self.value > self.bound
+        if self.is_moved and not before:
+            self.since = self._n_seen - m
+        return self.is_moved and not before
+
+    def moved_most(self) -> str:
+        """Say which bin adds most to the index, and its shares before and now; empty before the first block."""
+        if not self._blocks or self.bins is None:
+            return ""
+        p, q = self._reference, np.sum(self._blocks, axis=0)
+        both = (p + q) / (p.sum() + q.sum())
+        p, q = (p + both) / (p.sum() + 1), (q + both) / (q.sum() + 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            place = int(np.nanargmax((q - p) * np.log(q / p)))
+        name = self.bins.names[place]
+        quoted = f"'{name}'" if place < len(self.bins.levels) else name
+        return f"{quoted}: {100 * p[place]:.1f} % before, {100 * q[place]:.1f} % now"
+
+    def dump(self) -> dict[str, Any]:
+        """Return its state as plain JSON values; the bins of the training are not in it."""
+        made_here = {} if self.is_of_training or self.bins is None else {"bins": self.bins.dump()}
+        reference = {} if self.is_of_training else {"reference": self._reference.tolist(), "first": self._first}
+        return {
+            **made_here,
+            **reference,
+            "seen": self._n_seen,
+            "since": self.since,
+            "moved": self.is_moved,
+            "value": [self.value, self.bound],
+            "growing": self._growing.tolist(),
+            "blocks": [block.tolist() for block in self._blocks],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` gave; KeyError, TypeError or ValueError for anything else."""
+        if not self.is_of_training:
+            self._use(Bins.load(state["bins"]) if "bins" in state else None)
+            self._first = list(state["first"])
+            self._reference = np.asarray(state["reference"], dtype=np.int64)
+        self._n_seen, self.since, self.is_moved = int(state["seen"]), int(state["since"]), bool(state["moved"])
+        self.value, self.bound = (float(value) for value in state["value"])
+        self._growing = np.asarray(state["growing"], dtype=np.int64)
+        self._blocks = [np.asarray(block, dtype=np.int64) for block in state["blocks"]]
+        if {len(counts) for counts in (*self._blocks, self._growing)} - {len(self._reference)}:
+            raise ValueError("the bins are not those of the model")
