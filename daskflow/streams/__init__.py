@@ -10,7 +10,11 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings, nearest
+from daskflow.data.schema import Schema
 from daskflow.streams.records import Record, Result
+
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+"""A path that ends so means a file of JSON lines; others mean a folder of files."""
 
 Place = TypeVar("Place", bound="StreamPlace")
 
@@ -84,9 +88,16 @@ class StreamSource(StreamPlace):
     key : str or None
         Column whose value orders records among each other: those of one key leave in the order in which they came.
         None, the default: all of them do.
+    once : bool
+        Whether it ends when nothing more is there; default it waits for more, where more can come.
     """
 
     key: str | None = None
+    once: bool = False
+
+    def with_columns(self, columns: Schema) -> Self:
+        """Return the source for records of these columns; those that know the types of their values need no such help."""
+        return self
 
     def open(self, base: Path, positions: Mapping[str, Any]) -> AbstractAsyncContextManager[OpenSource]:
         """Open it.
@@ -112,8 +123,10 @@ class StreamSource(StreamPlace):
 class StreamSink(StreamPlace):
     """Where results go to."""
 
-    is_keyed: ClassVar[bool] = False
-    """Whether a result that is written twice is there once, by its ID."""
+    @property
+    def is_keyed(self) -> bool:
+        """Whether a result that is written twice is there once, by its ID; False by default."""
+        return False
 
     def open(self, base: Path) -> AbstractAsyncContextManager[OpenSink]:
         """Open it; errors as for a source."""
@@ -135,17 +148,22 @@ def sink_of(given: Any) -> StreamSink:
 
 
 def _place_of(given: Any, registry: Registry[Place], where: str) -> Place:
-    """Find a kind by the scheme of an address; what has none is a name or a path of the kind whose scheme is empty."""
+    """Find a kind by the scheme of an address; what has none is a path: of JSON lines, or of a folder."""
     if not isinstance(given, str):
         return registry.parse(given, where=where)
     by_scheme = {scheme: cls for cls in registry.kinds.values() for scheme in cls.schemes}
     scheme, sign, _ = given.partition("://")
     if not sign:
-        scheme = "-" if given == "-" else ""
+        scheme = "-" if given == "-" or _is_lines(given) else ""
     if scheme not in by_scheme:
         known = [f"{name}://" for name in sorted(by_scheme) if name not in ("", "-")]
         raise SettingsError([Problem(where, f"no {registry.noun} is called '{scheme}://'{nearest(scheme, known)}")])
     return by_scheme[scheme].of(given)
+
+
+def _is_lines(path: str) -> bool:
+    """Whether a path means one file of JSON lines, and no folder."""
+    return path.lower().endswith(LINES_SUFFIXES) and not any(sign in path for sign in "*?[")
 
 
 def __getattr__(name: str) -> Any:

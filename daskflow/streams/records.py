@@ -30,6 +30,8 @@ class Record:
         As it came, for who puts it aside; may be left out where `values` says it all.
     problem : str
         Why it could not be read; empty when it could.
+    reason : str
+        Of the problem, one word as in `Dead`.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Record:
     at: float = field(default_factory=time.time)
     raw: bytes = b""
     problem: str = ""
+    reason: str = "malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,17 @@ class Result:
     record : Record
         It.
     answer : mapping
-        ``prediction``, and ``probability_LABEL`` for each class, as plain JSON.
+        Columns of the record that are kept, ``prediction``, and ``probability_LABEL`` for each class, as plain JSON.
     """
 
     id: str
     record: Record
     answer: Mapping[str, Any]
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """ID and answer side by side, as sinks write them."""
+        return {"id": self.id, **self.answer}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ class Answered:
     results : sequence of Result
         In the order in which their records came.
     dead : sequence of Dead
-        The others.
+        Records without an answer. One that is in neither has done its work without a result, as a true value has.
     state : mapping or None
         What the one who answers wants to know again after a restart, as plain JSON; journalled with the offsets.
     """
@@ -103,11 +111,14 @@ class Answered:
 
 
 class Answerer(Protocol):
-    """Answers batches of records; the event loop is never blocked by it."""
+    """Answers batches of records that could be read; the event loop is never blocked by it."""
 
     @property
     def at_once(self) -> int:
-        """How many batches it may be given at the same time; results leave in the order of the records all the same."""
+        """How many batches it is given at the same time, at most; results leave in the order of the records all the same.
+
+        With 1 a batch is given when the one before it has been answered.
+        """
 
     async def answer(self, records: Sequence[Record]) -> Answered:
         """Answer a batch. A record that cannot be answered is among the dead; it raises only when nothing can be."""

@@ -1,0 +1,65 @@
+"""JSON texts as the values of records: what JSON does not know is refused, and nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from daskflow.streams.records import Record
+
+SHOWN = 60
+
+
+def values_of(raw: bytes) -> tuple[dict[str, Any], str]:
+    """Return the values of one JSON object, and what is wrong with the text; one of both is empty.
+
+    Examples
+    --------
+    >>> values_of(b'{"year": 2015}')
+    ({'year': 2015}, '')
+    >>> values_of(b'{"year": NaN}')
+    ({}, 'is not JSON: NaN is no value of it; null says that a value is missing')
+    >>> values_of(b'[1]')
+    ({}, "is no object of values by column name: b'[1]'")
+    """
+    try:
+        found = DECODER.decode(raw.decode())
+    except UnicodeDecodeError as error:
+        return {}, f"is not UTF-8 text: {error.reason} at byte {error.start}"
+    except (ValueError, RecursionError) as error:
+        return {}, f"is not JSON: {error}"
+    if not isinstance(found, dict):
+        return {}, f"is no object of values by column name: {raw[:SHOWN]!r}{'...' if len(raw) > SHOWN else ''}"
+    return found, ""
+
+
+def record_of(raw: bytes, *, id: str, partition: str, offset: Any, key: str | None = None) -> Record:
+    """Return the record of one JSON object; of a text that is none, one with a problem.
+
+    Parameters
+    ----------
+    raw : bytes
+        The text.
+    id, partition, offset
+        As `Record` says.
+    key : str or None
+        Column whose value is the record's key; a record without that column has an empty one.
+    """
+    values, problem = values_of(raw)
+    if problem:
+        return Record(id, {}, partition, offset, raw=raw, problem=f"it {problem}")
+    return Record(id, values, partition, offset, key=key_of(values, key), raw=raw)
+
+
+def key_of(values: Mapping[str, Any], key: str | None) -> str:
+    """Return the text of a column's value; empty where there is no such column, or no value."""
+    value = None if key is None else values.get(key)
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no value of it; null says that a value is missing")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
