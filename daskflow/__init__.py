@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-ROOMS = ("sources", "preprocess", "models", "metrics", "explain", "search", "clusters")
+ROOMS = ("sources", "preprocess", "models", "metrics", "explain", "search", "clusters", "streams")
 NAMES = {
     "connect": "daskflow.clusters",
     "Table": "daskflow.data.table",
@@ -17,6 +17,10 @@ NAMES = {
     "read": "daskflow.workflow",
     "profile": "daskflow.workflow",
     "Profile": "daskflow.workflow",
+    "stream": "daskflow.workflow.streaming",
+    "stream_async": "daskflow.workflow.streaming",
+    "Stream": "daskflow.workflow.streaming",
+    "StreamSettings": "daskflow.workflow.streaming_settings",
     "evaluate": "daskflow.workflow.judging",
     "Judgement": "daskflow.workflow.judging",
     "Workflow": "daskflow.workflow",

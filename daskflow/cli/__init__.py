@@ -24,6 +24,7 @@ VERBS = (
     "cleanup",
     "report",
     "predict",
+    "stream",
     "evaluate",
     "export",
     "runs",

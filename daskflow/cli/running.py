@@ -66,11 +66,11 @@ def summary_of(error: BaseException) -> dict[str, Any]:
     return {**known, "status": status, "error": None if status == "interrupted" else text}
 
 
-def print_json(value: Any) -> None:
-    """Print one value on stdout; not-a-number is null."""
+def print_json(value: Any, *, err: bool = False) -> None:
+    """Print one value on stdout, or on stderr; not-a-number is null."""
     from daskflow.core.journal import plain
 
-    click.echo(json.dumps(plain(value), indent=1, allow_nan=False, default=str))
+    click.echo(json.dumps(plain(value), indent=1, allow_nan=False, default=str), err=err)
 
 
 def outcome(run: Run) -> str:

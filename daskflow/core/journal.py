@@ -105,24 +105,22 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open, lock, recover."""
         self.path = path
-        try:
-            # Unbuffered: what a full disk refused must not stay in a buffer and be written later.
-            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115  held open for the life of the journal
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written: {error.strerror}. Choose another folder with --runs."
-            ) from error
-        self.caution = ""
         why = about_locks(path.absolute())
-        try:
-            _lock(self._file)
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                self._file.close()
-                raise JournalError(
-                    f"{path} is in use by another run; wait for it, or give this one another name."
-                ) from error
-            why = why or f"{path.parent} is on a file system without locks"
+        while True:
+            self._file = _opened(path)
+            try:
+                _lock(self._file)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    self._file.close()
+                    raise JournalError(
+                        f"{path} is in use by another run; wait for it, or give this one another name."
+                    ) from error
+                why = why or f"{path.parent} is on a file system without locks"
+            if _is_at(self._file, path):
+                break
+            self._file.close()  # it was replaced while this process waited for it
+        self.caution = ""
         if why:
             self.caution = f"Do not start this run on two machines at once: a lock does not keep them apart ({why})."
         try:
@@ -170,6 +168,40 @@ class Journal:
         self._write(b"".join(map(encode, records)), durable)
         self.records.extend(dict(record) for record in records)
 
+    def replace(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Put these records in place of all; a kill leaves the one or the other. The lock is held throughout.
+
+        Raises
+        ------
+        StorageError
+            When the disk is full or gone; the records are as they were.
+        """
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
+        file = _opened(temporary)
+        try:
+            with suppress(OSError):  # where there are no locks the old file had none
+                _lock(file)
+            lines, written = b"".join(map(encode, records)), 0
+            while written < len(lines):
+                written += file.write(lines[written:])
+            os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except OSError as error:
+            file.close()
+            temporary.unlink(missing_ok=True)
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror}. Make room, and run the same command again."
+            ) from error
+        self._file.close()
+        self._file, self._size = file, len(lines)
+        self.records[:] = [dict(record) for record in records]
+        _sync_folder(self.path.parent)
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the file."""
+        return self._size
+
     def clear(self) -> None:
         """Forget every record."""
         self._file.truncate(0)
@@ -193,6 +225,23 @@ class Journal:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _opened(path: Path) -> Any:
+    """Open a file to add to. Unbuffered: what a full disk refused must not stay in a buffer and be written later."""
+    try:
+        return open(path, "a+b", buffering=0)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}. Choose another folder with --runs.") from error
+
+
+def _is_at(file: Any, path: Path) -> bool:
+    """Whether the open file still stands at the path."""
+    try:
+        there, held = path.stat(), os.fstat(file.fileno())
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
 
 
 def _lock(file: Any) -> None:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+import pyarrow as pa
+
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.registry import Registry
 from daskflow.core.settings import Settings, nearest
-from daskflow.data.schema import Schema
+from daskflow.data.table import Reject
 from daskflow.streams.records import Record, Result
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 """A path that ends so means a file of JSON lines; others mean a folder of files."""
 
 Place = TypeVar("Place", bound="StreamPlace")
+
+
+class ReadTables(Protocol):
+    """Reads a file, a piece at a time, with memory for a few; `workflow` introduces one."""
+
+    def __call__(self, path: Path) -> Iterator[tuple[pa.Table, Sequence[Reject]]]:
+        """Yield the rows of each piece, and those that could not be read.
+
+        Raises
+        ------
+        DataError
+            When it cannot be read.
+        """
 
 
 class OpenSource(Protocol):
@@ -95,8 +110,8 @@ class StreamSource(StreamPlace):
     key: str | None = None
     once: bool = False
 
-    def with_columns(self, columns: Schema) -> Self:
-        """Return the source for records of these columns; those that know the types of their values need no such help."""
+    def with_tables(self, read: ReadTables) -> Self:
+        """Return the source with what reads tables from files, as training did; one that reads none is as it was."""
         return self
 
     def open(self, base: Path, positions: Mapping[str, Any]) -> AbstractAsyncContextManager[OpenSource]:

@@ -115,7 +115,7 @@ class Answerer(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many batches it is given at the same time, at most; results leave in the order of the records all the same.
+        """How many batches it is given at the same time; results leave in the order of the records all the same.
 
         With 1 a batch is given when the one before it has been answered.
         """
