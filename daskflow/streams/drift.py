@@ -16,16 +16,16 @@ from daskflow.core.errors import DataError
 from daskflow.core.settings import Settings
 from daskflow.data.predictions import Predictions
 from daskflow.data.schema import ColumnKind, Schema
-from daskflow.streams.drift_bins import Bins
+from daskflow.streams.drift_bins import PREDICTION, Bins, answers_of
 from daskflow.streams.drift_errors import DELTA, RISE, THRESHOLD, ErrorWatch
 from daskflow.streams.drift_shares import ShareWatch
 from daskflow.streams.scoring import Answers, Scorer
 
-ERROR, PREDICTION = "(error)", "(prediction)"
-"""Names of what is no column; in parentheses, since a column may have any name."""
+ERROR = "(error)"
+"""Name of the errors among the columns."""
 
 INPUTS = "inputs"
-"""Where a model's card has the bins of its training rows by column, and of its answers to the test rows."""
+"""Key of a model's card: bins of its training rows by column, and of its answers to the test rows."""
 
 
 class DriftSettings(Settings):
@@ -167,24 +167,13 @@ rows from 1 to 200.
         """Begin with nothing seen; nothing of river is needed before `learned`."""
         self.settings = settings or DriftSettings()
         self._clock, self._task, self._classes = clock, task, tuple(str(label) for label in classes)
-        given = reference or {}
         watchable = [column for column in columns.columns if column.kind is not ColumnKind.DATETIME]
         watched = watchable[: self.settings.most_columns]
         names = {column.name for column in watched}
         self.unwatched = tuple(column.name for column in columns.columns if column.name not in names)
-        kinds = {column.name: column.kind for column in watched}
-        is_number = task != "multiclass"
-        kinds[PREDICTION] = ColumnKind.NUMERIC if is_number else ColumnKind.CATEGORICAL
-        self._shares = {
-            name: ShareWatch(
-                kind,
-                Bins.load(given[name]) if name in given else None,
-                window=self.settings.window,
-                least=self.settings.psi,
-                n_columns=len(kinds),
-            )
-            for name, kind in kinds.items()
-        }
+        self._reference = {name: Bins.load(bins) for name, bins in (reference or {}).items()}
+        self._n_watched = len(watched) + 1
+        self._shares = {column.name: self._new_shares(column.name, column.kind) for column in watched}
         self._errors: ErrorWatch | None = None
         self._n_seen = 0
 
@@ -201,6 +190,14 @@ rows from 1 to 200.
             settings=settings,
             clock=clock,
         )
+
+    def _new_shares(self, name: str, kind: ColumnKind) -> ShareWatch:
+        """Watch a column against its training rows, where their bins are of its kind."""
+        bins = self._reference.get(name)
+        if bins is not None and (bins.edges is not None) != (kind is ColumnKind.NUMERIC):
+            bins = None
+        asked = self.settings
+        return ShareWatch(kind, bins, window=asked.window, least=asked.psi, n_columns=self._n_watched)
 
     @property
     def without_reference(self) -> tuple[str, ...]:
@@ -234,23 +231,20 @@ rows from 1 to 200.
         table = rows.take(pa.array(places)) if isinstance(rows, pa.Table) else [rows[i] for i in places.tolist()]
         for name, watch in self._shares.items():
             if name == PREDICTION:
-                values = None if predictions is None else self._said(predictions, chosen)
-            elif isinstance(table, pa.Table):
+                continue
+            if isinstance(table, pa.Table):
                 values = table.column(name) if name in table.column_names else None
             else:
                 values = [row.get(name) for row in table]
             if values is not None:
                 found += [self._alarm(name, watch, *told) for told in watch.seen(values)]
+        if predictions is not None:
+            kind, values = answers_of(predictions, self._classes, chosen)
+            if PREDICTION not in self._shares:
+                self._shares[PREDICTION] = self._new_shares(PREDICTION, kind)
+            watch = self._shares[PREDICTION]
+            found += [self._alarm(PREDICTION, watch, *told) for told in watch.seen(values)]
         return found
-
-    def _said(self, predictions: Predictions, chosen: slice) -> Any:
-        """What is watched of predictions: numbers, the probability of the second class, or labels."""
-        if self._task == "regression":
-            return predictions.of("labels")[chosen]
-        if self._task == "binary":
-            known = predictions.probabilities
-            return (predictions.of("labels") if known is None else known)[chosen].astype(np.float64)
-        return [self._classes[code] for code in predictions.of("labels")[chosen].tolist()]
 
     def _alarm(self, name: str, watch: ShareWatch, value: float, bound: float, at: int, since: int) -> Alarm:
         every = self.settings.every
@@ -331,10 +325,14 @@ rows from 1 to 200.
             ) from error
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        if set(state["shares"]) != set(self._shares):
+        shares = dict(state["shares"])
+        self._shares.pop(PREDICTION, None)
+        if PREDICTION in shares:
+            self._shares[PREDICTION] = self._new_shares(PREDICTION, ColumnKind(shares[PREDICTION]["kind"]))
+        if set(shares) != set(self._shares):
             raise ValueError("it watches other columns")
         for name, watch in self._shares.items():
-            watch.load(state["shares"][name])
+            watch.load(shares[name])
         self._n_seen = int(state["seen"])
         self._errors = None
         if state["errors"] is not None:

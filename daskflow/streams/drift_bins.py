@@ -13,9 +13,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
+from daskflow.data.predictions import Predictions
 from daskflow.data.schema import ColumnKind, Schema
 
 Counts = NDArray[np.int64]
+
+PREDICTION = "(prediction)"
+"""Name of the model's answers among the columns; in parentheses, since a column may have any name."""
+
+MOST_ANSWERS = 100_000
+"""Answers that bins are made of."""
 
 QUANTILES = 10
 """Bins of numbers: tenths of the rows, fewer where values repeat."""
@@ -26,7 +33,7 @@ LEVELS = 30
 LEAST_SHARE = 0.005
 """Levels below this share are one bin together: an index over nearly empty bins says nothing."""
 
-KNOWN = 1_000
+KNOWN = 300
 """Levels that are remembered; of more, nothing new can be told from something rare."""
 
 LONGEST = 64
@@ -132,21 +139,37 @@ class Bins:
         return cls(levels=tuple(values["levels"]), rare=None if rare is None else frozenset(rare), counts=counts)
 
 
-def reference_of(table: pa.Table, schema: Schema) -> dict[str, Any]:
-    """Return the bins of a sample of training rows by column, as plain JSON values for a model's card.
+def reference_of(table: pa.Table, schema: Schema, said: Predictions, classes: Sequence[Any]) -> dict[str, Any]:
+    """Return the bins of training rows by column, and of a model's answers, as plain JSON values for its card.
 
     Parameters
     ----------
     table : pa.Table
-        Rows, a random sample; ten thousand are plenty.
+        Training rows, a random sample; ten thousand are plenty.
     schema : Schema
         Its columns; times are left out, since they move by themselves.
+    said : Predictions
+        Answers to rows that the model was not trained on; the first hundred thousand count.
+    classes : sequence
+        Labels in the order of their codes; empty for regression.
     """
-    return {
+    found = {
         column.name: Bins.of(table.column(column.name), column.kind).dump()
         for column in schema.columns
         if column.kind is not ColumnKind.DATETIME and column.name in table.column_names
     }
+    kind, values = answers_of(said, classes, slice(0, MOST_ANSWERS))
+    return found if not len(values) else found | {PREDICTION: Bins.of(values, kind).dump()}
+
+
+def answers_of(said: Predictions, classes: Sequence[Any], chosen: slice) -> tuple[ColumnKind, Any]:
+    """Return what is watched of answers: numbers, the probability of the second of two classes, or labels."""
+    if len(classes) == 2 and said.probabilities is not None:
+        return ColumnKind.NUMERIC, said.probabilities[chosen]
+    labels = said.of("labels")[chosen]
+    if not classes:
+        return ColumnKind.NUMERIC, labels
+    return ColumnKind.CATEGORICAL, [str(classes[code]) for code in labels.tolist()]
 
 
 def numbers_of(values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:

@@ -137,6 +137,7 @@ class ShareWatch:
         return {
             **made_here,
             **reference,
+            "kind": str(self._kind),
             "seen": self._n_seen,
             "since": self.since,
             "moved": self.is_moved,
@@ -147,6 +148,8 @@ class ShareWatch:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `dump` gave; KeyError, TypeError or ValueError for anything else."""
+        if state["kind"] != self._kind or self.is_of_training == ("reference" in state):
+            raise ValueError("it is of another column, or of a model without such bins")
         if not self.is_of_training:
             self._use(Bins.load(state["bins"]) if "bins" in state else None)
             self._first = list(state["first"])

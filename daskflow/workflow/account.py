@@ -74,7 +74,7 @@ def describe(
     )
 
 
-TOLD = ("decision", "slices", "worst_slices", "drift", "leaks", "importance")
+TOLD = ("decision", "slices", "worst_slices", "drift", "leaks", "importance", "inputs")
 """Details of the evaluation that a model's card keeps."""
 
 

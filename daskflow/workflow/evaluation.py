@@ -36,6 +36,7 @@ from daskflow.metrics.slices_asked import SliceAsked, ask_slices
 from daskflow.metrics.tally import Tally
 from daskflow.metrics.thresholds import threshold_table
 from daskflow.search.training import native_threads
+from daskflow.streams.drift_bins import reference_of
 from daskflow.workflow.interim import Interim
 from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
 from daskflow.workflow.kept_predictions import Judged, keep_piece, piece_path, read_pieces
@@ -316,6 +317,7 @@ def _of_all_rows(
         ours, theirs = hashes(train, UNIT), hashes(test, UNIT)
         n_units = [len(np.unique(units)) if part.is_grouped else None for units in (ours, theirs)]
         found["drift"] = drift(train.select(names), test.select(names), train_units=n_units[0], test_units=n_units[1])
+        found["inputs"] = reference_of(train, part.features, judged.said, classes)
         unit = ours if part.is_grouped else None
         found["leaks"] = leaks(train.select(names), y, task, unit=unit, seed=seed_of(seed, "leaks"))
     return found
