@@ -7,7 +7,7 @@ import importlib.metadata
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 from daskflow.core.errors import DataError, SettingsError
 from daskflow.data.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
 from daskflow.data.http_pace import Pace
-from daskflow.data.http_policy import TryAgainError, content_length
+from daskflow.data.http_policy import ADVICE, TryAgainError, content_length, is_retried, retry_after, status_words
 from daskflow.data.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ class Client:
         numbers = frozenset(entry.strip("[]") for entry in self.allow_hosts)
         self._open = await self._stack.enter_async_context(_session(self._seen, None))
         self._guarded = await self._stack.enter_async_context(_session(self._seen, numbers))
+        self._unredirected = await self._stack.enter_async_context(_session(self._seen, None, _redirects_are_refused))
         return self
 
     async def __aexit__(
@@ -180,6 +181,74 @@ class Client:
             finally:
                 response.close()  # what was not read is not waited for
 
+    @asynccontextmanager
+    async def send(self, method: str, address: Address, headers: Headers, body: bytes) -> AsyncIterator[Answer]:
+        """Send a body to an address, and to no other, and yield the answer, whatever its status.
+
+        Raises
+        ------
+        DataError
+            For an answer that redirects, certificates that do not hold, and what is no HTTP.
+        TryAgainError
+            When the server cannot be reached, or does not begin to answer: whether the body was taken is not known.
+        """
+        async with self._of_host[address.origin], self._slots:
+            here = self._with_params(address)
+            response = await self._request(address, here, headers, guarded=False, method=method, body=body)
+            try:
+                if response.status in REDIRECTS:
+                    raise DataError(f"{address}: it redirects; what is sent goes to the address that was given only.")
+                yield Answer(response, here, self.limits, self._bytes)
+            finally:
+                response.close()
+
+    @asynccontextmanager
+    async def websocket(
+        self, address: Address, *, most_bytes: int, heartbeat_seconds: float
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket at an address, and at no other.
+
+        Parameters
+        ----------
+        address : Address
+            The http address beneath it.
+        most_bytes : int
+            Of one message; a longer one ends the connection.
+        heartbeat_seconds : float
+            After so many without a message the server is asked whether it is there.
+
+        Raises
+        ------
+        DataError, TryAgainError
+            As for `get`; an answer that opens no WebSocket is one of both, by its status.
+        """
+        import aiohttp
+        from yarl import URL
+
+        here = self._with_params(address)
+        await self._requests.take(1)
+        try:
+            async with asyncio.timeout(self.limits.connect_seconds + self.limits.idle_seconds):
+                opened = await self._unredirected.ws_connect(
+                    URL(here.bare, encoded=here.bare.isascii()),
+                    headers=self._secrets_for(address, here),
+                    proxy=_proxy_of(here),
+                    heartbeat=heartbeat_seconds,
+                    max_msg_size=most_bytes,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=self.limits.connect_seconds),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            words = f"the server opens no WebSocket but answers {status_words(error.status)}"
+            if is_retried(error.status):
+                raise TryAgainError(words, retry_after(error.headers or {})) from None
+            raise DataError(f"{address}: {words}. {ADVICE.get(error.status, 'Check the address.')}") from None
+        except Exception as error:
+            raise self._failure(address, here, error) from None
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
     async def _follow(self, first: Address, headers: Headers) -> tuple[aiohttp.ClientResponse, Address]:
         """Make the request, and those that it is redirected to."""
         here, from_public = self._with_params(first), False
@@ -204,7 +273,14 @@ class Client:
         raise DataError(f"{first}: it redirects more than {MOST_HOPS} times, at last to {here}: the redirects loop.")
 
     async def _request(
-        self, first: Address, here: Address, headers: Headers, *, guarded: bool
+        self,
+        first: Address,
+        here: Address,
+        headers: Headers,
+        *,
+        guarded: bool,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
         """One hop."""
         import aiohttp
@@ -215,8 +291,10 @@ class Client:
         await self._requests.take(1)
         try:
             async with asyncio.timeout(self.limits.connect_seconds + self.limits.idle_seconds):
-                return await session.get(
+                return await session.request(
+                    method,
                     URL(here.bare, encoded=here.bare.isascii()),
+                    data=body,
                     headers={**headers, **self._secrets_for(first, here)},
                     allow_redirects=False,
                     proxy=proxy,
@@ -288,7 +366,16 @@ class Client:
         )
 
 
-def _session(seen: dict[str, list[str]], guarded: frozenset[str] | None) -> aiohttp.ClientSession:
+async def _redirects_are_refused(*_: Any) -> None:
+    """Heard by aiohttp where it follows redirects by itself."""
+    raise DataError("it redirects, which is not followed here. Give the address that it redirects to.")
+
+
+def _session(
+    seen: dict[str, list[str]],
+    guarded: frozenset[str] | None,
+    on_redirect: Callable[..., Awaitable[None]] | None = None,
+) -> aiohttp.ClientSession:
     """A session; when guarded, one that reaches public addresses only, and those named."""
     try:
         import aiohttp
@@ -314,7 +401,11 @@ def _session(seen: dict[str, list[str]], guarded: frozenset[str] | None) -> aioh
         async def close(self) -> None:
             await self._inner.close()
 
+    tracing = aiohttp.TraceConfig()
+    if on_redirect is not None:
+        tracing.on_request_redirect.append(on_redirect)
     return aiohttp.ClientSession(
+        trace_configs=[tracing],
         connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(), happy_eyeballs_delay=0.25),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"daskflow/{importlib.metadata.version('daskflow')}", "Accept-Encoding": "identity"},
