@@ -68,24 +68,27 @@ class LinesSource(StreamSource):
             if not stat.S_ISREG(os.fstat(file).st_mode) and positions.get(path.name):
                 positions = {}  # a pipe has no place to go back to
             number, at = positions.get(path.name) or (0, 0)
-            _go_on(file, path, at)
+            at = _gone_on(file, path, at)
             yield _Lines(self, file, path.name, LineCutter(self.max_bytes, number=number, at=at))
         finally:
             os.close(file)
 
 
-def _go_on(file: int, path: Path, at: int) -> None:
-    """Go to where the last record ended; DataError when no line ends there any more."""
+def _gone_on(file: int, path: Path, at: int) -> int:
+    """Go behind the last record, and return where that is; DataError when no line ends there any more."""
     if not at:
-        return
+        return at
     size = os.fstat(file).st_size
-    around = os.pread(file, 2, at - 1)
-    if size < at or not (around.startswith(b"\n") or size == at or around[1:] in (b"\n", b"\r")):
+    before, after = os.pread(file, 1, at - 1), os.pread(file, 2, at)
+    if before != b"\n":  # nothing ended that line then, and something may now
+        at += 2 if after == b"\r\n" else after.startswith(b"\n")
+    if size < at or (before != b"\n" and after and not after.startswith((b"\n", b"\r\n"))):
         raise DataError(
             f"{path} is another file than the one this stream has read up to byte {at:,}: no line ends there. "
             "Give the new file a name of its own, or the stream another --folder."
         )
     os.lseek(file, at, os.SEEK_SET)
+    return at
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -239,9 +239,9 @@ class Pipeline:
                 raise DataError(f"Whoever read the results has gone. {_not_committed(results)}.") from error
             except (DataError, StorageError, OSError) as error:
                 if not left:
-                    raise DataError(
-                        f"The sink failed {self._pace.retries + 1} times, at last: {error} {_not_committed(results)}."
-                    ) from error
+                    times = f"{self._pace.retries + 1} times, at last" if self._pace.retries else "once"
+                    why = str(error).rstrip(".")
+                    raise DataError(f"The sink failed {times}: {why}. {_not_committed(results)}.") from error
                 self._say(f"The sink failed ({error}); it is tried again in {wait:.1f} s, {left} more times.")
                 self.meter.error("sink")
                 self.totals.retries += 1
