@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from daskflow.core.errors import DataError
 from daskflow.data.schema import Schema
-from daskflow.data.table import Table
+from daskflow.data.table import Decoded, Table
 from daskflow.sources.csv_cuts import pieces_of
 from daskflow.sources.csv_dialect import Dialect
 from daskflow.sources.csv_heads import FIRST_BYTES, FoundText, check_headers, heads_of, named, note_on_ends, renamed
-from daskflow.sources.csv_hints import hints, note_on_types, refuse_quotes_behind_blanks
-from daskflow.sources.csv_piece import Recipe
+from daskflow.sources.csv_hints import has_blank_and_quote, hints, note_on_types, refuse_quotes_behind_blanks
+from daskflow.sources.csv_piece import CsvPiece, Learned, Recipe
 from daskflow.sources.csv_records import by_record
 from daskflow.sources.csv_sample import SampledFile, evidence, first_rows, sample_of, types_of
 from daskflow.sources.csv_types import Cells
 from daskflow.sources.csv_words import in_our_words, is_known_encoding, is_no_number, words
 from daskflow.sources.file_source import FileSource, note_on_size
 from daskflow.sources.opening import SAMPLE_ROWS, listed, open_table, unknown
-from daskflow.sources.path_columns import path_columns, with_constants
+from daskflow.sources.path_columns import PathColumns, path_columns, with_constants
 from daskflow.sources.reading import FoundFile
 from daskflow.sources.type_words import checked_words, type_of_word
 
@@ -225,41 +226,84 @@ class Csv(FileSource):
         """
         files = self.found(base)
         dialect = self.dialect(self.separator or _separator_of(files))
-        found = self._with_names(heads_of(files, dialect, self.encoding, self.compression), dialect)
+        found = heads_of(files, dialect, self.encoding, self.compression)
+        self._check_first_row(sample_of(found[:1], dialect, FIRST_BYTES)[0], dialect)
+        found = self._with_names(found)
+        if self.names is None or self.rename:
+            check_headers(found)
         sample = sample_of(found, dialect)
         names = found[0].head.names
         self._check_width(sample, dialect, len(names))
-        casts = {name: type_of_word(word) for name, word in self.dtypes.items()}
-        beside = path_columns(files, hive=self.hive, file_column=self.file_column, columns=self.columns, casts=casts)
-        beside.refuse(names, files[0].name)
+        beside = self._beside(found)
         cells = self._cells(sample, dialect, names, list(beside.types))
-        schema = Schema.of(pa.schema([*cells.types.items(), *beside.types.items()]))
         few = first_rows(sample, len(names), SAMPLE_ROWS)
         rows, _ = by_record(few, sample[0].head, cells)
         memory_per_byte = (
             max(rows.nbytes, 1) / sum(len(row.text) for row in few) if rows.num_rows == len(few) > 0 else 1.0
         )
-        recipe = Recipe(dialect, cells, self.on_bad_rows, dict(beside.types))
+        shown = with_constants(rows, beside.of(files[0]), beside.types)
+        read = [*note_on_types(sample, cells, self.dtypes), *hints(sample, cells, self.dtypes)]
+        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found), *read]
+        return open_table(self, *self._plan(found, cells, beside, memory_per_byte), shown, (), notes, base)
+
+    def learned(self, table: Table) -> Learned | None:
+        """Return what opening a table found out, for `table_like`."""
+        (first, *_) = (piece for piece in table.partitions if isinstance(piece, CsvPiece))
+        return Learned(first.head.names, first.recipe.cells)
+
+    def table_like(self, learned: Learned) -> Table | None:
+        """Return the table of files that are like others: in the columns and types of those, without looking for types.
+
+        None for files whose header, or whose name, says that they are written otherwise: they are to be opened by
+        themselves, and so are those of a single column, whose header says little.
+
+        Raises
+        ------
+        DataError
+            For files that are missing, empty, damaged or in another encoding.
+        """
+        files = self.found(Path())
+        dialect = self.dialect(self.separator or _separator_of(files))
+        found = self._with_names(heads_of(files, dialect, self.encoding, self.compression))
+        is_alike = all(sorted(one.head.names) == sorted(learned.names) for one in found)
+        if len(learned.names) < 2 or not is_alike or dialect != learned.cells.dialect:
+            return None
+        return open_table(self, *self._plan(found, learned.cells, self._beside(found), 1.0))
+
+    def has_doubts(self, decoded: Decoded) -> bool:
+        """Whether the file of rows that `table_like` read is to be looked at by itself: it may be written otherwise.
+
+        So it is where rows were refused, and where text begins with a blank and a quote that nobody explained.
+        """
+        if decoded.rejects or "skip_initial_space" in self.model_fields_set or self.quote != '"':
+            return bool(decoded.rejects)
+        texts = [column for column in decoded.rows.columns if pa.types.is_string(column.type)]
+        return any(pc.any(pc.starts_with(text, " ")).as_py() and has_blank_and_quote(text) for text in texts)
+
+    def _beside(self, found: Sequence[FoundText]) -> PathColumns:
+        """The columns that stand in the files' names."""
+        files, casts = [one.file for one in found], {name: type_of_word(word) for name, word in self.dtypes.items()}
+        beside = path_columns(files, hive=self.hive, file_column=self.file_column, columns=self.columns, casts=casts)
+        beside.refuse(found[0].head.names, files[0].name)
+        return beside
+
+    def _plan(
+        self, found: Sequence[FoundText], cells: Cells, beside: PathColumns, memory_per_byte: float
+    ) -> tuple[Schema, list[CsvPiece]]:
+        """The schema, and the files cut into partitions."""
+        recipe = Recipe(cells.dialect, cells, self.on_bad_rows, dict(beside.types))
         pieces = [
             piece
             for one in found
             for piece in pieces_of(one, recipe, beside.of(one.file), memory_per_byte, self.partition_bytes)
         ]
-        shown = with_constants(rows, beside.of(files[0]), beside.types)
-        read = [*note_on_types(sample, cells, self.dtypes), *hints(sample, cells, self.dtypes)]
-        notes = [*beside.notes, *note_on_size(files), *note_on_ends(found), *read]
-        return open_table(self, schema, pieces, shown, (), notes, base)
+        return Schema.of(pa.schema([*cells.types.items(), *beside.types.items()])), pieces
 
-    def _with_names(self, found: list[FoundText], dialect: Dialect) -> list[FoundText]:
+    def _with_names(self, found: list[FoundText]) -> list[FoundText]:
         """The files under the names that the table has."""
-        self._check_first_row(sample_of(found[:1], dialect, FIRST_BYTES)[0], dialect)
         if self.names is not None:
             found = named(found, self.names)
-        if self.rename:
-            found = renamed(found, self.rename)
-        if self.names is None or self.rename:
-            check_headers(found)
-        return found
+        return renamed(found, self.rename) if self.rename else found
 
     def _cells(self, sample: Sequence[SampledFile], dialect: Dialect, names: Sequence[str], beside: list[str]) -> Cells:
         """The types of all columns, said or found."""

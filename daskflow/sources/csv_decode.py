@@ -125,7 +125,8 @@ def by_arrow(utf8: bytes, head: Head, dialect: Dialect, cells: Cells) -> pa.Tabl
     if not _is_plain(utf8, dialect):
         return None
     direct, whole = _direct(cells)
-    if whole and has_leading_zeros(utf8, dialect, [name in whole for name in head.names]):
+    hides_zeros = dialect.escape is not None and dialect.escape.encode() in utf8  # 0\0 is the cell 00
+    if whole and (hides_zeros or has_leading_zeros(utf8, dialect, [name in whole for name in head.names])):
         direct -= whole
     has_quotes = dialect.quote is not None and dialect.quote.encode() in utf8
     first = SMALL_BLOCK_BYTES if len(utf8) < SMALL_BLOCK_BYTES else BLOCK_BYTES

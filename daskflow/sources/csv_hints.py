@@ -113,6 +113,11 @@ def _hints_on(name: str, column: pa.Array, cells: Cells) -> Iterator[str]:
         yield f"dates of the format {' or '.join(map(repr, fits))}, which cannot be told apart: say date_format"
 
 
+def has_blank_and_quote(text: pa.ChunkedArray) -> bool:
+    """Whether some text begins with blanks and a quote, as the cell ``, "a"`` does where blanks belong to it."""
+    return bool(pc.any(pc.match_substring_regex(text, f"^{BLANK_AND_QUOTE.pattern}")).as_py())
+
+
 def refuse_quotes_behind_blanks(sample: Sequence[SampledFile], separator: str) -> None:
     """Refuse cells such as ``, "a"`` when nobody has said what the blank is: the quotes would be part of the text.
 

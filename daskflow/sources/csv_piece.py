@@ -60,6 +60,22 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What files that come later have in common with those that were looked at.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Columns of the files, in any order.
+    cells : Cells
+        How text becomes values; its types are the table's columns in order.
+    """
+
+    names: tuple[str, ...]
+    cells: Cells
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """A part of a file's text.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from daskflow.data.table import Decoded, Table
 from daskflow.sources import Source
 from daskflow.sources.files import resolve
 from daskflow.sources.reading import FoundFile, paths
@@ -50,6 +51,18 @@ class FileSource(Source):
             storage_options=self.storage_options,
             hive=True,
         )
+
+    def learned(self, table: Table) -> Any:
+        """Return what opening a table found out for `table_like`; None where every file says of itself what it is."""
+        return None
+
+    def table_like(self, learned: Any) -> Table | None:
+        """Return the table of files that are like others; None for those that are to be opened by themselves."""
+        return None
+
+    def has_doubts(self, decoded: Decoded) -> bool:
+        """Whether the file of rows that `table_like` read is to be opened by itself after all."""
+        return False
 
 
 def note_on_size(files: Sequence[FoundFile]) -> list[str]:

@@ -102,6 +102,7 @@ class Opening:
             table = at(self.format, links).table()
             fetched = sum(os.path.getsize(path) for path, _ in there)
         measured = sum(partition.n_bytes for partition in table.partitions) / max(1, fetched)
+        learned = self.format.learned(table)
         # A power of two, for a partition's size is part of what its block is known by: a few more files, or another
         # sample, should leave the others' blocks as they are.
         per_byte = 2.0 ** math.ceil(math.log2(max(measured, 0.25)))
@@ -111,7 +112,9 @@ class Opening:
             n_bytes = UNKNOWN_BYTES if size is None else int(size * per_byte)
             fingerprint = file.fingerprint(file.name)
             fetching = self._fetched(place)
-            pieces.append(WholeFile(fetching, self.format, file.full_name, table.source_schema, fingerprint, n_bytes))
+            pieces.append(
+                WholeFile(fetching, self.format, file.full_name, table.source_schema, fingerprint, n_bytes, learned)
+            )
         return table.source_schema, pieces, [*table.notes, self._note(f"{len(chosen)} of them")]
 
     def _having(self, chosen: Sequence[int], stack: ExitStack) -> tuple[list[tuple[Path, str]], list[DataError]]:

@@ -153,6 +153,8 @@ class WholeFile:
         Name and state of the file.
     n_bytes : int
         Estimated size of the rows in memory.
+    learned : object or None
+        What the format found out when those files were opened; None where each file is opened by itself.
     """
 
     fetched: Fetched
@@ -161,6 +163,7 @@ class WholeFile:
     schema: Schema
     fingerprint: Fingerprint
     n_bytes: int
+    learned: Any = None
 
     @property
     def graph(self) -> None:
@@ -187,7 +190,7 @@ class WholeFile:
             When it is not the file that was planned.
         """
         with self.fetched.file() as path, as_named([(path, self.name)]) as [link]:
-            decoded = [part.read() for part in self._opened(link).partitions]
+            decoded = self._alike(link) or [part.read() for part in self._opened(link).partitions]
             rows = pa.concat_tables([self._fitting(one.rows) for one in decoded], promote_options="none")
         hashes = [one.content_hash for one in decoded]
         return replace(
@@ -197,6 +200,23 @@ class WholeFile:
             content_hash=hashes[0] if len(hashes) == 1 else digest(hashes, 32),
             n_filtered=sum(one.n_filtered for one in decoded),
         )
+
+    def _alike(self, path: Path) -> list[Decoded] | None:
+        """The file's rows, read as those that the schema was found from; None where it seems to differ from them.
+
+        Such a file is opened by itself, which takes several times as long, and says what is wrong with it.
+        """
+        if self.learned is None:
+            return None
+        try:
+            table = at(self.format, [path]).table_like(self.learned)
+            if table is None:
+                return None
+            self._check_kinds(table)
+            decoded = [part.read() for part in table.partitions]
+        except DataError:
+            return None
+        return None if any(self.format.has_doubts(one) for one in decoded) else decoded
 
     def _opened(self, path: Path) -> Table:
         """The table of the file, with its columns in the table's types as far as its format can do that."""
@@ -214,6 +234,11 @@ class WholeFile:
         if self.format.kind == "csv":
             words = self._words(c.name for c in self.schema.columns if table.source_schema[c.name].type != c.type)
             table = self._told(path, words) if words else table
+        self._check_kinds(table)
+        return table
+
+    def _check_kinds(self, table: Table) -> None:
+        """Raise DataError for a column that is of another kind than the table's."""
         for column in self.schema.columns:
             own = table.source_schema[column.name]
             if own.kind is not column.kind and not pa.types.is_null(own.arrow_type):
@@ -221,7 +246,6 @@ class WholeFile:
                     f"column '{column.name}' is {own.type}, and {column.type} in the files that the schema was found "
                     "from. Write it in one type, say which in dtypes of the format, or raise sample_files."
                 )
-        return table
 
     def _words(self, names: Iterable[str]) -> dict[str, str]:
         """Words for the types of columns, but of those that stand in the file's path."""
