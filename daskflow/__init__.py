@@ -30,6 +30,7 @@ NAMES = {
     "Run": "daskflow.workflow",
     "open_run": "daskflow.workflow",
     "list_runs": "daskflow.workflow",
+    "open_stream": "daskflow.workflow",
     "compare": "daskflow.workflow",
     "Comparison": "daskflow.workflow",
     "load_model": "daskflow.bundle",

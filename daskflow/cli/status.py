@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daskflow.cli.streams_text import row_of_stream, words_of_stream
 from daskflow.cli.verb import Verb, between, duration, number, shown, table
 from daskflow.core.job_accounts import hours
 
@@ -27,7 +28,12 @@ MOST_LOST = 3
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(run: Path, as_json: bool) -> None:
-    """Say how a run is, and what its jobs in the queue wait for. RUN is its folder, or RUNS/NAME.
+    """Say how a run is, what its jobs in the queue wait for, and what its model answers.
+
+    RUN is its folder, or RUNS/NAME.
+
+    RUN may also be the folder of a stream or server. To stop one, end its process: Ctrl-C, or SIGTERM to the process
+    that is named here; what it has taken is still answered.
 
     Works on any machine that sees the folder and has the queue's commands; asks the queue by one command.
 
@@ -35,17 +41,27 @@ def status(run: Path, as_json: bool) -> None:
     """
     from daskflow.cli.running import print_json
     from daskflow.core.folder import find_run
+    from daskflow.workflow.opened_stream import list_streams, open_stream
     from daskflow.workflow.run_jobs import jobs_of
+    from daskflow.workflow.watching_streams import is_stream
 
+    if is_stream(run):
+        stream = open_stream(run)
+        print_json(stream.dump()) if as_json else click.echo("\n".join(words_of_stream(stream)))
+        return
     folder = find_run(run)
+    streams = list_streams(folder.path)
     jobs = jobs_of(folder)
     state = state_of(folder)
     if as_json:
         told = {name: state[name] for name in ("name", "id", "status", "error", "seconds", "stages", "fits", "best")}
         cost = {"core_hours": state["cost_of_jobs"], "jobs": None if jobs is None else jobs.dump()}
-        print_json({**told, "run": str(folder.path), **cost})
+        print_json({**told, "run": str(folder.path), **cost, "streams": [stream.dump() for stream in streams]})
     else:
         click.echo("\n".join(words_of(folder, state, jobs, time.time())))
+        if streams:
+            rows = table([row_of_stream(stream) for stream in streams])
+            click.echo("\n".join(f"  {line}" for line in rows.splitlines()))
 
 
 def state_of(folder: RunFolder) -> dict[str, Any]:

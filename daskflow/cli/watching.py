@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -105,17 +105,25 @@ class Heard:
                 self.state.hear((record,))
 
 
-def found(path: Path) -> RunFolder:
-    """Return the run's folder; StorageError when there is none."""
-    return find_run(path)
+def found(path: Path) -> RunFolder | Path:
+    """Return the run's folder, or the path of a stream's; StorageError when there is none."""
+    from daskflow.workflow.watching_streams import is_stream
+
+    return path.resolve() if is_stream(path) else find_run(path)
 
 
-def show(folder: RunFolder, *, speed: float | None, once: bool) -> None:
+def source_of(place: RunFolder | Path) -> Source:
+    """Return what tells of a run and its streams, or of a stream."""
+    from daskflow.workflow.watching_streams import RunWithStreams, StreamSource
+
+    return StreamSource(place) if isinstance(place, Path) else RunWithStreams(place)
+
+
+def show(place: RunFolder | Path, *, speed: float | None, once: bool) -> None:
     """Show a run on the terminal until it ends, or as it is now."""
     from daskflow.cli.watching_terminal import follow, print_once
-    from daskflow.workflow.watching import FolderSource
 
-    run = Heard(FolderSource(folder), speed)
+    run = Heard(source_of(place), speed)
     if once:
         print_once(run)
         return
@@ -123,21 +131,22 @@ def show(folder: RunFolder, *, speed: float | None, once: bool) -> None:
         follow(run)
 
 
-def print_summary(folder: RunFolder) -> None:
+def print_summary(place: RunFolder | Path) -> None:
     """Print what is known of a run as one JSON object: that of the pages' ``daskflow.json``."""
     from daskflow.cli.running import print_json
     from daskflow.dashboard.summary import summary_of
-    from daskflow.workflow.watching import FolderSource
 
-    run = Heard(FolderSource(folder))
+    run = Heard(source_of(place))
     run.hear()
     print_json(summary_of(run.state, run.now))
 
 
-def own(folder: RunFolder) -> str:
-    """Return the link of a run's own pages; empty when it has none that answer here."""
+def own(folder: RunFolder | Path) -> str:
+    """Return the link of a run's own pages; empty when it has none that answer here, as streams have none."""
     from daskflow.workflow.telling_pages import tunnel
 
+    if isinstance(folder, Path):
+        return ""
     told = told_address(folder)
     if not told:
         return ""
@@ -161,11 +170,12 @@ def own(folder: RunFolder) -> str:
     return link
 
 
-def link_of(folder: RunFolder) -> str:
+def link_of(folder: RunFolder | Path) -> str:
     """Return the link of a run's own pages; ControlError when there are none here."""
     link = own(folder)
     if not link:
-        raise ControlError(f"{folder.path} has no pages of its own here: it does not go on, or goes on elsewhere.")
+        path = folder if isinstance(folder, Path) else folder.path
+        raise ControlError(f"{path} has no pages of its own here: it does not go on, or goes on elsewhere.")
     return link
 
 
@@ -221,14 +231,21 @@ def open_browser(link: str) -> None:
 
 
 def serve(
-    folder: RunFolder, *, host: str, port: int | None, speed: float | None, is_read_only: bool, is_opened: bool | None
+    place: RunFolder | Path,
+    *,
+    host: str,
+    port: int | None,
+    speed: float | None,
+    is_read_only: bool,
+    is_opened: bool | None,
 ) -> None:
-    """Serve a run's pages from its folder until Ctrl-C."""
+    """Serve the pages of a run, or of a stream, from its folder until Ctrl-C."""
     from daskflow.core.control import ask
     from daskflow.dashboard.serving import Server
+    from daskflow.dashboard.watched import all_screens, stream_screens
     from daskflow.workflow.acting import effect_of
     from daskflow.workflow.telling_pages import LOOPBACK
-    from daskflow.workflow.watching import FolderSource
+    from daskflow.workflow.watching_streams import STREAMS, StreamSource, streams_in
 
     if host not in LOOPBACK:
         click.echo(
@@ -242,20 +259,34 @@ def serve(
             "another --port, or leave it out for a free one."
         )
 
+    beside: dict[Path, Source] = {}
+    above = place.path if isinstance(place, RunFolder) else place.parent
+
+    def others() -> Sequence[Source]:
+        is_above = isinstance(place, RunFolder) or above.name == STREAMS
+        beside.update(
+            {path: StreamSource(path) for path in streams_in(above) if is_above and path not in (*beside, place)}
+        )
+        return list(beside.values())
+
     def act(command: Command) -> str:  # does not wait for the run's answer, which the pages hear as a record
+        assert isinstance(place, RunFolder)  # of a stream nobody may act on the pages
         try:
-            ask(folder, command)
+            ask(place, command)
         except DaskflowError as error:
             raise PermissionError(str(error)) from error
         return effect_of(command)
 
     server = Server(
-        FolderSource(folder),
-        act=act,
+        source_of(place),
+        act=act if isinstance(place, RunFolder) else None,
         host=host,
         port=free_port(host) if port is None else port,
         read_only=is_read_only,
         replay_speed=speed,
+        others=others if speed is None else tuple,
+        page="daskflow" if isinstance(place, RunFolder) else "daskflow-stream",
+        make_screens=all_screens if isinstance(place, RunFolder) else stream_screens,
     )
     with suppress(KeyboardInterrupt), server:
         tell_link(server.address, is_opened)

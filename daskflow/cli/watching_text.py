@@ -18,6 +18,7 @@ from daskflow.core.estimates import about, amount, is_vague
 from daskflow.core.space import told
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
+from daskflow.dashboard.state_stream import StreamState
 from daskflow.dashboard.words import NOT_KNOWN
 
 WIDE = 68
@@ -215,18 +216,38 @@ def _test(state: RunState) -> list[Text]:
 
 
 def _stream(state: RunState, width: int) -> list[Text]:
-    """What a model that answers a stream did last."""
-    if not state.stream.seen:
-        return []
-    last = state.stream.seen[-1][1]
-    seconds = float(last.get("seconds") or 1.0)
-    words = [f"{number(float(last.get('requests') or 0) / seconds)} requests/s"]
-    latency = last.get("latency") or {}
-    words += [f"{word} {number(1000 * float(latency[word]))} ms" for word in ("p50", "p95", "p99") if latency.get(word)]
+    """What a model that answers a stream did last; of others that go on, that they do."""
+    lines = [line for stream in _shown_streams(state) for line in _one_stream(stream, width)]
+    left = len(state.streams) - len(_shown_streams(state))
+    return [*lines, *([Text(f"        {left} more streams; `daskflow status` lists them", "dim")] if left else [])]
+
+
+def _shown_streams(state: RunState) -> list[StreamState]:
+    """Those that go on; else the newest."""
+    running = [stream for stream in state.streams.values() if stream.is_running]
+    return running[:4] if running else [state.stream] if state.streams else []
+
+
+def _one_stream(stream: StreamState, width: int) -> list[Text]:
+    """Rates, latency, queue and lag by its last word; below it errors, drift, score and what happened last."""
+    last = stream.seen[-1][1] if stream.seen else {}
+    name = [clean(stream.id)] if stream.id else []
+    words = [*name, *([stream.status] if stream.status not in ("", "running") else [])]
+    words += [f"{number(pace)} {what}/s" for what, pace in stream.per_second().items()]
+    words += [f"{word} {number(1000 * given)} ms" for word, given in stream.latency().items() if given is not None]
     words += [f"queue {last.get('queue', 0):,} of {last.get('queue_limit', 0):,}"] if last.get("queue_limit") else []
-    errors = sum(state.stream.errors.values())
-    words += [f"{errors:,} errors"] if errors else []
-    return wrapped("stream  ", words, width)
+    words += [f"{stream.lag:,} wait at the source"] if stream.lag is not None else []
+    lines = wrapped("stream  ", words, width)
+    more = [f"{stream.requests:,} requests, {stream.rows:,} rows in all"]
+    more += [f"{count:,} {clean(reason)}" for reason, count in stream.errors.most_common(3)]
+    moved = [name for name, pair in stream.drift.items() if None not in pair and pair[0] > pair[1]]
+    more += [f"{len(moved)} of {len(stream.drift)} columns drift: {clean(', '.join(moved[:3]))}"] if moved else []
+    score = stream.score
+    more += [
+        f"{clean(str(score['metric']))} {number(score['value'])}{between(score.get('low'), score.get('high'))}"
+    ] * (score.get("value") is not None)
+    more += [f"{stream.swaps} swaps"] * bool(stream.swaps) + [f"{stream.alarms} alarms"] * bool(stream.alarms)
+    return [*lines, *cut(wrapped(" " * 8, more, width, style="dim"), 2)]
 
 
 def _cost(state: RunState, now: float, width: int) -> list[Text]:

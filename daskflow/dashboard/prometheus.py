@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from daskflow.dashboard.prometheus_streams import families_of_streams
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
 
@@ -162,6 +163,7 @@ def _families(told: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> Iterator
                 for metric, value in summary["test"]["metrics"].items()
             ],
         )
+    yield from families_of_streams(told)
 
 
 def _at(summary: Mapping[str, Any], path: Sequence[str]) -> Any:

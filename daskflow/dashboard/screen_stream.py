@@ -8,9 +8,11 @@ from typing import Any
 
 from daskflow.core.journal import Record
 from daskflow.dashboard import quantities
-from daskflow.dashboard.slots import Columns, Figure, Look, Row, Slot, Value, Widget
+from daskflow.dashboard.slots import Columns, Look, Row, Slot, Value
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stream import StreamState
+from daskflow.dashboard.stream_events import Standing, happened, marks, models
+from daskflow.dashboard.stream_panels import PANELS, panels
 from daskflow.dashboard.tables import table
 from daskflow.figures import live_axes, live_stream, style
 
@@ -35,21 +37,7 @@ MOST_ERRORS = 50
 MANY_ERRORS = 0.01
 """Share of the requests from which on errors are called bad."""
 
-COMES = "Comes when a model answers requests or a stream."
-
-PANELS = (
-    "stream_requests",
-    "stream_rows",
-    "latency",
-    "queue",
-    "batches",
-    "stream_errors",
-    "stream_drift",
-    "prequential",
-)
-"""All that shows a stream."""
-
-OVER_TIME = ("stream_requests", "stream_rows", "latency", "queue", "prequential")
+OVER_TIME = ("stream_requests", "stream_rows", "latency", "queue", "prequential", "compared", "lag")
 """Figures whose axis of time is the same."""
 
 
@@ -69,6 +57,7 @@ class StreamScreen:
         self._generation += 1
         self._seconds: dict[str, list[Any]] = {column: [] for column in live_stream.COLUMNS}
         self._score: dict[str, list[Any]] = {column: [] for column in ("seconds", "value", "low", "high", "rows")}
+        self._standing = Standing()
 
     def rows(self) -> Sequence[Row]:
         """Return the panels from top to bottom."""
@@ -84,6 +73,7 @@ class StreamScreen:
         time = {"start": max(0.0, last - WINDOW_SECONDS), "end": max(10.0, last)}
         has_latency = any(value is not None for value in self._seconds["p50"])
         is_empty = not stream.n_seen
+        has_lag = any(value is not None for value in self._seconds["lag"])
         epoch = f"{self._generation}-{self._base}"
         return [
             Value("stream_tiles", tiles(stream)),
@@ -100,6 +90,11 @@ class StreamScreen:
             Look("prequential_axis", {"axis_label": _metric(stream)}),
             Value("prequential.empty", not self._score["seconds"]),
             Value("stream_errors", errors(stream)),
+            Columns("stream_marks_data", marks(stream), str(stream.n_events)),
+            Value("stream_events", happened(stream)),
+            Value("stream_models", models(stream)),
+            Value("lag.empty", not has_lag),
+            *self._standing.slots(epoch, time["start"]),
             *(Value(f"{key}.hidden", is_empty) for key in PANELS),  # one sentence says that they come
         ]
 
@@ -114,6 +109,7 @@ class StreamScreen:
             Look("stream_rows_y", live_axes.from_zero(seen["rows"])),
             Look("latency_y", live_axes.decades([*seen["p50"], *seen["p95"], *seen["p99"]])),
             Look("queue_y", live_axes.from_zero([*seen["queue"], *seen["limit"]])),
+            Look("lag_y", live_axes.from_zero(seen["lag"])),
             Look("prequential_y", live_axes.ends(bounds)),
         ]
 
@@ -125,7 +121,7 @@ class StreamScreen:
         if n_new > WINDOW_RECORDS or len(self._seconds["seconds"]) + n_new > 2 * WINDOW_RECORDS:
             n_new = min(len(stream.seen), WINDOW_RECORDS)
             self._base = stream.n_seen
-            for columns in (self._seconds, self._score):
+            for columns in (self._seconds, self._score, self._standing.columns):
                 for name in columns:
                     columns[name] = []
         self._n_heard = stream.n_seen
@@ -142,12 +138,14 @@ class StreamScreen:
             "rows": quantities.plain(float(record.get("rows") or 0) / lasted),
             "queue": int(record.get("queue") or 0),
             "limit": record.get("queue_limit"),
+            "lag": record.get("lag"),
         }
         for name in live_stream.PERCENTILES:
             given = style.known(latency.get(name))
             found[name] = quantities.plain(1000 * given) if given > 0 else None
         for name, value in found.items():
             self._seconds[name].append(value)
+        self._standing.add(seconds, record)
         score = record.get("score") or {}
         if quantities.is_number(score.get("value")):
             value = score["value"]
@@ -176,6 +174,7 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
     is_full = bool(limit) and waiting >= 0.8 * float(limit or 0)
     moved = [name for name, given in stream.drift.items() if _is_beyond(given)]
     found: list[dict[str, Any]] = [
+        about(stream),
         {
             "label": "Requests per second",
             "value": quantities.count(requests / seconds),
@@ -202,6 +201,18 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
         },
     ]
     return found if stream.drift else found[:-1]
+
+
+def about(stream: StreamState) -> dict[str, Any]:
+    """Return what runs, whether it does, and which model answers."""
+    verb = {"serve": "Server", "stream": "Stream"}.get(str(stream.about.get("verb")), "Stream")
+    places = [style.shown(stream.about[word], 30) for word in ("source", "sink") if stream.about.get(word)]
+    notes = [f"model {style.shown(stream.champion, 40)}" if stream.champion else "", " to ".join(places)]
+    notes += [f"{stream.lag:,} wait at the source" if stream.lag is not None else ""]
+    value = {"running": "goes on", "done": "has ended", "": "told"}.get(stream.status, stream.status)
+    tone = {"running": "good", "failed": "bad", "interrupted": "wait"}.get(stream.status, "")
+    label = f"{verb} {style.shown(stream.id, 30)}".rstrip()
+    return {"label": label, "value": value, "note": "; ".join(note for note in notes if note), "state": tone}
 
 
 def errors(stream: StreamState) -> dict[str, Any]:
@@ -273,89 +284,4 @@ def _is_beyond(pair: Sequence[Any]) -> bool:
 
 def _metric(stream: StreamState) -> str:
     """What the prequential score is of."""
-    score = (stream.seen[-1][1].get("score") or {}) if stream.seen else {}
-    return style.shown(score.get("metric") or "metric", 40)
-
-
-def panels() -> Sequence[Row]:
-    """Return the panels from top to bottom, without data."""
-    data = live_stream.over_time()
-    return (
-        Row([Widget("stream_tiles", "", "tiles")]),
-        Row(
-            [
-                Figure(
-                    "stream_requests",
-                    "Requests per second",
-                    "Requests answered per second, in the last 15 minutes.",
-                    live_stream.rate("stream_requests", "requests", "requests per second", data),
-                    COMES,
-                ),
-                Figure(
-                    "stream_rows",
-                    "Rows per second",
-                    "Rows predicted per second, in the last 15 minutes; a request can hold several.",
-                    live_stream.rate("stream_rows", "rows", "rows per second", data),
-                    COMES,
-                ),
-            ]
-        ),
-        Row(
-            [
-                Figure(
-                    "latency",
-                    "Latency",
-                    "Milliseconds from a request to its answer, on a logarithmic axis: half of the requests are faster "
-                    "than the solid line, 95 of 100 than the dashed one, 99 of 100 than the dotted one.",
-                    live_stream.latency(data),
-                    COMES,
-                ),
-                Figure(
-                    "queue",
-                    "Queue",
-                    "Requests that wait for their turn. At the dashed line new ones are refused.",
-                    live_stream.queue(data),
-                    COMES,
-                ),
-            ]
-        ),
-        Row(
-            [
-                Figure(
-                    "batches",
-                    "Batches",
-                    "How many requests were answered together, since the stream began: under load they "
-                    "are put together.",
-                    live_stream.batches(),
-                    COMES,
-                ),
-                Widget(
-                    "stream_errors",
-                    "Errors",
-                    "table",
-                    "No request failed.",
-                    "Requests that were not answered, by reason, since the stream began.",
-                ),
-            ]
-        ),
-        Row(
-            [
-                Figure(
-                    "stream_drift",
-                    "Drift of the columns",
-                    "How far the values of each column are from those of the training rows. The mark is what chance "
-                    "explains; orange hatched bars go beyond it.",
-                    live_stream.drift(),
-                    "Comes when a stream is compared with the training rows.",
-                    320,
-                ),
-                Figure(
-                    "prequential",
-                    "Score as the truth comes in",
-                    "The metric of rows that were answered before their truth was known, with its 95 % interval.",
-                    live_stream.prequential(),
-                    "Comes when the truth of answered rows comes in.",
-                ),
-            ]
-        ),
-    )
+    return style.shown(stream.score.get("metric") or "metric", 40)

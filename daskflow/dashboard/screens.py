@@ -16,3 +16,8 @@ from daskflow.dashboard.slots import Screen
 def screens() -> Sequence[Screen]:
     """Return one of each, for one run: each keeps what it has drawn."""
     return (OverviewScreen(), DataScreen(), SearchScreen(), EvaluationScreen(), StreamScreen(), HistoryScreen())
+
+
+def stream_screens() -> Sequence[Screen]:
+    """Return those of a stream that is looked at alone."""
+    return (StreamScreen(),)

@@ -21,7 +21,7 @@ from daskflow.dashboard.answering import MOST_BODY
 from daskflow.dashboard.replay import Replay
 from daskflow.dashboard.site import lone_application
 from daskflow.dashboard.slots import Screen
-from daskflow.dashboard.watched import Build, Watched, all_screens, build_page
+from daskflow.dashboard.watched import Build, Watched, all_screens, build_page, stream_screens
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,10 @@ class Server:
         Whether pages have no buttons.
     replay_speed : float or None
         Tell the run again from its beginning, so many seconds per second.
+    others : callable
+        Returns streams that can be chosen on the pages besides; asked again while somebody looks.
+    page : str
+        The page that `address` leads to.
     make_screens, build : callable
         The pages, and their HTML.
 
@@ -103,6 +107,8 @@ class Server:
         token: str | None = None,
         read_only: bool = False,
         replay_speed: float | None = None,
+        others: Callable[[], Sequence[Source]] = tuple,
+        page: str = "daskflow",
         make_screens: Callable[[], Sequence[Screen]] = all_screens,
         build: Build = build_page,
     ) -> None:
@@ -119,6 +125,8 @@ class Server:
             make_screens=make_screens,
             build=build,
         )
+        self._others, self._page = others, page
+        self._beside: dict[str, tuple[Source, Watched]] = {}
         self.address = ""
         self._started = threading.Event()
         self._stop: Callable[[], Any] = lambda: None
@@ -152,12 +160,12 @@ class Server:
             self._started.set()
 
     async def _run(self) -> None:
-        site = lone_application(self._find, lambda: [self.watched])
+        site = lone_application(self._find, lambda: self._all)
         sockets = bind_sockets(self._port, self._host)
         server = HTTPServer(site, max_body_size=MOST_BODY)
         server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
-        self.address = f"http://{_shown(self._host)}:{port}/daskflow?token={self.token}"
+        self.address = f"http://{_shown(self._host)}:{port}/{self._page}?token={self.token}"
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         self._stop = lambda: loop.is_closed() or loop.call_soon_threadsafe(stopped.set)
         following = asyncio.create_task(self._follow())
@@ -167,8 +175,13 @@ class Server:
         server.stop()
         await asyncio.wait_for(server.close_all_connections(), 2)
 
+    @property
+    def _all(self) -> list[Watched]:
+        """All that can be chosen; what the server is for comes first."""
+        return [self.watched, *(watched for _, watched in self._beside.values())]
+
     def _find(self, id: str) -> Watched | None:
-        return self.watched if id == self.watched.id else None
+        return next((watched for watched in self._all if watched.id == id), None)
 
     async def _follow(self) -> None:
         """Hear what the source says, for ever."""
@@ -178,27 +191,38 @@ class Server:
                     self.watched.advance()
                 await asyncio.sleep(REPLAY_SECONDS)
                 continue
-            await self._poll()
+            await self._poll(self._source, self.watched)
+            await self._poll_others()
             await self._pause()
 
-    async def _poll(self) -> None:
-        """Ask the source once, in a thread: a folder may be far away."""
+    async def _poll_others(self) -> None:
+        """Ask what else can be chosen, and what is new of it."""
+        found = await asyncio.get_running_loop().run_in_executor(None, self._others)
+        for source in found:
+            if source.id != self.watched.id and source.id not in self._beside:
+                watched = Watched(name=source.name, id=source.id, seal=self.watched.seal, make_screens=stream_screens)
+                self._beside[source.id] = (source, watched)
+        for source, watched in list(self._beside.values()):
+            await self._poll(source, watched)
+
+    async def _poll(self, source: Source, watched: Watched) -> None:
+        """Ask a source once, in a thread: a folder may be far away."""
         try:
-            records = await asyncio.get_running_loop().run_in_executor(None, self._source.new)
+            records = await asyncio.get_running_loop().run_in_executor(None, source.new)
         except Exception as error:
             if getattr(error, "restarted", False):
-                self.watched.restart()
+                watched.restart()
             else:
                 logger.warning("The run's files cannot be read now: %s", error)
             return
         if records:
-            self.watched.hear(records)
+            watched.hear(records)
 
     async def _pause(self) -> None:
         """Wait until the source is worth asking again."""
         for _ in range(round(UNWATCHED_SECONDS / POLL_SECONDS)):
             await asyncio.sleep(POLL_SECONDS)
-            if self.watched.is_looked_at:
+            if any(watched.is_looked_at for watched in self._all):
                 return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from tornado.ioloop import IOLoop
 from tornado.web import Application, RequestHandler
@@ -123,7 +124,11 @@ class Page(Guarded):
         try:
             self.send(await run.page(PAGES[path]), "text/html; charset=utf-8")
         except NoSuchPageError:
-            self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
+            first = next((address for address, key in PAGES.items() if key == run.first_page), path)
+            if first == path:
+                self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
+            else:  # a stream was chosen on a page that only runs have
+                self.redirect(f"{first}?run={quote(run.id)}")
 
 
 class WithoutSlash(Guarded):

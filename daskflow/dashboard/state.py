@@ -17,6 +17,9 @@ from daskflow.dashboard.state_search import SearchState
 from daskflow.dashboard.state_stages import Stages
 from daskflow.dashboard.state_stream import StreamState
 
+NO_STREAM = StreamState()
+"""Shown where there is none."""
+
 MOST_NOTES = 500
 """Notes and warnings that are kept: the newest."""
 
@@ -68,6 +71,8 @@ class RunState:
         Of the data; rows 0 while not known.
     notes : list of Note
         The newest last.
+    streams : dict of str to StreamState
+        Those that the run's model answers, by name; of a stream's own folder the one, by the empty name.
     version : int
         Raised by every record.
     """
@@ -93,8 +98,7 @@ class RunState:
     data: DataState = field(default_factory=DataState)
     search: SearchState = field(default_factory=SearchState)
     evaluation: EvaluationState = field(default_factory=EvaluationState)
-    stream: StreamState = field(default_factory=StreamState)
-    spans: Spans = field(default_factory=Spans)
+    streams: dict[str, StreamState] = field(default_factory=dict)
     version: int = 0
 
     def hear(self, records: Iterable[Record]) -> None:
@@ -102,6 +106,9 @@ class RunState:
         for record in records:
             self.version += 1
             at = time_of(record, 0.0 if math.isnan(self.last) else self.last)
+            if record.get("stream"):  # of a run that may long be over
+                self._hear_stream(record, at)
+                continue
             is_alive = record.get("record") != "submitted"  # of the run nothing goes on then
             if is_alive:
                 self.last = at if math.isnan(self.last) else max(self.last, at)
@@ -113,10 +120,34 @@ class RunState:
             self.data.hear(record, at)
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
-            self.stream.hear(record, at)
-            self.spans.hear(record, at)
+            self._hear_stream(record, at)
             if is_alive:
                 self._before = max(self._before, at)
+
+    def _hear_stream(self, record: Record, at: float) -> None:
+        """Hand a record to the stream that it is of; in a run's own records few are."""
+        kind, name = record.get("record"), str(record.get("stream") or "")
+        if not name and name not in self.streams and kind != "stream" and "verb" not in record:
+            return
+        if name and kind in ("note", "warning"):
+            self._say(at, str(kind), f"{name}: {record['text']}")
+        if name not in self.streams:
+            self.streams[name] = StreamState(name)
+        self.streams[name].hear(record, at)
+
+    @property
+    def stream(self) -> StreamState:
+        """The stream that is shown: of those that go on, or else of all, the one that was begun last."""
+        known = [
+            (each.is_running, each.invoked if each.invoked == each.invoked else each.began, each.id, each)
+            for each in self.streams.values()
+        ]
+        return max(known, key=lambda one: one[:3])[-1] if known else NO_STREAM
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a stream goes on."""
+        return any(stream.is_running for stream in self.streams.values())
 
     def seconds(self, now: float) -> float:
         """How long the run has gone on, over its invocations."""

@@ -8,6 +8,7 @@ from typing import Any
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_search import SearchState, TrialState
 from daskflow.dashboard.state_stages import Stage
+from daskflow.dashboard.state_stream import StreamState
 
 FORMAT = 1
 """Raised when a field is taken away or means something else; new fields do not raise it."""
@@ -35,7 +36,8 @@ def summary_of(state: RunState, now: float) -> dict[str, Any]:
         run, ended: counts by how, core_hours: requested, used, busy, idle, wasted, controller, unseen; and
         stopped_because (by ``max_core_hours``; mostly empty); failures; cost: cpu_seconds and forecast (the last
         record, or None); test:
-        rows, total, final, metrics by name to [value, low, high]; notes: the last ones, each at, kind, text.
+        rows, total, final, metrics by name to [value, low, high]; streams: those that the model answers, see
+        `stream_of`; notes: the last ones, each at, kind, text.
     """
     search, data, test = state.search, state.data, state.evaluation
     forecast = state.stages.known["search"].forecast if "search" in state.stages.known else {}
@@ -60,7 +62,49 @@ def summary_of(state: RunState, now: float) -> dict[str, Any]:
         "failures": search.failed,
         "cost": {"cpu_seconds": state.cpu_seconds, "forecast": dict(forecast) or None},
         "test": {"rows": test.rows, "total": test.total, "final": test.is_final, "metrics": dict(test.metrics)},
+        "streams": [stream_of(stream) for stream in state.streams.values()],
         "notes": [{"at": note.at, "kind": note.kind, "text": note.text} for note in state.notes[-MOST_NOTES:]],
+    }
+
+
+def stream_of(stream: StreamState) -> dict[str, Any]:
+    """Return what is known of a stream.
+
+    Returns
+    -------
+    dict
+        id, verb, status (running, done, failed, interrupted), model (that answers), source, sink, began, last (when it
+        was heard of), requests, rows, errors (by reason) in all; requests_per_second, rows_per_second, latency (p50,
+        p95, p99 in seconds), queue, queue_limit, lag by the last word; drift by column to [value, bound]; score:
+        metric, value, low, high, rows, or None; models by name to [value, low, high]; swaps, alarms (counts); events:
+        the last ones, each at, kind, text.
+    """
+    last = stream.seen[-1][1] if stream.seen else {}
+    pace, about = stream.per_second(), stream.about
+    return {
+        "id": stream.id or str(about.get("id") or ""),
+        "verb": about.get("verb"),
+        "status": stream.status or "running",
+        "model": stream.champion or None,
+        "source": about.get("source"),
+        "sink": about.get("sink"),
+        "began": stream.began,
+        "last": stream.last,
+        "requests": stream.requests,
+        "rows": stream.rows,
+        "errors": dict(stream.errors),
+        "requests_per_second": pace["requests"],
+        "rows_per_second": pace["rows"],
+        "latency": stream.latency(),
+        "queue": last.get("queue"),
+        "queue_limit": last.get("queue_limit") or None,
+        "lag": stream.lag,
+        "drift": dict(stream.drift),
+        "score": dict(stream.score) or None,
+        "models": dict(stream.challengers),
+        "swaps": stream.swaps,
+        "alarms": stream.alarms,
+        "events": [{"at": one.at, "kind": one.kind, "text": one.text} for one in list(stream.events)[-MOST_NOTES:]],
     }
 
 

@@ -39,6 +39,12 @@ def all_screens() -> Sequence[Screen]:
     return made
 
 
+def stream_screens() -> Sequence[Screen]:
+    """Return the pages of a stream that is looked at alone."""
+    made: Sequence[Screen] = import_module("daskflow.dashboard.screens").stream_screens()
+    return made
+
+
 def build_page(screen: Screen, screens: Sequence[Screen]) -> bytes:
     """Return the HTML of a page."""
     made: bytes = import_module("daskflow.dashboard.page").page_of(screen, screens)
@@ -129,8 +135,8 @@ class Watched:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the run is over; one of which nothing was heard yet is not."""
-        return self.state.is_over and self.state.status != "waiting"
+        """Whether the run is over and its model answers no stream; one of which nothing was heard yet is not."""
+        return self.state.is_over and self.state.status != "waiting" and not self.state.is_streaming
 
     @property
     def now(self) -> float:
@@ -214,6 +220,11 @@ class Watched:
         shown = await self._built(page)
         assert shown.feed is not None  # made before its pages
         return shown.feed
+
+    @property
+    def first_page(self) -> str:
+        """The key of the first of its pages, once somebody has looked."""
+        return self._shown.screens[0].key if self._shown.screens else "overview"
 
     async def page(self, page: str) -> bytes:
         """Return the HTML of a page, made once; NoSuchPageError when there is none."""

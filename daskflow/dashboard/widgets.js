@@ -49,7 +49,8 @@
     })
   }
 
-  const KINDS = {note: "Note", warning: "Warning", failure: "Failure", control: "Asked"}
+  const KINDS = {note: "Note", warning: "Warning", failure: "Failure", control: "Asked",
+    swap: "Swap", alarm: "Alarm", begun: "Begun", ended: "Ended"}
 
   // What was said, with its time.
   daskflow.widgets.notes = (body) => {

@@ -19,8 +19,19 @@ PERCENTILES = {
 }
 """Latencies: what each is called, its colour and its dashes."""
 
-COLUMNS = ("seconds", "requests", "rows", "p50", "p95", "p99", "queue", "limit")
+COLUMNS = ("seconds", "requests", "rows", "p50", "p95", "p99", "queue", "limit", "lag")
 """Of the source that figures over time share."""
+
+MARKS = {
+    "swap": ("#0d9488", "solid"),
+    "alarm": (style.SECOND, "dashed"),
+    "begun": (style.NEUTRAL, "dotted"),
+    "ended": (style.NEUTRAL, "dotted"),
+}
+"""Moments that are marked: colour and dashes of the line."""
+
+MODELS = (style.ACCENT, style.SECOND, "#a855f7", "#0d9488", style.NEUTRAL)
+"""Colours of models that are compared, in the order in which they came; the last one of all others."""
 
 
 def over_time() -> Any:
@@ -28,9 +39,15 @@ def over_time() -> Any:
     return style.source("stream", **{column: [] for column in COLUMNS})
 
 
-def rate(key: str, column: str, label: str, data: Any) -> figure:
+def moments() -> Any:
+    """Return the source of moments that figures over time share."""
+    return style.source("stream_marks", seconds=[], color=[], dash=[], kind=[], text=[])
+
+
+def rate(key: str, column: str, label: str, data: Any, marks: Any) -> figure:
     """Return something per second as a filled line, from nothing up."""
     made = _timed(key, label)
+    _mark(made, marks)
     made.varea("seconds", 0, column, source=data, fill_color=style.ACCENT, fill_alpha=0.2)
     line = made.line("seconds", column, source=data, line_color=style.ACCENT, line_width=2)
     style.hover(made, [line], {"time": "@seconds{00:00:00}", label: f"@{column}{{0,0.[0]}}"}, mode="vline")
@@ -38,9 +55,10 @@ def rate(key: str, column: str, label: str, data: Any) -> figure:
     return made
 
 
-def latency(data: Any) -> figure:
+def latency(data: Any, marks: Any) -> figure:
     """Return how long requests waited for their answers, in milliseconds, on a logarithmic axis."""
     made = _timed("latency", "milliseconds (logarithmic)", y_axis_type="log", y_range=axes.span("latency_y", 1.0, 10.0))
+    _mark(made, marks)
     lines = [
         made.line("seconds", column, source=data, line_color=colour, line_dash=dash, line_width=2, legend_label=words)
         for column, (words, colour, dash) in PERCENTILES.items()
@@ -63,6 +81,17 @@ def queue(data: Any) -> figure:
     style.hover(made, [line], shown, mode="vline")
     style.whole_numbers(made.yaxis[0])
     style.legend_above(made)
+    return made
+
+
+def lag(data: Any, marks: Any) -> figure:
+    """Return how many records wait at the source."""
+    made = _timed("lag", "records at the source")
+    _mark(made, marks)
+    made.varea("seconds", 0, "lag", source=data, fill_color=style.ACCENT, fill_alpha=0.2)
+    line = made.line("seconds", "lag", source=data, line_color=style.ACCENT, line_width=2)
+    style.hover(made, [line], {"time": "@seconds{00:00:00}", "waiting": "@lag{0,0}"}, mode="vline")
+    style.whole_numbers(made.yaxis[0])
     return made
 
 
@@ -95,9 +124,21 @@ def drift() -> figure:
     return made
 
 
-def prequential() -> figure:
+def compared() -> figure:
+    """Return the score of each model that is compared, as it came."""
+    made = _timed("compared", "score")
+    data = style.source("compared", seconds=[], value=[], low=[], high=[], name=[], color=[])
+    made.segment("seconds", "low", "seconds", "high", source=data, line_color="color", line_alpha=0.25)
+    dots = made.scatter("seconds", "value", source=data, size=4, color="color")
+    told = {"": "@name", "score": "@value{0.0000}", "95 % interval": "@low{0.0000} to @high{0.0000}"}
+    style.hover(made, [dots], {"time": "@seconds{00:00:00}", **told})
+    return made
+
+
+def prequential(marks: Any) -> figure:
     """Return the metric of the answers whose truth came later, with its 95 % interval."""
     made = _timed("prequential", "metric")
+    _mark(made, marks)
     made.yaxis[0].name = "prequential_axis"
     data = style.source("prequential", seconds=[], value=[], low=[], high=[], rows=[])
     made.varea("seconds", "low", "high", source=data, fill_color=style.ACCENT, fill_alpha=0.22)
@@ -114,6 +155,13 @@ def prequential() -> figure:
         mode="vline",
     )
     return made
+
+
+def _mark(made: figure, marks: Any) -> None:
+    """Draw the moments at which something happened."""
+    lines = made.vspan("seconds", source=marks, line_color="color", line_dash="dash", line_width=2, line_alpha=0.8)
+    lines.level = "underlay"
+    style.hover(made, [lines], {"": "@text", "time": "@seconds{00:00:00}"})
 
 
 def _timed(name: str, y_label: str, **options: Any) -> figure:
