@@ -16,7 +16,6 @@ import pytest
 
 from daskflow.core.control import (
     LOOK_SECONDS,
-    MOST_BYTES,
     MOST_FILES,
     Command,
     Control,
@@ -29,6 +28,7 @@ from daskflow.core.control import (
 from daskflow.core.errors import ControlError, SettingsError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
+from daskflow.core.mail import MOST_BYTES
 from daskflow.workflow import open_run
 from daskflow.workflow.acting import act
 from daskflow.workflow.recording import Recorder

@@ -288,6 +288,14 @@ class Model:
             return None, [], {}
         return self._decided(matrix, needs if self.decision.is_empty else {"probabilities"}), places, unseen
 
+    def matrix_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, list[int]]:
+        """Return the matrix of the rows that take the quicker way, None where there are none, and their places.
+
+        As for `of_rows`, without predicting.
+        """
+        matrix, places, _ = self._one_row.of_rows(rows)
+        return matrix, places
+
     def to_onnx(self, path: str | Path, *, inputs: Literal["columns", "matrix"] = "columns") -> Path:
         """Write the model as one ONNX file, for programs without Python; needs the extra ``onnx``.
 
@@ -436,6 +444,14 @@ class Model:
     def _class_index(self) -> Any:
         """The labels as names of columns."""
         return pd.Index(list(self.classes))
+
+    def take(self, estimator: Any) -> None:
+        """Answer with another estimator of the same kind from now on, such as one that has learned more rows.
+
+        For who has this model to itself: elsewhere a model does not change. `identity` stays what it was.
+        """
+        object.__setattr__(self, "estimator", estimator)
+        self.__dict__.pop("_steady", None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made again when it is first asked for: functions do not travel."""

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from daskflow.core.errors import ControlError, SettingsError, StorageError
+from daskflow.core import mail
+from daskflow.core.errors import ControlError, SettingsError
 from daskflow.core.folder import RunFolder
 
 WORDS = ("pause", "resume", "stop", "cancel", "extend")
@@ -33,8 +33,8 @@ MOST = {"wall_seconds": 1e9, "cpu_hours": 1e9, "trials": 10**6}
 MOST_CHARACTERS = 200
 """Of a text in a command."""
 
-MOST_BYTES, MOST_FILES, MOST_STALE = 4096, 100, 10_000
-"""No command is longer; no more of them are taken at a time, and from an earlier invocation."""
+MOST_FILES, MOST_STALE = 100, 10_000
+"""No more commands are taken at a time, and from an earlier invocation."""
 
 LOOK_SECONDS = 0.4
 """How often a mailbox is looked into."""
@@ -244,7 +244,7 @@ def open_mailbox(folder: RunFolder) -> list[Command]:
         if folder.control.is_symlink():
             folder.control.unlink()
         folder.control.mkdir(exist_ok=True)
-        descriptor = _opened(folder.control)
+        descriptor = mail.opened(folder.control)
         try:
             os.fchmod(descriptor, stat.S_IMODE(folder.path.stat().st_mode))  # who may write the run's folder may ask
         finally:
@@ -276,24 +276,11 @@ def ask(folder: RunFolder, command: Command) -> Command:
     if command.problem:
         raise SettingsError(command.problem)
     fields = {**command.dump(), "at": command.at}
-    place = folder.control
-    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.json"
-    temporary = place / f".{name}"
     try:
-        place.mkdir(exist_ok=True)
-        is_own = folder.path.stat().st_uid == os.getuid()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600 if is_own else 0o644)
-            file.write(json.dumps(fields).encode())
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, place / name)
+        mail.post(folder.control, json.dumps(fields).encode(), owner=folder.path.stat().st_uid)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise ControlError(
-            f"{place} cannot be written: {error.strerror}. Who may write it may steer the run."
+            f"{folder.control} cannot be written: {error.strerror}. Who may write it may steer the run."
         ) from error
     return command
 
@@ -304,48 +291,4 @@ def asked(folder: RunFolder, warn: Callable[[str], None] = nothing_said, *, most
     A file is removed before its command is handed on; one that cannot be removed is not obeyed, for it would be obeyed
     again and again. What is no command is removed, and `warn` is told of it in a sentence.
     """
-    try:
-        place = _opened(folder.control)
-    except OSError:
-        return []
-    found: list[Command] = []
-    taken = 0
-    try:
-        for name in sorted(name for name in os.listdir(place) if not name.startswith(".")):
-            if taken == most:
-                break
-            try:
-                command, problem = Command.load(json.loads(_content(name, place))), ""
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError, RecursionError, StorageError) as error:
-                command, problem = None, getattr(error, "strerror", None) or str(error)
-            try:
-                os.unlink(name, dir_fd=place)
-            except OSError:
-                continue
-            taken += 1
-            if command is not None:
-                found.append(command)
-            else:
-                warn(f"control/{name[:60]} was no command, and was removed: {problem[:300]}")
-    finally:
-        os.close(place)
-    return found
-
-
-def _opened(place: Path) -> int:
-    """Open the folder of commands itself, never what a link in its place leads to."""
-    return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-
-
-def _content(name: str, place: int) -> bytes:
-    """Read a small regular file; never wait for a pipe, and follow no link."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StorageError("it is no file.")
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise StorageError(f"it is longer than {MOST_BYTES:,} bytes.")
-    return content
+    return mail.collect(folder.control, Command.load, warn, most=most)

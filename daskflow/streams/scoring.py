@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
 from daskflow.bundle import Model
 from daskflow.bundle.origin import Origin
@@ -154,6 +155,34 @@ class Scorer:
             return _side_by_side(self._by_columns(rows[:middle]), self._by_columns(rows[middle:]))
         return self._answers(table, np.asarray(places, dtype=np.int64), problems, len(rows))
 
+    def matrix(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, list[int]]:
+        """Return the preprocessed matrix of the rows that can be read, as an estimator is given it, and their places.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            As for `rows`.
+        """
+        if self._is_quick and 0 < len(rows) <= QUICK_ROWS:
+            found, places = self.model.matrix_of_rows(rows)
+            if found is not None and len(places) == len(rows):
+                return found, places
+        try:
+            table, places, _ = self._reader.read(rows)
+            return self._matrix(table), places
+        except (MixedRows, DataError):
+            if len(rows) < 2:
+                return None, []
+        parts = [(self.matrix([row]), place) for place, row in enumerate(rows)]
+        known = [(matrix, place) for (matrix, places), place in parts if places]
+        return (_stacked([matrix for matrix, _ in known]) if known else None), [place for _, place in known]
+
+    def _matrix(self, table: pa.Table) -> Any:
+        rows = table if self._origin.is_plain else self._origin.rows(table)
+        return self.model.transformer.matrix(
+            pa.table({c.name: learned_array(rows.column(c.name), c) for c in self.model.schema.columns})
+        )
+
     def table(self, table: pa.Table) -> Answers:
         """Answer the rows of a table; its order of columns does not matter, and others are passed over.
 
@@ -277,6 +306,13 @@ def _among(some: Answers, left: Sequence[int], others: Answers) -> Answers:
         _sum([some.unseen, others.unseen]),
         some.classes,
     )
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Rows of dense or sparse matrices, one below the other."""
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.vstack(parts, format="csr")
+    return np.vstack(parts)
 
 
 def _sum(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
