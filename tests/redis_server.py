@@ -45,7 +45,8 @@ class RedisServer:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + STARTS_WITHIN_SECONDS
         while not self._answers():
-            assert time.monotonic() < until and self._process.poll() is None, "redis-server does not start"
+            assert time.monotonic() < until, "redis-server does not start"
+            assert self._process.poll() is None, "redis-server has ended"
             time.sleep(0.02)
 
     def _answers(self) -> bool:

@@ -77,6 +77,6 @@ class Patience:
         self._tries += 1
         own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._tries - 1, 30)) * (0.5 + random.random() / 2)
         left = self._seconds - (now - self._since)
-        if self._tries in (1, 10) or self._tries % 100 == 0:
+        if self._tries in (3, 10) or self._tries % 100 == 0:
             LOG.warning("%s: %s; trying again", self._where, what)
         await asyncio.sleep(max(after_seconds, min(own, max(left, 0.01))))

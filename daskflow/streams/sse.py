@@ -81,7 +81,8 @@ class EventReader:
 
     def _begin(self) -> None:
         self._data: list[bytes] = []
-        self._n_bytes, self._is_too_large, self._type, self._id = 0, False, "", ""
+        self._n_bytes, self._is_too_large, self._type = 0, False, ""
+        self._id: str | None = None
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take bytes in, and yield the events that they complete."""
@@ -114,13 +115,15 @@ class EventReader:
         elif name == b"event":
             self._type = value[:200].decode(errors="replace")
         elif name == b"id" and b"\0" not in value and len(value) <= 1000:
-            self._id = self.last_id = value.decode(errors="replace")
+            self._id = value.decode(errors="replace")
         elif name == b"retry" and value.isdigit() and len(value) < 8:
             self.retry_seconds = int(value) / 1000
         return None
 
     def _end(self) -> Event | None:
-        found = Event(b"\n".join(self._data), self._type or "message", self._id, self._is_too_large)
+        if self._id is not None:  # of an event that breaks off it does not count
+            self.last_id = self._id
+        found = Event(b"\n".join(self._data), self._type or "message", self._id or "", self._is_too_large)
         has_data = bool(self._data)
         self._begin()
         return found if has_data else None
