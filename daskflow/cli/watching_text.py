@@ -243,9 +243,9 @@ def _one_stream(stream: StreamState, width: int) -> list[Text]:
     moved = [name for name, pair in stream.drift.items() if None not in pair and pair[0] > pair[1]]
     more += [f"{len(moved)} of {len(stream.drift)} columns drift: {clean(', '.join(moved[:3]))}"] if moved else []
     score = stream.score
-    more += [
-        f"{clean(str(score['metric']))} {number(score['value'])}{between(score.get('low'), score.get('high'))}"
-    ] * (score.get("value") is not None)
+    if isinstance(score.get("value"), int | float):
+        interval = between(score.get("low"), score.get("high"))
+        more.append(f"{clean(str(score.get('metric', 'score')))} {number(score['value'])}{interval}")
     more += [f"{stream.swaps} swaps"] * bool(stream.swaps) + [f"{stream.alarms} alarms"] * bool(stream.alarms)
     return [*lines, *cut(wrapped(" " * 8, more, width, style="dim"), 2)]
 

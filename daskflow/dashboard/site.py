@@ -124,11 +124,10 @@ class Page(Guarded):
         try:
             self.send(await run.page(PAGES[path]), "text/html; charset=utf-8")
         except NoSuchPageError:
-            first = next((address for address, key in PAGES.items() if key == run.first_page), path)
-            if first == path:
+            if run.first_page == "stream":  # a stream was chosen on a page that only runs have
+                self.redirect(f"daskflow-stream?run={quote(run.id)}")
+            else:
                 self.say(HTTPStatus.NOT_FOUND, {"error": "This version has no such page."})
-            else:  # a stream was chosen on a page that only runs have
-                self.redirect(f"{first}?run={quote(run.id)}")
 
 
 class WithoutSlash(Guarded):

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -36,6 +37,9 @@ MOST_WAITING = 1_000
 
 KEPT = ("drift", "score", "champion", "challengers")
 """Fields of a second that are written only when they change."""
+
+STOPPED = (KeyboardInterrupt, SystemExit, CancelledError)
+"""Somebody ended it: that is no failure."""
 
 FLUSH_SECONDS = 5.0
 """How long the end waits for the thread."""
@@ -129,7 +133,7 @@ class StreamTelling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say how it ended, unless that was said."""
-        if kind is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        if kind is None or issubclass(kind, STOPPED):
             self.end("done")
         else:
             self.end("failed", str(error) or kind.__name__)

@@ -151,8 +151,8 @@ def open_stream(folder: Path | str) -> OpenedStream:
     path = Path(folder)
     if not is_stream(path):
         raise StorageError(
-            f"{path} is no folder of a stream: it holds no events.jsonl of one. `daskflow status RUN` lists the streams "
-            "of a run, and they are in RUN/streams."
+            f"{path} is no folder of a stream: it holds no events.jsonl of one. `daskflow status RUN` lists the "
+            "streams of a run, and they are in RUN/streams."
         )
     source = StreamSource(path)
     return _opened(source, source.new())

@@ -7,14 +7,13 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from daskflow.bundle import Model, load_model
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
-from daskflow.core.live import EventLog
 from daskflow.streams.committing import Commits
 from daskflow.streams.dead_letters import DeadLetters
 from daskflow.streams.pipeline import Pipeline
@@ -22,8 +21,9 @@ from daskflow.streams.records import Answerer
 from daskflow.streams.scoring import Scorer
 from daskflow.streams.scoring_local import LocalAnswerer, check_kept
 from daskflow.streams.stream_folder import StreamFolder
+from daskflow.streams.telling import StreamTelling
 from daskflow.workflow.streaming_files import tables_for
-from daskflow.workflow.streaming_settings import StreamSettings, check_places
+from daskflow.workflow.streaming_settings import StreamSettings, check_places, without_secrets
 
 TOLD_SECONDS = 1.0
 """How often a stream tells of itself."""
@@ -104,8 +104,17 @@ class Stream:
         started = time.perf_counter()
         self.folder.make()
         commits = Commits(self.folder.journal)
+
+        def note(text: str) -> None:
+            tell(self._listener, "note", text=text)
+
+        def say(text: str) -> None:
+            note(text)
+            telling.note(text)
+
         async with AsyncExitStack() as stack:
             stack.callback(commits.close)
+            telling = stack.enter_context(StreamTelling(self.folder.path, about=self._about(), say=note))
             self.settings.write(self.folder.settings)
             path = self.folder.dead if self.settings.dead is None else (self._base / self.settings.dead).absolute()
             dead = DeadLetters(path, name=commits.dead_file, n_bytes=commits.dead_bytes)
@@ -119,12 +128,11 @@ class Stream:
                 commits=commits,
                 dead=dead,
                 pace=self.settings.pace,
-                say=lambda text: tell(self._listener, "note", text=text),
+                say=say,
             )
             if self._is_to_stop:
                 pipeline.stopping.set()
-            log = stack.enter_context(closing(EventLog(self.folder.events)))
-            await stack.enter_async_context(self._telling(pipeline, log))
+            await stack.enter_async_context(self._telling(pipeline, telling))
             totals = await pipeline.run()
             return {
                 "status": "stopped" if pipeline.stopping.is_set() else "done",
@@ -155,14 +163,12 @@ class Stream:
             yield there
 
     @asynccontextmanager
-    async def _telling(self, pipeline: Pipeline, log: EventLog) -> AsyncIterator[None]:
+    async def _telling(self, pipeline: Pipeline, telling: StreamTelling) -> AsyncIterator[None]:
         """Tell once a second, and at the end, what was done."""
 
         def tell_now() -> None:
-            record = pipeline.meter.record(queue=pipeline.waiting, queue_limit=pipeline.waiting_limit)
-            record["lag"] = pipeline.lag
-            with suppress(OSError):  # a full disk must not end a stream that needs none of this
-                log.append([{**record, "at": time.time()}])
+            record = pipeline.meter.record(queue=pipeline.waiting, queue_limit=pipeline.waiting_limit, lag=pipeline.lag)
+            telling.tell(record)
             rows, seconds = pipeline.totals.answered, record["seconds"]
             tell(
                 self._listener,
@@ -186,6 +192,15 @@ class Stream:
         finally:
             task.cancel()
             tell_now()
+
+    def _about(self) -> dict[str, Any]:
+        """What watchers hear first: the model, and where records come from and go to, without secrets."""
+        places = {"source": (self.settings.source, self._source), "sink": (self.settings.sink, self._sink)}
+        told = {
+            word: without_secrets(asked) if isinstance(asked, str) else place.kind
+            for word, (asked, place) in places.items()
+        }
+        return {"verb": "stream", "model": self.settings.model or self._model.identity, **told}
 
 
 def settings_of(
