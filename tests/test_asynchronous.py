@@ -234,11 +234,11 @@ def test_a_search_that_is_cancelled_keeps_what_it_found() -> None:
     # given
     FITTED.clear()
     X, y = np.zeros((12, 2)), np.tile([0, 1], 6)
-    search = GridSearchCV(Telling("cut"), {"number": list(range(200))}, cv=2, refit=False)
+    search = GridSearchCV(Telling("cut"), {"number": list(range(200))}, cv=2, refit=False, scheduler="threads")
 
     async def cancel() -> None:
         task = asyncio.create_task(search.fit_async(X, y))
-        while len(FITTED) < 4:
+        while len(FITTED) < 4 and not task.done():
             await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -190,8 +190,11 @@ def test_runs_that_share_workers_do_not_give_up_each_others_calls(client: Any, e
 
 
 def test_a_scheduler_that_is_gone_is_noticed_though_nothing_runs() -> None:
+    class Lost:
+        status = "connecting"
+
     with pytest.raises(ClusterError, match="The connection to the scheduler was lost"):
-        ClientExecutor(SimpleNamespace(status="connecting")).troubles()
+        ClientExecutor(Lost()).troubles()
 
 
 class Counted:

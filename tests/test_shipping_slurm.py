@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 WORKFLOW = """
 name = "shipped"
-metrics = ["own_score:halved"]
+metrics = ["roc_auc", { kind = "function", function = "own_score:halved", tasks = ["binary"] }]
 [data]
 kind = "generated"
 rows = 1000
