@@ -150,7 +150,7 @@ class DriftWatch:
     []
     >>> alarm, = watch.seen([{"fuel": "oil"}] * 100)
     >>> print(alarm.words)
-    Column 'fuel' has moved: population stability index 1.07, bound 0.25 ('oil': 10.0 % before, 54.8 % now), in the \
+    Column 'fuel' has moved: population stability index 1.08, bound 0.25 ('oil': 10.0 % before, 55.0 % now), in the \
 rows from 1 to 200.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from daskflow.data.schema import ColumnKind
-from daskflow.streams.drift_bins import Bins, Counts, chance_bound, stability
+from daskflow.streams.drift_bins import Bins, Counts, chance_bound, parts_of, stability, together
 
 BLOCKS = 4
 """Parts of the window; the oldest is left out when a new one is full."""
@@ -107,11 +107,10 @@ class ShareWatch:
 
     def _is_risen(self) -> bool:
         """Compare the window with the reference, at the end of a block; whether it went beyond its bound just now."""
-        recent = np.sum(self._blocks, axis=0)
-        n, m = int(self._reference.sum()), int(recent.sum())
-        n_bins = int(np.count_nonzero(self._reference + recent))
-        self.value = stability(self._reference, recent)
-        self.bound = max(self._least, chance_bound(n, m, n_bins, self._chance))
+        reference, recent = together(self._reference, np.sum(self._blocks, axis=0))
+        n, m = int(reference.sum()), int(recent.sum())
+        self.value = stability(reference, recent)
+        self.bound = max(self._least, chance_bound(n, m, int(np.count_nonzero(reference + recent)), self._chance))
         before, self.is_moved = self.is_moved, self.value > self.bound
         if self.is_moved and not before:
             self.since = self._n_seen - m
@@ -121,14 +120,12 @@ class ShareWatch:
         """Say which bin adds most to the index, and its shares before and now; empty before the first block."""
         if not self._blocks or self.bins is None:
             return ""
-        p, q = self._reference, np.sum(self._blocks, axis=0)
-        both = (p + q) / (p.sum() + q.sum())
-        p, q = (p + both) / (p.sum() + 1), (q + both) / (q.sum() + 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            place = int(np.nanargmax((q - p) * np.log(q / p)))
+        p, q = self._reference.astype(np.float64), np.sum(self._blocks, axis=0).astype(np.float64)
+        place = int(np.argmax(parts_of(p, q)))
+        before, now = 100 * p[place] / p.sum(), 100 * q[place] / q.sum()
         name = self.bins.names[place]
         quoted = f"'{name}'" if place < len(self.bins.levels) else name
-        return f"{quoted}: {100 * p[place]:.1f} % before, {100 * q[place]:.1f} % now"
+        return f"{quoted}: {before:.1f} % before, {now:.1f} % now"
 
     def dump(self) -> dict[str, Any]:
         """Return its state as plain JSON values; the bins of the training are not in it."""
