@@ -38,7 +38,14 @@ def rows_with_truth(n_rows: int, seed: int, *, is_turned: bool = False) -> list[
     city = random.integers(0, 3, n_rows)
     score = (-1.0 if is_turned else 1.0) * (2.0 * x + (city == 0)) + 0.5 * random.normal(size=n_rows)
     return [
-        {"id": place, "x": float(x[place]), "z": float(z[place]), "city": CITIES[city[place]], "y": label}
+        {
+            "id": place,
+            "x": float(x[place]),
+            "z": float(z[place]),
+            "city": CITIES[city[place]],
+            "y": label,
+            "t": 2 * x[place],
+        }
         for place, label in enumerate(np.where(score > 0, "yes", "no").tolist())
     ]
 
@@ -63,7 +70,7 @@ def model_of(estimator: Any, rows: Sequence[Mapping[str, Any]], *, target: str =
 
 TRAINING = rows_with_truth(600, seed=1)
 SGD = model_of(SGDClassifier(loss="log_loss", random_state=0), TRAINING)
-QUICK = {"learning_rate": "constant", "eta0": 0.02}
+QUICK = {"learning_rate": "constant", "eta0": 0.1}
 
 
 def errors_of(answers: Sequence[Mapping[str, Any] | None], rows: Sequence[Mapping[str, Any]]) -> float:
@@ -128,7 +135,7 @@ def test_batches_of_any_size_give_the_same_answers_and_the_same_learner(estimato
         (MLPClassifier((4,), solver="lbfgs", max_iter=5), {}, "MLPClassifier with solver = 'lbfgs' cannot learn"),
         (SGDClassifier(class_weight="balanced"), {}, "cannot learn from a stream with these parameters: ValueError"),
         (SGDClassifier(), {"eta": 0.1}, "SGDClassifier has no parameter 'eta'; did you mean 'eta0'?"),
-        (SGDClassifier(), {"eta0": -1.0}, "with these parameters: InvalidParameterError"),
+        (SGDClassifier(), {"alpha": -1.0}, "with these parameters: ValueError"),
     ],
     ids=["forest", "logistic", "lbfgs", "balanced", "misspelt", "below zero"],
 )
@@ -159,37 +166,38 @@ def test_a_true_value_that_cannot_be_one_is_refused_and_its_row_answered(value: 
     assert learner.champion.learned == 2
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(math.nan, "no finite"), (math.inf, "no finite"), ("3", "a number"), (True, "a number"), (10**400, "too large")],
-)
-def test_numbers_are_true_values_of_a_regression_and_nothing_else_is(value: Any, words: str) -> None:
-    learner = Learner(model_of(SGDRegressor(random_state=0), TRAINING, target="z"), LearnSettings(rows=1))
-    said = learner.answer([{**TRAINING[0], "z": 1}, {**TRAINING[1], "z": 0.5}])
+def test_numbers_are_true_values_of_a_regression_and_nothing_else_is() -> None:
+    model = model_of(SGDRegressor(random_state=0), TRAINING, target="t")
+    learner = Learner(model, LearnSettings(rows=1))
+    bad = {math.nan: "no finite", math.inf: "no finite", "3": "a number", True: "a number", 10**400: "too large"}
+    answers = learner.answer([{**TRAINING[0], "t": value} for value in (1, 0.5, *bad)])
     assert learner.champion.learned == 2
-    assert words in (learner.answer([{**TRAINING[2], "z": 0.5}, {**TRAINING[3], "x": 1.0}]) and label_error(value))
-    assert said[0] is not None
+    for answer, words in zip(answers[2:], bad.values(), strict=True):
+        assert words in answer["label_error"]
 
 
-def label_error(value: Any) -> str:
-    """What is said of a true value in a stream of delayed ones."""
-    learner = Learner(model_of(SGDRegressor(random_state=0), TRAINING, target="z"), LearnSettings(key="id"))
-    return learner.learn({1: value})[0]
+class Picky(SGDRegressor):  # type: ignore[misc]  # scikit-learn has no types
+    """Refuses some rows after it has begun to learn them."""
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        super().partial_fit(X, y)
+        if (y > 100).any():
+            raise FloatingPointError("too high")
+        return self
 
 
-def test_rows_that_no_rate_can_bear_leave_the_learner_as_it_was() -> None:
-    # given a learner of numbers, and one row of an absurd true value
+def test_rows_that_cannot_be_learned_leave_the_learner_as_it_was() -> None:
+    # given
     told: list[str] = []
-    learner = Learner(
-        model_of(SGDRegressor(random_state=0), TRAINING, target="z"), LearnSettings(rows=1), say=told.append
-    )
+    learner = Learner(model_of(Picky(random_state=0), TRAINING, target="t"), LearnSettings(rows=1), say=told.append)
     before = coefficients(learner)
     # when
-    learner.answer([{**TRAINING[0], "z": 1e308}, {**TRAINING[0], "z": -1e308}])
+    answers = learner.answer([{**TRAINING[0], "t": 101}] * 3)
     # then
-    if coefficients(learner) == before:
-        assert "could not learn 1 rows, and stays as it was" in told[0]
-    assert all(math.isfinite(value) for value in coefficients(learner))
+    assert coefficients(learner) == before
+    assert learner.counts | {"labelled": 3, "not_learned": 3} == learner.counts
+    assert answers[0] == answers[2]
+    assert told[0] == "'learner' could not learn 1 rows, and stays as it was: FloatingPointError: too high"
 
 
 # --- true values that come later
@@ -254,16 +262,14 @@ def test_what_waits_is_bounded_by_number_and_by_age_and_counted() -> None:
     now[0] = 61.0
     learner.answer(unlabelled(TRAINING[25:26]))
     assert learner.waiting == {"records": 1, "labels": 0}
-    assert learner.counts | {"dropped_by_age": 10, "labels_dropped_by_age": 10} == learner.counts
+    assert (
+        learner.counts | {"dropped_by_number": 16, "dropped_by_age": 9, "labels_dropped_by_age": 10} == learner.counts
+    )
     learner.learn({24: "yes", 25: "yes"})
     assert learner.counts["labelled"] == 1
 
 
 # --- after a kill
-
-
-class Killed(Exception):
-    """The process has ended."""
 
 
 def batches_of(rows: Sequence[Mapping[str, Any]], *, is_delayed: bool) -> list[Record]:
@@ -283,13 +289,15 @@ def label_record(row: Mapping[str, Any]) -> Record:
     return Record(f"label-{row['id']}", {"id": row["id"], "y": row["y"]}, partition=f"{LABELS}0")
 
 
-@pytest.mark.parametrize("is_delayed", [False, True], ids=["in the record", "delayed"])
+@pytest.mark.parametrize(
+    "is_delayed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["in the record", "delayed"]
+)
 def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, is_delayed: bool) -> None:
     # given a stream whose commits lag behind what was answered by up to two batches
-    records = batches_of(rows_with_truth(500, seed=7, is_turned=True), is_delayed=is_delayed)
+    records = batches_of(rows_with_truth(250, seed=7, is_turned=True), is_delayed=is_delayed)
     settings = LearnSettings(
-        key="id" if is_delayed else "", rows=7, set=QUICK, snapshot_rows=60, snapshot_seconds=0, challenge=True,
-        rule={"every": 20, "window": 100, "least": 40, "patience": 2, "cool_down": 100},
+        key="id" if is_delayed else "", rows=7, set=QUICK, snapshot_rows=90, snapshot_seconds=0, challenge=True,
+        rule={"every": 20, "window": 100, "least": 40, "patience": 2, "cool_down": 50},
     )  # fmt: skip
     whole = Learner(SGD, settings, challengers={"bayes": BAYES})
     undisturbed = answers_in_order(whole, records, 1_000)
@@ -300,8 +308,8 @@ def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tm
     while done < len(records):
         learner = Learner(SGD, settings, challengers={"bayes": BAYES}, folder=tmp_path, book=book)
         at, uncommitted = done, []
-        for _ in range(int(random.integers(1, 12))):
-            batch = records[at : at + int(random.integers(1, 60))]
+        for _ in range(int(random.integers(2, 6))):
+            batch = records[at : at + int(random.integers(1, 50))]
             answered = learner.work(batch)
             answers |= {result.id: result.answer for result in answered.results}
             at += len(batch)
@@ -321,8 +329,8 @@ def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tm
         bayes = [getattr(each.contestants["bayes"].model.estimator, name) for each in (again, whole)]
         np.testing.assert_array_equal(*bayes)
     assert again.contest.dump() == whole.contest.dump()
-    assert [(swap["to"], swap["from"]) for swap in again.swaps.history] == [("learner", "model")] or is_delayed
-    assert len(answers) == len(undisturbed)
+    assert [swap["to"] for swap in again.swaps.history] == [swap["to"] for swap in whole.swaps.history] == ["learner"]
+    assert answers == undisturbed
     assert len(list((tmp_path / "snapshots").iterdir())) <= 4
     again.close()
 

@@ -151,6 +151,20 @@ class Comparison:
         """Return it as plain values."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def words(self, metric: str) -> str:
+        """Return it as part of a sentence."""
+        return words_of({**self.dump(), "metric": metric})
+
+
+def words_of(evidence: Mapping[str, Any]) -> str:
+    """Return a comparison that was dumped, with its ``metric``, as part of a sentence."""
+    sure = f", McNemar p = {evidence['p']:.2g}" if evidence.get("p") is not None else ""
+    return (
+        f"over the last {evidence['rows']:,} its {evidence['metric']} is {evidence['challenger']:.4g}, "
+        f"the other's {evidence['champion']:.4g} (difference {evidence['difference']:.3g} "
+        f"[{evidence['low']:.3g}, {evidence['high']:.3g}]{sure})"
+    )
+
 
 def compare(champion: Floats, challenger: Floats, rule: SwapRule, metric: str, *, seed: int) -> Comparison:
     """Compare losses on the same rows.
@@ -245,8 +259,6 @@ class Contest:
     def judge(self, champion: str, *, labelled: int, swapped_at: int) -> tuple[str, Comparison] | None:
         """Return the challenger that should take over, the best of several, with the evidence; None for nobody.
 
-        To be asked after each labelled row.
-
         Parameters
         ----------
         champion : str
@@ -256,7 +268,7 @@ class Contest:
         swapped_at : int
             The same when the champion last changed.
         """
-        if labelled % self.rule.every or len(self.losses[champion]) < self.rule.least:
+        if len(self.losses[champion]) < self.rule.least:
             return None
         winners: list[tuple[str, Comparison]] = []
         for number, name in enumerate(self.losses):

@@ -24,6 +24,7 @@ from daskflow.core import mail
 from daskflow.core.errors import ControlError, SettingsError
 from daskflow.core.journal import write_atomically
 from daskflow.core.settings import nearest
+from daskflow.streams import champion
 
 SWAP, CONTESTANTS = "swap", "contestants"
 CURRENT, MAILBOX = "current", "control"
@@ -122,35 +123,51 @@ class Swaps:
             told = {"record": CONTESTANTS, "names": list(names), "first": first, "places": dict(places)}
             self._book.note({**told, "at": time.time()})
 
-    @property
-    def champion(self) -> str:
-        """Who answers."""
-        return self.at(2**62)[0]
-
     def at(self, number: int) -> tuple[str, int, int]:
-        """Return who answered when a labelled row came, since which labelled row, and by the how-manieth swap."""
+        """Return who answers from a labelled row on, since which labelled row, and by the how-manieth swap.
+
+        Parameters
+        ----------
+        number : int
+            How many labelled rows came before.
+        """
         for count in range(len(self.history), 0, -1):
             record = self.history[count - 1]
-            if record["labelled"] < number and record["to"] in self.names:
+            if record["labelled"] <= number and record["to"] in self.names:
                 return str(record["to"]), int(record["labelled"]), count
         return self._first, 0, 0
 
-    def check(self, asked: Ask) -> str:
+    def go_back(self, number: int) -> None:
+        """Take note that only so many labelled rows were committed.
+
+        A swap by the rule acts when as many have come as before; one that was asked for acts at once.
+        """
+        for place, record in enumerate(self.history):
+            if record["why"] == "asked" and record["labelled"] > number:
+                self.history[place] = {**record, "labelled": number}
+
+    def has_swap_at(self, number: int) -> bool:
+        """Whether the rule has decided at this labelled row before, and was journalled."""
+        return any(record["labelled"] == number and record["why"] == "rule" for record in self.history)
+
+    def check(self, asked: Ask, number: int = 2**62) -> str:
         """Return who shall answer; SettingsError when that makes no sense."""
-        if not self.names:
-            raise SettingsError("There is nobody to swap: the stream has one model. Start it with --challenger.")
+        if len(self.names) < 2:
+            raise SettingsError("There is nobody to swap with: start the stream with --challenge or --challenger.")
         if not asked.to:
             before = [str(record["from"]) for record in self.history if record["from"] in self.names]
             if not before:
-                raise SettingsError(f"No swap was made yet: '{self.champion}' has answered from the start.")
+                raise SettingsError(f"No swap was made yet: '{self.at(number)[0]}' has answered from the start.")
             return before[-1]
         if asked.to not in self.names:
             raise SettingsError(f"No model of the stream is called '{asked.to}'{nearest(asked.to, self.names)}")
+        if asked.to == self.at(number)[0]:
+            raise SettingsError(f"'{asked.to}' answers already.")
         return asked.to
 
     def swap(self, to: str, *, why: str, by: str, labelled: int, evidence: Any = None, key: str = "") -> str:
         """Journal a swap; it acts from then on. Return what happened, as a sentence."""
-        before = self.champion
+        before = self.at(labelled)[0]
         record = {
             "record": SWAP,
             "from": before,
@@ -197,12 +214,7 @@ def words_of(record: Mapping[str, Any]) -> str:
     evidence = record.get("evidence")
     if not evidence:
         return f"{begin}: asked for by {record['by']}."
-    sure = f", McNemar p = {evidence['p']:.2g}" if evidence.get("p") is not None else ""
-    return (
-        f"{begin}: over the last {evidence['rows']:,} its {evidence['metric']} is {evidence['challenger']:.4g}, "
-        f"the other's {evidence['champion']:.4g} (difference {evidence['difference']:.3g} "
-        f"[{evidence['low']:.3g}, {evidence['high']:.3g}]{sure})."
-    )
+    return f"{begin}: {champion.words_of(evidence)}."
 
 
 def ask(folder: Path, asked: Ask) -> Ask:

@@ -108,7 +108,6 @@ class Learner:
         keep = self.settings.snapshots
         self._snapshots = None if place is None else Snapshots(place / SNAPSHOTS, keep=keep, trusted=trusted)
         self._buffer: list[LabelledRow] = []
-        self._decided: tuple[str, Comparison] | None = None
         self._n_swaps = 0
         self._is_replaying = False
         self.swaps = Swaps(self._book, place)
@@ -180,7 +179,6 @@ class Learner:
         except BaseException:
             self._store.undo()
             raise
-        self._act()
         return Answered(results, dead, self.state())
 
     def state(self) -> dict[str, Any]:
@@ -195,7 +193,7 @@ class Learner:
     @property
     def champion(self) -> Contestant:
         """Who answers."""
-        return self.contestants[self.swaps.champion]
+        return self.contestants[self.swaps.at(self.counts["labelled"])[0]]
 
     def _go_through(self, records: Sequence[Record]) -> tuple[list[Result], list[Dead]]:
         results: list[Result] = []
@@ -310,16 +308,9 @@ class Learner:
         number = self.counts["labelled"] = self.counts["labelled"] + 1
         if not self._is_replaying:
             self._store.learn(number, row.dump())
-        champion, swapped_at, n_swaps = self.swaps.at(number)
-        if n_swaps != self._n_swaps:
-            self._n_swaps = n_swaps
-            self.contest.swapped()
         if len(self._names) > 1 and set(row.said.by_name) == set(self._names):
             metric, said = self.contest.metric, row.said.by_name
             self.contest.count({name: loss_of(metric, row.y, *said[name]) for name in self._names})
-            winner = self.contest.judge(champion, labelled=number, swapped_at=swapped_at)
-            if winner and not self._is_replaying:
-                self._decided = self._decided or winner
         self._buffer.append(row)
         if len(self._buffer) >= self.settings.rows:
             self._learn_buffer()
@@ -332,6 +323,7 @@ class Learner:
             if problem:
                 self.counts["not_learned"] += len(rows)
                 self._say(f"'{each.name}' could not learn {len(rows):,} rows, and stays as it was: {problem}")
+        self._judge(self.counts["labelled"])
         if self._snapshots is not None and self._is_snapshot_due:
             self._write_snapshot()
 
@@ -384,6 +376,7 @@ class Learner:
         if self._snapshots is None:
             return
         labelled = self.counts["labelled"]
+        self.swaps.go_back(labelled)
         self._snapshots.remove_after(labelled)
         base = self._snapshots.newest(labelled)
         if base is None or self._book.state is None:
@@ -425,23 +418,36 @@ class Learner:
 
     # --- swapping
 
-    def _act(self) -> None:
-        """Make the swap that the rule has decided on, or tell of it."""
-        if self._decided is None:
-            return
-        (to, found), self._decided = self._decided, None
+    def _judge(self, number: int) -> None:
+        """Compare champion and challengers, if it is time to, and make the swap that the rule decides on."""
         rule = self.settings.rule
-        if not rule.automatic:
-            self._say(f"By the rule '{to}' should answer: {found.dump()}. It is not swapped by itself.")
-            return
+        if len(self._names) > 1 and number // rule.every != (number - self.settings.rows) // rule.every:
+            champion, swapped_at, _ = self.swaps.at(number - 1)
+            winner = self.contest.judge(champion, labelled=number, swapped_at=swapped_at)
+            if winner and not self._is_replaying and not self.swaps.has_swap_at(number):
+                self._decide(*winner)
+        n_swaps = self.swaps.at(number)[2]
+        if n_swaps != self._n_swaps:
+            self._n_swaps = n_swaps
+            self.contest.swapped()
+            self._point()
+
+    def _decide(self, to: str, found: Comparison) -> None:
+        """Swap, or tell that the rule would."""
+        rule = self.settings.rule
         evidence = {**found.dump(), "metric": self.contest.metric, "rule": rule.dump()}
-        self._swap(to, why="rule", by="rule", evidence=evidence)
+        if rule.automatic:
+            self._swap(to, why="rule", by="rule", evidence=evidence)
+        elif not self._is_replaying:
+            self._say(
+                f"By the rule '{to}' should answer: {found.words(self.contest.metric)}. Nothing is swapped by itself."
+            )
 
     def _hear(self) -> None:
         """Do what was asked for by the stream's folder."""
         for asked in self.swaps.asked(self._say):
             try:
-                to = self.swaps.check(asked)
+                to = self.swaps.check(asked, self.counts["labelled"])
             except SettingsError as error:
                 self.swaps.refuse(asked, str(error))
                 continue
@@ -460,7 +466,7 @@ class Learner:
         SettingsError
             When there is no such model.
         """
-        return self._swap(self.swaps.check(Ask(to, by)), why="asked", by=by)
+        return self._swap(self.swaps.check(Ask(to, by), self.counts["labelled"]), why="asked", by=by)
 
     def _swap(self, to: str, **words: Any) -> str:
         said = self.swaps.swap(to, labelled=self.counts["labelled"], **words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from daskflow.core.errors import StorageError
@@ -150,5 +151,6 @@ class LearningStore:
 
     def close(self) -> None:
         """Give the file back."""
-        self.undo()
+        with suppress(sqlite3.ProgrammingError):  # it was closed before
+            self.undo()
         self._file.close()
