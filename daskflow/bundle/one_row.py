@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from daskflow.bundle.rows import array_of
+from daskflow.bundle.side_by_side import SideBySide
 from daskflow.core.errors import DataError
 from daskflow.data.arrays import level_of
 from daskflow.data.schema import Column, ColumnKind, Schema
@@ -69,6 +70,7 @@ class OneRow:
         self._readers = [_reader(column, takes.get(column.name, "")) for column in schema.columns]
         number = {name: place for place, name in enumerate(schema.names)}
         self._order = [number[column.name] for column in self._maker.columns]
+        self._side_by_side = SideBySide.of(schema, self._maker, self._readers)
 
     def matrix(self, frame: pd.DataFrame) -> Any:
         """Return float32 of shape (1, n_features); None when the row takes the general way."""
@@ -107,8 +109,12 @@ class OneRow:
         """
         if self._maker is None:
             return None, [], {}
+        if self._side_by_side is not None:
+            matrix, unseen = self._side_by_side.read(rows)
+            if matrix is not None:
+                return matrix, list(range(len(rows))), unseen
         names, numbers, places = self._schema.names, [], []
-        unseen: dict[str, int] = {}
+        unseen = {}
         for place, row in enumerate(rows):
             try:
                 read = self._read([_own(row[name]) for name in names], None, [])

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import expit
 
 KNOWN = ("sklearn", "daskflow")
 """Packages whose linear models do nothing with rows but multiply them; a class of a user's own may look at them."""
@@ -98,9 +99,15 @@ class SteadyLinear:
         of_products.n_features_in_ = n_outputs
         if hasattr(of_products, "feature_names_in_"):
             del of_products.feature_names_in_
+        # What multiplies is left out where it is a method of its own: it checks what was checked, at each call.
+        if coefficients.ndim == 2:
+            of_products.decision_function = _as_scores
+        else:
+            of_products._decision_function = np.ravel
         for name in ("predict", "predict_proba", "decision_function"):
             if hasattr(estimator, name):
-                setattr(self, name, self._through(getattr(of_products, name), getattr(estimator, name)))
+                of_product = _short(of_products, name, n_outputs) or getattr(of_products, name)
+                setattr(self, name, self._through(of_product, getattr(estimator, name)))
         if hasattr(estimator, "classes_"):
             self.classes_ = estimator.classes_
 
@@ -113,6 +120,36 @@ class SteadyLinear:
             return of_products(product(X, self._weights) + self._intercept)
 
         return method
+
+
+def _short(of_products: Any, name: str, n_outputs: int) -> Callable[[Any], Any] | None:
+    """Return what a classifier of two classes does with its products, without what scikit-learn does around it.
+
+    None where that is not the same to the last bit: it is asked, for products of every size.
+    """
+    classes = getattr(of_products, "classes_", None)
+    if n_outputs != 1 or classes is None or len(classes) != 2 or name == "decision_function":
+        return None
+
+    def labels(products: NDArray[np.float64]) -> Any:
+        return classes.take((products.reshape(-1) > 0).astype(np.intp))
+
+    def probabilities(products: NDArray[np.float64]) -> Any:
+        positive = expit(products.reshape(-1))
+        return np.stack([1 - positive, positive], axis=1)
+
+    short = labels if name == "predict" else probabilities
+    asked = np.concatenate([[0.0, -0.0], *(np.array([1.0, -1.0]) * size for size in np.geomspace(1e-12, 1e4, 200))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        said = np.asarray(getattr(of_products, name)(asked[:, None].copy()))
+        told = np.asarray(short(asked[:, None].copy()))
+    return short if said.dtype == told.dtype and said.tobytes() == told.tobytes() else None
+
+
+def _as_scores(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Products as ``decision_function`` gives them: one number for each row where there are two classes."""
+    return products.reshape(-1) if products.shape[1] == 1 else products
 
 
 def _is_linear(estimator: Any) -> bool:

@@ -47,7 +47,11 @@ class Clipped(Fitted):
         """Clip one number; nan is in no comparison, so it stays."""
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
-        return Single(lambda value: low if value < low else high if value > high else value)
+        return Single(
+            lambda value: low if value < low else high if value > high else value,
+            operation="clip",
+            parameters=(low, high),
+        )
 
 
 class Clip(Step):

@@ -84,7 +84,7 @@ class Imputed(Fitted):
             level = self.fill
             return Single(lambda value: level if value is None else value, "level", "level")
         number = float(self.fill)
-        return Single(lambda value: value if value == value else number)
+        return Single(lambda value: value if value == value else number, operation="fill", parameters=(number,))
 
 
 class Impute(Step):

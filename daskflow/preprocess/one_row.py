@@ -6,7 +6,7 @@ it does to one value says so by `Fitted.single`; the columns of others go throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskflow.data.arrays import level_of
+from daskflow.data.schema import ColumnKind
 from daskflow.preprocess.steps import OneHot, Single, SparseColumns
 
 if TYPE_CHECKING:
     from daskflow.preprocess.fitted import FittedColumn
+
+Floats = NDArray[np.float64]
 
 WIDEST = 4_096
 """Wider matrices are sparse, and not made here."""
@@ -49,6 +52,8 @@ class SingleColumn:
         How many there are.
     column : FittedColumn
         For arrays.
+    operations : tuple of (str, tuple of float)
+        The chain as names in `OPERATIONS` with their parameters; None where it cannot be said so.
     """
 
     name: str
@@ -58,6 +63,48 @@ class SingleColumn:
     place: int
     width: int
     column: FittedColumn
+    operations: tuple[tuple[str, tuple[float, ...]], ...] | None = None
+
+
+def _fill_in(values: Floats, fill: Floats) -> Floats:
+    return np.where(np.isnan(values), fill, values)
+
+
+def _clip(values: Floats, low: Floats, high: Floats) -> Floats:
+    return np.where(values < low, low, np.where(values > high, high, values))
+
+
+def _scale(values: Floats, centre: Floats, scale: Floats) -> Floats:
+    return (values - centre) / scale
+
+
+OPERATIONS: Mapping[str, Callable[..., Floats]] = {"fill": _fill_in, "clip": _clip, "scale": _scale}
+"""What `Single.function` does to one number, to those of many rows and columns: the same to the last bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Columns of numbers that go through the same operations.
+
+    Attributes
+    ----------
+    numbers : ndarray of int
+        Their places among `RowMaker.columns`.
+    places : ndarray of int
+        Their columns in the matrix.
+    operations : tuple of (str, tuple of ndarray)
+        Names, and a parameter for each column.
+    """
+
+    numbers: NDArray[np.intp]
+    places: NDArray[np.intp]
+    operations: tuple[tuple[str, tuple[Floats, ...]], ...]
+
+    def apply(self, values: Floats) -> Floats:
+        """Return what becomes of float64 of shape (n_rows, n_columns)."""
+        for name, parameters in self.operations:
+            values = OPERATIONS[name](values, *parameters)
+        return values
 
 
 class RowMaker:
@@ -77,6 +124,7 @@ class RowMaker:
             found.append(_column(column, self.width))
             self.width += len(column.outputs)
         self.columns = tuple(found)
+        self.lanes = _lanes(found)
         self._levels = [
             (number, column.name, _asked_once(column))
             for number, column in enumerate(found)
@@ -117,8 +165,33 @@ class RowMaker:
         with np.errstate(over="ignore"):
             return np.array(rows, dtype=np.float64).reshape(len(rows), self.width).astype(np.float32)
 
-    def unseen(self, values: Sequence[Any]) -> list[str]:
-        """Return the columns whose level training has not seen; arguments as for `matrix`."""
+    def matrix_of(self, lanes: Sequence[Floats], singles: Sequence[Mapping[int, Any]]) -> NDArray[np.float32]:
+        """Return the matrix of several rows, float32 of shape (n_rows, width).
+
+        Parameters
+        ----------
+        lanes : sequence of ndarray
+            For each of `lanes` float64 of shape (n_rows, n_columns).
+        singles : sequence of mapping
+            For each row, values of the columns of no lane by their places in `columns`.
+        """
+        rows = np.zeros((len(singles), self.width))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for lane, values in zip(self.lanes, lanes, strict=True):
+                rows[:, lane.places] = lane.apply(values)
+            for row, found in zip(rows, singles, strict=True):
+                for number, value in found.items():
+                    column = self.columns[number]
+                    if column.function is None:
+                        _fill(row, column, value)
+                    elif column.gives == "number":
+                        row[column.place] = column.function(value)
+                    elif (code := column.function(value)) >= 0:
+                        row[column.place + code] = 1.0
+            return rows.astype(np.float32)
+
+    def unseen(self, values: Mapping[int, Any] | Sequence[Any]) -> list[str]:
+        """Return the columns whose level training has not seen; values by place in `columns`."""
         return [name for number, name, is_unseen in self._levels if is_unseen(values[number])]
 
 
@@ -143,7 +216,7 @@ def _asked_once(column: SingleColumn) -> Callable[[Any], bool]:
     return is_unseen
 
 
-def _fill(row: list[float], column: SingleColumn, array: Any) -> None:
+def _fill(row: Any, column: SingleColumn, array: Any) -> None:
     """Put what the steps make of an Arrow array of one value into the row."""
     at = column.place
     for output in column.column.apply(array):
@@ -181,11 +254,32 @@ def _column(column: FittedColumn, place: int) -> SingleColumn:
             functions.append(single.function)
         form = single.gives
     is_whole = form == ("number" if column.keeps_values else "place") and (form == "place" or width == 1)
-    return (
-        SingleColumn(column.column.name, takes, _chained(functions), form, place, width, column)
-        if is_whole
-        else general
-    )
+    if not is_whole:
+        return general
+    is_number = takes == form == "number" and all(single.operation for single in steps)
+    operations = tuple((single.operation, single.parameters) for single in steps) if is_number else None
+    return SingleColumn(column.column.name, takes, _chained(functions), form, place, width, column, operations)
+
+
+def _lanes(columns: Sequence[SingleColumn]) -> tuple[Lane, ...]:
+    """Put columns of numbers together that go through the same operations."""
+    by_names: dict[tuple[str, ...], list[int]] = {}
+    for number, column in enumerate(columns):
+        if column.operations is not None and column.column.column.kind is ColumnKind.NUMERIC:
+            by_names.setdefault(tuple(name for name, _ in column.operations), []).append(number)
+    lanes = []
+    for names, numbers in by_names.items():
+        chains = [columns[number].operations or () for number in numbers]
+        operations = tuple(
+            (
+                name,
+                tuple(np.array(values, dtype=np.float64) for values in zip(*(c[at][1] for c in chains), strict=True)),
+            )
+            for at, name in enumerate(names)
+        )
+        places = np.array([columns[number].place for number in numbers], dtype=np.intp)
+        lanes.append(Lane(np.array(numbers, dtype=np.intp), places, operations))
+    return tuple(lanes)
 
 
 def _as_level(number: float) -> Any:

@@ -58,7 +58,7 @@ class Scaled(Fitted):
         if self.start or self.low is not None:
             return None
         centre, scale = self.centre, self.scale
-        return Single(lambda value: (value - centre) / scale)
+        return Single(lambda value: (value - centre) / scale, operation="scale", parameters=(centre, scale))
 
 
 class Scale(Step):

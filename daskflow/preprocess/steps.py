@@ -215,11 +215,17 @@ class Single:
         ``number`` (a float, nan where missing) or ``level`` (a `Level`, None where missing).
     gives : str
         The same, or ``place``: which of the finished columns has the one, negative for none.
+    operation : str
+        Its name in `one_row.OPERATIONS`, where it is one that numbers of many rows and columns can go through at once.
+    parameters : tuple of float
+        Of it.
     """
 
     function: Callable[[Any], Any] | None
     takes: str = "number"
     gives: str = "number"
+    operation: str = ""
+    parameters: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

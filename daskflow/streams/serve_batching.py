@@ -1,0 +1,278 @@
+"""Batching of requests: what waits while the model computes is asked for at once; who comes alone never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from daskflow.core.errors import DataError
+from daskflow.streams.scoring import Answers
+from daskflow.streams.serve_counts import Counts
+from daskflow.streams.serve_limits import LATE, Limits, Refusal, too_busy
+from daskflow.streams.serve_models import Served
+
+logger = logging.getLogger(__name__)
+
+Found = tuple[Served, Any, bool]
+
+QUICK_SECONDS = 0.004
+"""What takes the model no longer is computed in the event loop: handing it to a thread costs more than it frees."""
+
+LOOKS = 8
+"""Times in a time-out that somebody looks whether it is over."""
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A request that waits.
+
+    Attributes
+    ----------
+    content : sequence of mappings or pyarrow.Table
+        Its rows.
+    n_rows : int
+        Of them.
+    future : asyncio.Future
+        Its answer: the model, and dicts by row or `Answers`.
+    deadline : float
+        By the loop's clock.
+    """
+
+    content: Any
+    n_rows: int
+    future: asyncio.Future[Found]
+    deadline: float
+
+
+class Batcher:
+    """Asks the model, some requests at a time; of one event loop.
+
+    Parameters
+    ----------
+    served : Served
+        The model; another may be put in its place at any moment.
+    limits : Limits
+        See there.
+    counts : Counts
+        Where batches, rows and problems are counted.
+    """
+
+    def __init__(self, served: Served, limits: Limits, counts: Counts) -> None:
+        """Begin with nothing that waits."""
+        self.served = served
+        self._limits, self._counts = limits, counts
+        self._waiting: deque[Asked] = deque()
+        self._computing: Sequence[Asked] = ()
+        self._since = 0.0
+        self._n_rows = 0
+        self._is_busy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._seconds: dict[tuple[str, bool, int], float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait or are computed."""
+        return len(self._waiting) + len(self._computing)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the model has computed for longer than a request may take."""
+        if not self._computing or self._loop is None:
+            return False
+        return self._loop.time() - self._since > self._limits.timeout_seconds
+
+    async def ask(self, content: Any, n_rows: int) -> Found:
+        """Return the model that answered, its answer, and whether all rows of the batch have one.
+
+        The answer is dicts by row for mappings, and `Answers` for a table.
+
+        Raises
+        ------
+        Refusal
+            429 when too many wait already, 504 when there is no answer in time, 500 when there is none.
+        """
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        if len(self._waiting) >= self._limits.queue:
+            raise too_busy(f"{len(self._waiting):,} requests wait for the model already")
+        future: asyncio.Future[Found] = loop.create_future()
+        self._waiting.append(Asked(content, n_rows, future, loop.time() + self._limits.timeout_seconds))
+        self._n_rows += n_rows
+        if not self._is_busy:
+            self._is_busy = True
+            self._begin_soon(loop)
+        elif self._timer is not None and self._n_rows >= self._limits.batch:
+            self._timer.cancel()
+            self._timer = None
+            loop.call_soon(self._go)
+        if self._look is None:
+            self._look = loop.call_later(self._limits.timeout_seconds / LOOKS, self._turn_away)
+        return await future
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Go when all requests that the loop has read in this turn are here, or when the delay is over."""
+        if self._limits.delay_seconds > 0 and self._n_rows < self._limits.batch:
+            self._timer = loop.call_later(self._limits.delay_seconds, self._go)
+        else:
+            loop.call_soon(self._go)
+
+    def _go(self) -> None:
+        """Compute the next batch, here or in the thread."""
+        self._timer = None
+        loop = self._loop
+        assert loop is not None
+        batch = self._next()
+        if not batch:
+            self._is_busy = False
+            return
+        served = self.served
+        content, n_rows = _together(batch)
+        key = (served.identity, isinstance(content, pa.Table), n_rows.bit_length())
+        if self._seconds.get(key, 1.0) <= QUICK_SECONDS:
+            found = _computed(served, content)
+            self._settle(served, batch, found, key)
+            self._again(loop)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="daskflow-model")
+        self._computing, self._since = batch, loop.time()
+        running = loop.run_in_executor(self._thread, _computed, served, content)
+
+        def done(future: asyncio.Future[_Found]) -> None:
+            self._computing = ()
+            self._settle(served, batch, future.result(), key)
+            self._again(loop)
+
+        running.add_done_callback(done)
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting:
+            self._begin_soon(loop)
+        else:
+            self._is_busy = False
+
+    def _next(self) -> list[Asked]:
+        """Take requests of the next batch; those that nobody waits for any more are left out."""
+        batch: list[Asked] = []
+        n_rows = 0
+        while self._waiting:
+            asked = self._waiting[0]
+            is_table = isinstance(asked.content, pa.Table)
+            if batch and (is_table or n_rows + asked.n_rows > self._limits.batch):
+                break
+            self._waiting.popleft()
+            self._n_rows -= asked.n_rows
+            if asked.future.done():
+                continue
+            batch.append(asked)
+            n_rows += asked.n_rows
+            if is_table:
+                break
+        return batch
+
+    def _settle(self, served: Served, batch: Sequence[Asked], found: _Found, key: tuple[str, bool, int]) -> None:
+        """Hand each request its part, and remember how long such a batch takes."""
+        before = self._seconds.get(key)
+        self._seconds[key] = found.seconds if before is None else 0.8 * before + 0.2 * found.seconds
+        if len(self._seconds) > 256:  # models come and go
+            self._seconds = {known: value for known, value in self._seconds.items() if known[0] == served.identity}
+        if found.error is not None:
+            status, reason, words = 422, "columns", str(found.error)
+            if not isinstance(found.error, DataError):
+                logger.error("The model could not be asked.", exc_info=found.error)
+                status, reason = 500, "model"
+                words = f"the model could not be asked: {type(found.error).__name__}: {found.error}"
+            for asked in batch:
+                if not asked.future.done():
+                    asked.future.set_exception(Refusal(status, reason, words))
+            return
+        counts, answers = self._counts, found.answers
+        assert answers is not None
+        counts.batch(answers.n_rows)
+        counts.rows += len(answers.places)
+        if answers.unseen:
+            counts.unseen.update(answers.unseen)
+        if answers.problems:
+            counts.problems.update(reason for reason, _ in answers.problems.values())
+        if found.dicts is None:
+            if not batch[0].future.done():
+                batch[0].future.set_result((served, answers, not answers.problems))
+            return
+        at = 0
+        is_whole = not answers.problems
+        for asked in batch:
+            if not asked.future.done():
+                asked.future.set_result((served, found.dicts[at : at + asked.n_rows], is_whole))
+            at += asked.n_rows
+
+    def _turn_away(self) -> None:
+        """Tell those whose time is over; look again while anybody waits."""
+        loop = self._loop
+        assert loop is not None
+        now = loop.time()
+        words = f"there was no answer in {self._limits.timeout_seconds:g} s"
+        for asked in (*self._waiting, *self._computing):
+            if asked.deadline <= now and not asked.future.done():
+                asked.future.set_exception(Refusal(504, LATE, words))
+        while self._waiting and self._waiting[0].future.done():
+            self._n_rows -= self._waiting.popleft().n_rows
+        if self._waiting or self._computing:
+            self._look = loop.call_later(self._limits.timeout_seconds / LOOKS, self._turn_away)
+        else:
+            self._look = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the model said: answers, by row as plain values where they were asked so, and the processor's seconds."""
+
+    answers: Answers | None
+    dicts: list[Any] | None
+    seconds: float
+    error: Exception | None = None
+
+
+def _together(batch: Sequence[Asked]) -> tuple[Any, int]:
+    """Rows of several requests as those of one."""
+    if len(batch) == 1:
+        return batch[0].content, batch[0].n_rows
+    rows = [row for asked in batch for row in asked.content]
+    return rows, len(rows)
+
+
+def _computed(served: Served, content: Any) -> _Found:
+    """Ask the model."""
+    began = time.thread_time()
+    try:
+        if isinstance(content, pa.Table):
+            return _Found(served.scorer.table(content), None, time.thread_time() - began)
+        answers = served.scorer.rows(content)
+        dicts: list[Any] = answers.dicts()
+        for place, (reason, words) in answers.problems.items():
+            dicts[place] = error_of(reason, words)
+        return _Found(answers, dicts, time.thread_time() - began)
+    except Exception as error:
+        return _Found(None, None, time.thread_time() - began, error)
+
+
+def error_of(reason: str, words: str) -> Mapping[str, Any]:
+    """Return a problem as it stands in an answer.
+
+    Examples
+    --------
+    >>> error_of("type", "column 'a' should be a number")
+    {'error': {'reason': 'type', 'message': "column 'a' should be a number"}}
+    """
+    return {"error": {"reason": reason, "message": words}}
