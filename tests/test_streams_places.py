@@ -180,8 +180,10 @@ def test_a_file_of_results_has_none_twice_and_no_torn_line(tmp_path: Path) -> No
     written(LinesSink(path="out.jsonl"), tmp_path, [["c", "d"]])
     with (tmp_path / "out.jsonl").open("a") as file:
         file.write('{"id": "e", "predic')
-    # when it goes on at its commit, with batches that are cut otherwise
-    written(LinesSink(path="out.jsonl"), tmp_path, [["c"], ["d", "e"], ["f"]], mark)
+    # when it goes on at its commit, with batches that are cut otherwise, and is killed again behind the first
+    assert written(LinesSink(path="out.jsonl"), tmp_path, [], mark) == mark
+    again = written(LinesSink(path="out.jsonl"), tmp_path, [["c"]], mark)
+    written(LinesSink(path="out.jsonl"), tmp_path, [["d", "e"], ["f"]], again)
     # then
     assert ids_in(tmp_path / "out.jsonl") == ["a", "b", "c", "d", "e", "f"]
     # and IDs that stand before the mark may be those of other records

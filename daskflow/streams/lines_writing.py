@@ -16,6 +16,9 @@ from daskflow.streams.records import Result
 
 PIECE_BYTES = 1 << 20
 
+MOST_WAITS = 1_000
+"""What a kill has left comes first; it is waited for over so many batches."""
+
 
 def line_of(result: Result) -> bytes:
     """Return a result as one line of JSON."""
@@ -53,7 +56,8 @@ class LinesFile:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise self._refused(error) from error
-        self._there: frozenset[str] = frozenset()
+        self._there: set[str] = set()
+        self._marked, self._n_waits = 0, 0
         try:
             self._size = _mended(self._file)
         except OSError as error:
@@ -62,18 +66,24 @@ class LinesFile:
 
     @property
     def mark(self) -> dict[str, Any]:
-        """The file and its length."""
-        return {"lines": str(self.path.absolute()), "bytes": self._size}
+        """The file and its length: without what a kill has left, as long as not all of that has come again."""
+        return {"lines": str(self.path.absolute()), "bytes": self._marked if self._there else self._size}
 
     async def go_back(self, mark: Any) -> None:
         """Find the IDs that stand behind a mark; they are not written again."""
         if isinstance(mark, dict) and mark.get("lines") == self.mark["lines"]:
-            self._there = await asyncio.to_thread(_ids, self._file, int(mark["bytes"]), self._size)
+            self._marked = int(mark["bytes"])
+            self._there = await asyncio.to_thread(_ids, self._file, self._marked, self._size)
 
     async def write(self, results: Sequence[Result]) -> None:
         """Add results that are not there yet; they are on the disk on return."""
         fresh = [result for result in results if result.id not in self._there] if self._there else results
         await asyncio.to_thread(self._add, b"".join(map(line_of, fresh)))
+        if self._there:
+            self._there.difference_update([result.id for result in results])
+            self._n_waits += 1
+            if self._n_waits > MOST_WAITS:
+                self._there.clear()
 
     def _add(self, lines: bytes) -> None:
         try:
@@ -116,10 +126,10 @@ def _mended(file: int) -> int:
     return size + 1
 
 
-def _ids(file: int, start: int, end: int) -> frozenset[str]:
+def _ids(file: int, start: int, end: int) -> set[str]:
     """Return the IDs of the lines between two bytes."""
     lines = os.pread(file, max(0, end - start), start).split(b"\n")
-    return frozenset(name for line in lines if (name := _id_of(line)) is not None)
+    return {name for line in lines if (name := _id_of(line)) is not None}
 
 
 def _id_of(line: bytes) -> str | None:
