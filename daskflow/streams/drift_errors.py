@@ -97,15 +97,12 @@ class ErrorWatch:
 
     def _begin(self, level: Level) -> None:
         """Forget what the detectors know; `level` is the rows and the sum of errors that the new level begins with."""
-        try:
-            drift: Any = import_module("river.drift")
-        except ImportError as error:
-            raise SettingsError(
-                "Watching errors for drift needs river: pip install 'daskflow[online]'. Inputs and predictions are "
-                "watched without it."
-            ) from error
-        self._adwin: Any = drift.ADWIN(delta=self._delta)
-        self._page: Any = drift.PageHinkley(delta=self._rise, threshold=self._threshold, alpha=FADING, mode="up")
+        self._adwin: Any = _river().ADWIN(delta=self._delta)
+        self._begin_page(level)
+
+    def _begin_page(self, level: Level) -> None:
+        """Begin Page and Hinkley's test anew."""
+        self._page: Any = _river().PageHinkley(delta=self._rise, threshold=self._threshold, alpha=FADING, mode="up")
         self._level = self._low = self._high = level
 
     def learned(self, errors: NDArray[np.float64] | Sequence[float]) -> list[Rise]:
@@ -194,8 +191,13 @@ class ErrorWatch:
         return Rise(by, self.n_seen, self.n_seen - int(new[0]), self.value, self.bound)
 
     def _better(self, new: Level) -> None:
-        """Leave a level for a better one, which may still be worse than the usual one."""
-        self._begin(new)
+        """Leave a level for a better one, which may still be worse than the usual one.
+
+        ADWIN goes on with its window, as the paper has it: by river it would forget all, and after a fall by chance
+        there were nothing to find the next rise by. After a rise it does, or it would tell of the same one again.
+        """
+        self._adwin._drift_detected = False
+        self._begin_page(new)
         self.is_moved = self.is_moved and self.value > self.bound
 
     def _remember(self, error: float) -> None:
@@ -272,3 +274,14 @@ class ErrorWatch:
         page._x_mean.n, page._x_mean._mean, page._sum_increase, page._sum_decrease, least, most = state["page"]
         if least is not None:
             page._min_increase, page._max_decrease = least, most
+
+
+def _river() -> Any:
+    """Return river's detectors; SettingsError when river is not installed."""
+    try:
+        return import_module("river.drift")
+    except ImportError as error:
+        raise SettingsError(
+            "Watching errors for drift needs river: pip install 'daskflow[online]'. Inputs and predictions are watched "
+            "without it."
+        ) from error
