@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daskflow.dashboard.screen_stream import MOST_BATCHES, WINDOW_RECORDS, StreamScreen
+from daskflow.dashboard.screen_stream import WINDOW_RECORDS, StreamScreen
 from tests.told_runs import HOSTILE, told_run
 from tests.viewing import Viewed, state_of, watched
 
@@ -77,15 +77,49 @@ def test_a_queue_near_its_limit_is_called_bad() -> None:
         assert viewed.columns["stream_data"]["limit"] == [100]
 
 
-def test_very_many_sizes_of_batches_share_the_last_bar() -> None:
+def test_very_many_sizes_of_batches_are_put_together_up_to_each_power_of_two() -> None:
     batches = {str(size): 1 for size in range(1, 101)}
 
     viewed = Viewed(StreamScreen()).look(state_of([second(0, batches=batches)]), 0.0)
 
     shown = viewed.columns["batches_data"]
-    assert len(shown["size"]) == MOST_BATCHES
-    assert sum(shown["count"]) == 100
-    assert shown["size"][-1] == f"{MOST_BATCHES} or more"
+    assert shown["size"] == ["1", "2", "3-4", "5-8", "9-16", "17-32", "33-64", "65-128"]
+    assert shown["count"] == [1, 1, 2, 4, 8, 16, 32, 36]
+
+
+def test_lines_break_off_where_nothing_was_told() -> None:
+    records = [second(1), second(2), {"record": "end", "status": "interrupted", "at": 1002.0}, second(60), second(61)]
+
+    viewed = Viewed(StreamScreen()).look(state_of(records), 0.0)
+
+    shown = viewed.columns["stream_data"]
+    assert shown["seconds"] == [1.0, 2.0, 2.01, 58.99, 60.0, 61.0]
+    assert shown["requests"] == [10, 10, 0, 0, 10, 10]
+    assert shown["queue"][2:4] == [None, None]
+
+
+def test_swaps_and_alarms_are_marked_and_said_and_models_stand_side_by_side() -> None:
+    models = {"linear": [0.8, 0.78, 0.82], "trees": [0.85, 0.83, 0.87]}
+    records = [
+        {"record": "invocation", "at": 999.0, "verb": "stream", "model": "linear", "source": "a", "sink": "b"},
+        *(second(at, challengers=models, champion="linear", lag=7) for at in range(10)),
+        {"record": "swap", "at": 1010.0, "champion": "trees", "before": "linear", "why": "it is better", "by": "rule"},
+        {"record": "drift", "at": 1012.0, "of": HOSTILE, "detector": "adwin", "words": f"{HOSTILE} has moved."},
+        second(13, challengers=models, champion="trees", lag=9),
+    ]
+
+    viewed = Viewed(StreamScreen()).look(state_of(records), 0.0)
+
+    assert viewed.columns["stream_marks_data"]["kind"] == ["swap", "alarm"]
+    assert viewed.columns["stream_marks_data"]["seconds"] == [11.0, 13.0]
+    assert [one["kind"] for one in viewed.values["stream_events"]] == ["alarm", "swap", "begun"]
+    assert viewed.values["stream_models"]["rows"][0]["model"] == "trees"
+    assert viewed.values["stream_models"]["rows"][0]["role"] == "answers"
+    assert viewed.columns["compared_data"]["name"].count("trees") == 11
+    assert viewed.columns["stream_data"]["lag"][-1] == 9
+    assert "model trees" in viewed.values["stream_tiles"][0]["note"]
+    assert viewed.is_shown("lag")
+    assert viewed.is_shown("compared")
 
 
 def test_a_stream_that_tells_almost_nothing_does_no_harm() -> None:
@@ -105,7 +139,8 @@ def test_without_a_stream_the_page_says_when_it_fills() -> None:
     assert all(panel.empty for panel in viewed.panels if panel.key != "stream_tiles")
     assert all(viewed.values[f"{panel.key}.hidden"] for panel in viewed.panels if panel.key != "stream_tiles")
     viewed.look(state_of(told_run(stream=30)), 0.0)
-    assert not any(value for name, value in viewed.values.items() if name.endswith(".hidden"))
+    hidden = {name for name, value in viewed.values.items() if name.endswith(".hidden") and value}
+    assert hidden == {"lag.hidden", "compared.hidden", "stream_models.hidden"}  # it is one that has none of these
 
 
 def test_a_look_costs_little() -> None:

@@ -22,6 +22,9 @@ WINDOW_SECONDS = 900.0
 WINDOW_RECORDS = 900
 """Seconds that a page gets when it comes, at least; as many more are added before it gets them anew."""
 
+GAP_SECONDS = 3.0
+"""After so long without a word nothing was answered."""
+
 MOST_COLUMNS = 20
 """Columns whose drift is drawn."""
 
@@ -29,7 +32,7 @@ LEAST_ROWS = 9
 """Rows of that figure, which is as high as its neighbour."""
 
 MOST_BATCHES = 16
-"""Sizes of batches that are drawn; larger ones share the last bar."""
+"""Sizes of batches that are drawn one by one; of more, each bar is of those up to a power of two."""
 
 MOST_ERRORS = 50
 """Reasons that are listed."""
@@ -74,6 +77,8 @@ class StreamScreen:
         has_latency = any(value is not None for value in self._seconds["p50"])
         is_empty = not stream.n_seen
         has_lag = any(value is not None for value in self._seconds["lag"])
+        unused = () if stream.challengers else ("compared", "stream_models")
+        unused = unused if has_lag else (*unused, "lag")
         epoch = f"{self._generation}-{self._base}"
         return [
             Value("stream_tiles", tiles(stream)),
@@ -95,7 +100,7 @@ class StreamScreen:
             Value("stream_models", models(stream)),
             Value("lag.empty", not has_lag),
             *self._standing.slots(epoch, time["start"]),
-            *(Value(f"{key}.hidden", is_empty) for key in PANELS),  # one sentence says that they come
+            *(Value(f"{key}.hidden", is_empty or key in unused) for key in PANELS),  # one sentence says that they come
         ]
 
     def _heights(self, start: float) -> list[Slot]:
@@ -129,8 +134,14 @@ class StreamScreen:
             self._add(*stream.seen[place], stream.began)
 
     def _add(self, at: float, record: Record, began: float) -> None:
-        """Add a second."""
+        """Add a second; where nothing was told for a while before it, as between two invocations, lines break off."""
         seconds, lasted = round(at - began, 2), float(record.get("seconds") or 1.0)
+        before = self._seconds["seconds"][-1] if self._seconds["seconds"] else seconds
+        if seconds - lasted - before > GAP_SECONDS:
+            for place in (before + 0.01, round(seconds - lasted - 0.01, 2)):
+                silence = {"seconds": place, "requests": 0, "rows": 0}
+                for name, column in self._seconds.items():
+                    column.append(silence.get(name))
         latency: Mapping[str, Any] = record.get("latency") or {}
         found = {
             "seconds": seconds,
@@ -211,7 +222,7 @@ def about(stream: StreamState) -> dict[str, Any]:
     notes += [f"{stream.lag:,} wait at the source" if stream.lag is not None else ""]
     value = {"running": "goes on", "done": "has ended", "": "told"}.get(stream.status, stream.status)
     tone = {"running": "good", "failed": "bad", "interrupted": "wait"}.get(stream.status, "")
-    label = f"{verb} {style.shown(stream.id, 30)}".rstrip()
+    label = f"{verb} {style.shown(stream.id, 30)}" if stream.id else verb
     return {"label": label, "value": value, "note": "; ".join(note for note in notes if note), "state": tone}
 
 
@@ -229,12 +240,7 @@ def errors(stream: StreamState) -> dict[str, Any]:
 
 
 def _batches(stream: StreamState) -> list[Slot]:
-    sizes = sorted(stream.batches)
-    shown = sizes[:MOST_BATCHES] if len(sizes) > MOST_BATCHES else sizes
-    counts = {f"{size:,}": stream.batches[size] for size in shown}
-    if len(sizes) > MOST_BATCHES:
-        rest = sum(stream.batches[size] for size in sizes[MOST_BATCHES - 1 :])
-        counts = dict(list(counts.items())[: MOST_BATCHES - 1]) | {f"{sizes[MOST_BATCHES - 1]:,} or more": rest}
+    counts = batch_sizes(stream.batches)
     total = sum(counts.values()) or 1
     columns: dict[str, list[Any]] = {
         "size": list(counts),
@@ -247,6 +253,24 @@ def _batches(stream: StreamState) -> list[Slot]:
         Look("batches_y", live_axes.from_zero(counts.values())),
         Value("batches.empty", not counts),
     ]
+
+
+def batch_sizes(batches: Mapping[int, int]) -> dict[str, int]:
+    """Return how many batches had which size; where there are many sizes, up to each power of two.
+
+    Examples
+    --------
+    >>> batch_sizes({1: 5, 3: 2}), batch_sizes({size: 1 for size in range(1, 101)})["33-64"]
+    ({'1': 5, '3': 2}, 32)
+    """
+    if len(batches) <= MOST_BATCHES:
+        return {f"{size:,}": batches[size] for size in sorted(batches)}
+    found: dict[str, int] = {}
+    for size in sorted(batches):
+        end = 1 << max(0, size - 1).bit_length()
+        name = str(end) if end <= 2 else f"{end // 2 + 1}-{end}"
+        found[name] = found.get(name, 0) + batches[size]
+    return found
 
 
 def _drift(stream: StreamState) -> list[Slot]:

@@ -6,6 +6,7 @@ import math
 
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_stages import Stage
+from daskflow.dashboard.state_stream import StreamState
 
 COUNTED = {
     "download": "file",
@@ -214,6 +215,8 @@ def in_one_line(state: RunState, now: float) -> str:
     """
     if state.status == "waiting":
         return "nothing has been told yet"
+    if state.stream.about and not state.stages.known:
+        return _streaming(state.stream)
     if state.status == "failed":
         return f"failed: {shortened(state.error) or 'no reason was told'}"
     if state.status == "interrupted":
@@ -231,6 +234,15 @@ def in_one_line(state: RunState, now: float) -> str:
         return f"stopped {by}, the best so far is kept; {far[0]}"
     far += [text for text in (still(stage, now),) if text]
     return ", ".join(far)
+
+
+def _streaming(stream: StreamState) -> str:
+    """How a stream is that is looked at alone."""
+    counts = f"{stream.requests:,} requests in all"
+    if stream.is_running:
+        return f"{stream.per_second()['requests']:,.0f} requests per second, {counts}"
+    words = {"done": "has ended", "interrupted": "its process is gone without a word"}
+    return f"{words.get(stream.status, stream.status)}, {counts}"
 
 
 def _best(state: RunState) -> str:
