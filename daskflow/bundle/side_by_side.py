@@ -1,4 +1,4 @@
-"""Several rows to an estimator's matrix, their numbers side by side: one call for all rows and columns, not one each."""
+"""Several rows to an estimator's matrix, their numbers side by side: one call for all rows and columns."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ VERBS = (
     "cleanup",
     "report",
     "predict",
+    "serve",
     "stream",
     "evaluate",
     "export",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ class Counts:
         self._recent_batches: Counter[str] = Counter()
         self._told: Values = {"requests": 0, "rows": 0, "problems": {}}
         self._n_requests = 0
+        self._since = time.monotonic()
 
     def request(self, status: int, seconds: float) -> None:
         """Count a request to the model that was answered after so many seconds."""
@@ -71,15 +73,17 @@ class Counts:
         }
 
     def recent(self) -> Values:
-        """Return what came since the last call: requests, rows, latencies (seconds), batches and errors by reason."""
-        before, now = self._told, {"requests": self._n_requests, "rows": self.rows, "problems": dict(self.problems)}
-        self._told = now
+        """Return the record ``stream`` of what came since the last call, as `seconds.merged` takes it."""
+        told = {"requests": self._n_requests, "rows": self.rows, "problems": dict(self.problems)}
+        before, self._told = self._told, told
         latencies, self._recent = self._recent, []
         batches, self._recent_batches = self._recent_batches, Counter()
-        errors = {name: count - before["problems"].get(name, 0) for name, count in now["problems"].items()}
+        errors = {name: count - before["problems"].get(name, 0) for name, count in told["problems"].items()}
+        since, self._since = self._since, time.monotonic()
         return {
-            "requests": now["requests"] - before["requests"],
-            "rows": now["rows"] - before["rows"],
+            "requests": told["requests"] - before["requests"],
+            "rows": told["rows"] - before["rows"],
+            "seconds": self._since - since,
             "latencies": [round(seconds, 6) for seconds in latencies],
             "batches": dict(batches),
             "errors": {name: count for name, count in errors.items() if count},

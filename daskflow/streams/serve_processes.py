@@ -81,7 +81,6 @@ class _Process:
         self.counts: Values = {}
         self.identity = ""
         self.words = ""
-        self.code = 1
         self.ready = asyncio.Event()
         self.began = time.monotonic()
 
@@ -183,14 +182,12 @@ class Processes:
             process.counts = dict(fields["counts"])
             return {"counts": self.counted()}
         elif word == "ready":
-            process.identity = fields["identity"]
+            process.identity, process.counts = fields["identity"], Counts().dump()
             for text in fields["warnings"]:
                 self._say({"what": "warning", "text": text})
             process.ready.set()
         elif word == "failed":
-            process.words, process.code = fields["words"], fields["code"]
-            if process.wire is not None:
-                process.wire.closed.set()
+            process.words = fields["words"]
         elif word == "swap":
             try:
                 identity = await self.swap(None if fields["path"] is None else Path(fields["path"]), by="request")

@@ -68,7 +68,7 @@ class Worker:
             self._app.totals, self._app.swap = self._totals, self._swap
             self._server = listening(self._app, limits.timeout_seconds, given["drain_seconds"], given["tls"])
         except (DaskflowError, OSError, ssl.SSLError) as error:
-            await self._wire.ask("failed", words=str(error), code=getattr(error, "exit_code", 1))
+            self._wire.tell("failed", words=str(error))
             return
         gc.collect()
         gc.freeze()  # what a model is made of is not looked through again and again
@@ -184,4 +184,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
