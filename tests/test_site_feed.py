@@ -297,6 +297,7 @@ def test_a_record_of_an_unknown_kind_changes_nothing(kind: str, caplog: pytest.L
     same.hear([{"record": "another", "at": START}])
     # then
     assert run.state == same.state
+    assert run.state.spans.overlap() == same.state.spans.overlap()
     assert not caplog.records
 
 

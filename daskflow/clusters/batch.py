@@ -15,7 +15,7 @@ from daskflow.clusters import Cluster, batch_scripts
 from daskflow.clusters.batch_jobs import Queue, Request
 from daskflow.clusters.batch_profiles import ALONE, filled
 from daskflow.clusters.batch_scripts import ADDRESS, JobText
-from daskflow.clusters.batch_words import one_line, one_word, size_of
+from daskflow.clusters.batch_words import Interface, Line, Lines, Memory, Name, Packages, Variables, Word
 from daskflow.clusters.fleet_accounts import NOTHING, Spent
 from daskflow.clusters.walltimes import LONGEST_SECONDS, Form, seconds_in_form, seconds_in_words, written
 from daskflow.core.errors import ClusterError
@@ -129,29 +129,29 @@ class Batch(Cluster):
     minimum: int | None = Field(default=None, ge=0)
     maximum: int | None = Field(default=None, ge=1)
     cores: int = Field(default=1, ge=1)
-    memory: str = "4 GiB"
+    memory: Memory = "4 GiB"
     walltime: str = "1 h"
-    queue: str | None = None
-    account: str | None = None
-    interface: str | None = None
-    scratch: str | None = None
-    shared: str | None = None
-    python: str | None = None
+    queue: Name = None
+    account: Name = None
+    interface: Interface = None
+    scratch: Line = None
+    shared: Line = None
+    python: Line = None
     ship: Literal["nothing", "packages", "python"] = "nothing"
-    ship_packages: tuple[str, ...] = ()
-    prologue: tuple[str, ...] = ()
-    environment: dict[str, str] = Field(default_factory=dict)
-    directives: tuple[str, ...] = ()
-    directives_skip: tuple[str, ...] = ()
-    worker_arguments: tuple[str, ...] = ()
-    shebang: str | None = None
+    ship_packages: Packages = ()
+    prologue: Lines = ()
+    environment: Variables = Field(default_factory=dict)
+    directives: Lines = ()
+    directives_skip: Lines = ()
+    worker_arguments: Lines = ()
+    shebang: Line = None
     death_timeout: float = Field(default=60.0, ge=1)
     retries: int = Field(default=3, ge=0)
     max_core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     requeue: bool = True
-    log_folder: str | None = None
-    profile: str | None = Field(default=None, exclude=True)
-    config_name: str | None = Field(default=None, exclude=True)
+    log_folder: Line = None
+    profile: Word = Field(default=None, exclude=True)
+    config_name: Word = Field(default=None, exclude=True)
 
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
@@ -188,11 +188,6 @@ class Batch(Cluster):
         """Whether an option's value may be that of another kind."""
         return cls.knows(word) and cls.own_name(word) not in cls.native
 
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _memory_is_a_size(cls, value: Any) -> str:
-        return size_of(value, least=2**26)
-
     @field_validator("walltime", mode="before")
     @classmethod
     def _walltime_is_a_time(cls, value: Any) -> str:
@@ -207,75 +202,11 @@ class Batch(Cluster):
             raise ValueError("should be from one minute to a year")
         return text
 
-    @field_validator("queue", "account", mode="before")
-    @classmethod
-    def _numbers_are_names(cls, value: Any) -> Any:
-        """Take an account that is a number, as configurations have it."""
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    @field_validator("queue", "account", "profile", "config_name")
-    @classmethod
-    def _names_are_words(cls, value: str | None) -> str | None:
-        return one_word(value)
-
-    @field_validator("interface")
-    @classmethod
-    def _interface_is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}", value):
-            raise ValueError(
-                "should be the name of a network interface such as 'ib0' or 'eth0' (`ip -br link` lists them)"
-            )
-        return value
-
-    @field_validator("prologue", "directives", "directives_skip", "worker_arguments", mode="before")
-    @classmethod
-    def _lines_are_lines(cls, value: Any) -> Any:
-        """Take one text for a list of its lines."""
-        return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-
-    @field_validator("prologue", "directives", "directives_skip", "worker_arguments")
-    @classmethod
-    def _a_line_is_one_line(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for line in value:
-            if not line.strip() or re.search(r"[\n\r\0]", line):
-                raise ValueError("each should be one line of text")
-        return value
-
     @field_validator("directives")
     @classmethod
     def _directives_have_no_marker(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Take lines as they stand in scripts, too."""
         return tuple(line.removeprefix(cls.marker).strip() if cls.marker else line for line in value)
-
-    @field_validator("ship_packages")
-    @classmethod
-    def _packages_have_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?|_\w*", name):
-                raise ValueError(f"'{name}' is no name of a package: as pip takes it, without a version")
-        return value
-
-    @field_validator("environment", mode="before")
-    @classmethod
-    def _values_are_texts(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {k: str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for k, v in value.items()}
-
-    @field_validator("environment")
-    @classmethod
-    def _variables_have_names(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"'{name}' is no name of a variable: letters, digits and '_'")
-            if re.search(r"[\n\r\0]", text):
-                raise ValueError(f"{name} should be one line of text")
-        return value
-
-    @field_validator("scratch", "shared", "python", "log_folder", "shebang")
-    @classmethod
-    def _paths_are_one_line(cls, value: str | None) -> str | None:
-        return one_line(value)
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:

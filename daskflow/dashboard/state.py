@@ -98,7 +98,8 @@ class RunState:
     data: DataState = field(default_factory=DataState)
     search: SearchState = field(default_factory=SearchState)
     evaluation: EvaluationState = field(default_factory=EvaluationState)
-    streams: dict[str, StreamState] = field(default_factory=dict)
+    stream: StreamState = field(default_factory=StreamState)
+    spans: Spans = field(default_factory=Spans, compare=False)
     version: int = 0
 
     def hear(self, records: Iterable[Record]) -> None:
