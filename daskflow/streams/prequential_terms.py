@@ -26,7 +26,7 @@ METRICS = {
 }
 """Metrics by task; the first is the main one."""
 
-MOST = 1e150
+MOST = 1e70
 """Largest difference that counts, and what a prediction that is no number counts: sums of squares stay finite."""
 
 
@@ -50,7 +50,7 @@ def terms_of(task: str, codes: Floats, said: Floats, probabilities: Floats | Non
 
     Notes
     -----
-    A diverged model's predictions may be no numbers: they count as 1e150 off, or as probability 0. Logarithms are of at
+    A diverged model's predictions may be no numbers: they count as 1e70 off, or as probability 0. Logarithms are of at
     least 2.2e-16, as scikit-learn has it. The Brier score of several classes is the summed squared distance over them,
     from 0 to 2.
     """
