@@ -329,7 +329,7 @@ def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tm
         bayes = [getattr(each.contestants["bayes"].model.estimator, name) for each in (again, whole)]
         np.testing.assert_array_equal(*bayes)
     assert again.contest.dump() == whole.contest.dump()
-    assert [swap["to"] for swap in again.swaps.history] == [swap["to"] for swap in whole.swaps.history] == ["learner"]
+    assert [swap["champion"] for swap in again.swaps.history] == [swap["champion"] for swap in whole.swaps.history] == ["learner"]
     assert answers == undisturbed
     assert len(list((tmp_path / "snapshots").iterdir())) <= 4
     again.close()

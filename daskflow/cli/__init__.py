@@ -26,6 +26,7 @@ VERBS = (
     "predict",
     "serve",
     "stream",
+    "swap",
     "evaluate",
     "export",
     "runs",

@@ -36,6 +36,12 @@ SUFFIX = ".toml"
     metavar="NAME=VALUE",
     help="Another option, such as cluster.workers=4 or from.max_bytes=4096. Repeatable.",
 )
+@click.option("--learn", is_flag=True, help="Learn each record when its true value is known, by partial_fit.")
+@click.option("--label", metavar="COLUMN", help="With --learn: the column of true values.  [default: the target's]")
+@click.option("--labels", metavar="SRC", help="With --learn: where true values come from, joined to records by --key.")
+@click.option("--challenge", is_flag=True, help="With --learn: the model as it is answers until what learns is better.")
+@click.option("--challenger", multiple=True, metavar="NAME=MODEL", help="A further model to compare. Repeatable.")
+@click.option("--tell-model", is_flag=True, help="With --learn: say in each result which model gave it.")
 @click.option("--trust", multiple=True, metavar="TYPE", help="A type in the model that is not scikit-learn's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -59,6 +65,7 @@ def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool,
     if options["proba"] is False:
         said["proba"] = False
     said |= parsed(changes)
+    said |= learned_words(said)
     if on is not None:
         said["cluster.kind"] = on
     with summarized(as_json), streaming_progress() as listener:
@@ -72,6 +79,19 @@ def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool,
         print_json(summary, err=settings.sink == "-")
     else:
         click.echo(words(summary), err=settings.sink == "-")
+
+
+def learned_words(said: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of learning out of what was said, and return them by dotted name."""
+    found = {f"learn.{name}": said.pop(name) for name in ("label", "challenge", "tell_model") if name in said}
+    if said.pop("learn", False):
+        found.setdefault("learn.challenge", False)
+    for text in said.pop("challenger", ()):
+        name, sign, path = text.partition("=")
+        if not (name and sign and path):
+            raise click.BadParameter(f"'{text}' should be NAME=MODEL.", param_hint="--challenger")
+        found[f"challengers.{name}"] = path
+    return found
 
 
 def words(summary: Any) -> str:

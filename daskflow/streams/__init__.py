@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -17,6 +18,13 @@ from daskflow.streams.records import Record, Result
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 """A path that ends so means a file of JSON lines; others mean a folder of files."""
+
+LEARNING = {
+    "Learner": "daskflow.streams.learning",
+    "LearnSettings": "daskflow.streams.learning_settings",
+    "SwapRule": "daskflow.streams.champion",
+}
+"""What of online learning is used without a stream, too."""
 
 Place = TypeVar("Place", bound="StreamPlace")
 
@@ -182,7 +190,9 @@ def _is_lines(path: str) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    """Find a kind's class on first use, for ``flow.streams.FolderSource``."""
+    """Find a kind's class, or the learner's, on first use, for ``flow.streams.FolderSource``."""
+    if name in LEARNING:
+        return getattr(import_module(LEARNING[name]), name)
     if name.endswith("Sink"):
         return SINKS.attribute(name)
     return SOURCES.attribute(name)

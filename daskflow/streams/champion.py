@@ -287,6 +287,16 @@ class Contest:
         first, second = (np.asarray(self.losses[name][-self.rule.window :]) for name in (champion, challenger))
         return compare(first, second, self.rule, self.metric, seed=seed)
 
+    def scores(self) -> dict[str, tuple[float, float, float]]:
+        """Return each model's mean loss of late with its 95 % interval, by the normal distribution; less is better."""
+        found = {}
+        for name, known in self.losses.items():
+            values = np.asarray(known[-self.rule.window :])
+            if len(values) > 1:
+                mean, half = float(values.mean()), 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
+                found[name] = (mean, mean - half, mean + half)
+        return found
+
     def swapped(self) -> None:
         """Take note that another model is champion: streaks begin anew, losses are of the models and stay."""
         self.streaks = dict.fromkeys(self.streaks, 0)

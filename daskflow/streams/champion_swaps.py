@@ -2,8 +2,10 @@
 
 - ``contestants``: who may answer: names, first (who answers before any swap), places (mapping of name to the model
   folder of those that do not learn; empty for those that do)
-- ``swap``: from, to, why (``rule`` or ``asked``), by, labelled (labelled rows when it acted), evidence (as
-  `champion.Comparison`, with metric and rule; None when it was asked for), key (of whoever asked), at
+- ``swap``: champion, before (names), by (``rule``, ``command line`` or ``python``), why (words), labelled (labelled
+  rows when it acted), evidence (as `champion.Comparison`, with metric and rule; None when it was asked for), key (of
+  whoever asked), at
+- ``refused``: key, why, at: what was asked for and cannot be
 
 ``current``, a file of one line in the stream's folder, names the champion's model folder: the newest snapshot of one
 that learns. ``daskflow serve --watch`` follows it.
@@ -27,7 +29,7 @@ from daskflow.core.settings import nearest
 from daskflow.streams import champion
 
 SWAP, CONTESTANTS = "swap", "contestants"
-CURRENT, MAILBOX = "current", "control"
+CURRENT, MAILBOX, RULE = "current", "control", "rule"
 MOST_ASKED = 20
 
 
@@ -113,7 +115,7 @@ class Swaps:
             if record.get("record") == CONTESTANTS:
                 self.names, self._first = tuple(record["names"]), str(record["first"])
                 self.places = dict(record["places"])
-            elif record.get("record") == SWAP and "to" in record and "labelled" in record:
+            elif record.get("record") == SWAP and "labelled" in record:
                 self.history.append(record)
 
     def enter(self, names: Sequence[str], first: str, places: Mapping[str, str]) -> None:
@@ -133,8 +135,8 @@ class Swaps:
         """
         for count in range(len(self.history), 0, -1):
             record = self.history[count - 1]
-            if record["labelled"] <= number and record["to"] in self.names:
-                return str(record["to"]), int(record["labelled"]), count
+            if record["labelled"] <= number and record["champion"] in self.names:
+                return str(record["champion"]), int(record["labelled"]), count
         return self._first, 0, 0
 
     def go_back(self, number: int) -> None:
@@ -143,19 +145,19 @@ class Swaps:
         A swap by the rule acts when as many have come as before; one that was asked for acts at once.
         """
         for place, record in enumerate(self.history):
-            if record["why"] == "asked" and record["labelled"] > number:
+            if record["by"] != RULE and record["labelled"] > number:
                 self.history[place] = {**record, "labelled": number}
 
     def has_swap_at(self, number: int) -> bool:
         """Whether the rule has decided at this labelled row before, and was journalled."""
-        return any(record["labelled"] == number and record["why"] == "rule" for record in self.history)
+        return any(record["labelled"] == number and record["by"] == RULE for record in self.history)
 
     def check(self, asked: Ask, number: int = 2**62) -> str:
         """Return who shall answer; SettingsError when that makes no sense."""
         if len(self.names) < 2:
             raise SettingsError("There is nobody to swap with: start the stream with --challenge or --challenger.")
         if not asked.to:
-            before = [str(record["from"]) for record in self.history if record["from"] in self.names]
+            before = [str(record["before"]) for record in self.history if record["before"] in self.names]
             if not before:
                 raise SettingsError(f"No swap was made yet: '{self.at(number)[0]}' has answered from the start.")
             return before[-1]
@@ -165,15 +167,16 @@ class Swaps:
             raise SettingsError(f"'{asked.to}' answers already.")
         return asked.to
 
-    def swap(self, to: str, *, why: str, by: str, labelled: int, evidence: Any = None, key: str = "") -> str:
-        """Journal a swap; it acts from then on. Return what happened, as a sentence."""
-        before = self.at(labelled)[0]
+    def swap(
+        self, to: str, *, by: str, labelled: int, evidence: Mapping[str, Any] | None = None, key: str = ""
+    ) -> Mapping[str, Any]:
+        """Journal a swap, and return its record; it acts from then on."""
         record = {
             "record": SWAP,
-            "from": before,
-            "to": to,
-            "why": why,
+            "champion": to,
+            "before": self.at(labelled)[0],
             "by": by,
+            "why": "it was asked for" if evidence is None else champion.words_of(evidence),
             "labelled": labelled,
             "evidence": evidence,
             "key": key,
@@ -181,7 +184,7 @@ class Swaps:
         }
         self._book.note(record)
         self.history.append(record)
-        return words_of(record)
+        return record
 
     def point(self, place: Path) -> None:
         """Let ``current`` name a model folder: relative to the stream's folder where it is in there."""
@@ -207,14 +210,11 @@ def words_of(record: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> words_of({"from": "model", "to": "learner", "labelled": 4200, "why": "asked", "by": "command line"})
-    "'learner' answers instead of 'model' after 4,200 labelled rows: asked for by command line."
+    >>> words_of({"before": "model", "champion": "learner", "labelled": 4200, "why": "it was asked for", "by": "python"})
+    "'learner' answers instead of 'model' after 4,200 labelled rows: it was asked for (python)."
     """
-    begin = f"'{record['to']}' answers instead of '{record['from']}' after {record['labelled']:,} labelled rows"
-    evidence = record.get("evidence")
-    if not evidence:
-        return f"{begin}: asked for by {record['by']}."
-    return f"{begin}: {champion.words_of(evidence)}."
+    head = f"'{record['champion']}' answers instead of '{record['before']}'"
+    return f"{head} after {record['labelled']:,} labelled rows: {record['why']} ({record['by']})."
 
 
 def ask(folder: Path, asked: Ask) -> Ask:

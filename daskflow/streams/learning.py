@@ -13,26 +13,33 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from daskflow.bundle import Model
-from daskflow.core.errors import SettingsError
+from daskflow.core.errors import DataError, SettingsError, StorageError
+from daskflow.data.predictions import Predictions
 from daskflow.streams.champion import Comparison, Contest, loss_of, metric_of
-from daskflow.streams.champion_swaps import Ask, Book, MemoryBook, Swaps
+from daskflow.streams.champion_swaps import RULE, Ask, Book, MemoryBook, Swaps, words_of
+from daskflow.streams.committing import Commits
+from daskflow.streams.drift import Alarm, DriftWatch
 from daskflow.streams.learning_labels import LabelReader
 from daskflow.streams.learning_model import Contestant, can_learn, learning
 from daskflow.streams.learning_rows import LABELS, LabelledRow, Said, key_of, said_by
 from daskflow.streams.learning_settings import LearnSettings
 from daskflow.streams.learning_snapshots import Snapshots
 from daskflow.streams.learning_store import DONE, LABEL, RECORD, LearningStore
+from daskflow.streams.meter import Meter
+from daskflow.streams.prequential import Prequential
 from daskflow.streams.records import Answered, Dead, Record, Result
 
 LEARNER, MODEL = "learner", "model"
-STORE, SNAPSHOTS = "learning.sqlite", "snapshots"
+STORE, SNAPSHOTS, JOURNAL = "learning.sqlite", "snapshots", "journal.jsonl"
 
 COUNTS = ("labelled", "not_learned", "unlabelled", "refused", "duplicates", "dropped_by_number", "dropped_by_age")
 COUNTS_OF_LABELS = ("labels_dropped_by_number", "labels_dropped_by_age")
 
 
-def nothing_said(text: str) -> None:
+def nothing_said(text: Any) -> None:
     """Keep quiet."""
 
 
@@ -51,13 +58,16 @@ class Learner:
     folder : Path or str, optional
         Where it keeps what a restart needs; default nothing is kept.
     book : Book, optional
-        Where its state is committed, a stream's journal; needed with `folder`. See `open_learner` for one of its own.
+        Where its state is committed by a stream; default a journal of its own in `folder`, committed by each call of
+        `answer` and `learn`.
     trusted : sequence of str
         As for `load_model`, of its snapshots.
     is_strict, probabilities : bool
         As for `Scorer`.
     say : callable
         Hears sentences worth knowing, such as a swap.
+    tell : callable
+        Hears records of swaps and of drift, for whoever watches; see `core.live`.
     clock : callable
         Seconds since 1970.
 
@@ -86,11 +96,12 @@ class Learner:
         is_strict: bool = False,
         probabilities: bool = True,
         say: Callable[[str], None] = nothing_said,
+        tell: Callable[[Mapping[str, Any]], None] = nothing_said,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Begin, or go on where the book says."""
         self.settings = settings or LearnSettings()
-        self.model, self._say, self._clock = model, say, clock
+        self.model, self._say, self._tell, self._clock = model, say, tell, clock
         self._label = self.settings.label or model.target.name
         self._labels = LabelReader(model.target)
         words = {"is_strict": is_strict, "probabilities": probabilities}
@@ -100,8 +111,13 @@ class Learner:
         rule = self.settings.rule
         metric = metric_of(rule, model.target, has_probabilities=has_probabilities)
         self.contest = Contest(rule, metric, self._names)
-        self._book = MemoryBook() if book is None else book
+        self._has_probabilities = has_probabilities
+        self.prequential = Prequential(model.task, model.classes, window=rule.window)
+        self.watch = DriftWatch.of(next(iter(self.contestants.values())).scorer, self.settings.drift)
+        self.watch.learned([])  # says at once when its library is not installed
         place = None if folder is None else Path(folder)
+        self._own = Commits(_made(place) / JOURNAL) if place is not None and book is None else None
+        self._book: Book = book or self._own or MemoryBook()
         self.counts = dict.fromkeys((*COUNTS, *COUNTS_OF_LABELS), 0)
         self._step = self._restored_step()
         self._store = LearningStore(None if place is None else place / STORE, self._step)
@@ -111,7 +127,7 @@ class Learner:
         self._n_swaps = 0
         self._is_replaying = False
         self.swaps = Swaps(self._book, place)
-        self.swaps.enter(self._names, self._names[0], {})
+        self.swaps.enter(self._names, self._names[0], self._places())
         self._snapshot_at, self._snapshot_seconds = 0, self._clock()
         self._restore()
 
@@ -135,6 +151,12 @@ class Learner:
             found[name] = made or Contestant(name, other, learns=False, **words)
         return found
 
+    def _places(self) -> dict[str, str]:
+        """Model folders of those that do not learn, in the folder."""
+        if self._snapshots is None:
+            return {}
+        return {each.name: str(self._snapshots.fixed(each)) for each in self.contestants.values() if not each.learns}
+
     # --- answering
 
     def answer(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
@@ -143,7 +165,7 @@ class Learner:
         With a ``key`` the rows wait for their true values: see `learn`.
         """
         records = [Record(str(place), row, at=self._clock()) for place, row in enumerate(rows)]
-        found = {result.id: dict(result.answer) for result in self.work(records).results}
+        found = {result.id: dict(result.answer) for result in self._worked(records).results}
         return [found.get(record.id) for record in records]
 
     def learn(self, labels: Mapping[Any, Any] | Sequence[tuple[Any, Any]]) -> list[str]:
@@ -161,7 +183,16 @@ class Learner:
             Record(str(place), {self.settings.key: key, self._label: value}, partition=LABELS, at=self._clock())
             for place, (key, value) in enumerate(pairs)
         ]
-        return [dead.words for dead in self.work(records).dead]
+        return [dead.words for dead in self._worked(records).dead]
+
+    def _worked(self, records: Sequence[Record]) -> Answered:
+        """Go through records without a stream around them, and commit."""
+        answered = self.work(records)
+        if self._own is not None:
+            self._own.commit([], state=answered.state)
+        elif isinstance(self._book, MemoryBook):
+            self._book.state = answered.state
+        return answered
 
     def work(self, records: Sequence[Record]) -> Answered:
         """Go through records and true values in their order; the state that is returned is to be committed.
@@ -189,6 +220,13 @@ class Learner:
     def waiting(self) -> dict[str, int]:
         """Records that wait for their true value, and true values that wait for their record."""
         return {"records": self._store.count(RECORD), "labels": self._store.count(LABEL)}
+
+    def tell_meter(self, meter: Meter) -> None:
+        """Tell how good the answers of late were, how the models stand, and how far columns have moved."""
+        self.prequential.tell(meter)
+        meter.drift(self.watch.values())
+        if len(self._names) > 1:
+            meter.standing(self.champion.name, self.contest.scores())
 
     @property
     def champion(self) -> Contestant:
@@ -227,6 +265,7 @@ class Learner:
         said = {name: said_by(answers) for name, answers in found.items()}
         version = {"model": champion.version} if self.settings.tell_model else {}
         answers = found[champion.name]
+        self._alarm(self.watch.seen(rows, answers))
         for place, answer in enumerate(answers.dicts()):
             record = records[place]
             if answer is None:
@@ -316,6 +355,7 @@ class Learner:
             self._learn_buffer()
 
     def _learn_buffer(self) -> None:
+        self._judge_answers(self._buffer)
         rows, labels = [row.values for row in self._buffer], [row.y for row in self._buffer]
         self._buffer.clear()
         for each in self.contestants.values():
@@ -326,6 +366,25 @@ class Learner:
         self._judge(self.counts["labelled"])
         if self._snapshots is not None and self._is_snapshot_due:
             self._write_snapshot()
+
+    def _judge_answers(self, rows: Sequence[LabelledRow]) -> None:
+        """Count how good the answers were, and tell when their errors have grown."""
+        given = [row.said.by_name[row.said.by] for row in rows]
+        y = np.asarray([row.y for row in rows])
+        truths: Any = y if not self.model.classes else [self.model.classes[int(code)] for code in y]
+        labels = np.asarray([label for label, _ in given])
+        shares = np.asarray([share for _, share in given], dtype=np.float64) if self._has_probabilities else None
+        if shares is not None and len(self.model.classes) == 2:
+            shares = shares[:, 1]
+        errors = self.prequential.learned(truths, Predictions(labels, shares))
+        self._alarm(self.watch.learned(errors))
+
+    def _alarm(self, alarms: Sequence[Alarm]) -> None:
+        if self._is_replaying:  # they were told
+            return
+        for alarm in alarms:
+            self._tell({**alarm.record(), "of": alarm.name, "detector": alarm.by, "words": alarm.words})
+            self._say(alarm.words)
 
     @property
     def _is_snapshot_due(self) -> bool:
@@ -345,6 +404,8 @@ class Learner:
             "rows": {each.name: each.learned for each in learners},
             "counts": {name: self.counts[name] for name in ("not_learned",)},
             "contest": self.contest.dump(),
+            "prequential": self.prequential.dump(),
+            "drift": self.watch.dump(),
             "n_swaps": self._n_swaps,
         }
         snapshots.write(number, learners, state)
@@ -356,8 +417,9 @@ class Learner:
     def _point(self) -> None:
         """Let ``current`` name the champion's model folder."""
         champion = self.champion
-        if self._snapshots is not None and champion.learns:
-            self.swaps.point(self._snapshots.place(self._snapshot_at, champion.name))
+        if self._snapshots is not None:
+            at = self._snapshots.place(self._snapshot_at, champion.name)
+            self.swaps.point(at if champion.learns else self._snapshots.fixed(champion))
 
     def _restored_step(self) -> int:
         """Return the step that was committed last, and take its counts."""
@@ -388,6 +450,7 @@ class Learner:
             model = self._snapshots.read_model(base, each.name)
             each.restore(model.estimator, int(state["rows"][each.name]))
         self.contest.load(state["contest"])
+        self._load_watches(state)
         self._n_swaps = int(state["n_swaps"])
         self.counts |= {"labelled": base, **{name: int(count) for name, count in state["counts"].items()}}
         self._snapshot_at = base
@@ -397,6 +460,14 @@ class Learner:
         self._is_replaying = False
         self.counts |= {**committed, "labelled": self.counts["labelled"], "not_learned": self.counts["not_learned"]}
         self._point()
+
+    def _load_watches(self, state: Mapping[str, Any]) -> None:
+        """Go on judging answers; after other settings from the beginning."""
+        for watch, name in ((self.prequential, "prequential"), (self.watch, "drift")):
+            try:
+                watch.load(state[name])
+            except DataError as error:
+                self._say(str(error))
 
     def _drop(self, now: float) -> None:
         """Let what has waited too long, or is too much, go."""
@@ -437,7 +508,7 @@ class Learner:
         rule = self.settings.rule
         evidence = {**found.dump(), "metric": self.contest.metric, "rule": rule.dump()}
         if rule.automatic:
-            self._swap(to, why="rule", by="rule", evidence=evidence)
+            self._swap(to, by=RULE, evidence=evidence)
         elif not self._is_replaying:
             self._say(
                 f"By the rule '{to}' should answer: {found.words(self.contest.metric)}. Nothing is swapped by itself."
@@ -451,7 +522,7 @@ class Learner:
             except SettingsError as error:
                 self.swaps.refuse(asked, str(error))
                 continue
-            self._swap(to, why="asked", by=asked.by, key=asked.key)
+            self._swap(to, by=asked.by, key=asked.key)
 
     def swap(self, to: str = "", *, by: str = "python") -> str:
         """Let another model answer from the next record on; empty: who did before the last swap.
@@ -466,16 +537,28 @@ class Learner:
         SettingsError
             When there is no such model.
         """
-        return self._swap(self.swaps.check(Ask(to, by), self.counts["labelled"]), why="asked", by=by)
+        return self._swap(self.swaps.check(Ask(to, by), self.counts["labelled"]), by=by)
 
     def _swap(self, to: str, **words: Any) -> str:
-        said = self.swaps.swap(to, labelled=self.counts["labelled"], **words)
-        self._say(said)
+        record = self.swaps.swap(to, labelled=self.counts["labelled"], **words)
+        self._tell(record)
+        self._say(words_of(record))
         self._point()
-        return said
+        return words_of(record)
 
     hear = _hear
 
     def close(self) -> None:
         """Give its files back."""
         self._store.close()
+        if self._own is not None:
+            self._own.close()
+
+
+def _made(folder: Path) -> Path:
+    """Make a folder; StorageError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made: {error.strerror}. Choose another place with --folder.") from error
+    return folder

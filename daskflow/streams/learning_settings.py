@@ -8,6 +8,7 @@ from pydantic import Field
 
 from daskflow.core.settings import Settings
 from daskflow.streams.champion import SwapRule
+from daskflow.streams.drift import DriftSettings
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -36,6 +37,8 @@ class LearnSettings(Settings):
         Whether the model as it is answers, and the learning copy has to beat it; default the learning copy answers.
     rule : SwapRule
         When a challenger becomes champion.
+    drift : DriftSettings
+        How drift of the rows, the answers and their errors is looked for.
     tell_model : bool
         Whether each answer says in ``model`` who gave it.
     waiting : int
@@ -56,6 +59,7 @@ class LearnSettings(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     challenge: bool = False
     rule: SwapRule = Field(default_factory=SwapRule)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     tell_model: bool = False
     waiting: Count = 100_000
     waiting_seconds: Annotated[float, Field(gt=0)] = 7 * 86_400.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daskflow import bundle
-from daskflow.bundle import Model
+from daskflow.bundle import Model, files
 from daskflow.core.errors import StorageError
 from daskflow.core.journal import plain, write_atomically
 from daskflow.streams.learning_model import Contestant
@@ -72,6 +72,13 @@ class Snapshots:
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise StorageError(f"{final} cannot be written: {error.strerror or error}. Make room.") from error
+
+    def fixed(self, contestant: Contestant) -> Path:
+        """Return the model folder of a model that does not learn, which is written once."""
+        place = self.folder / f"{contestant.name}-{(contestant.identity or '0')[:16]}"
+        if not (place / files.CHECKSUMS).is_file():
+            _write_model(place, contestant)
+        return place
 
     def read_model(self, number: int, name: str) -> Model:
         """Return a model of a snapshot; BundleError when it was changed."""

@@ -16,6 +16,7 @@ from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.streams.committing import Commits
 from daskflow.streams.dead_letters import DeadLetters
+from daskflow.streams.meter import Meter
 from daskflow.streams.pipeline import Pipeline
 from daskflow.streams.records import Answerer
 from daskflow.streams.scoring import Scorer
@@ -23,6 +24,7 @@ from daskflow.streams.scoring_local import LocalAnswerer, check_kept
 from daskflow.streams.stream_folder import StreamFolder
 from daskflow.streams.telling import StreamTelling
 from daskflow.workflow.streaming_files import tables_for
+from daskflow.workflow.streaming_learning import learn_settings, learning_with, with_labels
 from daskflow.workflow.streaming_settings import StreamSettings, check_places, without_secrets
 
 TOLD_SECONDS = 1.0
@@ -74,9 +76,11 @@ class Stream:
         self._model = model
         self.scorer = Scorer(model, probabilities=settings.proba, is_strict=settings.strict)
         check_kept(self.scorer, settings.keep)
+        learn_settings(settings)
         self.folder: StreamFolder = settings.place(self._base)
         self._pipeline: Pipeline | None = None
         self._is_to_stop = False
+        self._meter = Meter()
 
     def stop(self) -> None:
         """Take no more; what was taken is answered, written and committed. To be called in the event loop."""
@@ -119,8 +123,8 @@ class Stream:
             path = self.folder.dead if self.settings.dead is None else (self._base / self.settings.dead).absolute()
             dead = DeadLetters(path, name=commits.dead_file, n_bytes=commits.dead_bytes)
             stack.callback(dead.close)
-            answerer = await stack.enter_async_context(self._answerer(commits.state))
-            source = self._source.with_tables(tables_for(self._model))
+            answerer = await stack.enter_async_context(self._answerer(commits))
+            source = with_labels(self.settings, self._source.with_tables(tables_for(self._model)))
             pipeline = self._pipeline = Pipeline(
                 await stack.enter_async_context(source.open(self._base, commits.offsets)),
                 answerer,
@@ -128,7 +132,8 @@ class Stream:
                 commits=commits,
                 dead=dead,
                 pace=self.settings.pace,
-                say=say,
+                meter=self._meter,
+                say=self._note,
             )
             if self._is_to_stop:
                 pipeline.stopping.set()
@@ -149,8 +154,21 @@ class Stream:
             }
 
     @asynccontextmanager
-    async def _answerer(self, state: Mapping[str, Any] | None) -> AsyncIterator[Answerer]:
-        """Open what answers, here or on a cluster; `state` is what it wanted to know again, by the newest commit."""
+    async def _answerer(self, commits: Commits) -> AsyncIterator[Answerer]:
+        """Open what answers, here or on a cluster; `commits` has the state that it wanted to know again."""
+        if self.settings.learn is not None:
+            async with learning_with(
+                self.settings,
+                self._model,
+                commits,
+                self.folder,
+                base=self._base,
+                meter=self._meter,
+                say=self._note,
+                tell=self._told,
+            ) as learning:
+                yield learning
+            return
         if self.settings.cluster is None:
             with closing(LocalAnswerer(self.scorer, keep=self.settings.keep)) as local:
                 yield local
@@ -193,14 +211,24 @@ class Stream:
             task.cancel()
             tell_now()
 
-    def _about(self) -> dict[str, Any]:
-        """What watchers hear first: the model, and where records come from and go to, without secrets."""
-        places = {"source": (self.settings.source, self._source), "sink": (self.settings.sink, self._sink)}
-        told = {
-            word: without_secrets(asked) if isinstance(asked, str) else place.kind
-            for word, (asked, place) in places.items()
-        }
-        return {"verb": "stream", "model": self.settings.model or self._model.identity, **told}
+    def _tell(self, pipeline: Pipeline) -> None:
+        """Tell the listener how far it is."""
+        totals, waiting = pipeline.totals, pipeline.waiting
+        tell(
+            self._listener, "progress", stage="stream", rows=totals.answered, done=totals.answered, dead=totals.dead,
+            waiting=waiting,
+        )  # fmt: skip
+
+    def _told(self, record: Mapping[str, Any]) -> None:
+        """Tell those who watch of a swap, or of drift."""
+        if self._tells is not None:
+            self._tells.tell(record)
+
+    def _note(self, text: str) -> None:
+        """Say a sentence to the listener, and to those who watch."""
+        tell(self._listener, "note", text=text)
+        if self._tells is not None:
+            self._tells.note(text)
 
 
 def settings_of(

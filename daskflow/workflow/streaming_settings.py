@@ -18,6 +18,7 @@ from daskflow.core.errors import BundleError, Problem, SettingsError
 from daskflow.core.journal import plain, write_atomically
 from daskflow.core.settings import Settings, parse
 from daskflow.streams import StreamSink, StreamSource, sink_of, source_of
+from daskflow.streams.learning_settings import LearnSettings
 from daskflow.streams.pipeline import Pace
 from daskflow.streams.stream_folder import StreamFolder
 from daskflow.workflow.toml import lay_over, load
@@ -76,6 +77,12 @@ class StreamSettings(Settings):
         The stream's folder; default ``RUN/streams/NAME`` for a model of a run, else ``streams/NAME``.
     trust : tuple of str
         Types in the model that are not scikit-learn's own.
+    learn : LearnSettings or None
+        How the model learns from the stream; default not at all.
+    labels : str, mapping or None
+        A source of true values that come by themselves, each with the record's key.
+    challengers : mapping of str to str
+        Models that answer silently beside the one that answers, by name.
     cluster : mapping or None
         Where batches are answered side by side; default in this process.
     """
@@ -94,6 +101,9 @@ class StreamSettings(Settings):
     dead: str | None = None
     folder: str | None = None
     trust: tuple[str, ...] = ()
+    learn: LearnSettings | None = None
+    labels: Any = None
+    challengers: dict[str, str] = Field(default_factory=dict)
     cluster: Any = None
 
     @classmethod
