@@ -51,7 +51,7 @@ def n_commits(folder: Path) -> int:
 
 
 def killed_and_continued(model: Path, source: str, sink: str, folder: Path, kills: int, seed: int) -> int:
-    """Start a stream again and again, kill it some times at random moments, and let it end; return kills that hit it."""
+    """Start a stream again and again, kill it at random moments, and let it end; return how often it was hit."""
     chance = random.Random(seed)
     options = {"folder": str(folder), "once": True, "batch": 20, "delay": 0.002}
     hits = 0
@@ -76,7 +76,7 @@ def killed_and_continued(model: Path, source: str, sink: str, folder: Path, kill
 def check(model: Path, results: list[dict[str, Any]], letters: list[dict[str, Any]], ids: list[str]) -> None:
     """Every record has its answer or its dead letter, once."""
     rows = [row(number) for number in range(len(ids))]
-    expected = {name: said for name, said in zip(ids, Scorer(load_model(model)).rows(rows).dicts(), strict=True)}
+    expected = dict(zip(ids, Scorer(load_model(model)).rows(rows).dicts(), strict=True))
     assert sorted(each["id"] for each in letters) == sorted(name for name, said in expected.items() if said is None)
     found = {each.pop("id"): each for each in results}
     assert len(found) == len(results)

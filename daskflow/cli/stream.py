@@ -47,7 +47,8 @@ SUFFIX = ".toml"
 def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Answer records with a model as they come, and hand the results on.
 
-    RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder; a TOML file says the same words. A record is committed
+    RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder; a TOML file says the same words, with paths from its own
+    folder on. A record is committed
     when its result is at the sink: ended in whatever way, the same command goes on there. SIGTERM and Ctrl-C let it
     finish what it has taken.
     """
@@ -73,7 +74,8 @@ def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool,
             settings = StreamSettings.from_toml(model, said)
         else:
             settings = StreamSettings.of({"model": str(model), **said})
-        summary = run_here(Stream(settings, listener=listener))
+        base = model.parent if model.suffix == SUFFIX else Path()
+        summary = run_here(Stream(settings, base=base, listener=listener))
     # Results may stand on standard output: what is said of them does not.
     if as_json:
         print_json(summary, err=settings.sink == "-")

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ class DeadLetters:
                     written += self._file.write(lines[written:])
                 os.fsync(self._file.fileno())
             except OSError:
-                self._file.truncate(self.n_bytes)
+                with suppress(OSError):
+                    self._file.truncate(self.n_bytes)
                 raise
         except OSError as error:
             raise self._refused(error) from error

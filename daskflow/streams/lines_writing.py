@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ class LinesFile:
             _write_all(self._file, lines)
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, self._size)
+            with suppress(OSError):  # a device has no length
+                os.ftruncate(self._file, self._size)
             raise self._refused(error) from error
         self._size += len(lines)
 

@@ -16,8 +16,6 @@ from daskflow.streams.scoring import Scorer
 from daskflow.streams.scoring_local import answered_of, said_of
 
 MOST_AT_ONCE = 64
-RETRIES = 3
-"""A batch whose worker died, or whose answer was lost, is tried so often again."""
 
 
 class ClusterAnswerer:
@@ -54,8 +52,9 @@ class ClusterAnswerer:
     def _ask(self, rows: Sequence[Any]) -> Any:
         from distributed.scheduler import KilledWorker
 
-        # `pure=False`: a key that is a hash of all rows would take longer than answering them.
-        asked = self._client.submit(said_of, self._scorer, rows, pure=False, retries=RETRIES)
+        # `pure=False`: a key that is a hash of all rows would take longer than answering them. What a worker that dies
+        # was to answer, the scheduler gives to another, up to `distributed.scheduler.allowed-failures` times.
+        asked = self._client.submit(said_of, self._scorer, rows, pure=False)
         try:
             return asked.result()
         except KilledWorker as error:

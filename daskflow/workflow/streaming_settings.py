@@ -26,6 +26,15 @@ from daskflow.workflow.toml import lay_over, load
 SECRET_WORDS = re.compile(r"(?i)(password|passwd|token|secret|api_?key|credential)")
 
 
+PLACES = ("from", "to", "model", "dead", "folder")
+"""Words whose values may be paths."""
+
+
+def _from_here(value: Any) -> Any:
+    """Make a path absolute; an address is none."""
+    return value if not isinstance(value, str) or value == "-" or "://" in value else os.path.abspath(value)
+
+
 def seconds_of(value: Any) -> float:
     """Return seconds of a number, or of a text such as ``50ms``.
 
@@ -108,16 +117,22 @@ class StreamSettings(Settings):
 
     @classmethod
     def from_toml(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> StreamSettings:
-        """Read ``stream.toml``, with values by dotted name laid over it; SettingsError with every mistake."""
-        return parse(cls, load(path, overrides), path.name)
+        """Read ``stream.toml``, with values by dotted name laid over it; SettingsError with every mistake.
+
+        Paths in the file start from its folder; those of `overrides` from the current one.
+        """
+        said = {name: _from_here(value) if name in PLACES else value for name, value in (overrides or {}).items()}
+        own, of_places = _parted(said)
+        return parse(cls, _laid_over(load(path, own), of_places), path.name)
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> StreamSettings:
         """Make them of values by dotted name; SettingsError with every mistake."""
         tables: dict[str, Any] = {}
-        for name, value in said.items():
+        own, of_places = _parted(said)
+        for name, value in own.items():
             lay_over(tables, name, value)
-        return parse(cls, tables)
+        return parse(cls, _laid_over(tables, of_places))
 
     def opened_source(self) -> StreamSource:
         """Return the source as it was asked for; SettingsError for what none is."""
@@ -157,6 +172,24 @@ class StreamSettings(Settings):
         """Write what was asked for, without secrets."""
         told = {**self.dump(), "from": self.opened_source().dump(), "to": self.opened_sink().dump()}
         write_atomically(path, tomli_w.dumps(without_secrets(plain(told))).encode())
+
+
+def _parted(said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part values by dotted name into those of the stream, and options of its source and its sink."""
+    of_places = {name: value for name, value in said.items() if name.startswith(("from.", "to."))}
+    return {name: value for name, value in said.items() if name not in of_places}, of_places
+
+
+def _laid_over(tables: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options of source and sink over them; an address becomes the table that it means."""
+    for word, made in (("from", source_of), ("to", sink_of)):
+        its = {name: value for name, value in options.items() if name.startswith(f"{word}.")}
+        if its and isinstance(tables.get(word), str):
+            place: Any = made(tables[word])
+            tables[word] = {"kind": place.kind, **place.model_dump(exclude_unset=True)}
+        for name, value in its.items():
+            lay_over(tables, name, value)
+    return tables
 
 
 def without_secrets(value: Any) -> Any:
