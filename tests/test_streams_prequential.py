@@ -108,9 +108,7 @@ COVERED = 0.92, 0.98
 """Shares of 500 intervals of 95 % that may hold the truth: three standard errors, which are 0.0097, either side."""
 
 
-@pytest.mark.parametrize(
-    ("view", "n_rows"), [("window", 300), ("start", 300), ("fading", 600)], ids=["window", "start", "fading"]
-)
+@pytest.mark.parametrize(("view", "n_rows"), [("window", 300), ("fading", 600)], ids=["window", "fading"])
 def test_intervals_hold_the_truth_in_about_95_of_100_streams(view: View, n_rows: int) -> None:
     draw, held = np.random.default_rng(5), []
     # given streams of known accuracy 0.9, F1, area, mean absolute error and root mean squared error
