@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from daskflow.core.journal import plain
 from daskflow.streams.records import Record
 
 SHOWN = 60
@@ -58,8 +59,27 @@ def key_of(values: Mapping[str, Any], key: str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def text_of(values: Mapping[str, Any]) -> bytes:
+    """Return values as one JSON object in one line; not-a-number is null, a time ISO 8601 text.
+
+    Examples
+    --------
+    >>> text_of({"id": "7", "x": float("nan"), "city": "Köln"}).decode()
+    '{"id":"7","x":null,"city":"Köln"}'
+    """
+    try:
+        return ENCODER.encode(values).encode()
+    except ValueError:  # mostly there is nothing of the kind, and looking for it takes as long as writing
+        return ENCODER.encode(plain(values)).encode(errors="replace")  # half of a character pair is no text
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else plain(value)
+
+
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no value of it; null says that a value is missing")
 
 
 DECODER = json.JSONDecoder(parse_constant=_refuse)
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=_plain)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daskflow.core.errors import StorageError
-from daskflow.core.journal import plain
+from daskflow.streams.json_records import text_of
 from daskflow.streams.records import Result
 
 PIECE_BYTES = 1 << 20
@@ -23,7 +23,7 @@ MOST_WAITS = 1_000
 
 def line_of(result: Result) -> bytes:
     """Return a result as one line of JSON."""
-    return json.dumps(plain(result.flat), separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    return text_of(result.flat) + b"\n"
 
 
 class StandardOutput:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from daskflow.streams.json_records import values_of
+from daskflow.streams.json_records import text_of, values_of
 from daskflow.streams.records import Record, Result
 
 MOST_BYTES = 8 << 20
@@ -60,4 +60,4 @@ def id_of(values: Mapping[str, Any], column: str | None, otherwise: str) -> str:
 
 def answer_of(result: Result) -> bytes:
     """Return what a sink is told: ID and answer as one JSON object."""
-    return json.dumps(result.flat, separators=(",", ":"), allow_nan=False).encode()
+    return text_of(result.flat)
