@@ -37,6 +37,11 @@ class Cluster(Settings):
         return cls.knows(word)
 
     @property
+    def threads(self) -> int:
+        """Units at once, where that is known before the cluster is open; 1 elsewhere."""
+        return 1
+
+    @property
     def fit_bytes(self) -> int:
         """Memory that one fit can have; 0 where that is not known before the cluster is open."""
         return 0

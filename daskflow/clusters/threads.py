@@ -36,9 +36,14 @@ class Threads(Cluster):
     cores: int = Field(default=1, ge=1)
 
     @property
+    def threads(self) -> int:
+        """Units at once."""
+        return self.workers * self.cores
+
+    @property
     def fit_bytes(self) -> int:
         """An equal share of this machine's memory for each thread."""
-        return int(MEMORY_LIMIT) // (self.workers * self.cores)
+        return int(MEMORY_LIMIT) // self.threads
 
     def open(self) -> AbstractContextManager[Connection]:
         """Start the threads; ClusterError when they cannot be had."""
@@ -46,7 +51,7 @@ class Threads(Cluster):
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:
-        threads = self.workers * self.cores
+        threads = self.threads
         with in_process(threads=threads) as client:
             yield Connection(
                 ClientExecutor(client),

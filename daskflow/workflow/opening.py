@@ -76,14 +76,17 @@ class Opening:
         self._table.set_result(table)
 
     def _fetch_first(self, table: Table) -> None:
-        """Begin to fetch the first files that the scan will need, as many as may come while others are read."""
+        """Begin to fetch the first files that the scan will need, as many as may be on their way or there at a time."""
         if not self._workflow.cluster.is_one_machine:
             return  # workers elsewhere may not see what comes here
         missing = without_block(table, block_folder(self._workflow.cache, self._runs))
         wanted = {each.coming.key: each for each in missing if isinstance(each, Arriving)}
-        for partition in list(wanted.values())[: max((each.coming.ahead for each in wanted.values()), default=0)]:
+        most = self._workflow.cluster.threads * (1 + max((each.coming.ahead for each in wanted.values()), default=0))
+        n_bytes = 0
+        for partition in list(wanted.values())[:most]:
+            n_bytes += partition.coming.size_bytes
             with self._lock:
-                if self._is_closed:
+                if self._is_closed or n_bytes > partition.coming.room_bytes:
                     return
                 name = partition.fingerprint.name.partition("#")[0]
                 self._coming.append((name, partition.coming.bring()))

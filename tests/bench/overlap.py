@@ -87,7 +87,7 @@ def make(folder: Path, n_files: int, n_rows: int, n_columns: int, format: str) -
         numbers = draw.normal(size=(n_rows, n_columns)).round(4)
         table = {f"x{place}": numbers[:, place] for place in range(n_columns)}
         for name in ("city", "carrier", "kind"):
-            table[name] = np.char.add(name, draw.integers(0, 40, n_rows).astype(str))
+            table[name] = np.char.add(name, draw.integers(0, 6, n_rows).astype(str))
         table["target"] = (numbers @ weights + draw.normal(scale=3.0, size=n_rows) > 0).astype(int)
         rows = pa.table(table)
         path = folder / f"part-{number:03}.{format}"
@@ -105,7 +105,7 @@ def workflow_of(data: dict[str, Any], base: Path) -> Any:
     return Workflow(
         name="overlap",
         data={**data, "target": "target"},
-        split={"kind": "random", "test": 0.2, "validation": 0.1},
+        split={"kind": "random", "test": 0.1, "validation": 0.1},
         model="sgd",
         search={"kind": "hyperband", "max_iter": 9, "metric": "roc_auc"},
         metrics=["roc_auc", "log_loss"],
