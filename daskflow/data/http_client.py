@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from daskflow.core.errors import DataError, SettingsError
+from daskflow.core.errors import DataError
 from daskflow.data.http_address import Address, address_of, is_public, is_same_place, literal_number, refusal
 from daskflow.data.http_pace import Pace
 from daskflow.data.http_policy import ADVICE, TryAgainError, content_length, is_retried, retry_after, status_words
-from daskflow.data.http_settings import BUFFER_BYTES, CHUNK_BYTES, Access, Limits, basic
+from daskflow.data.http_session import private_words, proxy_of, redirects_are_refused, session
+from daskflow.data.http_settings import CHUNK_BYTES, Access, Limits, basic
 
 if TYPE_CHECKING:
     import aiohttp
@@ -152,9 +151,9 @@ class Client:
             lambda: asyncio.Semaphore(self.limits.per_host)
         )
         numbers = frozenset(entry.strip("[]") for entry in self.allow_hosts)
-        self._open = await self._stack.enter_async_context(_session(self._seen, None))
-        self._guarded = await self._stack.enter_async_context(_session(self._seen, numbers))
-        self._unredirected = await self._stack.enter_async_context(_session(self._seen, None, _redirects_are_refused))
+        self._open = await self._stack.enter_async_context(session(self._seen, None))
+        self._guarded = await self._stack.enter_async_context(session(self._seen, numbers))
+        self._unredirected = await self._stack.enter_async_context(session(self._seen, None, redirects_are_refused))
         return self
 
     async def __aexit__(
@@ -232,7 +231,7 @@ class Client:
                 opened = await self._unredirected.ws_connect(
                     URL(here.bare, encoded=here.bare.isascii()),
                     headers=self._secrets_for(address, here),
-                    proxy=_proxy_of(here),
+                    proxy=proxy_of(here),
                     heartbeat=heartbeat_seconds,
                     max_msg_size=most_bytes,
                     timeout=aiohttp.ClientWSTimeout(ws_close=self.limits.connect_seconds),
@@ -266,7 +265,7 @@ class Client:
             from_public = from_public or self._is_public(here)
             number = literal_number(target)
             if not problem and from_public and number and not is_public(number) and not self._names(number):
-                problem = _private(target.host, [number])
+                problem = private_words(target.host, [number])
             if problem:
                 raise DataError(f"{first}: {problem}")
             here = target
@@ -286,12 +285,12 @@ class Client:
         import aiohttp
         from yarl import URL
 
-        proxy = _proxy_of(here)
-        session = self._guarded if guarded and proxy is None else self._open
+        proxy = proxy_of(here)
+        chosen = self._guarded if guarded and proxy is None else self._open
         await self._requests.take(1)
         try:
             async with asyncio.timeout(self.limits.connect_seconds + self.limits.idle_seconds):
-                return await session.request(
+                return await chosen.request(
                     method,
                     URL(here.bare, encoded=here.bare.isascii()),
                     data=body,
@@ -364,75 +363,6 @@ class Client:
         return any(
             entry.strip("[]") == number or urlsplit(f"//{entry}").hostname == number for entry in self.allow_hosts
         )
-
-
-async def _redirects_are_refused(*_: Any) -> None:
-    """Heard by aiohttp where it follows redirects by itself."""
-    raise DataError("it redirects, which is not followed here. Give the address that it redirects to.")
-
-
-def _session(
-    seen: dict[str, list[str]],
-    guarded: frozenset[str] | None,
-    on_redirect: Callable[..., Awaitable[None]] | None = None,
-) -> aiohttp.ClientSession:
-    """A session; when guarded, one that reaches public addresses only, and those named."""
-    try:
-        import aiohttp
-        from aiohttp.resolver import DefaultResolver
-    except ImportError as error:
-        raise SettingsError("Fetching over HTTP needs aiohttp: pip install 'daskflow[http]'") from error
-
-    class Resolver(aiohttp.abc.AbstractResolver):
-        """The system's resolver, which remembers what it found, and refuses what is not public."""
-
-        def __init__(self) -> None:
-            self._inner = DefaultResolver()
-
-        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
-            found = await self._inner.resolve(host, port, family)
-            numbers = [str(one["host"]) for one in found]
-            seen[host.lower().rstrip(".")] = numbers
-            private = [one for one in numbers if not is_public(one)]
-            if guarded is not None and not guarded.issuperset(private):
-                raise DataError(_private(host, private))
-            return found
-
-        async def close(self) -> None:
-            await self._inner.close()
-
-    tracing = aiohttp.TraceConfig()
-    if on_redirect is not None:
-        tracing.on_request_redirect.append(on_redirect)
-    return aiohttp.ClientSession(
-        trace_configs=[tracing],
-        connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(), happy_eyeballs_delay=0.25),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"daskflow/{importlib.metadata.version('daskflow')}", "Accept-Encoding": "identity"},
-        auto_decompress=False,
-        read_bufsize=BUFFER_BYTES,
-        trust_env=False,  # it would also send what stands in ~/.netrc; proxies are looked up by `_proxy_of`
-    )
-
-
-def _private(host: str, numbers: Sequence[str]) -> str:
-    """Why a redirect from the open internet into a private network is refused."""
-    return (
-        f"it redirects to {host}, which is {', '.join(numbers)}: an address of a private network, or of this machine. "
-        f"If that is right, say so: allow_hosts = ['{host}', '{numbers[0]}']."
-    )
-
-
-def _proxy_of(address: Address) -> str | None:
-    """The proxy that the environment names for an address (``https_proxy``, ``no_proxy``); none for this machine."""
-    number = literal_number(address)
-    if address.host == "localhost" or (number is not None and (number == "::1" or number.startswith("127."))):
-        return None
-    if proxy_bypass(address.host):
-        return None
-    found = getproxies()
-    proxy = found.get(address.scheme) or found.get("all") or ""
-    return proxy if proxy.startswith("http") else None
 
 
 def _may_pass(error: aiohttp.ClientConnectorDNSError) -> bool:

@@ -30,6 +30,8 @@ from daskflow.streams.patience import Patience
 from daskflow.streams.payloads import id_of, key_of, record_of
 from daskflow.streams.records import Record
 
+HANDED_ON_AT_ONCE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -255,16 +257,24 @@ class Poller:
         n_skipped = before.place + 1 if is_known and not seen else 0
         self._at, self._seen = replace(at, place=at.count - 1), frozenset()
         names: set[str] = set()
+        new: list[Record] = []
         n_new = 0
         for place, record in enumerate(self._records(items, at)):
             names.add(record.id)
             if place < n_skipped or record.id in seen:
                 continue
-            await self._inbox.room()
-            await self._inbox.put([record])
             n_new += 1
+            new.append(record)
+            if len(new) >= HANDED_ON_AT_ONCE:
+                await self._put(new)
+                new = []
+        await self._put(new)
         self._seen = frozenset(names)
         return n_new
+
+    async def _put(self, records: Sequence[Record]) -> None:
+        await self._inbox.room()
+        await self._inbox.put(records)
 
     def _records(self, items: Items, at: Position) -> Iterator[Record]:
         """The records of an answer."""
