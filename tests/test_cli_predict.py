@@ -128,6 +128,28 @@ def test_the_cut_of_the_files_and_their_kind_do_not_matter(run: Any, new: Path) 
         pd.testing.assert_frame_equal(pd.read_parquet(f"{name}.out.parquet"), one, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
+def test_on_a_cluster_the_output_is_the_same_to_the_last_bit(run: Any, new: Path) -> None:
+    # given a file in many pieces
+    people(7, 5_000).drop(columns="late").to_csv(new, sep=";", index=False)
+    words = ("predict", run.path, "new.csv", "--set", "partition_bytes=20000", "--keep", "id")
+    # when
+    here = call(*words, "-o", "here.parquet")
+    there = call(*words, "-o", "there.parquet", "--on", "local", "--on-set", "workers=2", "--json")
+    # then
+    assert here.exit_code == 0, here.stderr
+    assert there.exit_code == 0, there.stderr
+    assert json.loads(there.stdout)["partitions"] > 5
+    assert pd.read_parquet("there.parquet").equals(pd.read_parquet("here.parquet"))
+    assert {path.name for path in new.parent.iterdir()} == {"new.csv", "here.parquet", "there.parquet"}
+
+
+def test_options_of_a_cluster_without_one_are_refused(run: Any, new: Path) -> None:
+    result = call("predict", run.path, "new.csv", "-o", "out.parquet", "--on-set", "workers=2")
+    assert result.exit_code == 2
+    assert "--on-set says something of the cluster that --on names" in result.stderr
+
+
 def test_probabilities_can_be_left_out_and_the_summary_is_one_object(run: Any, new: Path) -> None:
     result = call("predict", run.path, "new.csv", "-o", "scored.parquet", "--no-proba", "--json")
     found = json.loads(result.stdout)

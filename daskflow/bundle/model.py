@@ -339,7 +339,7 @@ class Model:
         if _is_dask(X):
             import dask
 
-            check_names(X, self.schema)
+            check_names(X.columns, self.schema)
             model = dask.delayed(self, pure=True)
             counts = dask.compute(*[model.check(part) for part in X[list(self.schema.names)].to_delayed()])
         else:
@@ -358,7 +358,7 @@ class Model:
         """Call a method on every partition of a dask frame, when it is computed."""
         import dask
 
-        check_names(X, self.schema)
+        check_names(X.columns, self.schema)
         # As one node of the graph: every partition names it, so the model travels once per worker, not per task.
         model = dask.delayed(self, pure=True)
         return X[list(self.schema.names)].map_partitions(

@@ -8,6 +8,7 @@ with a zone for times without, infinite numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -27,20 +28,20 @@ WORDS = {
 """What a kind's values are called, and what converts to them."""
 
 
-def check_names(frame: Any, schema: Schema) -> None:
-    """Raise DataError naming every column of the schema that a frame lacks, or has twice."""
-    names = [str(name) for name in frame.columns]
+def check_names(given: Iterable[Any], schema: Schema, what: str = "frame") -> None:
+    """Raise DataError naming every column of the schema that a frame's columns lack, or have twice."""
+    names = [str(name) for name in given]
     missing = [name for name in schema.names if name not in names]
     if missing:
         hint = nearest(missing[0], names) if len(missing) == 1 else ""
         hint = hint if "did you mean" in hint else ""
         raise DataError(
-            f"The frame lacks {len(missing)} of the {len(schema.names)} columns the model needs: "
+            f"The {what} lacks {len(missing)} of the {len(schema.names)} columns the model needs: "
             f"{', '.join(missing)}{hint}. Add them; without values is allowed."
         )
     twice = sorted({name for name in schema.names if names.count(name) > 1})
     if twice:
-        raise DataError(f"These columns stand twice in the frame: {', '.join(twice)}. Drop one of each.")
+        raise DataError(f"These columns stand twice in the {what}: {', '.join(twice)}. Drop one of each.")
 
 
 def rows_of(frame: pd.DataFrame, schema: Schema) -> pa.Table:
@@ -53,7 +54,7 @@ def rows_of(frame: pd.DataFrame, schema: Schema) -> pa.Table:
     DataError
         With every column that is missing or holds something else than the model learned.
     """
-    check_names(frame, schema)
+    check_names(frame.columns, schema)
     by_name = {str(name): place for place, name in enumerate(frame.columns)}
     arrays: dict[str, Any] = {}
     problems: list[str] = []

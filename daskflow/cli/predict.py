@@ -42,6 +42,14 @@ from daskflow.cli.verb import Verb, duration, parsed, shown
     metavar="TYPE",
     help="A type in the model that is not scikit-learn's own, such as package.Class; building it may run its code.",
 )
+@click.option("--on", metavar="KIND", help="A cluster that scores, such as local or slurm; default: this process.")
+@click.option(
+    "--on-set",
+    "cluster",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of that cluster, such as workers=4 or memory='4 GiB'. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def predict(
     model: Path,
@@ -53,17 +61,24 @@ def predict(
     changes: tuple[str, ...],
     joined: tuple[str, ...],
     trust: tuple[str, ...],
+    on: str | None,
+    cluster: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Score files with a model, piece by piece.
 
     RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder. The output has one row per row of the files, in their
     order: the kept columns, `prediction`, and `probability_LABEL` for each class. The target need not be in the files.
+
+    With --on the pieces are read and scored by the workers of a cluster; the output is the same, and appears when it is
+    complete.
     """
     from daskflow.cli.progress import progress
     from daskflow.cli.running import print_json
     from daskflow.workflow.scoring import score
 
+    if cluster and on is None:
+        raise click.UsageError("--on-set says something of the cluster that --on names: give both.")
     with progress() as listener:
         summary = score(
             model,
@@ -75,6 +90,7 @@ def predict(
             joined=paths_by_name(joined),
             probabilities=proba,
             trusted=trust,
+            cluster=None if on is None else {"kind": on, **parsed(cluster)},
             listener=listener,
         )
     if as_json:

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from daskflow.bundle import Model
 from daskflow.bundle.origin import Origin
-from daskflow.bundle.rows import learned_array
+from daskflow.bundle.rows import check_names, learned_array
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions
@@ -260,15 +260,40 @@ class Scorer:
             self.model.classes,
         )
 
+    def prepared(self, rows: pa.Table) -> Answers:
+        """Answer rows that are joined and derived already, all of them; further columns are passed over.
+
+        Raises
+        ------
+        DataError
+            For a column that is missing, or of which one value is not what the model learned or is infinite.
+        """
+        schema = self.model.schema
+        check_names(rows.column_names, schema, "table")
+        arrays, problems = {}, []
+        for column in schema.columns:
+            try:
+                arrays[column.name] = learned_array(rows.column(column.name), column)
+            except DataError as error:
+                problems.append(str(error))
+        if problems:
+            raise DataError(f"The table does not fit the model: {' '.join(problems)}")
+        predictions, unseen = self._of(pa.table(arrays))
+        return Answers(rows.num_rows, np.arange(rows.num_rows), predictions, {}, unseen, self.model.classes)
+
     def _ask(self, table: pa.Table) -> tuple[Predictions, dict[str, int]]:
-        """Ask the model."""
+        """Ask the model about checked rows of the source's columns."""
         if table.num_rows == 0:
             return self._nothing, {}
         rows = table if self._origin.is_plain else self._origin.rows(table)
-        schema = self.model.schema
-        checked = pa.table({c.name: learned_array(rows.column(c.name), c) for c in schema.columns})
-        unseen = {name: int(count) for name, count in self.model.transformer.unseen(checked).items() if count}
-        return self.model.predictions(checked, self._needs), unseen
+        return self._of(pa.table({c.name: learned_array(rows.column(c.name), c) for c in self.model.schema.columns}))
+
+    def _of(self, rows: pa.Table) -> tuple[Predictions, dict[str, int]]:
+        """Ask the model about rows of its own columns."""
+        if rows.num_rows == 0:
+            return self._nothing, {}
+        unseen = {name: int(count) for name, count in self.model.transformer.unseen(rows).items() if count}
+        return self.model.predictions(rows, self._needs), unseen
 
     @property
     def _nothing(self) -> Predictions:

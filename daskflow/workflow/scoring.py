@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 import daskflow.sources
@@ -17,16 +16,15 @@ from daskflow.bundle.origin import needed_expressions
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.settings import nearest
-from daskflow.data.derive import derive
-from daskflow.data.joins import join_all
 from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.data.table import Table
 from daskflow.sources import Source
 from daskflow.sources.guess import guess
+from daskflow.streams.scoring import PREDICTION, Scorer
 from daskflow.workflow.joining import joins_for
 from daskflow.workflow.scored_file import ScoredFile
+from daskflow.workflow.scoring_parts import PartScorer, executor_on, in_order
 
-PREDICTION = "prediction"
 TEXT_KINDS = ("csv", "json")
 """Files that do not know their types: the model's are said to them."""
 
@@ -73,6 +71,7 @@ def score(
     probabilities: bool = True,
     trusted: Sequence[str] = (),
     base: Path | None = None,
+    cluster: Any = None,
     listener: Listener = nobody,
 ) -> dict[str, Any]:
     """Predict the rows of files and write them to one file, in the order of files and rows.
@@ -100,6 +99,9 @@ def score(
         As for `load_model`.
     base : Path, optional
         Folder that relative paths start from; default the current one.
+    cluster : str, mapping or Cluster, optional
+        Where the files are read and scored, partition by partition; default: in this process, one after the other. The
+        file that is written is the same. Workers must see the input files; only this process writes.
     listener : callable, optional
         Hears of the progress.
 
@@ -117,6 +119,8 @@ def score(
         For options, columns or a suffix that cannot be.
     BundleError
         For a model that is changed or not trusted.
+    ClusterError
+        When no cluster can be had, or a partition ends every worker that has it; nothing is written.
     """
     started = time.perf_counter()
     scored_file = ScoredFile(out)
@@ -124,26 +128,19 @@ def score(
     table, expressions = open_new(model, paths, base or Path(), kind=kind, options=options or {}, keep=keep)
     _check_output(out, paths, base or Path(), keep, model)
     joins = joins_for(model, table, expressions, joined or {}, base or Path())
+    scorer = PartScorer(Scorer(model, probabilities=probabilities), joins, expressions, tuple(keep))
     n_rows = rejected = 0
     unmatched: dict[str, int] = {}
     unseen: dict[str, int] = {}
     total = len(table.partitions)
-    tell(listener, "stage", stage="scoring", state="started", total=total)
-    with scored_file as file:
-        for done, partition in enumerate(table.partitions, start=1):
-            decoded = partition.read()
-            rows, _, counts = join_all(decoded.plain, joins, partition.fingerprint.name)
-            for count in counts:
-                unmatched[count.name] = unmatched.get(count.name, 0) + count.unmatched
-            rows = derive(rows, expressions)
-            try:
-                scored, strange = _scored(model, rows, keep, with_probabilities=probabilities)
-            except DataError as error:
-                raise DataError(f"{partition.fingerprint.name}: {error}") from error
-            file.write(scored)
-            n_rows, rejected = n_rows + len(scored), rejected + len(decoded.rejects)
-            for name, count in strange.items():
-                unseen[name] = unseen.get(name, 0) + count
+    with executor_on(cluster, out, listener) as executor, scored_file as file:
+        tell(listener, "stage", stage="scoring", state="started", total=total)
+        for done, scored in enumerate(in_order(scorer, table.partitions, executor), start=1):
+            file.write(scored.rows)
+            n_rows, rejected = n_rows + len(scored.rows), rejected + scored.rejected
+            for counts, found in ((unseen, scored.unseen), (unmatched, scored.unmatched)):
+                for name, count in found.items():
+                    counts[name] = counts.get(name, 0) + count
             tell(listener, "progress", stage="scoring", done=done, total=total, rows=n_rows)
         if not n_rows:
             raise DataError("The files have no rows: there is nothing to score.")
@@ -209,20 +206,6 @@ def _word(column: Column) -> str | None:
     if column.kind is ColumnKind.DATETIME:
         return "datetime[utc]" if "tz=" in column.type else "datetime"
     return column.type if pa.types.is_integer(column.arrow_type) else "float64"
-
-
-def _scored(model: Model, rows: pa.Table, keep: Sequence[str], *, with_probabilities: bool) -> tuple[pa.Table, Any]:
-    """One partition's kept columns and predictions, and its unseen categories."""
-    # Arrow's own types: pandas' default ones turn integers with gaps into floats.
-    frame = rows.select([name for name in model.schema.names if name in rows.column_names]).to_pandas(
-        types_mapper=pd.ArrowDtype
-    )
-    labels, probabilities, unseen = model.predict_all(frame)
-    scored = rows.select(list(keep)).append_column(PREDICTION, pa.Array.from_pandas(labels.array))
-    if with_probabilities and probabilities is not None:
-        for label in probabilities.columns:
-            scored = scored.append_column(f"probability_{label}", pa.array(probabilities[label].to_numpy()))
-    return scored, unseen
 
 
 def _check_output(out: Path, paths: Sequence[str], base: Path, keep: Sequence[str], model: Model) -> None:
