@@ -140,8 +140,7 @@ def _short(of_products: Any, name: str, n_outputs: int) -> Callable[[Any], Any] 
 
     short = labels if name == "predict" else probabilities
     asked = np.concatenate([[0.0, -0.0], *(np.array([1.0, -1.0]) * size for size in np.geomspace(1e-12, 1e4, 200))])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored():
         said = np.asarray(getattr(of_products, name)(asked[:, None].copy()))
         told = np.asarray(short(asked[:, None].copy()))
     return short if said.dtype == told.dtype and said.tobytes() == told.tobytes() else None
