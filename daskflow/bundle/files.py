@@ -18,6 +18,9 @@ CARD_TEXT = "card.md"
 REQUIREMENTS = "requirements.txt"
 CHECKSUMS = "SHA256SUMS"
 
+CURRENT = "current"
+"""In the folder of a stream that learns: the model folder of the one that answers, by its path from there."""
+
 ESTIMATOR = "estimator.json"
 """What a boosting library's own file does not say of the estimator around it."""
 
@@ -62,7 +65,9 @@ def checksums(contents: Mapping[str, bytes]) -> bytes:
 
 
 def find(path: Path) -> Path:
-    """Return the model folder that a user means: itself, a run's, or that of the latest run of a name.
+    """Return the model folder that a user means: itself, a run's, that of the latest run of a name, or a stream's.
+
+    The folder of a stream that learns names the model that answers in its file ``current``.
 
     Raises
     ------
@@ -71,7 +76,9 @@ def find(path: Path) -> Path:
     """
     latest = path / "latest"
     run = path / latest.read_text().strip() if latest.is_file() else path
-    for folder in (path, run / "model"):
+    current = path / CURRENT
+    of_stream = [path / current.read_text().strip()] if current.is_file() else []
+    for folder in (path, run / "model", *of_stream):
         if (folder / CHECKSUMS).is_file():
             return folder
     if any((path / name).exists() for name in (MODEL, *NATIVE)):

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from daskflow.bundle import files
 from daskflow.core import mail
 from daskflow.core.errors import ControlError, SettingsError
 from daskflow.core.journal import write_atomically
@@ -29,7 +30,7 @@ from daskflow.core.settings import nearest
 from daskflow.streams import champion
 
 SWAP, CONTESTANTS = "swap", "contestants"
-CURRENT, MAILBOX, RULE = "current", "control", "rule"
+MAILBOX, RULE = "control", "rule"
 MOST_ASKED = 20
 
 
@@ -192,7 +193,7 @@ class Swaps:
             return
         with suppress(ValueError):
             place = place.relative_to(self._folder)
-        write_atomically(self._folder / CURRENT, f"{place}\n".encode())
+        write_atomically(self._folder / files.CURRENT, f"{place}\n".encode())
 
     def asked(self, warn: Callable[[str], None]) -> list[Ask]:
         """Take what was asked for out of the mailbox, oldest first."""
@@ -210,7 +211,8 @@ def words_of(record: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> words_of({"before": "model", "champion": "learner", "labelled": 4200, "why": "it was asked for", "by": "python"})
+    >>> record = {"before": "model", "champion": "learner", "labelled": 4200, "why": "it was asked for", "by": "python"}
+    >>> words_of(record)
     "'learner' answers instead of 'model' after 4,200 labelled rows: it was asked for (python)."
     """
     head = f"'{record['champion']}' answers instead of '{record['before']}'"

@@ -13,34 +13,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from daskflow.bundle import Model
-from daskflow.core.errors import DataError, SettingsError, StorageError
-from daskflow.data.predictions import Predictions
-from daskflow.streams.champion import Comparison, Contest, loss_of, metric_of
-from daskflow.streams.champion_swaps import RULE, Ask, Book, MemoryBook, Swaps, words_of
+from daskflow.core.errors import SettingsError, StorageError
+from daskflow.streams.champion_swaps import Ask, Book, MemoryBook, Swaps
 from daskflow.streams.committing import Commits
-from daskflow.streams.drift import Alarm, DriftWatch
+from daskflow.streams.learning_group import Group, nothing_said
 from daskflow.streams.learning_labels import LabelReader
-from daskflow.streams.learning_model import Contestant, can_learn, learning
-from daskflow.streams.learning_rows import LABELS, LabelledRow, Said, key_of, said_by
+from daskflow.streams.learning_model import Contestant
+from daskflow.streams.learning_rows import LABELS, LabelledRow, Said, key_of
 from daskflow.streams.learning_settings import LearnSettings
 from daskflow.streams.learning_snapshots import Snapshots
 from daskflow.streams.learning_store import DONE, LABEL, RECORD, LearningStore
 from daskflow.streams.meter import Meter
-from daskflow.streams.prequential import Prequential
 from daskflow.streams.records import Answered, Dead, Record, Result
 
-LEARNER, MODEL = "learner", "model"
 STORE, SNAPSHOTS, JOURNAL = "learning.sqlite", "snapshots", "journal.jsonl"
 
-COUNTS = ("labelled", "not_learned", "unlabelled", "refused", "duplicates", "dropped_by_number", "dropped_by_age")
-COUNTS_OF_LABELS = ("labels_dropped_by_number", "labels_dropped_by_age")
-
-
-def nothing_said(text: Any) -> None:
-    """Keep quiet."""
+COUNTS = (
+    *("unlabelled", "refused", "duplicates", "dropped_by_number", "dropped_by_age"),
+    *("labels_dropped_by_number", "labels_dropped_by_age"),
+)
+"""Rows without a true value; true values that can be none; records and true values whose key had its own before; records
+that waited in vain, and true values that did."""
 
 
 class Learner:
@@ -101,61 +95,50 @@ class Learner:
     ) -> None:
         """Begin, or go on where the book says."""
         self.settings = settings or LearnSettings()
-        self.model, self._say, self._tell, self._clock = model, say, tell, clock
+        self.model, self._say, self._clock = model, say, clock
         self._label = self.settings.label or model.target.name
         self._labels = LabelReader(model.target)
-        words = {"is_strict": is_strict, "probabilities": probabilities}
-        self.contestants = self._entered(model, challengers or {}, words)
-        self._names = tuple(self.contestants)
-        has_probabilities = all(each.scorer.has_probabilities for each in self.contestants.values())
-        rule = self.settings.rule
-        metric = metric_of(rule, model.target, has_probabilities=has_probabilities)
-        self.contest = Contest(rule, metric, self._names)
-        self._has_probabilities = has_probabilities
-        self.prequential = Prequential(model.task, model.classes, window=rule.window)
-        self.watch = DriftWatch.of(next(iter(self.contestants.values())).scorer, self.settings.drift)
-        self.watch.learned([])  # says at once when its library is not installed
         place = None if folder is None else Path(folder)
         self._own = Commits(_made(place) / JOURNAL) if place is not None and book is None else None
         self._book: Book = book or self._own or MemoryBook()
-        self.counts = dict.fromkeys((*COUNTS, *COUNTS_OF_LABELS), 0)
-        self._step = self._restored_step()
-        self._store = LearningStore(None if place is None else place / STORE, self._step)
-        keep = self.settings.snapshots
-        self._snapshots = None if place is None else Snapshots(place / SNAPSHOTS, keep=keep, trusted=trusted)
-        self._buffer: list[LabelledRow] = []
-        self._n_swaps = 0
-        self._is_replaying = False
         self.swaps = Swaps(self._book, place)
-        self.swaps.enter(self._names, self._names[0], self._places())
-        self._snapshot_at, self._snapshot_seconds = 0, self._clock()
-        self._restore()
+        keep = self.settings.snapshots
+        snapshots = None if place is None else Snapshots(place / SNAPSHOTS, keep=keep, trusted=trusted)
+        self.group = Group(
+            model,
+            challengers or {},
+            self.settings,
+            swaps=self.swaps,
+            snapshots=snapshots,
+            say=say,
+            tell=tell,
+            clock=clock,
+            is_strict=is_strict,
+            probabilities=probabilities,
+        )
+        self._columns = self.group.columns
+        self._counts = dict.fromkeys(COUNTS, 0)
+        self._step, labelled = self._committed()
+        self._store = LearningStore(None if place is None else place / STORE, self._step)
+        names = self.group.names
+        self.swaps.enter(names, names[0], self.group.places())
+        base = self.group.restore(labelled, is_new=self._book.state is None)
+        with self.group.replaying():
+            for _, body in self._store.learned(base):
+                self.group.learn(LabelledRow.load(body))
+        self.group.point()
 
-    def _entered(self, model: Model, others: Mapping[str, Model], words: Mapping[str, Any]) -> dict[str, Contestant]:
-        """Return who answers, the first champion first."""
-        asked = self.settings
-        own = learning(LEARNER, model, asked.set, asked.seed, **words)
-        found = {LEARNER: own}
-        if others or asked.challenge:
-            found = {MODEL: Contestant(MODEL, model, learns=False, **words), LEARNER: own}
-        for name, other in others.items():
-            if name in (MODEL, LEARNER) or not name.isidentifier():
-                raise SettingsError(
-                    f"A challenger cannot be called '{name}': use letters, digits and _, and no name twice."
-                )
-            if other.target.name != model.target.name or other.classes != model.classes or other.task != model.task:
-                raise SettingsError(
-                    f"Challenger '{name}' predicts something else than the model: the target must be alike."
-                )
-            made = learning(name, other, {}, asked.seed, **words) if can_learn(other) else None
-            found[name] = made or Contestant(name, other, learns=False, **words)
-        return found
-
-    def _places(self) -> dict[str, str]:
-        """Model folders of those that do not learn, in the folder."""
-        if self._snapshots is None:
-            return {}
-        return {each.name: str(self._snapshots.fixed(each)) for each in self.contestants.values() if not each.learns}
+    def _committed(self) -> tuple[int, int]:
+        """Return the step that was committed last, and its labelled rows; take its counts."""
+        state = self._book.state
+        if state is None:
+            return 0, 0
+        if "step" not in state or state.get("model") != self.model.identity:
+            raise SettingsError(
+                "The stream's folder was used with another model, or without learning. Choose another with --folder."
+            )
+        self._counts |= {name: int(count) for name, count in state["counts"].items() if name in self._counts}
+        return int(state["step"]), int(state["counts"]["labelled"])
 
     # --- answering
 
@@ -199,7 +182,7 @@ class Learner:
 
         What belongs to a step that is not committed is undone at the next start.
         """
-        self._hear()
+        self.hear()
         self._step += 1
         self._store.begin(self._step)
         try:
@@ -214,7 +197,12 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return what belongs in the journal, as plain values."""
-        return {"step": self._step, "model": self.model.identity, "counts": dict(self.counts)}
+        return {"step": self._step, "model": self.model.identity, "counts": self.counts}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them: `COUNTS`, and ``labelled`` and ``not_learned`` of `Group`."""
+        return {"labelled": self.group.labelled, "not_learned": self.group.not_learned, **self._counts}
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -223,15 +211,17 @@ class Learner:
 
     def tell_meter(self, meter: Meter) -> None:
         """Tell how good the answers of late were, how the models stand, and how far columns have moved."""
-        self.prequential.tell(meter)
-        meter.drift(self.watch.values())
-        if len(self._names) > 1:
-            meter.standing(self.champion.name, self.contest.scores())
+        self.group.tell_meter(meter)
+
+    @property
+    def contestants(self) -> Mapping[str, Contestant]:
+        """Who answers, and who does so silently, by name."""
+        return self.group.contestants
 
     @property
     def champion(self) -> Contestant:
         """Who answers."""
-        return self.contestants[self.swaps.at(self.counts["labelled"])[0]]
+        return self.group.champion
 
     def _go_through(self, records: Sequence[Record]) -> tuple[list[Result], list[Dead]]:
         results: list[Result] = []
@@ -255,24 +245,18 @@ class Learner:
         """Rows that are answered before the next are learned, at most: none is answered by what came after it."""
         if self.settings.key and not self._store.count(LABEL):
             return 2**31
-        return self.settings.rows - len(self._buffer)
+        return self.group.room
 
     def _answer(self, records: Sequence[Record], results: list[Result], dead: list[Dead]) -> None:
         """Answer records, and have each learned or wait."""
-        rows = [record.values for record in records]
-        champion = self.champion
-        found = {name: each.answer(rows) for name, each in self.contestants.items()}
-        said = {name: said_by(answers) for name, answers in found.items()}
-        version = {"model": champion.version} if self.settings.tell_model else {}
-        answers = found[champion.name]
-        self._alarm(self.watch.seen(rows, answers))
+        version = {"model": self.champion.version} if self.settings.tell_model else {}
+        answers, said = self.group.answer([record.values for record in records])
         for place, answer in enumerate(answers.dicts()):
             record = records[place]
             if answer is None:
                 dead.append(Dead(record, *answers.problems[place]))
                 continue
-            others = {name: one for name, each in said.items() if (one := each[place]) is not None}
-            problem = self._join(record, Said(champion.name, others))
+            problem = self._join(record, said[place])
             told = {**answer, **version, **({"label_error": problem} if problem else {})}
             results.append(Result(record.id, record, told))
 
@@ -283,10 +267,10 @@ class Learner:
             return self._own_value(record, values, said)
         key = key_of(record.values, self.settings.key)
         if isinstance(key, tuple):
-            self.counts["refused"] += 1
+            self._counts["refused"] += 1
             return key[1]
         if self._store.has(DONE, key) or self._store.has(RECORD, key):
-            self.counts["duplicates"] += 1
+            self._counts["duplicates"] += 1
             return ""
         early = self._store.take(LABEL, key)
         if early is None:
@@ -300,10 +284,10 @@ class Learner:
         """Learn a record by the true value that stands in it."""
         y = self._labels.read(record.values.get(self._label))
         if isinstance(y, tuple):
-            self.counts["refused"] += 1
+            self._counts["refused"] += 1
             return y[1]
         if y is None:
-            self.counts["unlabelled"] += 1
+            self._counts["unlabelled"] += 1
         else:
             self._labelled(LabelledRow(values, y, said))
         return ""
@@ -325,149 +309,21 @@ class Learner:
             self._store.put(DONE, key, record.at, "")
             self._labelled(LabelledRow.load(waiting, y))
         elif self._store.has(DONE, key) or self._store.has(LABEL, key):
-            self.counts["duplicates"] += 1
+            self._counts["duplicates"] += 1
         else:
             self._store.put(LABEL, key, record.at, json.dumps(y))
         return None
 
     def _needed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What those that learn need of a record."""
-        names = self._columns
-        return {name: values[name] for name in names if name in values}
-
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        found = [each.scorer.columns.names for each in self.contestants.values() if each.learns]
-        return tuple(dict.fromkeys(name for names in found for name in names))
-
-    # --- learning
+        return {name: values[name] for name in self._columns if name in values}
 
     def _labelled(self, row: LabelledRow) -> None:
-        """Take a row whose true value is known: count, compare, and learn when there are enough."""
-        number = self.counts["labelled"] = self.counts["labelled"] + 1
-        if not self._is_replaying:
-            self._store.learn(number, row.dump())
-        if len(self._names) > 1 and set(row.said.by_name) == set(self._names):
-            metric, said = self.contest.metric, row.said.by_name
-            self.contest.count({name: loss_of(metric, row.y, *said[name]) for name in self._names})
-        self._buffer.append(row)
-        if len(self._buffer) >= self.settings.rows:
-            self._learn_buffer()
-
-    def _learn_buffer(self) -> None:
-        self._judge_answers(self._buffer)
-        rows, labels = [row.values for row in self._buffer], [row.y for row in self._buffer]
-        self._buffer.clear()
-        for each in self.contestants.values():
-            problem = each.learn(rows, labels) if each.learns else ""
-            if problem:
-                self.counts["not_learned"] += len(rows)
-                self._say(f"'{each.name}' could not learn {len(rows):,} rows, and stays as it was: {problem}")
-        self._judge(self.counts["labelled"])
-        if self._snapshots is not None and self._is_snapshot_due:
-            self._write_snapshot()
-
-    def _judge_answers(self, rows: Sequence[LabelledRow]) -> None:
-        """Count how good the answers were, and tell when their errors have grown."""
-        given = [row.said.by_name[row.said.by] for row in rows]
-        y = np.asarray([row.y for row in rows])
-        truths: Any = y if not self.model.classes else [self.model.classes[int(code)] for code in y]
-        labels = np.asarray([label for label, _ in given])
-        shares = np.asarray([share for _, share in given], dtype=np.float64) if self._has_probabilities else None
-        if shares is not None and len(self.model.classes) == 2:
-            shares = shares[:, 1]
-        errors = self.prequential.learned(truths, Predictions(labels, shares))
-        self._alarm(self.watch.learned(errors))
-
-    def _alarm(self, alarms: Sequence[Alarm]) -> None:
-        if self._is_replaying:  # they were told
-            return
-        for alarm in alarms:
-            self._tell({**alarm.record(), "of": alarm.name, "detector": alarm.by, "words": alarm.words})
-            self._say(alarm.words)
-
-    @property
-    def _is_snapshot_due(self) -> bool:
-        asked, passed = self.settings, self._clock() - self._snapshot_seconds
-        by_time = asked.snapshot_seconds and passed >= asked.snapshot_seconds and not self._is_replaying
-        return self.counts["labelled"] - self._snapshot_at >= asked.snapshot_rows or bool(by_time)
+        """Have a row learned; it is kept until a snapshot has it."""
+        self._store.learn(self.group.labelled + 1, row.dump())
+        self.group.learn(row)
 
     # --- keeping
-
-    def _write_snapshot(self) -> None:
-        """Write a snapshot, and go on with what stands in it: so does whoever goes on after a kill."""
-        snapshots, number = self._snapshots, self.counts["labelled"]
-        if snapshots is None:
-            return
-        learners = [each for each in self.contestants.values() if each.learns]
-        state = {
-            "rows": {each.name: each.learned for each in learners},
-            "counts": {name: self.counts[name] for name in ("not_learned",)},
-            "contest": self.contest.dump(),
-            "prequential": self.prequential.dump(),
-            "drift": self.watch.dump(),
-            "n_swaps": self._n_swaps,
-        }
-        snapshots.write(number, learners, state)
-        for each in learners:
-            each.restore(snapshots.read_model(number, each.name).estimator, each.learned)
-        self._snapshot_at, self._snapshot_seconds = number, self._clock()
-        self._point()
-
-    def _point(self) -> None:
-        """Let ``current`` name the champion's model folder."""
-        champion = self.champion
-        if self._snapshots is not None:
-            at = self._snapshots.place(self._snapshot_at, champion.name)
-            self.swaps.point(at if champion.learns else self._snapshots.fixed(champion))
-
-    def _restored_step(self) -> int:
-        """Return the step that was committed last, and take its counts."""
-        state = self._book.state
-        if state is None:
-            return 0
-        if "step" not in state or state.get("model") != self.model.identity:
-            raise SettingsError(
-                "The stream's folder was used with another model, or without learning. Choose another with --folder."
-            )
-        self.counts |= {name: int(count) for name, count in state["counts"].items() if name in self.counts}
-        return int(state["step"])
-
-    def _restore(self) -> None:
-        """Go on from the newest snapshot that was committed, and learn again what was learned since."""
-        if self._snapshots is None:
-            return
-        labelled = self.counts["labelled"]
-        self.swaps.go_back(labelled)
-        self._snapshots.remove_after(labelled)
-        base = self._snapshots.newest(labelled)
-        if base is None or self._book.state is None:
-            self._write_snapshot()
-            base = 0
-        state = self._snapshots.read_state(base)
-        committed = dict(self.counts)
-        for each in (each for each in self.contestants.values() if each.name in state["rows"]):
-            model = self._snapshots.read_model(base, each.name)
-            each.restore(model.estimator, int(state["rows"][each.name]))
-        self.contest.load(state["contest"])
-        self._load_watches(state)
-        self._n_swaps = int(state["n_swaps"])
-        self.counts |= {"labelled": base, **{name: int(count) for name, count in state["counts"].items()}}
-        self._snapshot_at = base
-        self._is_replaying = True
-        for _, body in self._store.learned(base):
-            self._labelled(LabelledRow.load(body))
-        self._is_replaying = False
-        self.counts |= {**committed, "labelled": self.counts["labelled"], "not_learned": self.counts["not_learned"]}
-        self._point()
-
-    def _load_watches(self, state: Mapping[str, Any]) -> None:
-        """Go on judging answers; after other settings from the beginning."""
-        for watch, name in ((self.prequential, "prequential"), (self.watch, "drift")):
-            try:
-                watch.load(state[name])
-            except DataError as error:
-                self._say(str(error))
 
     def _drop(self, now: float) -> None:
         """Let what has waited too long, or is too much, go."""
@@ -477,52 +333,25 @@ class Learner:
                 dropped = self._store.drop(what, most=asked.waiting, before=now - asked.waiting_seconds)
                 for name, count in zip(("dropped_by_number", "dropped_by_age"), dropped, strict=True):
                     if prefix is not None:
-                        self.counts[prefix + name] += count
+                        self._counts[prefix + name] += count
 
     def _forget(self) -> None:
         """Remove what no restart can need any more."""
         state = self._book.state
-        if self._snapshots is not None and state is not None:
-            self._store.forget(step=int(state["step"]), learned=self._snapshots.thin(int(state["counts"]["labelled"])))
-        elif self._snapshots is None:
-            self._store.forget(step=self._step, learned=self.counts["labelled"])
+        step, labelled = (0, 0) if state is None else (int(state["step"]), int(state["counts"]["labelled"]))
+        self._store.forget(step=step, learned=self.group.thin(labelled))
 
     # --- swapping
 
-    def _judge(self, number: int) -> None:
-        """Compare champion and challengers, if it is time to, and make the swap that the rule decides on."""
-        rule = self.settings.rule
-        if len(self._names) > 1 and number // rule.every != (number - self.settings.rows) // rule.every:
-            champion, swapped_at, _ = self.swaps.at(number - 1)
-            winner = self.contest.judge(champion, labelled=number, swapped_at=swapped_at)
-            if winner and not self._is_replaying and not self.swaps.has_swap_at(number):
-                self._decide(*winner)
-        n_swaps = self.swaps.at(number)[2]
-        if n_swaps != self._n_swaps:
-            self._n_swaps = n_swaps
-            self.contest.swapped()
-            self._point()
-
-    def _decide(self, to: str, found: Comparison) -> None:
-        """Swap, or tell that the rule would."""
-        rule = self.settings.rule
-        evidence = {**found.dump(), "metric": self.contest.metric, "rule": rule.dump()}
-        if rule.automatic:
-            self._swap(to, by=RULE, evidence=evidence)
-        elif not self._is_replaying:
-            self._say(
-                f"By the rule '{to}' should answer: {found.words(self.contest.metric)}. Nothing is swapped by itself."
-            )
-
-    def _hear(self) -> None:
+    def hear(self) -> None:
         """Do what was asked for by the stream's folder."""
         for asked in self.swaps.asked(self._say):
             try:
-                to = self.swaps.check(asked, self.counts["labelled"])
+                to = self.swaps.check(asked, self.group.labelled)
             except SettingsError as error:
                 self.swaps.refuse(asked, str(error))
                 continue
-            self._swap(to, by=asked.by, key=asked.key)
+            self.group.swap(to, by=asked.by, key=asked.key)
 
     def swap(self, to: str = "", *, by: str = "python") -> str:
         """Let another model answer from the next record on; empty: who did before the last swap.
@@ -537,19 +366,12 @@ class Learner:
         SettingsError
             When there is no such model.
         """
-        return self._swap(self.swaps.check(Ask(to, by), self.counts["labelled"]), by=by)
-
-    def _swap(self, to: str, **words: Any) -> str:
-        record = self.swaps.swap(to, labelled=self.counts["labelled"], **words)
-        self._tell(record)
-        self._say(words_of(record))
-        self._point()
-        return words_of(record)
-
-    hear = _hear
+        return self.group.swap(self.swaps.check(Ask(to, by), self.group.labelled), by=by)
 
     def close(self) -> None:
-        """Give its files back."""
+        """Write a last snapshot, and give its files back."""
+        if not self.group.is_kept:
+            self.group.keep()
         self._store.close()
         if self._own is not None:
             self._own.close()

@@ -19,7 +19,7 @@ from daskflow.sources.guess import guess
 from daskflow.streams import ReadTables, StreamSource, source_of
 from daskflow.streams.champion_swaps import MAILBOX, SWAP, Ask, Swaps, ask, words_of
 from daskflow.streams.committing import Commits
-from daskflow.streams.learning import LEARNER, SNAPSHOTS, Learner
+from daskflow.streams.learning import SNAPSHOTS, Learner
 from daskflow.streams.learning_answering import LearningAnswerer
 from daskflow.streams.learning_settings import LearnSettings
 from daskflow.streams.learning_snapshots import Snapshots
@@ -199,7 +199,7 @@ def standing(folder: Path | str) -> Mapping[str, Any]:
         raise SettingsError(f"{folder} is no folder of a stream that learns: start it with --learn.")
     labelled = int(((book.state or {}).get("counts") or {}).get("labelled", 0))
     return {
-        "champion": swaps.at(labelled)[0] or LEARNER,
+        "champion": swaps.at(labelled)[0],
         "models": list(swaps.names),
         "labelled": labelled,
         "swaps": [dict(record) for record in swaps.history],
