@@ -66,7 +66,9 @@ def written(queue: TestQueue, trials: int) -> str:
     options = {"kind": queue.kind, "workers": 2, "interface": "lo", "walltime": "5 min", **queue.options}
     lines = [f"{name} = {value!r}".replace("'", '"') for name, value in options.items()]
     lines += ["[cluster.environment]", f'PATH = "{os.environ["PATH"]}"']
-    lines += [f'PYTHONPATH = "{os.environ["PYTHONPATH"]}"'] if os.environ.get("PYTHONPATH") else []
+    # OpenBLAS has loops of its own for every processor; which ones it takes decides the last bits.
+    passed = [name for name in ("PYTHONPATH", "OPENBLAS_CORETYPE") if os.environ.get(name)]
+    lines += [f'{name} = "{os.environ[name]}"' for name in passed]
     Path("queued.toml").write_text(WORKFLOW.format(trials=trials) + "\n".join(["[cluster]", *lines, ""]))
     return "queued.toml"
 
@@ -107,9 +109,8 @@ def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(
     assert any(f"ob {deleted[0]}" in text and "Another takes its place" in text for text in texts), texts
     # and the result is that of an undisturbed run in this process
     here = Workflow.from_toml(file, on="inline").run("here")
-    assert there.metrics == pytest.approx(here.metrics, rel=1e-9)
-    scores = [trial.score for trial in here.trials]
-    assert [trial.score for trial in there.trials] == pytest.approx(scores, rel=1e-9)
+    assert there.metrics == here.metrics
+    assert [trial.score for trial in there.trials] == [trial.score for trial in here.trials]
     # and nothing is in the queue
     until(lambda: not queue.jobs(), "an empty queue", 20)
 

@@ -9,8 +9,10 @@ import sys
 import tarfile
 import textwrap
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,11 +71,17 @@ def refused(place: Path, archive: Archive, python: str = sys.executable) -> str:
     return said
 
 
-def until_said(place: Path, name: str) -> str:
+def until(happened: Callable[[], Any]) -> None:
+    """Wait until something is so."""
     end = time.monotonic() + 30
-    while not (file := place / f"{name}.said").exists() or not file.read_text():
+    while not happened():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def until_said(place: Path, name: str) -> str:
+    file = place / f"{name}.said"
+    until(lambda: file.exists() and file.read_text())
     return file.read_text()
 
 
@@ -106,6 +114,32 @@ def test_two_jobs_of_a_node_share_one_copy_and_the_last_one_removes_it(place: Pa
     (place / "c.end").touch()
     assert (second.wait(30), third.wait(30)) == (143, 0)
     assert list((place / "disk").iterdir()) == []
+
+
+def test_a_job_that_is_killed_as_it_removes_the_copy_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a disk that takes its time to remove what is not the node's next job's to remove
+    slow = place / "slow" / "rm"
+    slow.parent.mkdir()
+    waits = f'until [ -e "{place}/go" ]; do sleep 0.01; done; exec /bin/rm "$@"'
+    slow.write_text(f'#!/bin/sh\ncase "$2" in *.gone-*[0-9]) {waits} ;; esac\nexec /bin/rm "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    leaving = job(place, packed(place))
+    until_said(place, "a")
+    (place / "a.end").touch()
+    until(lambda: [name for name in on_disk(place) if ".gone-" in name])
+    assert leaving.poll() is None, "it waits until its copy is gone"
+
+    # when the queue has no more patience
+    leaving.kill()
+    leaving.communicate(timeout=30)
+    assert on_disk(place)
+    (place / "go").touch()
+
+    # then the copy goes nonetheless
+    until(lambda: not list((place / "disk").iterdir()))
 
 
 def test_what_a_killed_job_left_is_removed_by_the_next_one_whatever_it_runs(place: Path) -> None:

@@ -52,22 +52,27 @@ def halved(y_true, y_pred, sample_weight=None):
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path, slurm: TestSlurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a workflow, a module of its own, and a Python that knows nothing but its own modules."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DASKFLOW_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parent.parent}")
-    monkeypatch.syspath_prepend(tmp_path)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True, timeout=60)
-    (tmp_path / "own_score.py").write_text(OWN)
-    said = f'python = "{tmp_path}/bare/bin/python"\nscratch = "{tmp_path}/node\'s disk"\n'
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, slurm: TestSlurm) -> Iterator[Path]:
+    """A folder with a workflow, a module of its own, and a Python that knows nothing but its own modules.
+
+    One for all tests here: what is packed for the first is there for the others.
+    """
+    place = tmp_path_factory.mktemp("shipped")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "bare"], check=True, timeout=60)
+    (place / "own_score.py").write_text(OWN)
+    said = f'python = "{place}/bare/bin/python"\nscratch = "{place}/node\'s disk"\n'
     # A shell that loads modules sets PYTHONPATH, too; what is there must not be mixed in.
-    (tmp_path / "mixed" / "numpy").mkdir(parents=True)
-    (tmp_path / "mixed" / "numpy" / "__init__.py").write_text("raise ImportError('the numpy of the node')")
-    said += f'prologue = ["export PYTHONPATH={tmp_path}/mixed"]\n'
-    (tmp_path / "workflow.toml").write_text(WORKFLOW + said)
-    yield tmp_path
+    (place / "mixed" / "numpy").mkdir(parents=True)
+    (place / "mixed" / "numpy" / "__init__.py").write_text("raise ImportError('the numpy of the node')")
+    said += f'prologue = ["export PYTHONPATH={place}/mixed"]\n'
+    (place / "workflow.toml").write_text(WORKFLOW + said)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("DASKFLOW_CACHE_DIR", str(place / "cache"))
+        patch.setenv("PYTHONPATH", f"{place}:{Path(__file__).parent.parent}")
+        patch.syspath_prepend(place)
+        yield place
     subprocess.run(["scancel", "--user", str(os.getuid()), "--quiet"], check=False, timeout=30)
 
 

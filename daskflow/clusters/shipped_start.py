@@ -7,8 +7,8 @@ import atexit
 import fcntl
 import os
 import runpy
-import shutil
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +17,16 @@ LOCK = 9
 """The file that the job's script holds, shared with the node's other jobs, as long as this process lives."""
 
 
+REMOVE = '(rm -rf "$1"; rmdir "$2") 2> /dev/null &'
+"""Removes a copy, then the folder of all copies if it is empty, in a process that is nobody's child."""
+
+
 def leave(copy: Path, lock: Path, parent: int) -> None:
-    """Remove the copy when no other job of this node uses it; a child process leaves it alone."""
+    """Remove the copy when no other job of this node uses it; a child process leaves it alone.
+
+    What removes it goes on when this process is killed meanwhile, unless the system kills all that a job has begun: the
+    node's next job removes what is left then.
+    """
     if os.getpid() != parent:
         return
     with suppress(OSError):  # another job holds it: that one removes it
@@ -27,8 +35,9 @@ def leave(copy: Path, lock: Path, parent: int) -> None:
             gone = copy.with_name(f"{copy.name}.gone-{parent}")
             copy.rename(gone)
             lock.unlink()
-            shutil.rmtree(gone, ignore_errors=True)
-            copy.parent.rmdir()
+            remover = ["/bin/sh", "-c", REMOVE, "sh", str(gone), str(copy.parent)]
+            # Its output ends when it has ended, so this waits for it.
+            subprocess.run(remover, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def leave_early() -> None:
