@@ -284,8 +284,10 @@ def test_the_figures_of_error_drift(river: None) -> None:
     found = delays(streams=200, before=5_000)
     assert len(found.delays) == 200
     assert max(found.delays) <= 2_000
-    assert found.early == 0
-    assert sum(false_alarms(records=1_000_000, share=share) for share in (0.01, 0.1, 0.5)) == 0
+    # and among four million records whose errors stay as they are, there are fewer alarms than four
+    false = [false_alarms(records=1_000_000, share=share) for share in (0.01, 0.1, 0.5)]
+    assert found.early + sum(false) < 4
+    assert sum(found.delays) / 200 < 400
 
 
 def test_a_rise_tells_when_it_began_and_a_fall_is_none(river: None) -> None:
@@ -325,6 +327,16 @@ def test_errors_that_are_none_are_refused_or_passed_over(river: None) -> None:
     with pytest.raises(DataError, match="from 0 to 1; found 0 to 3"):
         watch.learned([0.0, 3.0])
     assert watch.values()[ERROR][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [({"sum": 1}, "bytes are damaged"), ({"river": "0.1"}, "written with river 0.1")]
+)
+def test_a_state_that_river_cannot_read_is_refused(river: None, damage: dict[str, Any], words: str) -> None:
+    watch = ErrorWatch()
+    watch.learned([0.0, 1.0] * 100)
+    with pytest.raises(ValueError, match=words):
+        watch.load({**watch.dump(), **damage})
 
 
 def test_without_river_inputs_are_watched_and_errors_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

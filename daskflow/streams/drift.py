@@ -89,17 +89,17 @@ class Alarm:
     detail: str = ""
 
     def record(self) -> dict[str, Any]:
-        """Return it as a record of the journal or the events, as plain JSON values."""
+        """Return it as a record of the events or the journal, as plain JSON values; `row` is `at`."""
         return {
             "record": "drift",
-            "name": self.name,
-            "by": self.by,
+            "of": self.name,
+            "detector": self.by,
+            "words": self.words,
             "value": self.value,
             "bound": self.bound,
-            "at": self.at,
-            "since": self.since,
+            "row": self.at,
+            "since_row": self.since,
             "seconds": self.seconds,
-            "detail": self.detail,
         }
 
     @property

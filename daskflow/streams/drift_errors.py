@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -242,8 +244,9 @@ class ErrorWatch:
 
     def dump(self) -> dict[str, Any]:
         """Return its state as plain JSON values; `load` of it goes on bit for bit."""
-        page = self._page
+        page, adwin = self._page, bytes(self._adwin._helper.__getstate__())
         return {
+            "river": version("river"),
             "seen": self.n_seen,
             "first": list(self._first),
             "cuts": list(self._cuts),
@@ -253,7 +256,8 @@ class ErrorWatch:
             "low": list(self._low),
             "high": list(self._high),
             "parts": [list(part) for part in self._parts],
-            "adwin": base64.b64encode(self._adwin._helper.__getstate__()).decode(),
+            "adwin": base64.b64encode(adwin).decode(),
+            "sum": zlib.crc32(adwin),
             "page": [
                 *(page._x_mean.n, page._x_mean._mean, page._sum_increase, page._sum_decrease),
                 *((page._min_increase, page._max_decrease) if page._x_mean.n else (None, None)),
@@ -262,6 +266,11 @@ class ErrorWatch:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `dump` gave; KeyError, TypeError or ValueError for anything else."""
+        adwin = base64.b64decode(state["adwin"])
+        if zlib.crc32(adwin) != state["sum"]:  # river would panic
+            raise ValueError("its bytes are damaged")
+        if state["river"] != version("river"):
+            raise ValueError(f"it was written with river {state['river']}, and this is {version('river')}")
         self._begin(NOTHING)
         self.n_seen, self.is_moved = int(state["seen"]), bool(state["moved"])
         self._first, self._cuts = list(state["first"]), list(state["cuts"])
@@ -269,7 +278,7 @@ class ErrorWatch:
             (int(state[word][0]), float(state[word][1])) for word in ("usual", "level", "low", "high")
         )
         self._parts = [list(part) for part in state["parts"]]
-        self._adwin._helper.__setstate__(base64.b64decode(state["adwin"]))
+        self._adwin._helper.__setstate__(adwin)
         page = self._page
         page._x_mean.n, page._x_mean._mean, page._sum_increase, page._sum_decrease, least, most = state["page"]
         if least is not None:
