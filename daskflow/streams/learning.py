@@ -33,8 +33,8 @@ COUNTS = (
     *("unlabelled", "refused", "duplicates", "dropped_by_number", "dropped_by_age"),
     *("labels_dropped_by_number", "labels_dropped_by_age"),
 )
-"""Rows without a true value; true values that can be none; records and true values whose key had its own before; records
-that waited in vain, and true values that did."""
+"""Rows without a true value; true values that can be none; records and true values whose key had its own before; and
+records and true values that waited in vain."""
 
 
 class Learner:
