@@ -117,7 +117,10 @@ class SteadyLinear:
         def method(X: Any) -> Any:
             if getattr(X, "shape", ())[1:] != self._weights.shape[1:]:
                 return own(X)  # says what is wrong
-            return of_products(product(X, self._weights) + self._intercept)
+            products = product(X, self._weights) + self._intercept
+            if not np.isfinite(products).all():
+                return own(X)  # says what is wrong with gaps
+            return of_products(products)
 
         return method
 

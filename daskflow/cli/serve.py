@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def serve(model: Path, as_json: bool, **options: Any) -> None:
     RUN-OR-MODEL is runs/NAME, runs/NAME/ID, or a model folder. SIGTERM and Ctrl-C let it finish what is in flight;
     SIGHUP, --watch and POST /swap put another model in the place of this one without a lost request.
     """
-    import daskflow.workflow.serving as serving
     from daskflow.cli.running import print_json, summarized
+    from daskflow.workflow import serving
 
     def listener(event: Any) -> None:
         text = event.fields.get("text")
@@ -51,7 +52,7 @@ def serve(model: Path, as_json: bool, **options: Any) -> None:
         access = server.folder / "access.json"
         if as_json:
             told = {"url": server.url, "model": server.identity, "folder": str(server.folder), "access": str(access)}
-            click.echo(serving.json.dumps({**told, "token": server.token is not None}))
+            click.echo(json.dumps({**told, "token": server.token is not None}))
             return
         token = f"clients show the token in {shown(access)}" if server.token else "no token needed on this machine"
         click.echo(f"Serving model {server.identity[:12]} at {server.url} ({token}); {server.url}/docs says how to ask")

@@ -190,7 +190,7 @@ class FittedPreprocessor:
         table = self.preparation.apply(table)
         counts = {
             column.column.name: column.unseen(array)
-            for column, array in zip(self.columns, self._read(table), strict=True)
+            for column, array in zip(self._with_levels, self._read(table, self._with_levels), strict=True)
         }
         return {name: count for name, count in counts.items() if count is not None}
 
@@ -210,12 +210,19 @@ class FittedPreprocessor:
         preparation = Preparation.load(values["preparation"])
         return cls(columns, values["is_sparse"], tuple(values["warnings"]), preparation)
 
-    def _read(self, table: pa.Table) -> list[pa.Array]:
-        """Every column of the table that is used, all problems at once."""
+    @cached_property
+    def _with_levels(self) -> tuple[FittedColumn, ...]:
+        """Columns in which a level may be one that training has not seen."""
+        return tuple(
+            column for column in self.columns if column.unseen(pa.nulls(1, column.column.arrow_type)) is not None
+        )
+
+    def _read(self, table: pa.Table, columns: Sequence[FittedColumn] | None = None) -> list[pa.Array]:
+        """Columns of the table, by default all that are used; all problems at once."""
         problems: list[str] = []
         found: list[pa.Array] = []
         infinite: dict[str, int] = {}
-        for column in self.columns:
+        for column in self.columns if columns is None else columns:
             try:
                 array = read(table, column.column)
             except DataError as error:

@@ -122,6 +122,9 @@ class Scorer:
         has_probabilities = model.task != "regression" and hasattr(model.estimator, "predict_proba")
         self.has_probabilities = probabilities and has_probabilities
         self._is_quick = self._origin.is_plain and not is_strict
+        self._learned = pa.schema(
+            [(c.name, pa.string() if c.type == "null" else c.arrow_type) for c in model.schema.columns]
+        )
         self._needs: Collection[str] = {"labels", "probabilities"} if self.has_probabilities else {"labels"}
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
@@ -217,7 +220,7 @@ class Scorer:
         infinite: dict[int, list[str]] = {}
         for column in self.columns.columns:
             array = table.column(column.name).combine_chunks()
-            if pa.types.is_floating(array.type):
+            if pa.types.is_floating(array.type) and not _is_finite(array):
                 for place in pc.indices_nonzero(pc.fill_null(pc.is_inf(array), False)).to_pylist():
                     infinite.setdefault(place, []).append(column.name)
                 array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
@@ -286,14 +289,12 @@ class Scorer:
         if table.num_rows == 0:
             return self._nothing, {}
         rows = table if self._origin.is_plain else self._origin.rows(table)
-        return self._of(pa.table({c.name: learned_array(rows.column(c.name), c) for c in self.model.schema.columns}))
-
-    def _of(self, rows: pa.Table) -> tuple[Predictions, dict[str, int]]:
-        """Ask the model about rows of its own columns."""
-        if rows.num_rows == 0:
-            return self._nothing, {}
-        unseen = {name: int(count) for name, count in self.model.transformer.unseen(rows).items() if count}
-        return self.model.predictions(rows, self._needs), unseen
+        schema = self.model.schema
+        checked = rows
+        if not rows.schema.equals(self._learned):
+            checked = pa.table({c.name: learned_array(rows.column(c.name), c) for c in schema.columns})
+        unseen = {name: int(count) for name, count in self.model.transformer.unseen(checked).items() if count}
+        return self.model.predictions(checked, self._needs), unseen
 
     @property
     def _nothing(self) -> Predictions:
@@ -302,6 +303,11 @@ class Scorer:
         labels: Any = np.empty(0, np.int64 if n_classes else np.float64)
         shape = 0 if n_classes == 2 else (0, n_classes)
         return Predictions(labels, np.empty(shape) if self.has_probabilities else None)
+
+
+def _is_finite(array: Any) -> bool:
+    """Whether an array of floats has neither a gap nor a value that is no number, by one look at all."""
+    return array.null_count == 0 and bool(np.isfinite(array.to_numpy()).all())
 
 
 def _side_by_side(left: Answers, right: Answers) -> Answers:

@@ -128,7 +128,8 @@ class App:
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ``POST /predict``."""
         began = time.perf_counter()
-        kind, more = JSON_TYPE, ()
+        kind = JSON_TYPE
+        more: tuple[tuple[bytes, bytes], ...] = ()
         held = [0]
         try:
             is_table, length = self._checked(scope)

@@ -74,7 +74,7 @@ class Counts:
 
     def recent(self) -> Values:
         """Return the record ``stream`` of what came since the last call, as `seconds.merged` takes it."""
-        told = {"requests": self._n_requests, "rows": self.rows, "problems": dict(self.problems)}
+        told: Values = {"requests": self._n_requests, "rows": self.rows, "problems": dict(self.problems)}
         before, self._told = self._told, told
         latencies, self._recent = self._recent, []
         batches, self._recent_batches = self._recent_batches, Counter()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from daskflow.bundle import Model
 from daskflow.core.errors import BundleError
+from daskflow.data.schema import ColumnKind
 from daskflow.streams.scoring import Scorer
+
+ZEROS = {ColumnKind.NUMERIC: 0, ColumnKind.BOOLEAN: False, ColumnKind.CATEGORICAL: ""}
+"""Values of a row that a model is tried with."""
 
 Loader = Callable[[Path], Model]
 
@@ -43,28 +46,28 @@ class Served:
         self.head = b'{"model":"' + self.identity.encode() + b'","predictions":'
 
     def tried(self) -> Served:
-        """Answer a row of missing values, so that whatever is made on first use is made, and return itself.
+        """Answer made-up rows, so that whatever is made on first use is made, and return itself.
 
         Raises
         ------
         BundleError
-            When the model raises at it, or gives no answer though it says nothing against the row.
+            When the model raises at all of them: a row of missing values, and one of zeros and empty texts.
         """
-        row = dict.fromkeys(self.scorer.columns.names)
+        columns = self.scorer.columns.columns
+        tries = [dict.fromkeys(self.scorer.columns.names), {column.name: ZEROS.get(column.kind) for column in columns}]
+        wrong = []
         try:
-            for rows in ([row], [row, row]):
-                answers = self.scorer.rows(rows)
-                if not answers.problems:
+            for row in tries:
+                for rows in ([row], [row, row]):
+                    answers = self.scorer.rows(rows)
                     answers.dicts()
-            self.scorer.table(answers_table(self.scorer))
+                wrong += [words for reason, words in answers.problems.values() if reason == "model"][:1]
+            self.scorer.table(self.scorer.columns.arrow.empty_table())
         except Exception as error:
             raise BundleError(f"The model cannot answer a row: {type(error).__name__}: {error}.") from error
+        if len(wrong) == len(tries):
+            raise BundleError(f"The model cannot answer a row: {wrong[-1]}.")
         return self
-
-
-def answers_table(scorer: Scorer) -> Any:
-    """Return a table of no rows that has a scorer's columns."""
-    return scorer.columns.arrow.empty_table()
 
 
 def successor(path: Path, before: Served, load: Loader) -> Served:

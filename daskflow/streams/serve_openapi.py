@@ -40,7 +40,7 @@ def document(served: Served, limits: Limits, *, has_token: bool) -> dict[str, An
     refused = {"content": {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": error}}}}}
     responses: dict[str, Any] = {"200": reply, "422": {**reply, "description": STATUSES[422]}}
     responses |= {str(code): {"description": text, **refused} for code, text in STATUSES.items() if code != 422}
-    guarded = {"security": [{"token": []}]} if has_token else {}
+    guarded: dict[str, Any] = {"security": [{"token": []}]} if has_token else {}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -199,24 +199,27 @@ class Processes:
     async def _watch(self, process: _Process) -> None:
         """Start a worker again whenever it dies."""
         n_died = 0
-        while not self._is_ending:
+        while True:
             assert process.popen is not None
             assert process.wire is not None
             await process.wire.closed.wait()
             code = await asyncio.to_thread(process.popen.wait)
             self._bury(process)
-            if self._is_ending:
+            if self._has_to_end():
                 return
             n_died = 1 if time.monotonic() - process.began > LIVED_SECONDS else n_died + 1
             self._say({"what": "died", "code": code, "text": process.words})
             logger.warning("A worker process ended (%s) and is started again. %s", code, process.words)
             await asyncio.sleep(AGAIN_SECONDS[min(n_died, len(AGAIN_SECONDS)) - 1])
-            if self._is_ending:
+            if self._has_to_end():
                 return
             async with self._swapping:  # it begins with the model that is there when a swap is over
                 process = await self._start()
             if process.ready.is_set():
                 self._say({"what": "started", "identity": process.identity})
+
+    def _has_to_end(self) -> bool:
+        return self._is_ending
 
     def _bury(self, process: _Process) -> None:
         """Keep what a worker that ended has counted."""

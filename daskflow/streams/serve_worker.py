@@ -164,8 +164,9 @@ async def work(end: socket.socket) -> None:
 
     wire = Wire(answer)
     await wire.open(end)
-    alone = asyncio.create_task(wire.closed.wait())
-    await asyncio.wait([begun, alone], return_when=asyncio.FIRST_COMPLETED)
+    alone = asyncio.ensure_future(wire.closed.wait())
+    either: list[asyncio.Future[Any]] = [begun, alone]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if begun.done():
         worker = Worker(begun.result(), wire)
         await worker.run()

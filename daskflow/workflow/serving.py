@@ -90,7 +90,7 @@ class Server:
         self._telling: StreamTelling | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
-        self._ended = lambda: None
+        self._end: Callable[[], Any] = lambda: None
 
     @property
     def identity(self) -> str:
@@ -160,12 +160,12 @@ class Server:
 
     def __enter__(self) -> Self:
         """Do as ``async with``, in a thread of its own."""
-        begun: asyncio.Queue[BaseException | None] | threading.Event = threading.Event()
+        begun = threading.Event()
         failed: list[BaseException] = []
 
         async def run() -> None:
             loop, ended = asyncio.get_running_loop(), asyncio.Event()
-            self._ended = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(ended.set)  # type: ignore[func-returns-value]
+            self._end = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(ended.set)
             try:
                 async with self:
                     begun.set()
@@ -187,7 +187,7 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Do as ``async with``."""
-        self._ended()
+        self._end()
         assert self._thread is not None
         self._thread.join()
         if self._failed and error is None:

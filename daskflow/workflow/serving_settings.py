@@ -199,7 +199,7 @@ def is_loopback(host: str) -> bool:
         found = socket.getaddrinfo(host or None, None, proto=socket.IPPROTO_TCP)
     except OSError:
         return False
-    return bool(host) and all(ipaddress.ip_address(each[4][0].partition("%")[0]).is_loopback for each in found)
+    return bool(host) and all(ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_loopback for each in found)
 
 
 def listener_of(host: str, port: int, backlog: int) -> socket.socket:
