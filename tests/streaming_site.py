@@ -57,14 +57,14 @@ def rows(*numbers: int) -> list[dict[str, int]]:
     return [{"n": number} for number in numbers]
 
 
-def run(what: Callable[[Site], Awaitable[Any]]) -> Any:
-    """Run a test against a site of its own, for at most 20 seconds."""
+def run(what: Callable[[Site], Awaitable[Any]], *, seconds: float = 20) -> Any:
+    """Run a test against a site of its own, for at most so many seconds."""
 
     async def limited() -> Any:
         site = Site()
         await site.start()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(seconds):
                 return await what(site)
         finally:
             await site.stop()

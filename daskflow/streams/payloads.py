@@ -12,6 +12,8 @@ from daskflow.streams.records import Record, Result
 MOST_BYTES = 8 << 20
 """Bytes of one record, by default; a larger one is put aside."""
 
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 KEPT_BYTES = 1000
 """Bytes that are kept of a record that is too large."""
 
@@ -60,4 +62,4 @@ def id_of(values: Mapping[str, Any], column: str | None, otherwise: str) -> str:
 
 def answer_of(result: Result) -> bytes:
     """Return what a sink is told: ID and answer as one JSON object."""
-    return text_of(result.flat)
+    return ENCODER.encode(result.flat).encode()

@@ -161,20 +161,23 @@ class RedisWriter:
 
     async def write(self, results: Sequence[Result]) -> None:
         """Write them in order; DataError when the server cannot be reached or takes one of them not."""
+        settings = self._settings
         for first in range(0, len(results), WRITTEN_AT_ONCE):
-            pipe = self._client.pipeline(transaction=False)
-            for result in results[first : first + WRITTEN_AT_ONCE]:
-                self._add(pipe, result)
+            some = results[first : first + WRITTEN_AT_ONCE]
             try:
-                await pipe.execute()
+                await (
+                    self._put(settings.hash, some) if settings.hash is not None else self._add(settings.stream, some)
+                )
             except Exception as error:
-                where = self._settings.where
+                where = settings.where
                 raise DataError(f"{where}: {passing(error, where)}.") from None
 
-    def _add(self, pipe: Any, result: Result) -> None:
-        settings = self._settings
-        if settings.hash is not None:
-            pipe.hset(settings.hash, result.id, answer_of(result))
-            return
-        fields = {"id": result.id, "result": answer_of(result)}
-        pipe.xadd(settings.stream, fields, maxlen=settings.max_length, approximate=True)
+    async def _put(self, name: str, results: Sequence[Result]) -> None:
+        await self._client.hset(name, mapping={result.id: answer_of(result) for result in results})
+
+    async def _add(self, name: str | None, results: Sequence[Result]) -> None:
+        pipe = self._client.pipeline(transaction=False)
+        for result in results:
+            fields = {"id": result.id, "result": answer_of(result)}
+            pipe.xadd(name, fields, maxlen=self._settings.max_length, approximate=True)
+        await pipe.execute()
