@@ -97,10 +97,9 @@ def test_a_submitted_run_brings_its_packages_to_nodes_without_any_and_leaves_non
 
     # and no job, no copy and no link is left, but the archive for later runs
     end = time.monotonic() + 100
-    while slurm.jobs():
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    assert not list(place.glob("node's disk/daskflow-*"))
+    while left := [*slurm.jobs(), *place.glob("node's disk/daskflow-*")]:
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
     assert not (folder.path / "environment.tar.gz").exists()
     assert len(list(place.glob("runs/.environments/*"))) == 1
     assert json.loads((folder.path / "submit.json").read_text())["jobs"]
