@@ -69,14 +69,14 @@ def stream(model: Path, on: str | None, changes: tuple[str, ...], as_json: bool,
     said |= learned_words(said)
     if on is not None:
         said["cluster.kind"] = on
-    with summarized(as_json), streaming_progress() as listener:
+    # Results may stand on standard output: what is said of them does not.
+    with summarized(as_json and said.get("to") != "-"), streaming_progress() as listener:
         if model.suffix == SUFFIX:
             settings = StreamSettings.from_toml(model, said)
         else:
             settings = StreamSettings.of({"model": str(model), **said})
         base = model.parent if model.suffix == SUFFIX else Path()
         summary = run_here(Stream(settings, base=base, listener=listener))
-    # Results may stand on standard output: what is said of them does not.
     if as_json:
         print_json(summary, err=settings.sink == "-")
     else:

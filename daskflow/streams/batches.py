@@ -38,6 +38,7 @@ class Batches:
         """Begin with nothing taken."""
         self._source, self._most, self._delay_seconds, self._stopping = source, most, delay_seconds, stopping
         self._take: asyncio.Task[Sequence[Record]] | None = None
+        self._stop: asyncio.Task[bool] | None = None
         self._has_ended = False
 
     async def next(self) -> list[Record]:
@@ -72,11 +73,9 @@ class Batches:
             return await self._left(most)
         if self._take is None:
             self._take = asyncio.create_task(self._source.take(most))
-        stop = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({self._take, stop}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
+        if self._stop is None:
+            self._stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({self._take, self._stop}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._take.done():
             return self._take.exception() or self._take.result()
         return await self._left(most) if self._stopping.is_set() else None
@@ -97,6 +96,8 @@ class Batches:
 
     async def close(self) -> None:
         """Give up what was asked for."""
-        if self._take is not None:
-            self._take.cancel()
-            await asyncio.wait({self._take})
+        tasks = {task for task in (self._take, self._stop) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -77,7 +77,8 @@ class FolderSource(StreamSource):
     async def _open(self, base: Path, positions: Mapping[str, Any]) -> AsyncIterator[OpenSource]:
         folder = Path(os.path.abspath(base / os.path.expanduser(self.path)))
         if not folder.is_dir():
-            raise DataError(f"{folder} is no folder. Make it, or name another with --from.")
+            way = f"lines://{folder} reads JSON lines from what has any name" if folder.exists() else "Make it"
+            raise DataError(f"{folder} is no folder. {way}, or name another with --from.")
         look = Look(folder, self.pattern, self.settle_seconds, positions)
         opened = _Folder(self, look, self._read)
         try:

@@ -61,7 +61,8 @@ class LinesSource(StreamSource):
             return
         path = base / os.path.expanduser(self.path)
         try:
-            file = os.open(path, os.O_RDONLY)
+            # A pipe without a writer is opened at once, and waited for by the event loop.
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}. Name a file of JSON lines, or -.") from error
         try:
@@ -119,6 +120,8 @@ class _Lines:
                 await self._wait()
             try:
                 chunk = os.read(self._file, CHUNK_BYTES)
+            except BlockingIOError:
+                continue
             except OSError as error:
                 raise DataError(f"{self._name} cannot be read any more: {error.strerror}.") from error
             self._has_ended = not chunk

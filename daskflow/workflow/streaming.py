@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daskflow.bundle import Model, load_model
-from daskflow.core.errors import Problem, SettingsError
+from daskflow.core.errors import JournalError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.streams.committing import Commits
 from daskflow.streams.dead_letters import DeadLetters
@@ -107,15 +107,12 @@ class Stream:
         """
         started = time.perf_counter()
         self.folder.make()
-        commits = Commits(self.folder.journal)
-
-        def note(text: str) -> None:
-            tell(self._listener, "note", text=text)
-
-        def say(text: str) -> None:
-            note(text)
-            telling.note(text)
-
+        try:
+            commits = Commits(self.folder.journal)
+        except JournalError as error:
+            raise JournalError(
+                f"{error} Another stream needs another --folder; where {self.folder.path} is removed, it begins anew."
+            ) from error
         async with AsyncExitStack() as stack:
             stack.callback(commits.close)
             telling = stack.enter_context(StreamTelling(self.folder.path, about=self._about(), say=note))

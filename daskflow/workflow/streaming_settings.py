@@ -17,13 +17,13 @@ from daskflow.bundle import files
 from daskflow.core.errors import BundleError, Problem, SettingsError
 from daskflow.core.journal import plain, write_atomically
 from daskflow.core.settings import Settings, parse
-from daskflow.streams import StreamSink, StreamSource, sink_of, source_of
+from daskflow.streams import StreamPlace, StreamSink, StreamSource, sink_of, source_of
 from daskflow.streams.learning_settings import LearnSettings
 from daskflow.streams.pipeline import Pace
 from daskflow.streams.stream_folder import StreamFolder
 from daskflow.workflow.toml import lay_over, load
 
-SECRET_WORDS = re.compile(r"(?i)(password|passwd|token|secret|api_?key|credential)")
+SECRET_WORDS = re.compile(r"(?i)(password|passwd|token|secret|api[_-]?key|credential|authori[sz]ation|cookie)")
 
 
 PLACES = ("from", "to", "model", "dead", "folder")
@@ -162,16 +162,25 @@ class StreamSettings(Settings):
 
     def name(self, base: Path) -> str:
         """Return a name of its own: the source's, and a few digits that source and sink decide."""
-        told = [self.opened_source().model_dump(mode="json", exclude={"once", "key"}), self.opened_sink().dump()]
-        digest = hashlib.sha256(repr([str(base.absolute()), *(sorted(each.items()) for each in told)]).encode())
-        place = next((str(told[0][word]) for word in ("path", "stream", "topic") if told[0].get(word)), "")
-        words = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or str(told[0]["kind"])
-        return f"{words}-{digest.hexdigest()[:8]}"
+        places = (self.opened_source(), self.opened_sink())
+        digest = hashlib.sha256(repr([str(base.absolute()), *map(_said_of, places)]).encode())
+        told = (getattr(places[0], word, None) for word in ("path", "stream", "topic"))
+        place = next((str(word) for word in told if word), "")
+        name = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or places[0].kind
+        return f"{name}-{digest.hexdigest()[:8]}"
 
     def write(self, path: Path) -> None:
         """Write what was asked for, without secrets."""
         told = {**self.dump(), "from": self.opened_source().dump(), "to": self.opened_sink().dump()}
         write_atomically(path, tomli_w.dumps(without_secrets(plain(told))).encode())
+
+
+def _said_of(place: StreamPlace) -> list[tuple[str, str]]:
+    """Return what was said of a place; what is as by default does not count, for a later version has more options."""
+    fields = type(place).model_fields
+    said = {name: getattr(place, name) for name in fields if name not in ("once", "key")}
+    told = [(name, repr(value)) for name, value in sorted(said.items()) if value != fields[name].default]
+    return [("kind", place.kind), *told]
 
 
 def _parted(said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
