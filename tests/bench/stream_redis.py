@@ -11,12 +11,15 @@ it went, which must not grow with what waits.
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
 import platform
 import random
+import resource
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -97,6 +100,18 @@ def check(client: Any, model: Path, n_records: int) -> tuple[int, int, int]:
     return n_records - n_unanswerable - (seen - strange), strange, wrong
 
 
+def usage() -> float:
+    """CPU-seconds of processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def parts_of(samples: list[int], n_parts: int) -> list[list[int]]:
+    """Cut samples into parts in their order."""
+    ends = [len(samples) * number // n_parts for number in range(n_parts + 1)]
+    return [samples[first:end] or [0] for first, end in itertools.pairwise(ends)]
+
+
 def main() -> None:
     """Run it, and print what was found."""
     n_records = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -118,6 +133,7 @@ def main() -> None:
             print(f"killed with {client.hlen('answers'):,} answers there", flush=True)
         produced_seconds = told.get()
         producer.join()
+        before = usage()
         last = Consumer(server, model, folder, "--once")
         here, since = client.hlen("answers"), time.perf_counter()
         while last.process.poll() is None:
@@ -129,12 +145,16 @@ def main() -> None:
         lost, strange, wrong = check(client, model, n_records)
         consumed = (done - here) / seconds
         produced = n_records / produced_seconds
-        warm = last.samples[min(6, len(last.samples) - 1) :] or [0]
+        fifths = [statistics.median(part) for part in parts_of(last.samples, 5)]
+        cpu_seconds = usage() - before
         print(f"{n_records:,} records, {n_kills} kills (seed {seed}), {time.perf_counter() - began:.0f} s in all")
         print(f"lost {lost}, strange {strange}, wrong {wrong}; pending {client.xpending('orders', 'g')['pending']}")
         print(f"of the hash: {done:,} fields; the last process handed on {json.loads(out)['answered']:,}")
         print(f"producer {produced:,.0f} records/s, consumer {consumed:,.0f}: {produced / consumed:.1f} times as fast")
-        print(f"consumer's memory, MiB: warm {warm[0]}, peak {max(warm)}, end {warm[-1]}; {len(warm)} samples")
+        print(
+            f"consumer's CPU-seconds, start included: {cpu_seconds:.0f}; {1e6 * cpu_seconds / (done - here):.0f} a million"
+        )
+        print(f"consumer's memory, MiB, medians of fifths: {fifths}; peak {max(last.samples)}")
         print(f"server's peak memory: {server.peak_bytes / 2**20:,.0f} MiB")
         print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
         client.close()
