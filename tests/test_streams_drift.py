@@ -130,7 +130,7 @@ def test_other_moves_are_found_too(change: str) -> None:
 
 def test_rows_and_tables_in_any_pieces_leave_the_same_state() -> None:
     given, answers = rows(2_345, 2, gas=0.2), said(2_345, 2)
-    whole, pieces, arrow = watch_of(every=3), watch_of(every=3), watch_of(every=3)
+    whole, pieces, arrow = (watch_of(every=3, window=600) for _ in range(3))
     found = whole.seen(given, answers)
     told, labels, shares = [], answers.of("labels"), answers.of("probabilities")
     for start in range(0, len(given), 17):
@@ -187,6 +187,8 @@ def test_another_watch_s_state_is_refused_and_leaves_this_one_as_it_was(damage: 
     before = watch.dump()
     with pytest.raises(DataError, match="does not fit"):
         watch.load(damage)
+    with pytest.raises(DataError, match=r"'window': 80.*'window': 2000"):
+        watch.load(watch_of(window=80).dump())
     with pytest.raises(DataError, match="does not fit"):
         watch.load(DriftWatch(SCHEMA, task="binary", classes=["no", "yes"]).dump())
     assert watch.dump() == before
@@ -305,6 +307,40 @@ def test_a_rise_tells_when_it_began_and_a_fall_is_none(river: None) -> None:
     assert watch.learned(wrong[10_000:]) == []
     assert not watch.is_moved
     assert abs(watch.usual - 0.05) < 0.01
+
+
+def test_errors_that_come_in_clumps_are_looked_at_together(river: None) -> None:
+    # given errors that are all alike for an hour of twenty
+    draw = np.random.default_rng(3)
+    hourly = np.concatenate([draw.random(2_000) < 0.2, draw.random(500) < 0.5]).astype(float)
+    clumped = np.repeat(hourly, 20)
+    # then one by one they look like ever new levels, and as means of an hour only the change remains
+    assert len(ErrorWatch().learned(clumped[:40_000])) > 20
+    watch = ErrorWatch(together=20)
+    found = []
+    for start in range(0, len(clumped), 333):
+        again = ErrorWatch(together=20)
+        again.load(json.loads(json.dumps(watch.dump())))
+        watch = again
+        found += watch.learned(clumped[start : start + 333])
+    (rise,) = found
+    assert 40_000 < rise.at < 44_000
+    assert 30_000 < rise.since <= 41_000
+    assert rise.since % 20 == 0
+
+
+def test_nothing_is_said_before_the_window_is_full() -> None:
+    # given rows that go round in a season of a thousand
+    season = np.sin(np.arange(10_000) * 2 * np.pi / 1_000)
+    table = pa.table({"age": season})
+    schema = Schema.of(table.schema)
+    bins = {"age": Bins.of(table.column("age"), ColumnKind.NUMERIC).dump()}
+    # then a window of whole seasons is calm from its first row on, and a shorter one is not
+    for window, is_calm in ((2_000, True), (400, False)):
+        watch = DriftWatch(schema, task="regression", reference=bins, settings=DriftSettings(window=window))
+        assert not watch.seen(table.slice(0, window - 1))
+        assert watch.values() == {}
+        assert (watch.seen(table.slice(window - 1)) == []) == is_calm
 
 
 def test_losses_of_any_size_are_ranked(river: None) -> None:

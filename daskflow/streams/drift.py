@@ -18,7 +18,7 @@ from daskflow.data.predictions import Predictions
 from daskflow.data.schema import ColumnKind, Schema
 from daskflow.streams.drift_bins import PREDICTION, Bins, answers_of
 from daskflow.streams.drift_errors import DELTA, RISE, THRESHOLD, ErrorWatch
-from daskflow.streams.drift_shares import ShareWatch
+from daskflow.streams.drift_shares import Move, ShareWatch
 from daskflow.streams.scoring import Answers, Scorer
 
 ERROR = "(error)"
@@ -42,6 +42,8 @@ class DriftSettings(Settings):
         Of how many rows one is looked at for the inputs and predictions, where they come faster than they can be.
     most_columns : int
         Columns that are watched, the first of the model; the others are named by `DriftWatch.unwatched`.
+    together : int
+        Errors whose mean is looked at as one, where they come in clumps: 24 for the hours of a day.
     delta : float
         Confidence of ADWIN.
     rise, threshold : float
@@ -52,6 +54,7 @@ class DriftSettings(Settings):
     window: int = Field(default=2_000, ge=40, le=10_000_000)
     every: int = Field(default=1, ge=1)
     most_columns: int = Field(default=100, ge=0, le=2_000)
+    together: int = Field(default=1, ge=1, le=100_000)
     delta: float = Field(default=DELTA, gt=0, lt=1)
     rise: float = Field(default=RISE, ge=0)
     threshold: float = Field(default=THRESHOLD, gt=0)
@@ -145,7 +148,7 @@ class DriftWatch:
     >>> from daskflow.data.schema import Schema
     >>> schema = Schema.of(pa.schema({"fuel": pa.string()}))
     >>> bins = {"fuel": {"levels": ["gas", "oil"], "rare": [], "counts": [900, 100, 0, 0, 0]}}
-    >>> watch = DriftWatch(schema, task="regression", reference=bins, settings=DriftSettings(window=400))
+    >>> watch = DriftWatch(schema, task="regression", reference=bins, settings=DriftSettings(window=200))
     >>> watch.seen([{"fuel": "gas"}] * 90 + [{"fuel": "oil"}] * 10)
     []
     >>> alarm, = watch.seen([{"fuel": "oil"}] * 100)
@@ -237,18 +240,19 @@ rows from 1 to 200.
             else:
                 values = [row.get(name) for row in table]
             if values is not None:
-                found += [self._alarm(name, watch, *told) for told in watch.seen(values)]
+                found += [self._alarm(name, move) for move in watch.seen(values)]
         if predictions is not None:
             kind, values = answers_of(predictions, self._classes, chosen)
             if PREDICTION not in self._shares:
                 self._shares[PREDICTION] = self._new_shares(PREDICTION, kind)
             watch = self._shares[PREDICTION]
-            found += [self._alarm(PREDICTION, watch, *told) for told in watch.seen(values)]
+            found += [self._alarm(PREDICTION, move) for move in watch.seen(values)]
         return found
 
-    def _alarm(self, name: str, watch: ShareWatch, value: float, bound: float, at: int, since: int) -> Alarm:
+    def _alarm(self, name: str, move: Move) -> Alarm:
         every = self.settings.every
-        return Alarm(name, "PSI", value, bound, at * every, since * every, self._clock(), watch.moved_most())
+        at, since = move.at * every, move.since * every
+        return Alarm(name, "PSI", move.value, move.bound, at, since, self._clock(), move.detail)
 
     def learned(self, errors: NDArray[np.float64] | Sequence[float]) -> list[Alarm]:
         """Take the errors of answers whose true values are known by now, in order.
@@ -273,15 +277,20 @@ rows from 1 to 200.
         """
         if self._errors is None:
             self._errors = self._new_errors()
-        found = self._errors.learned(errors)
-        now, watch = self._clock(), self._errors
-        detail = f"usual {watch.usual:.4g}" + (", as shares of the first losses below" if watch.is_ranked else "")
-        return [Alarm(ERROR, r.by, r.value, r.bound, r.at, r.since, now, detail) for r in found]
+        ranked = ", as shares of the first losses below" if self._errors.is_ranked else ""
+        return [
+            Alarm(ERROR, r.by, r.value, r.bound, r.at, r.since, self._clock(), f"usual {r.usual:.4g}{ranked}")
+            for r in self._errors.learned(errors)
+        ]
 
     def _new_errors(self) -> ErrorWatch:
         asked = self.settings
         return ErrorWatch(
-            is_ranked=self._task == "regression", delta=asked.delta, rise=asked.rise, threshold=asked.threshold
+            is_ranked=self._task == "regression",
+            together=asked.together,
+            delta=asked.delta,
+            rise=asked.rise,
+            threshold=asked.threshold,
         )
 
     def values(self) -> dict[str, tuple[float, float]]:
@@ -299,10 +308,16 @@ rows from 1 to 200.
     def dump(self) -> dict[str, Any]:
         """Return what it knows as plain JSON values."""
         return {
+            "settings": self._of_state(),
             "seen": self._n_seen,
             "shares": {name: watch.dump() for name, watch in self._shares.items()},
             "errors": None if self._errors is None else self._errors.dump(),
         }
+
+    def _of_state(self) -> dict[str, Any]:
+        """Return the settings without which a state means something else; bounds may change on the way."""
+        asked = self.settings
+        return {"window": asked.window, "every": asked.every, "together": asked.together, "task": self._task}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `dump` of a watch of the same model and settings gave.
@@ -325,6 +340,8 @@ rows from 1 to 200.
             ) from error
 
     def _load(self, state: Mapping[str, Any]) -> None:
+        if state["settings"] != self._of_state():
+            raise ValueError(f"it was looked for by {state['settings']}, and now by {self._of_state()}")
         shares = dict(state["shares"])
         self._shares.pop(PREDICTION, None)
         if PREDICTION in shares:

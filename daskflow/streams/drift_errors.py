@@ -48,14 +48,14 @@ LEAST_ROWS = 30
 """Rows since the least sum of Page and Hinkley's test that make it the begin of a rise."""
 
 RECENT, PARTS = 1_000, 4
-"""Rows that the shown value is of at most, kept in so many parts."""
+"""Errors, or means, that the shown value is of at most, kept in so many parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rise:
     """The error has risen: found by which detector, after how many errors, and behind which of them it began.
 
-    `value` is the mean error since then, and `bound` what it would be below by chance.
+    `value` is the mean error since then, `bound` what it would be below by chance, and `usual` the mean before.
     """
 
     by: str
@@ -63,6 +63,7 @@ class Rise:
     since: int
     value: float
     bound: float
+    usual: float
 
 
 class ErrorWatch:
@@ -73,6 +74,9 @@ class ErrorWatch:
     is_ranked : bool
         Whether values are losses without a bound, such as absolute differences: each becomes the share of the first 500
         that lie below it, so that units and outliers do not matter. Detection begins once those are there.
+    together : int
+        Errors whose mean is looked at as one: where they come in clumps, such as the hours of a day, as many as make
+        means that are independent of each other.
     delta : float
         Confidence of ADWIN.
     rise, threshold : float
@@ -85,9 +89,17 @@ class ErrorWatch:
     """
 
     def __init__(
-        self, *, is_ranked: bool = False, delta: float = DELTA, rise: float = RISE, threshold: float = THRESHOLD
+        self,
+        *,
+        is_ranked: bool = False,
+        together: int = 1,
+        delta: float = DELTA,
+        rise: float = RISE,
+        threshold: float = THRESHOLD,
     ) -> None:
         """Begin with nothing seen."""
+        self._together = together
+        self._pending: list[float] = []
         self.is_ranked, self._delta, self._rise, self._threshold = is_ranked, delta, rise, threshold
         self._first: list[float] = []
         self._cuts: list[float] = []
@@ -152,8 +164,8 @@ class ErrorWatch:
 
     def _take(self, errors: Sequence[float]) -> list[Rise]:
         found = []
-        for error in errors:
-            self.n_seen += 1
+        for error in self._means(errors):
+            self.n_seen += self._together
             self._remember(error)
             before = self._adwin.estimation
             self._adwin.update(error)
@@ -174,6 +186,15 @@ class ErrorWatch:
                 found.append(self._worse("Page-Hinkley", self._since(self._low, 0, 0.0)))
         return found
 
+    def _means(self, errors: Sequence[float]) -> Sequence[float]:
+        """Return the means of the errors that are looked at together, and keep the rest."""
+        if self._together == 1:
+            return errors
+        waiting, size = [*self._pending, *errors], self._together
+        whole = len(waiting) - len(waiting) % size
+        self._pending = waiting[whole:]
+        return [sum(waiting[at : at + size]) / size for at in range(0, whole, size)]
+
     def _since(self, turn: Level, width: int, total: float) -> Level:
         """Return the rows of the new level, and their sum of errors.
 
@@ -190,7 +211,7 @@ class ErrorWatch:
             self._usual = old if old[0] > 0 else self._level
         self.is_moved = True
         self._begin(new)
-        return Rise(by, self.n_seen, self.n_seen - int(new[0]), self.value, self.bound)
+        return Rise(by, self.n_seen, self.n_seen - int(new[0]) * self._together, self.value, self.bound, self.usual)
 
     def _better(self, new: Level) -> None:
         """Leave a level for a better one, which may still be worse than the usual one.
@@ -249,6 +270,7 @@ class ErrorWatch:
             "river": version("river"),
             "seen": self.n_seen,
             "first": list(self._first),
+            "pending": list(self._pending),
             "cuts": list(self._cuts),
             "moved": self.is_moved,
             "usual": list(self._usual),
@@ -273,7 +295,7 @@ class ErrorWatch:
             raise ValueError(f"it was written with river {state['river']}, and this is {version('river')}")
         self._begin(NOTHING)
         self.n_seen, self.is_moved = int(state["seen"]), bool(state["moved"])
-        self._first, self._cuts = list(state["first"]), list(state["cuts"])
+        self._first, self._cuts, self._pending = (list(state[word]) for word in ("first", "cuts", "pending"))
         self._usual, self._level, self._low, self._high = (
             (int(state[word][0]), float(state[word][1])) for word in ("usual", "level", "low", "high")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,22 @@ BLOCKS = 4
 FIRST_ROWS = 250
 """Rows whose values are kept to make bins of, where there is no reference."""
 
+RELEASE = 0.8
+"""Share of its bound that an index falls below before it can be an alarm again: one that hovers there is told once."""
+
 RARITY = 1e-7
 """Probability by chance of an index beyond its bound, for each row of the stream and all columns together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The index went beyond its bound after `at` rows; its window began behind `since`; `detail` says what moved."""
+
+    value: float
+    bound: float
+    at: int
+    since: int
+    detail: str
 
 
 class ShareWatch:
@@ -32,7 +47,7 @@ class ShareWatch:
         Of the training rows. None takes the first rows for it, as many as the window has: bins of the first 250, counts
         of all.
     window : int
-        Newest rows that are looked at; each quarter of it, when it is full.
+        Newest rows that are looked at, from when there are so many on, each time a quarter of them is new.
     least : float
         Index that is no alarm yet, however many rows there are.
     n_columns : int
@@ -60,27 +75,24 @@ class ShareWatch:
 
     @property
     def has_looked(self) -> bool:
-        """Whether a block has been compared."""
-        return bool(self._blocks)
+        """Whether the window has been full, and was compared."""
+        return len(self._blocks) == BLOCKS
 
     @property
     def is_referring(self) -> bool:
         """Whether the rows that others will be compared with are still coming."""
         return not self.is_of_training and self._n_seen < self._window
 
-    def seen(self, values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> list[tuple[float, float, int, int]]:
-        """Take the values of rows in their order; return value, bound, at and since of each alarm.
-
-        `at` counts rows; `since` is how many had come before the window that the alarm is of.
-        """
+    def seen(self, values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> list[Move]:
+        """Take the values of rows in their order; return each move beyond the bound, once."""
         found, start = [], 0
         while start < len(values):
             taken = min(self._room(), len(values) - start)
             self._take(values[start : start + taken])
             self._n_seen += taken
             start += taken
-            if not self.is_referring and len(self._blocks) and not self._growing.any() and self._is_risen():
-                found.append((self.value, self.bound, self._n_seen, self.since))
+            if len(self._blocks) == BLOCKS and not self._growing.any() and self._is_risen():
+                found.append(Move(self.value, self.bound, self._n_seen, self.since, self._moved_most()))
         return found
 
     def _room(self) -> int:
@@ -111,20 +123,20 @@ class ShareWatch:
         n, m = int(reference.sum()), int(recent.sum())
         self.value = stability(reference, recent)
         self.bound = max(self._least, chance_bound(n, m, int(np.count_nonzero(reference + recent)), self._chance))
-        before, self.is_moved = self.is_moved, self.value > self.bound
+        before = self.is_moved
+        self.is_moved = self.value > self.bound * (RELEASE if before else 1.0)
         if self.is_moved and not before:
             self.since = self._n_seen - m
         return self.is_moved and not before
 
-    def moved_most(self) -> str:
-        """Say which bin adds most to the index, and its shares before and now; empty before the first block."""
-        if not self._blocks or self.bins is None:
-            return ""
+    def _moved_most(self) -> str:
+        """Say which bin adds most to the index, and its shares before and now."""
+        bins = self.bins or Bins()
         p, q = self._reference.astype(np.float64), np.sum(self._blocks, axis=0).astype(np.float64)
         place = int(np.argmax(parts_of(p, q)))
         before, now = 100 * p[place] / p.sum(), 100 * q[place] / q.sum()
-        name = self.bins.names[place]
-        quoted = f"'{name}'" if place < len(self.bins.levels) else name
+        name = bins.names[place]
+        quoted = f"'{name}'" if place < len(bins.levels) else name
         return f"{quoted}: {before:.1f} % before, {now:.1f} % now"
 
     def dump(self) -> dict[str, Any]:
