@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskflow.cli.verb import between, duration, number, shown
 from daskflow.cli.watching_words import clean
+from daskflow.dashboard.state_stream import name_of
 
 if TYPE_CHECKING:
     from daskflow.workflow.opened_stream import OpenedStream
@@ -44,7 +45,7 @@ def words_of_stream(stream: OpenedStream) -> list[str]:
             f"  process {begun[-1].get('pid')} on {clean(str(begun[-1].get('host')))}; SIGTERM ends it in order"
         )
     places = [place for place in (stream.source, stream.sink) if place]
-    lines += [f"  model   {clean(stream.model)}"] if stream.model else []
+    lines += [f"  model   {clean(name_of(stream.model))}"] if stream.model else []
     lines += [f"  from    {clean(' to '.join(places))}"] if places else []
     lines.append(f"  records {stream.requests:,} answered, {stream.rows:,} rows")
     lines += [f"  lag     {stream.lag:,} wait at the source"] if stream.lag is not None else []

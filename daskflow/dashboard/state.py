@@ -116,6 +116,10 @@ class RunState:
             heard = HEARD.get(str(record.get("record")))
             if heard is not None:
                 heard(self, record, at)
+            if "verb" in record or self.is_stream:  # it has neither stages nor a search
+                self._hear_stream(record, at)
+                self._before = max(self._before, at)
+                continue
             self.stages.hear(record, at)
             self.jobs.hear(record, at)
             self.data.hear(record, at)
@@ -135,6 +139,11 @@ class RunState:
         if name not in self.streams:
             self.streams[name] = StreamState(name)
         self.streams[name].hear(record, at)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether this is no run, but a stream that is looked at alone."""
+        return "" in self.streams and bool(self.streams[""].about)
 
     @property
     def stream(self) -> StreamState:

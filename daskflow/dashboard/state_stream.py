@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ class StreamState:
             self._second(record, at)
         elif kind in ("invocation", "stream_begun"):
             self.about, self.status, self.invoked = record, "running", at
-            self.champion = str(record.get("model") or "")
+            self.champion = name_of(record.get("model"))
             what = {"serve": "The server", "stream": "The stream"}.get(str(record.get("verb")), "It")
             self._say(at, "begun", f"{what} has begun.")
         elif kind in ("end", "stream_ended"):
@@ -137,7 +138,7 @@ class StreamState:
             self._say(at, "ended", words.get(self.status, f"It failed: {error or 'no reason was told'}"))
         elif kind == "swap":
             self.swaps += 1
-            self.champion = str(record.get("champion") or self.champion)
+            self.champion = name_of(record.get("champion")) or self.champion
             self._say(at, "swap", _swapped(record))
         elif kind == "drift":
             self.alarms += 1
@@ -157,13 +158,26 @@ class StreamState:
         self.batches.update({int(size): int(count) for size, count in (record.get("batches") or {}).items()})
         self.drift = record.get("drift") or self.drift
         self.score = record.get("score") or self.score
-        self.champion = str(record.get("champion") or self.champion)
-        self.challengers = record.get("challengers") or self.challengers
+        self.champion = name_of(record.get("champion")) or self.champion
+        if record.get("challengers"):
+            self.challengers = {name_of(name): given for name, given in record["challengers"].items()}
         self.lag = record.get("lag")
 
     def _say(self, at: float, kind: str, text: str) -> None:
         self.events.append(Event(at, kind, text))
         self.n_events += 1
+
+
+def name_of(model: Any) -> str:
+    """Return a model's name as it is shown: of an identity, which is a long hash, the beginning.
+
+    Examples
+    --------
+    >>> name_of("eb7187bba40088ed822ccc84eb701b77d68c0dbbe10feb2b3cd0772baaede43e"), name_of("runs/cars"), name_of(None)
+    ('eb7187bba400', 'runs/cars', '')
+    """
+    text = "" if model is None else str(model)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def _swapped(record: Record) -> str:
@@ -176,6 +190,6 @@ def _swapped(record: Record) -> str:
     >>> _swapped({"champion": "b"})
     'b answers from here on.'
     """
-    before, why, by = (str(record.get(word) or "") for word in ("before", "why", "by"))
-    head = f"{record.get('champion')} answers {f'in place of {before}' if before else 'from here on'}"
+    before, why, by = name_of(record.get("before")), *(str(record.get(word) or "") for word in ("why", "by"))
+    head = f"{name_of(record.get('champion'))} answers {f'in place of {before}' if before else 'from here on'}"
     return f"{head}{f': {why}' if why else ''}{f' ({by})' if by else ''}."

@@ -9,7 +9,7 @@ from typing import Any
 from daskflow.core.journal import Record
 from daskflow.dashboard import quantities
 from daskflow.dashboard.slots import Columns, Look, Slot, Value
-from daskflow.dashboard.state_stream import StreamState
+from daskflow.dashboard.state_stream import StreamState, name_of
 from daskflow.dashboard.tables import table
 from daskflow.figures import live_axes, live_stream, style
 
@@ -69,7 +69,7 @@ class Standing:
 
     def add(self, seconds: float, record: Record) -> None:
         """Add a second."""
-        for name, given in (record.get("challengers") or {}).items():
+        for name, given in ((name_of(key), one) for key, one in (record.get("challengers") or {}).items()):
             if name not in self._order:
                 self._order.append(name)
             place = self._order.index(name)

@@ -215,7 +215,7 @@ def in_one_line(state: RunState, now: float) -> str:
     """
     if state.status == "waiting":
         return "nothing has been told yet"
-    if state.stream.about and not state.stages.known:
+    if state.is_stream:
         return _streaming(state.stream)
     if state.status == "failed":
         return f"failed: {shortened(state.error) or 'no reason was told'}"
