@@ -1,0 +1,100 @@
+"""Clients that are slow, send too much, vanish or speak no HTTP: each has its end, and others are answered."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from daskflow.streams.serve_app import App, app
+from daskflow.streams.serve_limits import Limits
+from tests.serving_client import listening_to, over_wire, rows_body
+from tests.test_streams_scoring import FRAME, MODELS, ROWS, bits
+
+MODEL = MODELS["binary"]
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SECONDS = 0.4
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[App, int]]:
+    """An application, and the port it listens on; whoever is slower than `SECONDS` is too slow."""
+    made = app(MODEL, limits=Limits(timeout_seconds=SECONDS, max_bytes=50_000))
+    with listening_to(made, SECONDS) as port:
+        yield made, port
+
+
+def request_of(body: bytes, *more: bytes) -> bytes:
+    """A whole request."""
+    return HEAD + b"".join(line + b"\r\n" for line in more) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def is_answered(port: int) -> bool:
+    """Whether somebody else gets an answer now."""
+    got = over_wire(port, request_of(rows_body(ROWS[:1]), b"Connection: close"))
+    return bool(json.loads(got.partition(b"\r\n\r\n")[2])["predictions"] == bits(MODEL, FRAME[:1]))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"", b"408", id="nothing"),
+        pytest.param(HEAD, b"408", id="half of the headers"),
+        pytest.param(HEAD + b"Content-Length: 500\r\n\r\n{", b"408", id="half of the body"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n{", b"408", id="half of a chunk"),
+        pytest.param(HEAD + b"X: " + b"y" * 100_000 + b"\r\n\r\n", b"431", id="headers without end"),
+        pytest.param(b"hello\r\n\r\n", b"400", id="no HTTP"),
+        pytest.param(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}", b"400", id="two lengths"),
+        pytest.param(
+            HEAD
+            + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + (b"2710\r\n" + b"x" * 10_000 + b"\r\n") * 6,
+            b"413",
+            id="chunks without end",
+        ),
+    ],
+)
+def test_a_request_that_never_becomes_whole_has_its_end(served: tuple[App, int], sent: bytes, status: bytes) -> None:
+    _, port = served
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(sent)
+        assert is_answered(port)
+        got = connection.recv(65536)
+    assert got.split(b" ")[1] == status
+    assert time.monotonic() - began < 20 * SECONDS
+
+
+def test_clients_that_vanish_leave_nothing_behind(served: tuple[App, int]) -> None:
+    made, port = served
+    before = made.counts.problems["gone"]
+    for number in range(20):
+        connection = socket.create_connection(("127.0.0.1", port), 10)
+        # given some that leave before their body is there, and some before their answer
+        connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n{" if number % 2 else request_of(rows_body(ROWS[:1])))
+        if number % 4 < 2:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # as a reset
+        connection.close()
+    deadline = time.monotonic() + 10
+    while made.counts.problems["gone"] < before + 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made.counts.problems["gone"] == before + 10
+    assert is_answered(port)
+    assert made._held == 0
+
+
+def test_requests_behind_each_other_on_one_connection_are_answered_in_order(served: tuple[App, int]) -> None:
+    _, port = served
+    together = b"".join(request_of(rows_body(ROWS[at : at + 1])) for at in range(5))
+    got = over_wire(port, together + request_of(rows_body(ROWS[5:6]), b"Connection: close"))
+    bodies = [part.partition(b"HTTP/1.1")[0] for part in got.split(b"\r\n\r\n")[1:]]
+    assert [json.loads(body)["predictions"][0] for body in bodies] == bits(MODEL, FRAME[:6])
+
+
+def test_a_client_that_waits_for_leave_to_send_is_told_before_it_sends(served: tuple[App, int]) -> None:
+    _, port = served
+    sent = HEAD + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 999999\r\n\r\n"
+    assert over_wire(port, sent).startswith(b"HTTP/1.1 413")
