@@ -18,11 +18,17 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+import daskflow as flow
+from daskflow.bundle.writing import write
 from daskflow.cli import watching
 from daskflow.core.folder import RunFolder, find_run
+from daskflow.dashboard.serving import Server
+from daskflow.dashboard.watched import stream_screens
+from daskflow.workflow.watching_streams import StreamSource
 from tests.conftest import lacking
 from tests.look_at_pages import READY, Site, Told, watch_console
 from tests.test_reports_browser import FLAGS
+from tests.test_streams_scoring import MODEL, ROWS
 from tests.told_runs import told_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -54,6 +60,12 @@ workers = 2
 
 SCORED = """() => {
   const source = Bokeh.documents[0].get_model_by_name('search_scores_data')
+  return source === null ? -1 : source.get_length()
+}"""
+
+
+SECONDS = """() => {
+  const source = Bokeh.documents[0].get_model_by_name('stream_data')
   return source === null ? -1 : source.get_length()
 }"""
 
@@ -242,3 +254,42 @@ def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) ->
             assert times["orders"] > 2
             assert "trials marked" in times["marked"]
             assert said == []
+
+
+def test_a_stream_that_goes_on_is_seen_with_its_rates_and_its_errors(chromium: Any, tmp_path: Path) -> None:
+    # given a real stream of records that come
+    parts = {name: getattr(MODEL, name) for name in ("estimator", "transformer", "schema", "target")}
+    write(tmp_path / "model", **parts, card={})
+    command = [sys.executable, "-m", "daskflow", "stream", "model", "--from", "-", "--to", "out.jsonl"]
+    streaming = subprocess.Popen(
+        [*command, "--folder", "streams/orders"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / "streams" / "orders"
+    try:
+        assert streaming.stdin is not None
+        _wait_for(lambda: (folder / "events.jsonl").exists())
+        with Server(StreamSource(folder), page="daskflow-stream", make_screens=stream_screens) as server:
+            with opened(chromium, server.address) as (page, said):
+                counts = []
+                for _ in range(4):
+                    lines = [json.dumps(row) for row in [*ROWS[:50], {"real": "x"}]]
+                    streaming.stdin.write("".join(f"{line}\n" for line in lines).encode())
+                    streaming.stdin.flush()
+                    time.sleep(1.5)
+                    counts.append(page.evaluate(SECONDS))
+                # then the page has grown while it was looked at, says why records have no answer, and asks nobody else
+                page.wait_for_function("document.body.innerText.includes('missing')")
+                assert counts == sorted(counts)
+                assert counts[-1] > counts[0] >= 0
+                assert "Lag of the source" not in page.evaluate("document.body.innerText")
+                assert not said
+    finally:
+        streaming.kill()
+        streaming.wait()
+    # and when it is killed, that is seen, too
+    assert flow.open_stream(folder).status == "killed"
+    assert flow.open_stream(folder).requests > 0

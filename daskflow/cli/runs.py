@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from daskflow.cli.streams_text import row_of_stream
 from daskflow.cli.verb import Verb, between, duration, number, shown, table
 
 
@@ -31,11 +32,21 @@ def runs(folder: Path, sort: str, metric: str | None, limit: int | None, as_json
     """List the runs of a folder, newest first (default: runs).
 
     Shown are the best score in validation and a test metric, both with 95 % intervals, the rows, the model, the
-    beginning of the data's fingerprint, and the time. FOLDER may also be runs/NAME.
+    beginning of the data's fingerprint, and the time; below them what their models serve or stream now. FOLDER may also
+    be runs/NAME, or a folder of streams, which are listed then.
     """
     from daskflow.cli.running import print_json
     from daskflow.workflow import list_runs
+    from daskflow.workflow.opened_stream import list_streams
+    from daskflow.workflow.watching_streams import STREAMS
 
+    if folder.name == STREAMS and folder.is_dir():
+        streams = list_streams(folder)
+        if as_json:
+            print_json([stream.dump() for stream in streams])
+        else:
+            click.echo(table([row_of_stream(stream) for stream in streams]) if streams else "There is no stream there.")
+        return
     found = list_runs(folder, sort=sort, metric=metric, **filters)
     left_out = len(found) - limit if limit is not None else 0
     found = found[:limit]
@@ -48,6 +59,13 @@ def runs(folder: Path, sort: str, metric: str | None, limit: int | None, as_json
         click.echo(table([_row(run) for run in found]))
         if left_out > 0:
             click.echo(f"and {left_out} more")
+        going_on = [
+            {"run": f"{run['name']}/{run['id']}", **row_of_stream(stream)}
+            for run in found
+            for stream in list_streams(Path(run["path"]), is_running=True)
+        ]
+        if going_on:
+            click.echo(table(going_on))
 
 
 def _row(run: Mapping[str, Any]) -> dict[str, str]:

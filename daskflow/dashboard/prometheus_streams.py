@@ -19,6 +19,8 @@ GAUGES = (
     ("lag", "Records that wait at the source."),
 )
 
+QUANTILES = {"p50": "0.5", "p95": "0.95", "p99": "0.99"}
+
 
 def families_of_streams(
     told: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]],
@@ -42,9 +44,9 @@ def families_of_streams(
         "gauge",
         "Seconds from a request to its answer, in the last second.",
         [
-            ({**labels, "quantile": f"0.{name[1:]}"}, one["latency"][name])
+            ({**labels, "quantile": share}, one["latency"][name])
             for one, labels in streams
-            for name in ("p50", "p95", "p99")
+            for name, share in QUANTILES.items()
         ],
     )
     for place, (suffix, text) in enumerate((("", "Distance of a column to training."), ("_bound", "Its bound."))):

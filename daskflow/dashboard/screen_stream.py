@@ -113,7 +113,7 @@ class StreamScreen:
             Look("stream_requests_y", live_axes.from_zero(seen["requests"])),
             Look("stream_rows_y", live_axes.from_zero(seen["rows"])),
             Look("latency_y", live_axes.decades([*seen["p50"], *seen["p95"], *seen["p99"]])),
-            Look("queue_y", live_axes.from_zero([*seen["queue"], *seen["limit"]])),
+            Look("queue_y", live_axes.from_zero([*seen["queue"], _in_sight(seen["queue"], seen["limit"])])),
             Look("lag_y", live_axes.from_zero(seen["lag"])),
             Look("prequential_y", live_axes.ends(bounds)),
         ]
@@ -169,6 +169,18 @@ class StreamScreen:
                 quantities.plain(score["high"] if quantities.is_number(score.get("high")) else value)
             )
             self._score["rows"].append(int(score.get("rows") or 0))
+
+
+def _in_sight(queue: Sequence[int | None], limit: Sequence[int | None]) -> float:
+    """How far the axis of the queue goes: to its limit from a quarter of it on; a short queue shall be seen, too.
+
+    Examples
+    --------
+    >>> _in_sight([300, None], [1000]), _in_sight([5], [1000]), _in_sight([0], [1000]), _in_sight([], [])
+    (1000, 20, 10, 10)
+    """
+    longest, most = (max((one for one in column if one is not None), default=0) for column in (queue, limit))
+    return most if 4 * longest >= most > 0 else max(10, 4 * longest)
 
 
 def tiles(stream: StreamState) -> list[dict[str, Any]]:

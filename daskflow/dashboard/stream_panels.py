@@ -63,7 +63,8 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "queue",
                     "Queue",
-                    "Requests that wait for their turn. At the dashed line new ones are refused.",
+                    "Requests that wait for their turn. At the dashed line, in sight from a quarter of it on, new "
+                    "ones are refused.",
                     live_stream.queue(data),
                     COMES,
                 ),

@@ -14,7 +14,7 @@ from daskflow.core.errors import DaskflowError, StorageError
 from daskflow.core.journal import Record, read
 from daskflow.core.live import time_of
 from daskflow.streams.seconds import PERCENTILES
-from daskflow.workflow.watching_streams import STREAMS, StreamSource, is_stream, streams_in
+from daskflow.workflow.watching_streams import StreamSource, is_stream, streams_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,9 +158,10 @@ def open_stream(folder: Path | str) -> OpenedStream:
     return _opened(source, source.new())
 
 
-def list_streams(folder: Path | str) -> list[OpenedStream]:
-    """Return the streams of a run, or those in the folder ``streams``; the newest last."""
-    found = [open_stream(path) for path in streams_in(Path(folder))]
+def list_streams(folder: Path | str, *, is_running: bool = False) -> list[OpenedStream]:
+    """Return the streams of a run, or those in the folder ``streams``, the newest last; or only those that go on."""
+    paths = [path for path in streams_in(Path(folder)) if not is_running or StreamSource(path).is_running]
+    found = [open_stream(path) for path in paths]
     return sorted(found, key=lambda stream: stream.started or 0.0)
 
 
@@ -221,6 +222,3 @@ def _commits(path: Path) -> list[Record]:
         return [record for record in read(path / "journal.jsonl") if record.get("record") == "committed"]
     except (OSError, DaskflowError):
         return []
-
-
-__all__ = ["STREAMS", "OpenedStream", "list_streams", "open_stream"]

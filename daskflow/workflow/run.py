@@ -27,6 +27,7 @@ from daskflow.workflow.trials import search_of
 
 if TYPE_CHECKING:
     from daskflow.bundle import Model
+    from daskflow.workflow.opened_stream import OpenedStream
 
 RECORD_FIELDS = ("task", "classes", "class_counts", "feature_names")
 
@@ -263,6 +264,13 @@ class Run(Acting, Accounted):
         page = self._folder.report if path is None else Path(path)
         write(self.record(), page)
         return page
+
+    @property
+    def streams(self) -> Sequence[OpenedStream]:
+        """What its model has served and streamed, the newest last, as it is now; see `open_stream`."""
+        from daskflow.workflow.opened_stream import list_streams
+
+        return tuple(list_streams(self.path))
 
     @property
     def records(self) -> Sequence[Record]:
