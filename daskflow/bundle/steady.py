@@ -118,9 +118,7 @@ class SteadyLinear:
             if getattr(X, "shape", ())[1:] != self._weights.shape[1:]:
                 return own(X)  # says what is wrong
             products = product(X, self._weights) + self._intercept
-            if not np.isfinite(products).all():
-                return own(X)  # says what is wrong with gaps
-            return of_products(products)
+            return of_products(products) if np.isfinite(products).all() else own(X)  # which refuses gaps
 
         return method
 
