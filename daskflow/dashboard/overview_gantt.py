@@ -12,9 +12,9 @@ def panel() -> Figure:
     return Figure(
         "gantt",
         "Stages along time",
-        "A row for each stage, a bar for each stretch of time in which it was at work: download and scan while some "
-        "file came or some partition was read. Bars above each other were at the same time. Dashed lines are where the "
-        "run was continued.",
+        "A row for each stage, a bar for each stretch of time in which it did something: the download while some file "
+        "came, the scan while some partition was read. Bars above each other were at the same time. Dashed lines are "
+        "where the run was continued.",
         gantt.live_gantt(),
         empty="Bars come when the first stage begins.",
         min_width=360,

@@ -87,14 +87,15 @@ def _jobs(record: RunRecord) -> list[Block]:
 
 def _overlap(overlap: Overlap) -> list[Block]:
     """When each stage was at work, and what was saved because some were at the same time."""
-    at_once = f", {words.seconds(overlap.at_once)} of it beside another" if overlap.at_once >= 0.05 else ""
+    at_once = f" {words.seconds(overlap.at_once)} were saved by stages that ran at the same time."
     text = (
-        f"The stages were at work for {words.seconds(overlap.sum_seconds)}{at_once}; the run took "
-        f"{words.seconds(overlap.wall)}. The overlap ratio, sum of the stages over wall time, is {overlap.ratio:.2f}."
+        f"The stages took {words.seconds(overlap.sum_seconds)} in sum, and the run {words.seconds(overlap.wall)}: the "
+        f"overlap ratio, sum over wall time, is {overlap.ratio:.2f}.{at_once if overlap.at_once >= 0.05 else ''} "
+        "Waiting for another stage does not count."
     )
     caption = (
-        "A bar for each stretch of time in which a stage was at work; download and scan while some file came or some "
-        "partition was read. Bars above each other were at the same time."
+        "A row for each stage, a bar for each stretch of time in which it did something: the download while some file "
+        "came, the scan while some partition was read. Bars above each other were at the same time."
         + (" Dashed lines are where the run was continued." if overlap.starts else "")
     )
     picture = Picture("gantt", "Stages along time", caption, gantt.gantt(overlap), table=tables.spans(overlap))

@@ -271,7 +271,9 @@ def spans(overlap: Overlap) -> Table:
         )
         for each in overlap.stages
     ]
-    return Table(("stage", "began after", "ended after", "at work", "stretches"), tuple(rows), frozenset(range(1, 5)))
+    return Table(
+        ("stage", "began after", "ended after", "without waiting", "stretches"), tuple(rows), frozenset(range(1, 5))
+    )
 
 
 def workflow_text(record: RunRecord) -> str:
