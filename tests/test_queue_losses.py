@@ -132,7 +132,7 @@ def test_while_slurmctld_is_away_jobs_are_left_as_they_are_and_work_goes_on(whol
             await run.until(lambda: len(run.workers()) == 2, 60.0)
             first = run.workers()
             lost, other = first
-            units = run.client.map(slept, [str(tmp_path)] * 40, range(40), [0.2] * 40, pure=False)
+            units = run.client.map(slept, [str(tmp_path)] * 20, range(20), [0.2] * 20, pure=False)
             whole.stop_controller()
             try:
                 # when one of them ends while the queue cannot be asked
@@ -140,7 +140,7 @@ def test_while_slurmctld_is_away_jobs_are_left_as_they_are_and_work_goes_on(whol
                 await run.client.run(os._exit, 1, workers=[address], on_error="ignore")
                 # then that is said once, nothing is submitted or cancelled, and the other does all the work
                 await run.until(lambda: any("cannot be asked" in text for text in run.texts()), 30.0)
-                assert await asyncio.wait_for(run.client.gather(units), 60.0) == list(range(40))
+                assert await asyncio.wait_for(run.client.gather(units), 60.0) == list(range(20))
                 assert set(run.fleet.fleet.members) == set(first)
                 assert run.workers() == [other]
             finally:

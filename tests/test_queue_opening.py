@@ -190,7 +190,7 @@ def opened(folder: Path) -> Iterator[subprocess.Popen[str]]:
             driver.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.endurance), signal.SIGTERM])
 def test_nothing_is_left_when_the_process_is_told_to_end(number: int, slurm: TestSlurm, place: Path) -> None:
     # given
     folder = place / "runs" / "cars" / f"told{number}"

@@ -57,7 +57,7 @@ def place(tmp_path: Path, slurm: TestSlurm, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=240)
 
 
 def submitted(place: Path, trials: int, more: str = "") -> RunFolder:

@@ -51,13 +51,18 @@ interface = "lo"
 environment = {{PYTHONPATH = "{path}", OPENBLAS_CORETYPE = "{processor}"}}
 """
 
+ONE_AND_ALL = [
+    pytest.param(kind, marks=[] if kind == "htcondor" else pytest.mark.endurance) for kind in sorted(COMMANDS)
+]
+"""A whole run takes long: CI has one on the system whose jobs get the least of what surrounds them."""
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def daskflow(place: Path, *words: str) -> str:
     """Run a command to its end in a folder, and return what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "daskflow", *words], cwd=place, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "daskflow", *words], cwd=place, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -108,6 +113,7 @@ def until(happened: Callable[[], Any], what: str) -> Any:
     return found
 
 
+@pytest.mark.parametrize("system", ONE_AND_ALL, indirect=True)
 def test_a_submitted_run_replaces_a_killed_worker_and_gives_what_a_local_one_gives(
     system: StandIn, local: dict[str, Any], tmp_path: Path
 ) -> None:
