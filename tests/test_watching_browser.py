@@ -271,22 +271,22 @@ def test_a_stream_that_goes_on_is_seen_with_its_rates_and_its_errors(chromium: A
     folder = tmp_path / "streams" / "orders"
     try:
         assert streaming.stdin is not None
-        _wait_for(lambda: (folder / "events.jsonl").exists())
-        with Server(StreamSource(folder), page="daskflow-stream", make_screens=stream_screens) as server:
-            with opened(chromium, server.address) as (page, said):
-                counts = []
-                for _ in range(4):
-                    lines = [json.dumps(row) for row in [*ROWS[:50], {"real": "x"}]]
-                    streaming.stdin.write("".join(f"{line}\n" for line in lines).encode())
-                    streaming.stdin.flush()
-                    time.sleep(1.5)
-                    counts.append(page.evaluate(SECONDS))
-                # then the page has grown while it was looked at, says why records have no answer, and asks nobody else
-                page.wait_for_function("document.body.innerText.includes('missing')")
-                assert counts == sorted(counts)
-                assert counts[-1] > counts[0] >= 0
-                assert "Lag of the source" not in page.evaluate("document.body.innerText")
-                assert not said
+        wait_for(lambda: (folder / "events.jsonl").exists(), 60, "The stream")
+        server = Server(StreamSource(folder), page="daskflow-stream", make_screens=stream_screens)
+        with server, opened(chromium, server.address) as (page, said):
+            counts = []
+            for _ in range(4):
+                lines = [json.dumps(row) for row in [*ROWS[:50], {"real": "x"}]]
+                streaming.stdin.write("".join(f"{line}\n" for line in lines).encode())
+                streaming.stdin.flush()
+                time.sleep(1.5)
+                counts.append(page.evaluate(SECONDS))
+            # then the page has grown while it was looked at, says why records have no answer, and asks nobody else
+            page.wait_for_function("document.body.innerText.includes('missing')")
+            assert counts == sorted(counts)
+            assert counts[-1] > counts[0] >= 0
+            assert "Lag of the source" not in page.evaluate("document.body.innerText")
+            assert not said
     finally:
         streaming.kill()
         streaming.wait()
