@@ -55,14 +55,14 @@ def killed_and_continued(model: Path, source: str, sink: str, folder: Path, kill
     chance = random.Random(seed)
     options = {"folder": str(folder), "once": True, "batch": 20, "delay": 0.002}
     hits = 0
-    for _ in range(kills):
-        before = n_commits(folder)
+    for kill in range(kills):
+        before = -1 if kill % 3 == 2 else n_commits(folder)  # mostly something new has been committed before
         process = PROCESSES.Process(target=work, args=(str(model), source, sink, options))
         process.start()
         until = time.monotonic() + 60
         while n_commits(folder) <= before and process.is_alive() and time.monotonic() < until:
             time.sleep(0.001)
-        process.join(chance.random() * 0.15)
+        process.join(chance.random() * (0.15 if before >= 0 else 0.6))
         hits += process.is_alive()
         process.kill()
         process.join()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daskflow.core.errors import StorageError
 from daskflow.core.journal import plain
+from daskflow.streams.kept_lines import KeptLines
 from daskflow.streams.records import Dead
 
 MOST_RAW = 64 * 1024
@@ -27,13 +25,13 @@ class DeadLetters:
     path : Path
         Added to when it exists.
     name, n_bytes
-        As the newest commit has them: what a kill has left in that file behind them is removed, for those records
-        come again.
+        As the newest commit has them: records that a kill has left in that file behind them come again, and are not
+        there twice.
 
     Attributes
     ----------
-    n_bytes : int
-        Length of the file, of what is on the disk for good.
+    path : Path
+        The file.
 
     Raises
     ------
@@ -42,16 +40,16 @@ class DeadLetters:
     """
 
     def __init__(self, path: Path, *, name: str = "", n_bytes: int = 0) -> None:
-        """Cut off what was not committed."""
+        """Find out what is there."""
         self.path = path
-        self._file: Any = None
-        try:
-            self.n_bytes = path.stat().st_size if path.exists() else 0
-            if name == str(path) and self.n_bytes > n_bytes:
-                os.truncate(path, n_bytes)
-                self.n_bytes = n_bytes
-        except OSError as error:
-            raise self._refused(error) from error
+        self._lines: KeptLines | None = None
+        if path.exists():
+            self._opened().go_back(n_bytes if name == str(path) else self._opened().n_bytes)
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the file, of what is on the disk for good and has been seen again after a kill."""
+        return 0 if self._lines is None else self._lines.n_bytes
 
     def append(self, dead: Sequence[Dead]) -> None:
         """Put records aside; they are on the disk on return.
@@ -61,33 +59,18 @@ class DeadLetters:
         StorageError
             When the disk is full or gone; nothing of them is left in the file then.
         """
-        lines = b"".join(json.dumps(letter(each), allow_nan=False).encode() + b"\n" for each in dead)
-        try:
-            if self._file is None:
-                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  held open for the life of the stream
-            try:
-                written = 0
-                while written < len(lines):
-                    written += self._file.write(lines[written:])
-                os.fsync(self._file.fileno())
-            except OSError:
-                with suppress(OSError):
-                    self._file.truncate(self.n_bytes)
-                raise
-        except OSError as error:
-            raise self._refused(error) from error
-        self.n_bytes += len(lines)
+        lines = [json.dumps(letter(each), allow_nan=False).encode() + b"\n" for each in dead]
+        self._opened().add([each.record.id for each in dead], lines)
 
-    def _refused(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"{self.path}, the file of records without an answer, cannot be written: {error.strerror}. "
-            "Make room, or name another with --dead."
-        )
+    def _opened(self) -> KeptLines:
+        if self._lines is None:
+            self._lines = KeptLines(self.path, "Make room, or name another file of dead letters with --dead.")
+        return self._lines
 
     def close(self) -> None:
         """Give the file back."""
-        if self._file is not None:
-            self._file.close()
+        if self._lines is not None:
+            self._lines.close()
 
 
 def letter(dead: Dead) -> dict[str, Any]:

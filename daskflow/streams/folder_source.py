@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -19,7 +20,8 @@ from daskflow.streams.folder_looking import Complete, Look
 from daskflow.streams.folder_reading import read_records
 from daskflow.streams.records import Record
 
-POLL_SECONDS = 0.25
+POLL_SECONDS, POLL_RATIO = 0.25, 10
+"""Between two looks at the folder; at least so many times what a look takes, where it holds very many files."""
 
 
 class FolderSource(StreamSource):
@@ -113,12 +115,13 @@ class _Folder:
                     self._files.popleft(), self._read, key=self._settings.key, max_bytes=self._settings.max_bytes
                 )
             else:
+                since = time.monotonic()
                 found, waits = await self._lasting(self._look.files)
                 self._files.extend(found)
                 if not found and self._settings.once and not waits:
                     return []
                 if not found:
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(max(POLL_SECONDS, POLL_RATIO * (time.monotonic() - since)))
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
     async def _lasting(self, function: Any, *arguments: Any) -> Any:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daskflow.core.errors import StorageError
 from daskflow.streams.json_records import text_of
+from daskflow.streams.kept_lines import KeptLines, write_all
 from daskflow.streams.records import Result
 
-PIECE_BYTES = 1 << 20
-
-MOST_WAITS = 1_000
-"""What a kill has left comes first; it is waited for over so many batches."""
+PIPE_BYTES = 4096
+"""A pipe that can be written to takes so many bytes at once (POSIX: PIPE_BUF)."""
 
 
 def line_of(result: Result) -> bytes:
@@ -27,116 +24,59 @@ def line_of(result: Result) -> bytes:
 
 
 class StandardOutput:
-    """Standard output; whoever reads it slowly slows the stream down."""
+    """Standard output; whoever reads it slowly slows the stream down, and keeps it from nothing else."""
 
     async def write(self, results: Sequence[Result]) -> None:
-        """Write; as `OpenSink.write`."""
+        """Write; as `OpenSink.write`. BrokenPipeError when nobody reads any more."""
         sys.stdout.flush()
-        await asyncio.to_thread(_write_all, sys.stdout.fileno(), b"".join(map(line_of, results)))
+        file, content = sys.stdout.fileno(), b"".join(map(line_of, results))
+        if not stat.S_ISFIFO(os.fstat(file).st_mode):
+            await asyncio.to_thread(write_all, file, content)
+            return
+        for at in range(0, len(content), PIPE_BYTES):
+            await _writable(file)
+            write_all(file, content[at : at + PIPE_BYTES])
+
+
+async def _writable(file: int) -> None:
+    """Wait until a pipe takes something: no thread is left behind that waits for whoever reads."""
+    loop = asyncio.get_running_loop()
+    there: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(file, _set, there)
+    try:
+        await there
+    finally:
+        loop.remove_writer(file)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class LinesFile:
-    """A file that results are added to; one process at a time.
-
-    Parameters
-    ----------
-    path : Path
-        Made when it does not exist, with the folders above it. A last line that a kill has torn is removed.
-
-    Raises
-    ------
-    StorageError
-        When it cannot be written.
-    """
+    """A file that results are added to; one process at a time. StorageError when it cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, and find the IDs of its last lines."""
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise self._refused(error) from error
-        self._there: set[str] = set()
-        self._marked, self._n_waits = 0, 0
-        try:
-            self._size = _mended(self._file)
-        except OSError as error:
-            os.close(self._file)
-            raise self._refused(error) from error
+        """Open it."""
+        self._lines = KeptLines(path, "Make room, or name another with --to.")
+        self._path = str(path.absolute())
 
     @property
     def mark(self) -> dict[str, Any]:
-        """The file and its length: without what a kill has left, as long as not all of that has come again."""
-        return {"lines": str(self.path.absolute()), "bytes": self._marked if self._there else self._size}
+        """The file and its length."""
+        return {"lines": self._path, "bytes": self._lines.n_bytes}
 
     async def go_back(self, mark: Any) -> None:
-        """Find the IDs that stand behind a mark; they are not written again."""
-        if isinstance(mark, dict) and mark.get("lines") == self.mark["lines"]:
-            self._marked = int(mark["bytes"])
-            self._there = await asyncio.to_thread(_ids, self._file, self._marked, self._size)
+        """Recognise what stands behind a mark of this file."""
+        if isinstance(mark, dict) and mark.get("lines") == self._path:
+            await asyncio.to_thread(self._lines.go_back, int(mark["bytes"]))
 
     async def write(self, results: Sequence[Result]) -> None:
-        """Add results that are not there yet; they are on the disk on return."""
-        fresh = [result for result in results if result.id not in self._there] if self._there else results
-        await asyncio.to_thread(self._add, b"".join(map(line_of, fresh)))
-        if self._there:
-            self._there.difference_update([result.id for result in results])
-            self._n_waits += 1
-            if self._n_waits > MOST_WAITS:
-                self._there.clear()
-
-    def _add(self, lines: bytes) -> None:
-        try:
-            _write_all(self._file, lines)
-            os.fsync(self._file)
-        except OSError as error:
-            with suppress(OSError):  # a device has no length
-                os.ftruncate(self._file, self._size)
-            raise self._refused(error) from error
-        self._size += len(lines)
-
-    def _refused(self, error: OSError) -> StorageError:
-        return StorageError(f"{self.path} cannot be written: {error.strerror}. Make room, or name another with --to.")
+        """Add results that are not there yet; as `OpenSink.write`."""
+        lines = [line_of(result) for result in results]
+        await asyncio.to_thread(self._lines.add, [result.id for result in results], lines)
 
     def close(self) -> None:
         """Give the file back."""
-        os.close(self._file)
-
-
-def _write_all(file: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _mended(file: int) -> int:
-    """Remove a last line that was torn, or end one that is whole; return the length."""
-    size = os.fstat(file).st_size
-    start, end = size, b""
-    while start and b"\n" not in end:
-        before = min(start, PIECE_BYTES)
-        start -= before
-        end = os.pread(file, before, start) + end
-    torn = end.rpartition(b"\n")[2]
-    if not torn:
-        return size
-    if _id_of(torn) is None:
-        os.ftruncate(file, size - len(torn))
-        return size - len(torn)
-    os.write(file, b"\n")
-    return size + 1
-
-
-def _ids(file: int, start: int, end: int) -> set[str]:
-    """Return the IDs of the lines between two bytes."""
-    lines = os.pread(file, max(0, end - start), start).split(b"\n")
-    return {name for line in lines if (name := _id_of(line)) is not None}
-
-
-def _id_of(line: bytes) -> str | None:
-    try:
-        found: Any = json.loads(line)
-    except ValueError:
-        return None
-    return found["id"] if isinstance(found, dict) and isinstance(found.get("id"), str) else None
+        self._lines.close()

@@ -123,7 +123,7 @@ class Stream:
             answerer = await stack.enter_async_context(self._answerer(commits))
             source = with_labels(self.settings, self._source.with_tables(tables_for(self._model)))
             pipeline = self._pipeline = Pipeline(
-                await stack.enter_async_context(source.open(self._base, commits.offsets)),
+                await stack.enter_async_context(source.open(self._base, dict(commits.offsets))),
                 answerer,
                 await stack.enter_async_context(self._sink.open(self._base)),
                 commits=commits,
