@@ -13,6 +13,7 @@ from aiohttp import web
 from daskflow.core.errors import DataError, SettingsError
 from daskflow.streams import sink_of, source_of
 from daskflow.streams.records import Record, Result
+from daskflow.workflow.streaming_settings import StreamSettings
 from tests.streaming_site import Handler, Site, answered, everything, numbers, opened, rows, run, taken
 
 # polling
@@ -55,7 +56,7 @@ def test_a_cursor_goes_on_at_once_and_after_a_restart_where_it_was() -> None:
         async with opened(address) as source:
             before = await taken(source, 5, most=1)
         site.asked.clear()
-        after = await everything(f"{address}&once=true", positions={"": before[-1].offset})
+        after = await everything(f"{address}&once=true", positions={before[-1].partition: before[-1].offset})
         return before, after, [request.query_string for request in site.asked]
 
     # when
@@ -111,7 +112,7 @@ def test_an_answer_that_has_not_changed_is_not_sent_again_and_not_read_again() -
             found = await taken(source, 2)
             await asyncio.sleep(0.1)
         n_asked = len(site.asked)
-        rest = await everything(f"{site.url()}#once=true", positions={"": found[-1].offset})
+        rest = await everything(f"{site.url()}#once=true", positions={found[-1].partition: found[-1].offset})
         return [*found, *rest], n_asked, [request.headers.get("If-None-Match") for request in site.asked[1:]]
 
     # when
@@ -223,6 +224,16 @@ def test_credentials_go_to_the_server_from_the_environment(monkeypatch: pytest.M
         return site.asked[0].headers["Authorization"]
 
     assert run(through) == "Bearer hush"
+
+
+def test_what_is_shown_alike_is_not_taken_for_the_same() -> None:
+    # given two addresses that differ in what is hidden
+    one, two = (source_of(f"https://example.org/feed?kind={kind}#every=1s") for kind in ("a", "b"))
+    # then their streams have folders of their own, and one's offset means nothing to the other
+    assert one.dump() == two.dump()
+    assert one.identity() != two.identity()
+    names = {StreamSettings.of({"from": each, "to": "answers/"}).name(Path()) for each in (one, two)}
+    assert len(names) == 2
 
 
 # sending

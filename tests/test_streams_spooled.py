@@ -28,7 +28,7 @@ def test_events_go_on_after_the_last_id_when_the_server_breaks_off_and_after_a_r
         site.handler = page
         async with opened(site.url("sse+http"), tmp_path) as source:
             found = await taken(source, 5, most=1)
-        position = {"spool": found[-1].offset}
+        position = {found[-1].partition: found[-1].offset}
         async with opened(site.url("sse+http"), tmp_path, position) as source:
             return found + await taken(source, 5)
 
@@ -102,7 +102,7 @@ def test_messages_that_were_received_come_again_until_they_are_committed(tmp_pat
             while source.lag != 30:
                 await asyncio.sleep(0.01)
         site.handler = telling(json.dumps({"n": 50}), hold=True)
-        async with opened(site.url("ws"), tmp_path, {"spool": first[-1].offset}) as source:
+        async with opened(site.url("ws"), tmp_path, {first[-1].partition: first[-1].offset}) as source:
             return first, await taken(source, 41)
 
     # when

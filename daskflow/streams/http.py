@@ -96,7 +96,7 @@ class HttpSource(StreamSource, HttpPlace):
                 once=self.once,
                 most_bytes=self.max_bytes,
                 patience_seconds=self.patience,
-                position=positions.get(""),
+                positions=positions,
             )
             async with poller.polling():
                 yield poller

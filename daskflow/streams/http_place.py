@@ -71,6 +71,10 @@ class HttpPlace(Settings):
         scheme = url.partition("://")[0]
         return f"{scheme}://{str(address_of(_on_http(url))).partition('://')[2]}"
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings with a hash of the address: as it is shown, two that differ in a query look the same."""
+        return {**super().identity(), "address": self.address.identity}
+
     @property
     def address(self) -> Address:
         """The address; as text without secrets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -139,8 +139,8 @@ class Poller:
         Of one answer.
     patience_seconds : float
         How long the server may be away.
-    position : object
-        As `Position.dump`; None for the beginning.
+    positions : mapping
+        As `StreamSource.open` has them.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Poller:
         once: bool,
         most_bytes: int,
         patience_seconds: float,
-        position: Any,
+        positions: Mapping[str, Any],
     ) -> None:
         """Ask nothing yet."""
         self._client, self._address, self._cursor = client, address, cursor
@@ -164,7 +164,8 @@ class Poller:
         self._once, self._most_bytes = once, most_bytes
         self._patience = Patience(str(address), patience_seconds)
         self._inbox = Inbox()
-        self._at = Position(*position) if position else Position()
+        self._partition = f"{address.host}{address.parts.path} {address.identity[:8]}"
+        self._at = Position(*positions.get(self._partition, ()))
         self._seen: frozenset[str] = frozenset()
 
     @property
@@ -283,9 +284,9 @@ class Poller:
             offset = replace(at, place=place).dump()
             name = self._name(item, place, at, occurrences)
             if item.problem:
-                yield Record(name, {}, "", offset, raw=item.raw, problem=item.problem, reason=item.reason)
+                yield Record(name, {}, self._partition, offset, raw=item.raw, problem=item.problem, reason=item.reason)
                 continue
-            record = record_of(item.raw, id=name, partition="", offset=offset, key=self._key)
+            record = bounded_record(item.raw, id=name, partition=self._partition, offset=offset, key=self._key)
             yield record if self._id is None else replace(record, id=id_of(record.values, self._id, name))
 
     def _name(self, item: Item, place: int, at: Position, occurrences: Counter[str]) -> str:

@@ -60,8 +60,8 @@ class Spool:
     ----------
     folder : Path
         Made when it does not exist.
-    after : int
-        Number of the newest message that was handed on for good.
+    positions : mapping
+        Numbers of the newest messages that were handed on for good, by `partition`.
     most_bytes : int
         On the disk; at that length no more is received before something is handed on.
 
@@ -80,7 +80,7 @@ class Spool:
         When it cannot be written.
     """
 
-    def __init__(self, folder: Path, *, after: int = 0, most_bytes: int) -> None:
+    def __init__(self, folder: Path, positions: Mapping[str, Any], *, most_bytes: int) -> None:
         """Open, lock, and find where it was left."""
         self.folder, self._most_bytes = folder, most_bytes
         self.last_id = ""
@@ -97,17 +97,22 @@ class Spool:
                 f"The spool {folder} is in use by another process. Give this one another: spool=FOLDER."
             ) from error
         self.name = self._named()
+        after = int(positions.get(self.partition, 0))
         self._file: Any = None
         self._size = 0
         self._sizes: dict[int, int] = {}
         self._written = self._recover()
-        if self._written < after:  # the folder was emptied: numbers go on, so that none is used twice
-            self._written = after
+        self._written = max(self._written, after)  # should segments be gone, numbers go on: none is used twice
         self._synced, self._read, self._committed = self._written, after, after
         self._arrived, self._has_room = asyncio.Event(), asyncio.Event()
         self._reader: Any = None
         self._place = 0
         self._forget()
+
+    @property
+    def partition(self) -> str:
+        """What records that come through it have for a partition."""
+        return f"spool {self.name}"
 
     def _named(self) -> str:
         self._lock.seek(0)

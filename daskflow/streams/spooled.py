@@ -23,7 +23,6 @@ from daskflow.streams.payloads import MOST_BYTES, id_of, record_of
 from daskflow.streams.records import Record
 from daskflow.streams.spool import Message, Spool
 
-PARTITION = "spool"
 LASTED_SECONDS = 5.0
 """A connection that lasted so long was a good one, though nothing may have come."""
 
@@ -133,7 +132,7 @@ class Spooled:
             return Record(
                 name,
                 {},
-                PARTITION,
+                self._spool.partition,
                 message.number,
                 at=message.at,
                 raw=message.raw,
@@ -143,7 +142,7 @@ class Spooled:
         record = record_of(
             message.raw,
             id=name,
-            partition=PARTITION,
+            partition=self._spool.partition,
             offset=message.number,
             most_bytes=settings.max_bytes,
             key=settings.key,
@@ -171,8 +170,7 @@ async def spooled(
     receiver : callable
         Returns, for a spool, what receives into it.
     """
-    after = positions.get(PARTITION, 0)
-    spool = Spool(settings.spool_folder(base), after=int(after), most_bytes=settings.spool_bytes)
+    spool = Spool(settings.spool_folder(base), positions, most_bytes=settings.spool_bytes)
     try:
         source = Spooled(settings, spool, receiver(spool))
         async with source.receiving():

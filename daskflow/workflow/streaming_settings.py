@@ -162,12 +162,12 @@ class StreamSettings(Settings):
 
     def name(self, base: Path) -> str:
         """Return a name of its own: the source's, and a few digits that source and sink decide."""
-        places = (self.opened_source(), self.opened_sink())
-        digest = hashlib.sha256(repr([str(base.absolute()), *map(_said_of, places)]).encode())
-        told = (getattr(places[0], word, None) for word in ("path", "stream", "topic"))
-        place = next((str(word) for word in told if word), "")
-        name = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or places[0].kind
-        return f"{name}-{digest.hexdigest()[:8]}"
+        source = self.opened_source().model_copy(update={"once": False, "key": None})
+        told = [source.identity(), self.opened_sink().identity()]
+        digest = hashlib.sha256(repr([str(base.absolute()), *(sorted(each.items()) for each in told)]).encode())
+        place = next((str(told[0][word]) for word in ("path", "stream", "topic") if told[0].get(word)), "")
+        words = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or str(told[0]["kind"])
+        return f"{words}-{digest.hexdigest()[:8]}"
 
     def write(self, path: Path) -> None:
         """Write what was asked for, without secrets."""

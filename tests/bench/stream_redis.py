@@ -151,9 +151,8 @@ def main() -> None:
         print(f"lost {lost}, strange {strange}, wrong {wrong}; pending {client.xpending('orders', 'g')['pending']}")
         print(f"of the hash: {done:,} fields; the last process handed on {json.loads(out)['answered']:,}")
         print(f"producer {produced:,.0f} records/s, consumer {consumed:,.0f}: {produced / consumed:.1f} times as fast")
-        print(
-            f"consumer's CPU-seconds, start included: {cpu_seconds:.0f}; {1e6 * cpu_seconds / (done - here):.0f} a million"
-        )
+        a_million = 1e6 * cpu_seconds / (done - here)
+        print(f"consumer's CPU-seconds, start included: {cpu_seconds:.0f}; {a_million:.0f} a million records")
         print(f"consumer's memory, MiB, medians of fifths: {fifths}; peak {max(last.samples)}")
         print(f"server's peak memory: {server.peak_bytes / 2**20:,.0f} MiB")
         print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
