@@ -294,7 +294,7 @@ def label_record(row: Mapping[str, Any]) -> Record:
 )
 def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, is_delayed: bool) -> None:
     # given a stream whose commits lag behind what was answered by up to two batches
-    records = batches_of(rows_with_truth(200, seed=7, is_turned=True), is_delayed=is_delayed)
+    records = batches_of(rows_with_truth(250, seed=7, is_turned=True), is_delayed=is_delayed)
     settings = LearnSettings(
         key="id" if is_delayed else "", rows=7, set=QUICK, snapshot_rows=90, snapshot_seconds=0, challenge=True,
         rule={"every": 20, "window": 100, "least": 40, "patience": 2, "cool_down": 50},

@@ -193,21 +193,22 @@ def compare(champion: Floats, challenger: Floats, rule: SwapRule, metric: str, *
     """
     n_rows = len(champion)
     differences = champion - challenger
-    starts = np.arange(0, n_rows, rule.block)
-    sums = np.add.reduceat(differences, starts)
-    lengths = np.diff(np.append(starts, n_rows))
-    weights = np.random.default_rng(seed).poisson(1.0, (DRAWS, len(starts)))
-    means = (weights * sums).sum(axis=1) / np.maximum((weights * lengths).sum(axis=1), 1)
+    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+    is_paired = metric == "error" and rule.block == 1
+    random = np.random.default_rng(seed)
+    if is_paired:  # the draws of many alike rows are one draw of their sum
+        won, lost, others = (random.poisson(count, DRAWS) for count in (wins, losses, n_rows - wins - losses))
+        means = (won - lost) / np.maximum(won + lost + others, 1)
+    else:
+        starts = np.arange(0, n_rows, rule.block)
+        weights = random.poisson(1.0, (DRAWS, len(starts)))
+        lengths = np.diff(np.append(starts, n_rows))
+        means = (weights @ np.add.reduceat(differences, starts)) / np.maximum(weights @ lengths, 1)
     tail = 50.0 * (1.0 - rule.confidence)
     low, high = np.percentile(means, [tail, 100.0 - tail])
-    p = mcnemar(int((differences > 0).sum()), int((differences < 0).sum())) if _is_paired(metric, rule) else None
+    p = mcnemar(wins, losses) if is_paired else None
     mean = float(differences.mean())
     return Comparison(n_rows, float(champion.mean()), float(challenger.mean()), mean, float(low), float(high), p)
-
-
-def _is_paired(metric: str, rule: SwapRule) -> bool:
-    """Whether rows are right or wrong, and each stands for itself."""
-    return metric == "error" and rule.block == 1
 
 
 def mcnemar(first: int, second: int) -> float:
