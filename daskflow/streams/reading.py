@@ -89,7 +89,8 @@ class RowReader:
         if missing:
             hint = nearest(missing[0], map(str, row)) if len(missing) == 1 else ""
             hint = hint if "did you mean" in hint else ""
-            problems[place] = ("missing", f"there is no {_listed(missing)}{hint}; null says that a value is missing")
+            there = "there is no" if len(missing) == 1 else "there are no"
+            problems[place] = ("missing", f"{there} {_listed(missing)}{hint}; null says that a value is missing")
             return False
         if self.is_strict and len(row) > len(names):
             extra = [str(name) for name in row if name not in names]
