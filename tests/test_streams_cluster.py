@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from daskflow.core.errors import ClusterError
@@ -71,20 +72,29 @@ def test_workers_give_the_results_of_one_process_though_one_dies(tmp_path: Path)
     assert (summary["answered"], summary["dead"]) == (alone["answered"], alone["dead"]) == (N_RECORDS - 1, 1)
 
 
-def test_a_batch_that_ends_every_worker_is_a_sentence() -> None:
-    # given a client that says of each batch what Dask says of one whose workers died
+DEATHS = {
+    "A batch of 1 records ended every worker": KilledWorker(
+        "said_of-1", SimpleNamespace(address="tcp://127.0.0.1:1"), 3
+    ),
+    "The cluster was lost": FutureCancelledError("said_of-1", "the scheduler has gone"),
+}
+
+
+@pytest.mark.parametrize("words", DEATHS)
+def test_a_cluster_that_cannot_answer_is_a_sentence(words: str) -> None:
+    # given a client that says of each batch what Dask says of one whose workers, or whose scheduler, died
     class Client:
         def submit(self, *arguments: Any, **options: Any) -> Client:
             return self
 
         def result(self) -> Any:
-            raise KilledWorker("said_of-1", SimpleNamespace(address="tcp://127.0.0.1:1"), 3)
+            raise DEATHS[words]
 
         def release(self) -> None:
             pass
 
     answerer = ClusterAnswerer(Scorer(MODEL), Client(), slots=2)
     assert answerer.at_once == 4
-    with pytest.raises(ClusterError, match="A batch of 1 records ended every worker"):
+    with pytest.raises(ClusterError, match=words):
         asyncio.run(answerer.answer([Record("a", ROWS[0])]))
     answerer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 import cloudpickle
@@ -61,6 +61,11 @@ class ClusterAnswerer:
             raise ClusterError(
                 f"A batch of {len(rows):,} records ended every worker that was to answer it: {error} "
                 "Nothing of it is committed. Look at the workers' logs; give them more memory, or take smaller batches."
+            ) from error
+        except (asyncio.CancelledError, CancelledError, TimeoutError, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise ClusterError(
+                f"The cluster was lost: {why}. What is committed stays; the same command goes on."
             ) from error
         finally:
             asked.release()
