@@ -26,9 +26,13 @@ from daskflow.streams.drift_bins import (
     together,
 )
 from daskflow.streams.drift_errors import ErrorWatch
+from daskflow.streams.drift_inputs import InputWatch
+from daskflow.streams.meter import Meter
 from daskflow.streams.scoring import Scorer
 from tests.bench.drift import delays, false_alarms
 from tests.conftest import lacking
+from tests.test_bundle_one_row import MODEL
+from tests.test_streams_scoring import ROWS
 
 SCHEMA = Schema.of(
     pa.schema({"age": pa.float64(), "fuel": pa.string(), "new": pa.bool_(), "since": pa.timestamp("us")})
@@ -373,6 +377,35 @@ def test_a_state_that_river_cannot_read_is_refused(river: None, damage: dict[str
     watch.learned([0.0, 1.0] * 100)
     with pytest.raises(ValueError, match=words):
         watch.load({**watch.dump(), **damage})
+
+
+def test_a_stream_is_watched_beside_it_and_a_watch_that_fails_stops_alone() -> None:
+    # given the watch of a stream of two classes, whose model's card says nothing
+    scorer, meter = Scorer(MODEL), Meter()
+    told, said_words = list[Any](), list[str]()
+    settings = DriftSettings(window=400)
+    inputs = InputWatch(scorer, meter, tell=told.append, say=said_words.append, settings=settings)
+    assert set(inputs.watch.without_reference) == set(scorer.columns.names) - {"since"}
+    # when rows come, some of them without an answer, and then others
+    answers = scorer.rows(ROWS).dicts()
+    inputs.offer([{}, *ROWS], [None, *answers])
+    inputs.look()
+    inputs.offer(ROWS, answers)
+    inputs.look()
+    assert told == []
+    assert meter.record()["drift"]["real"][0] < 0.25
+    moved = [{**row, "real": 1e6} for row in ROWS]
+    with inputs.looking():
+        inputs.offer(moved, scorer.rows(moved).dicts())
+    # then the move is told as a record and as a sentence
+    assert "real" in [record["of"] for record in told]
+    assert any("Column 'real' has moved" in words for words in said_words)
+    # and when it cannot go on, the stream does
+    inputs.offer(ROWS[:1], [{"prediction": "no class"}])
+    inputs.look()
+    inputs.offer(ROWS, answers)
+    inputs.look()
+    assert "not watched for drift any more" in said_words[-1]
 
 
 def test_without_river_inputs_are_watched_and_errors_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from daskflow.core.errors import JournalError, Problem, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.streams.committing import Commits
 from daskflow.streams.dead_letters import DeadLetters
+from daskflow.streams.drift_inputs import InputWatch, WatchedAnswerer
 from daskflow.streams.meter import Meter
 from daskflow.streams.pipeline import Pipeline
 from daskflow.streams.records import Answerer
@@ -81,6 +82,7 @@ class Stream:
         self._pipeline: Pipeline | None = None
         self._is_to_stop = False
         self._meter = Meter()
+        self._inputs: InputWatch | None = None
 
     def stop(self) -> None:
         """Take no more; what was taken is answered, written and committed. To be called in the event loop."""
@@ -134,7 +136,9 @@ class Stream:
             )
             if self._is_to_stop:
                 pipeline.stopping.set()
-            await stack.enter_async_context(self._telling(pipeline, telling))
+            await stack.enter_async_context(self._telling(pipeline))
+            if self._inputs is not None:
+                stack.enter_context(self._inputs.looking())
             totals = await pipeline.run()
             return {
                 "status": "stopped" if pipeline.stopping.is_set() else "done",
@@ -166,6 +170,13 @@ class Stream:
             ) as learning:
                 yield learning
             return
+        self._inputs = InputWatch(self.scorer, self._meter, tell=self._told, say=self._note)
+        async with self._plain_answerer() as plain:
+            yield WatchedAnswerer(plain, self._inputs)
+
+    @asynccontextmanager
+    async def _plain_answerer(self) -> AsyncIterator[Answerer]:
+        """Open what answers and learns nothing."""
         if self.settings.cluster is None:
             with closing(LocalAnswerer(self.scorer, keep=self.settings.keep)) as local:
                 yield local
