@@ -252,6 +252,7 @@ def test_a_python_that_the_nodes_lack_ends_the_start_with_the_log_and_what_to_do
         pass
     assert time.monotonic() - begun < 30
     assert "/no/such/python: No such file or directory" in str(caught.value)
-    assert "The nodes do not have that Python: name one that they have with cluster.python" in str(caught.value)
+    assert "The nodes do not have that Python; the run's is Python 3." in str(caught.value)
+    assert "Name one that they have with cluster.python" in str(caught.value)
     assert left_in(folder) == []
     assert jobs_of(slurm, folder) == {}

@@ -259,6 +259,29 @@ def test_cleanup_removes_what_a_killed_run_left_and_nothing_else(folder: RunFold
     assert call("cleanup").stdout == "Nothing is left behind in runs.\n"
 
 
+def test_cleanup_does_not_mind_that_a_worker_which_ends_removes_the_same_keys(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given keys of which each is gone in the moment in which it is to be removed
+    queue.jobs.clear()
+    (folder.path / "keys").mkdir()
+    for name in ("cert.pem", "key.pem", "worker.json"):
+        (folder.path / "keys" / name).write_text("secret")
+    remove = os.unlink
+
+    def removed_before(path: Any, *, dir_fd: int | None = None) -> None:
+        remove(path, dir_fd=dir_fd)
+        remove(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", removed_before)
+    # when
+    result = call("cleanup")
+    # then
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"runs/cars/{folder.id}: removed keys")
+    assert not (folder.path / "keys").exists()
+
+
 @pytest.mark.parametrize("how", ["waits in the queue", "goes on"])
 def test_cleanup_leaves_a_living_run_alone(folder: RunFolder, queue: FakeQueue, how: str) -> None:
     # given

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,12 @@ class RunFolder:
                 self.discard(item)
 
     def discard(self, *items: Path) -> None:
-        """Remove files or folders of the run that are no longer needed."""
+        """Remove files or folders of the run that are no longer needed; somebody else may be at it, too."""
         for item in items:
-            if item.is_dir():
-                shutil.rmtree(item)
-            else:
-                item.unlink(missing_ok=True)
+            while item.is_dir():
+                with suppress(FileNotFoundError):  # another process was quicker with one file of it
+                    shutil.rmtree(item)
+            item.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
