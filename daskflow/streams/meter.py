@@ -99,15 +99,12 @@ class Meter:
         lag : int or None
             Records that wait at the source; None where that is not known.
         """
-        with self._lock:
-            found = self._latencies
-            at = np.percentile(found, [50, 95, 99]).tolist() if found else [None] * 3
-            since = self._since
+        with self._lock:  # for a moment only: whoever answers waits for it
+            found, every, since = self._latencies, self._every, self._since
             told = {
                 "record": "stream",
                 "requests": self._requests,
                 "rows": self._rows,
-                "latency": dict(zip(("p50", "p95", "p99"), at, strict=True)) | {"counts": counted(found, self._every)},
                 "queue": queue,
                 "queue_limit": queue_limit,
                 "lag": lag,
@@ -118,4 +115,7 @@ class Meter:
                 **self._standing,
             }
             self._begin()
-            return {**told, "seconds": self._since - since}
+            seconds = self._since - since
+        at = np.percentile(found, [50, 95, 99]).tolist() if found else [None] * 3
+        latency = dict(zip(("p50", "p95", "p99"), at, strict=True)) | {"counts": counted(found, every)}
+        return {**told, "latency": latency, "seconds": seconds}
