@@ -152,6 +152,7 @@ def test_an_answer_that_cannot_be_read_is_one_record_with_a_problem_and_not_the_
     assert good.values == {"n": 1}
 
 
+@pytest.mark.slow  # it asks to be left alone for a second
 def test_a_server_that_is_busy_or_away_is_asked_again_when_it_says() -> None:
     # given
     async def through(site: Site) -> tuple[list[Record], float]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daskflow.core.errors import DataError, JournalError
 from daskflow.streams.records import Record
+from daskflow.streams.sse import EventReader
 from tests.streaming_site import Handler, Site, answered, events, everything, numbers, opened, rows, run, taken, telling
 
 # server-sent events
@@ -79,6 +83,29 @@ def test_an_event_that_is_no_record_has_a_problem_and_disturbs_no_other(
     assert (before.values, after.values) == ({"n": 1}, {"n": 2})
 
 
+@settings(max_examples=50)
+@given(st.data())
+def test_events_are_the_same_however_the_bytes_are_cut(data: st.DataObject) -> None:
+    # given events with all line ends, among them one that is too large and one that has no end
+    text = (
+        b"\xef\xbb\xbf: x\ndata: a\r\ndata: b\r\n\r\nid: 1\rdata: c\r\rdata: "
+        + b"x" * 200
+        + b"\n\nevent: t\ndata:d\n\nid: 9\ndata: never ends"
+    )
+    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=30)))
+    # when
+    reader = EventReader(50)
+    pieces = [text[first:end] for first, end in itertools.pairwise([0, *places, len(text)])]
+    found = [event for piece in pieces for event in reader.feed(piece)]
+    # then
+    told = [(event.data, event.type, event.id, event.is_too_large) for event in found]
+    assert told[:2] == [(b"a\nb", "message", "", False), (b"c", "message", "1", False)]
+    assert (told[2][3], told[3]) == (True, (b"d", "t", "", False))
+    assert len(told) == 4
+    assert len(told[2][0]) <= 50
+    assert reader.last_id == "1"
+
+
 def test_what_is_no_stream_of_events_is_an_error(tmp_path: Path) -> None:
     async def through(site: Site) -> list[Record]:
         site.handler = lambda request: answered(rows(1), Content_Type="application/json")
@@ -112,8 +139,12 @@ def test_messages_that_were_received_come_again_until_they_are_committed(tmp_pat
     assert len({record.id for record in first + again}) == 51
 
 
-def test_a_subscription_is_sent_after_each_connect_and_a_server_that_comes_back_is_found(tmp_path: Path) -> None:
+def test_a_subscription_is_sent_after_each_connect_and_a_server_that_comes_back_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given
+    monkeypatch.setenv("SUBSCRIPTION", "orders")
+
     async def through(site: Site) -> tuple[list[Record], list[str]]:
         heard: list[str] = []
 
@@ -126,7 +157,7 @@ def test_a_subscription_is_sent_after_each_connect_and_a_server_that_comes_back_
             return socket
 
         site.handler = page
-        async with opened(f"{site.url('ws')}#send=orders", tmp_path) as source:
+        async with opened(f"{site.url('ws')}#send=env:SUBSCRIPTION", tmp_path) as source:
             found = await taken(source, 1)
             await site.stop()
             await asyncio.sleep(0.2)
@@ -155,6 +186,7 @@ def test_a_message_that_is_no_record_has_a_problem_and_disturbs_no_other(tmp_pat
     assert [record.reason for record in found if record.problem] == ["malformed", "malformed", "size"]
 
 
+@pytest.mark.slow
 def test_a_full_spool_lets_the_server_wait(tmp_path: Path) -> None:
     # given a server that sends more than the spool may hold
     body = json.dumps({"n": 1, "x": "y" * 100_000})

@@ -23,6 +23,9 @@ BLOCK_MILLISECONDS = 1000
 BYTES_AT_ONCE = 16 << 20
 """Fewer entries are read at once while they are large."""
 
+FIRST_ENTRY_BYTES = 1 << 20
+"""As large entries are taken to be before one has been seen."""
+
 ACKNOWLEDGED_AT_ONCE = 1000
 
 SEEN_TIMES, SEEN_TWICE_SECONDS = 8, 0.05
@@ -83,7 +86,7 @@ class GroupReader:
         self._where = f"{server.where}, stream '{group.stream}'"
         self._inbox = Inbox()
         self._held: set[bytes] = set()
-        self._largest = 1.0
+        self._largest = float(FIRST_ENTRY_BYTES)
         self._lag: int | None = None
         self._consumer = group.consumer
 

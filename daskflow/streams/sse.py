@@ -24,6 +24,11 @@ LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 """A return at the very end may be half of a line's end."""
 
 
+BOM = b"\xef\xbb\xbf"
+NAME_BYTES = 100
+"""Of a line, for the name of its field."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event.
@@ -73,7 +78,8 @@ class EventReader:
     def __init__(self, most_bytes: int, last_id: str = "") -> None:
         """Begin between two events."""
         self._most_bytes, self.last_id = most_bytes, last_id
-        self._rest = b""
+        self._parts: list[bytes] = []
+        self._n_waiting = 0
         self._is_first = True
         self._is_skipping = False
         self.retry_seconds = 0.0
@@ -86,20 +92,28 @@ class EventReader:
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take bytes in, and yield the events that they complete."""
-        if self._is_first and len(self._rest + data) >= 3:
-            self._rest, data = b"", (self._rest + data).removeprefix(b"\xef\xbb\xbf")
-            self._is_first = False
-        *lines, self._rest = LINE_END.split(self._rest + data)
+        self._parts.append(data)
+        self._n_waiting += len(data)
+        if self._is_first and self._n_waiting < len(BOM):
+            return
+        has_line_end = b"\n" in data or b"\r" in data or (len(self._parts) > 1 and self._parts[-2].endswith(b"\r"))
+        if not has_line_end and self._n_waiting <= self._most_bytes + NAME_BYTES:
+            return  # a long line is not looked through again with each piece of it
+        whole = b"".join(self._parts)
+        if self._is_first:
+            whole, self._is_first = whole.removeprefix(BOM), False
+        *lines, rest = LINE_END.split(whole)
         for line in lines:
             if self._is_skipping:  # the end of a line that was too long
                 self._is_skipping = False
                 continue
             if (event := self._line(line)) is not None:
                 yield event
-        if len(self._rest) > self._most_bytes + 100:
+        if len(rest) > self._most_bytes + NAME_BYTES:
             if not self._is_skipping:
-                self._line(self._rest)
-            self._rest, self._is_skipping = self._rest[-1:] if self._rest.endswith(b"\r") else b"", True
+                self._line(rest)
+            rest, self._is_skipping = rest[-1:] if rest.endswith(b"\r") else b"", True
+        self._parts, self._n_waiting = [rest], len(rest)
 
     def _line(self, line: bytes) -> Event | None:
         """Take one line in; return the event that it ends."""

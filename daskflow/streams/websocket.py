@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -30,7 +31,8 @@ class WebSocketSource(SpooledPlace):
     url : str
         ``ws://`` or ``wss://``; its query is the server's, options stand behind ``#``.
     send : list of str
-        Texts that are sent after each connect, such as a subscription; in an address one text.
+        Texts that are sent after each connect, such as a subscription; in an address one text. ``env:NAME`` is what
+        that environment variable holds.
     heartbeat : float
         Seconds, or a text, without a message after which the server is asked whether it is there.
 
@@ -83,7 +85,7 @@ class WebSocketSource(SpooledPlace):
         opening = client.websocket(self.address, most_bytes=self.max_bytes, heartbeat_seconds=self.heartbeat)
         async with opening as socket:
             for text in self.send:
-                await socket.send_str(text)
+                await socket.send_str(_meant(text))
             while True:
                 await spool.room()
                 message = await socket.receive()
@@ -103,3 +105,13 @@ class WebSocketSource(SpooledPlace):
         if getattr(error, "code", None) == 1009:
             problem = f"is a message of more than {self.max_bytes:,} bytes (max_bytes)"
             spool.append(b"", problem=problem, reason="size")
+
+
+def _meant(text: str) -> str:
+    """A text, or what the environment variable holds that it names."""
+    if not text.startswith("env:"):
+        return text
+    name = text.removeprefix("env:")
+    if name not in os.environ:
+        raise SettingsError([Problem("send", f"the environment variable {name} is not set")])
+    return os.environ[name]
