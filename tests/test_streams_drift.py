@@ -229,9 +229,9 @@ def test_two_samples_of_one_population_exceed_the_bound_as_often_as_said() -> No
     draw = np.random.default_rng(0)
     for n_bins, n_recent in ((4, 100), (12, 500), (33, 200)):
         shares = draw.dirichlet(np.ones(n_bins) * 2)
-        pairs = [together(draw.multinomial(10_000, shares), draw.multinomial(n_recent, shares)) for _ in range(2_000)]
+        pairs = [together(draw.multinomial(10_000, shares), draw.multinomial(n_recent, shares)) for _ in range(1_000)]
         beyond = [stability(p, q) > chance_bound(10_000, n_recent, len(p), 0.05) for p, q in pairs]
-        assert 0.03 < np.mean(beyond) < 0.065
+        assert 0.03 < np.mean(beyond) < 0.07
 
 
 @pytest.mark.slow
@@ -279,7 +279,7 @@ def test_few_rows_are_no_alarm() -> None:
 
 
 def test_a_doubled_error_is_found_soon_and_a_constant_one_never(river: None) -> None:
-    found = delays(streams=20, before=5_000)
+    found = delays(streams=12, before=5_000)
     assert max(found.delays) <= 2_000
     assert found.early == 0
     assert false_alarms(records=200_000, share=0.1) == 0
