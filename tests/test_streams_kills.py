@@ -18,7 +18,6 @@ import pytest
 
 from daskflow.bundle import load_model
 from daskflow.bundle.writing import write
-from daskflow.core.journal import read
 from daskflow.streams.scoring import Scorer
 from tests.streaming_process import work
 from tests.test_streams_scoring import MODEL, ROWS
@@ -170,15 +169,3 @@ def test_a_reader_that_goes_away_ends_the_stream_with_a_sentence(standing: Any) 
     assert process.wait(30) == 1
     assert b"Whoever read the results has gone" in process.stderr.read()
     os.close(feed)
-
-
-def test_a_journal_tells_what_was_committed(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "new.jsonl").write_text(json.dumps(ROWS[1]))
-    command = [sys.executable, "-m", "daskflow", "stream", str(model), "--from", str(tmp_path / "new.jsonl")]
-    done = subprocess.run(
-        [*command, "--to", str(tmp_path / "out.jsonl"), "--folder", str(tmp_path / "s"), "--json"],
-        capture_output=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["answered"] == 1
-    assert read(tmp_path / "s" / "journal.jsonl")[-1]["offsets"]["new.jsonl"][0] == 1

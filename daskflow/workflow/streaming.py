@@ -137,8 +137,8 @@ class Stream:
             if self._is_to_stop:
                 pipeline.stopping.set()
             await stack.enter_async_context(self._telling(pipeline))
-            if self._inputs is not None:
-                stack.enter_context(self._inputs.looking())
+            before = f": {commits.answered:,} records were answered before" if commits.answered else ""
+            tell(self._listener, "note", text=f"Streaming; {self.folder.path} remembers how far it is{before}.")
             totals = await pipeline.run()
             return {
                 "status": "stopped" if pipeline.stopping.is_set() else "done",
