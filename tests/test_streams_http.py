@@ -22,7 +22,7 @@ from tests.streaming_site import Handler, Site, answered, everything, numbers, o
 @pytest.mark.parametrize(
     ("body", "options", "content_type"),
     [
-        (b'[{"n": 1}, {"n": 2}]', "", "application/json"),
+        (b'\xef\xbb\xbf[{"n": 1}, {"n": 2}]', "", "application/json"),
         (b'{"n": 1}\n{"n": 2}\n', "", "application/x-ndjson"),
         (b'{"n": 1}\n\n{"n": 2}', "", "text/plain"),
         (b'{"data": {"items": [{"n": 1}, {"n": 2}]}}', "&items=data.items", "application/json"),

@@ -106,12 +106,19 @@ def test_events_are_the_same_however_the_bytes_are_cut(data: st.DataObject) -> N
     assert reader.last_id == "1"
 
 
-def test_what_is_no_stream_of_events_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Content_Type": "application/json"}, "'application/json', and no text/event-stream"),
+        ({"Content_Type": "text/event-stream", "Content_Encoding": "gzip"}, r"the server compressed it \(gzip\)"),
+    ],
+)
+def test_what_is_no_stream_of_events_is_an_error(headers: dict[str, str], words: str, tmp_path: Path) -> None:
     async def through(site: Site) -> list[Record]:
-        site.handler = lambda request: answered(rows(1), Content_Type="application/json")
+        site.handler = lambda request: answered(b"data: {}", **headers)
         return await everything(site.url("sse+http"), base=tmp_path)
 
-    with pytest.raises(DataError, match="'application/json', and no text/event-stream"):
+    with pytest.raises(DataError, match=words):
         run(through)
 
 

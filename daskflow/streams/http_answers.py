@@ -16,6 +16,8 @@ from daskflow.streams.json_records import DECODER
 KEPT_BYTES = 1000
 """Bytes that are kept of an answer that cannot be read."""
 
+BOM = b"\xef\xbb\xbf"
+
 LINES = ("ndjson", "jsonl", "json-lines", "jsonlines", "json-seq")
 """In a content type: one JSON object to a line."""
 
@@ -100,6 +102,7 @@ def items_of(body: bytes, content_type: str, path: str) -> Items:
     >>> [item.raw for item in items_of(b'{"a": 1}\\n{"a": 2}\\n', "application/x-ndjson", "").items]
     [b'{"a": 1}', b'{"a": 2}']
     """
+    body = body.removeprefix(BOM)
     if not body.strip():
         return Items([])
     if any(word in content_type.lower() for word in LINES):

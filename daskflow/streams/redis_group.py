@@ -117,7 +117,7 @@ class GroupReader:
     async def commit(self, records: Sequence[Record]) -> None:
         """Acknowledge them to the group."""
         group = self._group
-        ids = [record.offset.encode() for record in records]
+        ids = ["{}-{}".format(*record.offset).encode() for record in records]
         for first in range(0, len(ids), ACKNOWLEDGED_AT_ONCE):
             some = ids[first : first + ACKNOWLEDGED_AT_ONCE]
             await self._persist(lambda some=some: self._client.xack(group.stream, group.group, *some))
@@ -250,7 +250,8 @@ class GroupReader:
     def _record(self, entry: bytes, fields: dict[bytes, bytes]) -> Record:
         """One entry as a record."""
         name = decoded(entry)
-        place: dict[str, Any] = {"id": f"{self._group.stream}/{name}", "partition": self._group.stream, "offset": name}
+        place: dict[str, Any] = {"id": f"{self._group.stream}/{name}", "partition": self._group.stream}
+        place["offset"] = [int(number) for number in name.split("-")]  # as text they have another order
         if self._field == b"*":
             raw = json.dumps({decoded(field): decoded(value) for field, value in fields.items()}).encode()
             values = {decoded(field): _value(value) for field, value in fields.items()}

@@ -212,6 +212,9 @@ class SseSource(SpooledPlace):
             told = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if told != "text/event-stream":
                 raise DataError(f"{self.address}: it is '{told:.60}', and no text/event-stream.")
+            coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+            if coding not in ("", "identity"):
+                raise DataError(f"{self.address}: the server compressed it ({coding:.20}), though it was asked not to.")
             reader = EventReader(self.max_bytes, spool.last_id)
             async for data in answer.chunks():
                 for event in reader.feed(data):
