@@ -25,6 +25,12 @@ class _Here:
     def __init__(self, message: str, thread: int | None) -> None:
         self._pattern, self._thread, self.is_active = re.compile(message, re.IGNORECASE), thread, True
 
+    @property
+    def pattern(self) -> str:
+        """What scikit-learn's `Parallel` makes filters of in its own threads; one that matches nothing if not meant."""
+        is_here = self.is_active and self._thread in (None, threading.get_ident())
+        return self._pattern.pattern if is_here else "(?!)"
+
     def match(self, text: str) -> bool:
         """Whether a warning of this text is meant."""
         is_here = self.is_active and self._thread in (None, threading.get_ident())
