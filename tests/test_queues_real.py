@@ -90,7 +90,9 @@ def until(happened: Callable[[], Any], what: str, seconds: float = 120) -> Any:
 @pytest.mark.parametrize("queue", KINDS, indirect=True)
 def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(queue: TestQueue, place: Path) -> None:
     # given a run whose first worker is deleted as soon as its first unit is done
-    file, seen, deleted = written(queue, trials=40), [], []
+    file = written(queue, trials=40)
+    seen: list[Event] = []
+    deleted: list[str] = []
 
     def listener(event: Event) -> None:
         seen.append(event)
