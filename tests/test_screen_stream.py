@@ -105,6 +105,7 @@ def test_swaps_and_alarms_are_marked_and_said_and_models_stand_side_by_side() ->
         *(second(at, challengers=models, champion="linear", lag=7) for at in range(10)),
         {"record": "swap", "at": 1010.0, "champion": "trees", "before": "linear", "why": "it is better", "by": "rule"},
         {"record": "drift", "at": 1012.0, "of": HOSTILE, "detector": "adwin", "words": f"{HOSTILE} has moved."},
+        {"record": "note", "at": 1012.1, "text": f"{HOSTILE} has moved."},  # the same again, for who reads the log
         second(13, challengers=models, champion="trees", lag=9),
     ]
 
@@ -113,8 +114,10 @@ def test_swaps_and_alarms_are_marked_and_said_and_models_stand_side_by_side() ->
     assert viewed.columns["stream_marks_data"]["kind"] == ["swap", "alarm"]
     assert viewed.columns["stream_marks_data"]["seconds"] == [11.0, 13.0]
     assert [one["kind"] for one in viewed.values["stream_events"]] == ["alarm", "swap", "begun"]
-    assert viewed.values["stream_models"]["rows"][0]["model"] == "trees"
-    assert viewed.values["stream_models"]["rows"][0]["role"] == "answers"
+    assert [(row["model"], row["role"]) for row in viewed.values["stream_models"]["rows"]] == [
+        ("linear", "challenger"),
+        ("trees", "answers"),
+    ]
     assert viewed.columns["compared_data"]["name"].count("trees") == 11
     assert viewed.columns["stream_data"]["lag"][-1] == 9
     assert "model trees" in viewed.values["stream_tiles"][0]["note"]

@@ -183,6 +183,20 @@ def shortened(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return record if kind in ALWAYS_KEPT or (kind == "evaluated" and record.get("final")) else None
 
 
+def place_in_words(place: Any) -> str:
+    """Return where a stream's records come from or go to, as it is shown: its address, or its kind and its path.
+
+    Examples
+    --------
+    >>> place_in_words("redis://host/0"), place_in_words({"kind": "lines", "path": "-"}), place_in_words(None)
+    ('redis://host/0', 'lines -', '')
+    """
+    if not isinstance(place, Mapping):
+        return "" if place is None else str(place)
+    where = next((place[word] for word in ("path", "url", "address", "stream", "topic") if place.get(word)), "")
+    return f"{place.get('kind', '')} {where}".strip()
+
+
 def time_of(record: Mapping[str, Any], otherwise: float = 0.0) -> float:
     """Return when a record was written; `otherwise` when it does not say.
 

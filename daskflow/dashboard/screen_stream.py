@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daskflow.core.journal import Record
+from daskflow.core.live import place_in_words
 from daskflow.dashboard import quantities
 from daskflow.dashboard.slots import Columns, Look, Row, Slot, Value
 from daskflow.dashboard.state import RunState
@@ -203,7 +204,11 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
             "value": quantities.count(requests / seconds),
             "note": f"{quantities.count(rows / seconds)} rows per second; {stream.requests:,} requests in all",
         },
-        {"label": "Slowest of 100", "value": f"{1000 * slowest:.3g} ms", "note": "in the last ten seconds"},
+        {
+            "label": "Slowest of 100",
+            "value": f"{1000 * slowest:.3g} ms" if slowest < 0.9995 else f"{slowest:.3g} s",
+            "note": "in the last ten seconds",
+        },
         {
             "label": "Waiting",
             "value": f"{waiting:,}",
@@ -229,7 +234,8 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
 def about(stream: StreamState) -> dict[str, Any]:
     """Return what runs, whether it does, and which model answers."""
     verb = {"serve": "Server", "stream": "Stream"}.get(str(stream.about.get("verb")), "Stream")
-    places = [style.shown(stream.about[word], 30) for word in ("source", "sink") if stream.about.get(word)]
+    told = [place_in_words(stream.about.get(word)) for word in ("source", "sink")]
+    places = [style.shown(place, 30) for place in told if place]
     notes = [f"model {style.shown(stream.champion, 40)}" if stream.champion else "", " to ".join(places)]
     notes += [f"{stream.lag:,} wait at the source" if stream.lag is not None else ""]
     value = {"running": "goes on", "done": "has ended", "": "told"}.get(stream.status, stream.status)

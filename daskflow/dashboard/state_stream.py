@@ -17,6 +17,9 @@ MOST_SECONDS = 3600
 RECENT = 5
 """Records that say how fast it is now; a single one may be of a part of a second."""
 
+ECHO_SECONDS = 1.0
+"""So soon after a swap or an alarm a note about it comes, for who reads the log."""
+
 MOST_EVENTS = 200
 """Swaps, alarms, beginnings and ends that are kept: the newest."""
 
@@ -143,7 +146,7 @@ class StreamState:
         elif kind == "drift":
             self.alarms += 1
             self._say(at, "alarm", str(record.get("words") or f"{record.get('of')} has changed."))
-        elif kind in ("note", "warning"):
+        elif kind in ("note", "warning") and not self._is_said(at, str(record.get("text") or "")):
             self._say(at, kind, str(record.get("text") or ""))
         self.last = at if math.isnan(self.last) else max(self.last, at)
 
@@ -162,6 +165,12 @@ class StreamState:
         if record.get("challengers"):
             self.challengers = {name_of(name): given for name, given in record["challengers"].items()}
         self.lag = record.get("lag")
+
+    def _is_said(self, at: float, text: str) -> bool:
+        """Whether a note only says what the swap or the alarm before it says."""
+        if not self.events or self.events[-1].kind not in ("swap", "alarm") or at - self.events[-1].at > ECHO_SECONDS:
+            return False
+        return text == self.events[-1].text or " answers instead of " in text
 
     def _say(self, at: float, kind: str, text: str) -> None:
         self.events.append(Event(at, kind, text))

@@ -26,7 +26,7 @@ def marks(stream: StreamState) -> Mapping[str, Sequence[Any]]:
     if stream.began != stream.began:
         return columns
     for event in stream.events:
-        if event.kind in live_stream.MARKS and event.at > stream.began + 1.0:  # its beginning is the axis
+        if event.kind in live_stream.MARKS and event.at > stream.began + 3.0:  # its beginning is the axis
             colour, dash = live_stream.MARKS[event.kind]
             values = (round(event.at - stream.began, 2), colour, dash, event.kind, style.shown(event.text, 120))
             for column, value in zip(columns.values(), values, strict=True):
@@ -40,8 +40,8 @@ def happened(stream: StreamState) -> list[dict[str, Any]]:
 
 
 def models(stream: StreamState) -> dict[str, Any]:
-    """Return the models that are compared, the one that answers first."""
-    known = sorted(stream.challengers.items(), key=lambda item: item[0] != stream.champion)
+    """Return the models that are compared, in the order of their colours."""
+    known = list(stream.challengers.items())
     rows = [
         {
             "model": style.shown(name, 60),

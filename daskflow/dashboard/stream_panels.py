@@ -123,7 +123,8 @@ def panels() -> Sequence[Row]:
                     "Models",
                     "table",
                     "Comes when challengers run beside the model that answers.",
-                    "Which model answers, and how good each is by its last word.",
+                    "Which model answers, and how good each is by its last word; in the order of their colours: blue, "
+                    "orange, purple, green.",
                 ),
             ],
             widths=(6, 5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from daskflow.core.live import place_in_words
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.state_search import SearchState, TrialState
 from daskflow.dashboard.state_stages import Stage
@@ -86,8 +87,8 @@ def stream_of(stream: StreamState) -> dict[str, Any]:
         "verb": about.get("verb"),
         "status": stream.status or "running",
         "model": stream.champion or None,
-        "source": about.get("source"),
-        "sink": about.get("sink"),
+        "source": place_in_words(about.get("source")) or None,
+        "sink": place_in_words(about.get("sink")) or None,
         "began": stream.began,
         "last": stream.last,
         "requests": stream.requests,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow.core.errors import DaskflowError, StorageError
 from daskflow.core.journal import Record, read
-from daskflow.core.live import time_of
+from daskflow.core.live import place_in_words, time_of
 from daskflow.streams.seconds import PERCENTILES
 from daskflow.workflow.watching_streams import StreamSource, is_stream, streams_in
 
@@ -189,8 +189,8 @@ def _opened(source: StreamSource, records: Sequence[Record]) -> OpenedStream:
         status="killed" if status == "interrupted" else status,
         error=str(last.get("error") or ""),
         model=_model(about, newest, swaps),
-        source=str(about.get("source") or ""),
-        sink=str(about.get("sink") or ""),
+        source=place_in_words(about.get("source")),
+        sink=place_in_words(about.get("sink")),
         started=None if math.isnan(first) else first,
         ended=time_of(last) if has_ended else None,
         requests=sum(int(record.get("requests") or 0) for record in seconds),
