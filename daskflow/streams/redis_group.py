@@ -11,6 +11,7 @@ from typing import Any
 
 from daskflow.core.errors import DataError
 from daskflow.streams.inbox import Inbox
+from daskflow.streams.json_records import DECODER, key_of
 from daskflow.streams.patience import Patience
 from daskflow.streams.payloads import key_of, record_of
 from daskflow.streams.records import Record
@@ -309,6 +310,6 @@ class GroupReader:
 def _value(value: bytes) -> Any:
     """A column's value: JSON where it is such, else text."""
     try:
-        return json.loads(value)
+        return DECODER.decode(value.decode())
     except (ValueError, RecursionError):
         return decoded(value)
