@@ -17,6 +17,7 @@ import pyarrow as pa
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
+from daskflow.bundle.side_by_side import Packed
 from daskflow.bundle.steady import steady
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
@@ -288,13 +289,18 @@ class Model:
             return None, [], {}
         return self._decided(matrix, needs if self.decision.is_empty else {"probabilities"}), places, unseen
 
-    def matrix_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, list[int]]:
-        """Return the matrix of the rows that take the quicker way, None where there are none, and their places.
+    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
+        """Return what is needed of rows of plain values, in less memory; None where `of_rows` should read them."""
+        return self._one_row.pack(rows)
 
-        As for `of_rows`, without predicting.
-        """
-        matrix, places, _ = self._one_row.of_rows(rows)
-        return matrix, places
+    def of_packed(
+        self, parts: Sequence[Packed], needs: Collection[str] = ALL
+    ) -> tuple[Predictions | None, dict[str, int]]:
+        """Predict packed rows; predictions and unseen levels as `of_rows`, None where that should read them."""
+        matrix, unseen = self._one_row.of_packed(parts)
+        if matrix is None:
+            return None, {}
+        return self._decided(matrix, needs if self.decision.is_empty else {"probabilities"}), unseen
 
     def to_onnx(self, path: str | Path, *, inputs: Literal["columns", "matrix"] = "columns") -> Path:
         """Write the model as one ONNX file, for programs without Python; needs the extra ``onnx``.

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from daskflow.bundle.rows import array_of
-from daskflow.bundle.side_by_side import SideBySide
+from daskflow.bundle.side_by_side import Packed, SideBySide
 from daskflow.core.errors import DataError
 from daskflow.data.arrays import level_of
 from daskflow.data.schema import Column, ColumnKind, Schema
@@ -133,6 +133,17 @@ class OneRow:
         if not is_finite.all():  # the general way says what is wrong
             return None, [], {}
         return matrix, places, unseen
+
+    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
+        """Return what is needed of rows whose numbers are plain ones; None where `of_rows` should read them."""
+        if self._maker is None or self._side_by_side is None or not rows:
+            return None
+        return self._side_by_side.pack(rows)
+
+    def of_packed(self, parts: Sequence[Packed]) -> tuple[Any, dict[str, int]]:
+        """Return the matrix of packed rows and their unseen levels, as `of_rows`; None where that should read them."""
+        assert self._side_by_side is not None
+        return self._side_by_side.matrix(parts)
 
     def _matrix(self, given: list[Any], frame: pd.DataFrame | None, places: list[int]) -> Any:
         """Make the matrix of a row's values; None where it would not be finite."""

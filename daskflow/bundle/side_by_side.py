@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -21,6 +22,34 @@ HUGE = 2.0**62
 """Whole numbers up to here are int64, however they are rounded."""
 
 PLAIN = frozenset({float, int, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What is needed of some rows.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows.
+    data : bytes
+        Their numbers as float64, row by row.
+    by_lane : list of ndarray
+        Where the numbers of each lane stand in a row.
+    has_whole : bool
+        Whether whole numbers are among them.
+    singles : list of dict, or None
+        By row, values of the other columns; None where there are none.
+    unseen : mapping of str to int
+        Rows by column whose level training has not seen.
+    """
+
+    n_rows: int
+    data: bytes
+    by_lane: list[NDArray[np.intp]]
+    has_whole: bool
+    singles: list[dict[int, Any]] | None
+    unseen: Mapping[str, int]
 
 
 class SideBySide:
@@ -84,36 +113,62 @@ class SideBySide:
 
         None where a row needs a closer look: it lacks a column, or has a value that is no plain one.
         """
+        packed = self.pack(rows)
+        return (None, {}) if packed is None else self.matrix([packed])
+
+    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
+        """Return what is needed of some rows, in less memory; None where one needs a closer look."""
         try:
-            values, by_lane = self._values(rows)
-            if values is None:
-                return None, {}
-            singles, unseen = self._others(rows)
-            lanes = [_taken(values, places) for places in by_lane]
-            lanes = [lane if added is None else lane + added for lane, added in zip(lanes, self._added, strict=True)]
-            matrix: NDArray[np.float32] = self._maker.matrix_of(lanes, singles)
+            flat, by_lane = self._flat(rows)
+            kinds = set(map(type, flat))
+            if not kinds <= PLAIN:
+                return None
+            if type(None) in kinds:
+                flat = [math.nan if value is None else value for value in flat]
+            data = struct.pack(f"{len(flat)}d", *flat)
+            singles, unseen = self._others(rows) if self._singles else (None, {})
         except Exception:  # as a value that is not read here says it; whose it is, the way row by row finds out
+            return None
+        return Packed(len(rows), data, by_lane, int in kinds, singles, unseen)
+
+    def matrix(self, parts: Sequence[Packed]) -> tuple[NDArray[np.float32] | None, dict[str, int]]:
+        """Return the matrix of the rows of several parts, and unseen levels, as `read`."""
+        by_lane = parts[0].by_lane
+        if any(part.by_lane is not by_lane for part in parts):
+            parts = [self._in_order(part) for part in parts]
+            by_lane = self._by_lane
+        n_rows = sum(part.n_rows for part in parts)
+        values = np.frombuffer(b"".join([part.data for part in parts])).reshape(n_rows, len(self._names))
+        sizes = np.abs(values)
+        has_whole = any(part.has_whole for part in parts)
+        if np.isinf(sizes).any() or (has_whole and (sizes > (EXACT if self._has_single else HUGE)).any()):
+            return None, {}
+        lanes = [_taken(values, places) for places in by_lane]
+        lanes = [lane if added is None else lane + added for lane, added in zip(lanes, self._added, strict=True)]
+        singles: list[dict[int, Any]] = [{}] * n_rows if not self._singles else []
+        unseen: dict[str, int] = {}
+        for part in parts if self._singles else ():
+            singles += part.singles or ()
+            for name, count in part.unseen.items():
+                unseen[name] = unseen.get(name, 0) + count
+        try:
+            matrix: NDArray[np.float32] = self._maker.matrix_of(lanes, singles)
+        except Exception:  # as above
             return None, {}
         return (None, {}) if np.isinf(matrix).any() else (matrix, unseen)
 
-    def _values(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, list[NDArray[np.intp]]]:
-        """All numbers of all rows, float64 of shape (n_rows, n), and where those of each lane stand."""
-        flat, width, by_lane = self._flat(rows)
-        kinds = set(map(type, flat))
-        if not kinds <= PLAIN:
-            return None, by_lane
-        if type(None) in kinds:
-            flat = [math.nan if value is None else value for value in flat]
-        values = np.frombuffer(struct.pack(f"{len(flat)}d", *flat)).reshape(len(rows), width)
-        sizes = np.abs(values)
-        if np.isinf(sizes).any():
-            return None, by_lane
-        if int in kinds and (sizes > (EXACT if self._has_single else HUGE)).any():
-            return None, by_lane
-        return values, by_lane
+    def _in_order(self, part: Packed) -> Packed:
+        """Return a part whose numbers stand in the schema's order."""
+        if part.by_lane is self._by_lane:
+            return part
+        values = np.frombuffer(part.data).reshape(part.n_rows, len(self._names))
+        ordered = np.empty_like(values)
+        for here, there in zip(self._by_lane, part.by_lane, strict=True):
+            ordered[:, here] = values[:, there]
+        return replace(part, data=ordered.tobytes(), by_lane=self._by_lane)
 
-    def _flat(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], int, list[NDArray[np.intp]]]:
-        """All numbers, one after the other, how many a row has, and where those of each lane stand in it.
+    def _flat(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[NDArray[np.intp]]]:
+        """All numbers, one after the other, and where those of each lane stand in a row.
 
         Rows of one client have their names in one order: then nothing is looked up.
         """
@@ -123,23 +178,23 @@ class SideBySide:
             if first != keys:
                 if set(first) != set(self._names):
                     raise KeyError
-                keys, by_lane = first, self._places(first)
+                keys, by_lane = first, self._by_lane if first == self._names else self._places(first)
                 self._keys = keys, by_lane
+            if len(rows) == 1:
+                return list(rows[0].values()), by_lane
             flat: list[Any] = []
             for row in rows:
                 if list(row) != keys:
                     break
                 flat.extend(row.values())
             else:
-                return flat, len(keys), by_lane
+                return flat, by_lane
         assert self._get is not None
-        return list(chain.from_iterable(map(self._get, rows))), len(self._names), self._by_lane
+        return list(chain.from_iterable(map(self._get, rows))), self._by_lane
 
     def _others(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[int, Any]], dict[str, int]]:
         """Values of the other columns, by row, as the steps take them."""
         unseen: dict[str, int] = {}
-        if not self._singles:
-            return [{}] * len(rows), unseen
         found: list[dict[int, Any]] = []
         for row in rows:
             read: dict[int, Any] = {}

@@ -15,7 +15,8 @@ from scipy import sparse
 
 from daskflow.bundle import Model
 from daskflow.bundle.origin import Origin
-from daskflow.bundle.rows import check_names, learned_array
+from daskflow.bundle.rows import learned_array
+from daskflow.bundle.side_by_side import Packed
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions
@@ -148,6 +149,21 @@ class Scorer:
             return quick
         left = sorted(set(range(len(rows))) - set(places))
         return _among(quick, left, self._by_columns([rows[place] for place in left]))
+
+    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
+        """Return what is needed of rows, in less memory than they take; None where `rows` should be asked."""
+        return self.model.pack(rows) if self._is_quick and len(rows) <= QUICK_ROWS else None
+
+    def packed(self, parts: Sequence[Packed]) -> Answers | None:
+        """Answer packed rows, with the bits of `rows`; None where that should be asked."""
+        try:
+            predictions, unseen = self.model.of_packed(parts, self._needs)
+        except Exception:  # which row it is, the general way finds out
+            return None
+        if predictions is None:
+            return None
+        n_rows = sum(part.n_rows for part in parts)
+        return Answers(n_rows, np.arange(n_rows), predictions, {}, unseen, self.model.classes)
 
     def _by_columns(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
         """Answer rows whose columns are read one after the other."""

@@ -6,15 +6,16 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from daskflow.bundle.side_by_side import Packed
 from daskflow.core.errors import DataError
-from daskflow.streams.scoring import Answers
+from daskflow.streams.scoring import Answers, Scorer
 from daskflow.streams.serve_counts import Counts
 from daskflow.streams.serve_limits import LATE, Limits, Refusal, too_busy
 from daskflow.streams.serve_models import Served
@@ -36,8 +37,12 @@ class Asked:
 
     Attributes
     ----------
-    content : sequence of mappings or pyarrow.Table
-        Its rows.
+    content : sequence of mappings, Packed, or pyarrow.Table
+        Its rows. Packed ones are of `scorer`.
+    scorer : Scorer
+        The one that was there when it came.
+    again : callable
+        Returns the rows of a request that was packed.
     n_rows : int
         Of them.
     future : asyncio.Future
@@ -47,6 +52,8 @@ class Asked:
     """
 
     content: Any
+    scorer: Scorer
+    again: Callable[[], Sequence[Any]]
     n_rows: int
     future: asyncio.Future[Found]
     deadline: float
@@ -92,10 +99,11 @@ class Batcher:
             return False
         return self._loop.time() - self._since > self._limits.timeout_seconds
 
-    async def ask(self, content: Any, n_rows: int) -> Found:
+    async def ask(self, content: Any, n_rows: int, again: Callable[[], Sequence[Any]] = tuple) -> Found:
         """Return the model that answered, its answer, and whether all rows of the batch have one.
 
-        The answer is dicts by row for mappings, and `Answers` for a table.
+        The answer is dicts by row for mappings and what was packed, and `Answers` for a table; `again` returns the rows
+        of what was packed by the scorer of now.
 
         Raises
         ------
@@ -108,7 +116,9 @@ class Batcher:
         if len(self._waiting) >= self._limits.queue:
             raise too_busy(f"{len(self._waiting):,} requests wait for the model already")
         future: asyncio.Future[Found] = loop.create_future()
-        self._waiting.append(Asked(content, n_rows, future, loop.time() + self._limits.timeout_seconds))
+        self._waiting.append(
+            Asked(content, self.served.scorer, again, n_rows, future, loop.time() + self._limits.timeout_seconds)
+        )
         self._n_rows += n_rows
         if not self._is_busy:
             self._is_busy = True
@@ -138,17 +148,17 @@ class Batcher:
             self._is_busy = False
             return
         served = self.served
-        content, n_rows = _together(batch)
-        key = (served.identity, isinstance(content, pa.Table), n_rows.bit_length())
+        n_rows = sum(asked.n_rows for asked in batch)
+        key = (served.identity, isinstance(batch[0].content, pa.Table), n_rows.bit_length())
         if self._seconds.get(key, 1.0) <= QUICK_SECONDS:
-            found = _computed(served, content)
+            found = _computed(served, batch)
             self._settle(served, batch, found, key)
             self._again(loop)
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="daskflow-model")
         self._computing, self._since = batch, loop.time()
-        running = loop.run_in_executor(self._thread, _computed, served, content)
+        running = loop.run_in_executor(self._thread, _computed, served, batch)
 
         def done(future: asyncio.Future[_Found]) -> None:
             self._computing = ()
@@ -244,21 +254,22 @@ class _Found:
     error: Exception | None = None
 
 
-def _together(batch: Sequence[Asked]) -> tuple[Any, int]:
-    """Rows of several requests as those of one."""
-    if len(batch) == 1:
-        return batch[0].content, batch[0].n_rows
-    rows = [row for asked in batch for row in asked.content]
-    return rows, len(rows)
-
-
-def _computed(served: Served, content: Any) -> _Found:
+def _computed(served: Served, batch: Sequence[Asked]) -> _Found:
     """Ask the model."""
     began = time.thread_time()
+    scorer = served.scorer
     try:
-        if isinstance(content, pa.Table):
-            return _Found(served.scorer.table(content), None, time.thread_time() - began)
-        answers = served.scorer.rows(content)
+        first = batch[0].content
+        if isinstance(first, pa.Table):
+            return _Found(scorer.table(first), None, time.thread_time() - began)
+        answers = None
+        if all(type(asked.content) is Packed and asked.scorer is scorer for asked in batch):
+            answers = scorer.packed([asked.content for asked in batch])
+        if answers is None:
+            rows = [
+                row for asked in batch for row in (asked.again() if type(asked.content) is Packed else asked.content)
+            ]
+            answers = scorer.rows(rows)
         dicts: list[Any] = answers.dicts()
         for place, (reason, words) in answers.problems.items():
             dicts[place] = error_of(reason, words)

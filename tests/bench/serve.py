@@ -12,12 +12,10 @@ predicts.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
 import os
 import platform
-import select
 import socket
 import subprocess
 import sys
@@ -130,88 +128,27 @@ def request_of(body: bytes, kind: str) -> bytes:
     return head.encode() + body
 
 
-async def ask(reader: Any, writer: Any, request: bytes) -> bytes:
-    """One request and its answer."""
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), head
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return bytes(await reader.readexactly(length))
+class Load:
+    """The second process, which asks."""
 
+    def __init__(self) -> None:
+        """Start it."""
+        command = [sys.executable, str(BENCH.with_name("serve_load.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-def saturate(port: int, requests: list[bytes], connections: int, seconds: float) -> int:
-    """Ask over several connections, each at once again; return how many were answered."""
-    waiting = select.epoll()
-    sockets, parts = {}, {}
-    for number in range(connections):
-        each = socket.create_connection(("127.0.0.1", port))
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sockets[each.fileno()], parts[each.fileno()] = each, b""
-        waiting.register(each, select.EPOLLIN)
-        each.sendall(requests[number % len(requests)])
-    waiting.poll()  # the server may still begin
-    stop, done = time.perf_counter() + seconds, 0
-    while time.perf_counter() < stop:
-        for fd, _ in waiting.poll():
-            got = parts[fd] + sockets[fd].recv(2**20)
-            at = got.find(b"\r\n\r\n")
-            length = int(got[:at].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) if at >= 0 else 0
-            if at < 0 or len(got) < at + 4 + length:
-                parts[fd] = got
-                continue
-            assert got.startswith(b"HTTP/1.1 200"), got[:500]
-            parts[fd] = b""
-            done += 1
-            sockets[fd].sendall(requests[done % len(requests)])
-    for each in sockets.values():
-        each.close()
-    return done
+    def ask(self, server: Server, kind: str, connections: int, seconds: float, path: Path, rate: float = 0) -> Any:
+        """Let it ask, and say what it found and what the server spent."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        before = server.cpu()
+        self._process.stdin.write(f"{kind} {server.port} {connections} {seconds} {rate} {path}\n")
+        self._process.stdin.flush()
+        found = json.loads(self._process.stdout.readline())
+        return {**found, "cpu": (server.cpu() - before) / (found["done"] + connections)}
 
-
-async def paced(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> list[float]:
-    """Ask so many times a second at random moments; return seconds from when each was due."""
-    random = np.random.default_rng(1)
-    began = time.perf_counter()
-    due = began + np.cumsum(random.exponential(1 / rate, int(rate * seconds)))
-    latencies: list[float] = []
-    turn = iter(due.tolist())
-
-    async def one(number: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for at in turn:
-            wait = at - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            await ask(reader, writer, requests[number % len(requests)])
-            latencies.append(time.perf_counter() - at)
-        writer.close()
-
-    await asyncio.gather(*[one(number) for number in range(connections)])
-    return latencies
-
-
-def load(arguments: list[str]) -> None:
-    """Be the clients: print one JSON object."""
-    import uvloop
-
-    kind, port, connections, seconds, rate, path = arguments
-    requests = [bytes.fromhex(line) for line in Path(path).read_text().split()]
-    if kind == "saturate":
-        began = time.perf_counter()
-        done = saturate(int(port), requests, int(connections), float(seconds))
-        print(json.dumps({"done": done, "seconds": time.perf_counter() - began}))
-    else:
-        found = uvloop.run(paced(int(port), requests, int(connections), float(seconds), float(rate)))
-        print(json.dumps({"quantiles": np.percentile(found, [50, 95, 99, 100]).tolist(), "done": len(found)}))
-
-
-def loaded(server: Server, kind: str, connections: int, seconds: float, path: Path, rate: float = 0) -> dict[str, Any]:
-    """Let a second process ask, and say what it found and what the server spent."""
-    command = [sys.executable, "-m", "tests.bench.serve", "--load", kind, str(server.port), str(connections)]
-    before = server.cpu()
-    out = subprocess.run([*command, str(seconds), str(rate), str(path)], check=True, capture_output=True).stdout
-    found: dict[str, Any] = json.loads(out)
-    return {**found, "cpu": (server.cpu() - before) / found["done"]}
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 def compare(folder: Path, frame: pd.DataFrame, seconds: float, repeats: int, connections: int) -> None:
@@ -220,14 +157,15 @@ def compare(folder: Path, frame: pd.DataFrame, seconds: float, repeats: int, con
     rows = frame.to_dict("records")[:64]
     bodies = [json.dumps({"rows": [row]}).encode() for row in rows]
     path.write_text("\n".join(request_of(body, "application/json").hex() for body in bodies))
+    load = Load()
     servers = {kind: Server(kind, folder / "model") for kind in ("bare", "model")}
     try:
         for server in servers.values():
-            loaded(server, "saturate", connections, 1, path)
+            load.ask(server, "saturate", connections, 1, path)
         found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in servers}
         for _ in range(repeats):
             for kind, server in servers.items():
-                found[kind].append(loaded(server, "saturate", connections, seconds, path))
+                found[kind].append(load.ask(server, "saturate", connections, seconds, path))
         rates = {kind: [each["done"] / each["seconds"] for each in values] for kind, values in found.items()}
         cpu = {kind: [each["cpu"] * 1e6 for each in values] for kind, values in found.items()}
         for kind in servers:
@@ -237,16 +175,17 @@ def compare(folder: Path, frame: pd.DataFrame, seconds: float, repeats: int, con
         print(f"ratio by requests/s {median(by_rate):.2f} ({min(by_rate):.2f} to {max(by_rate):.2f})")
         print(f"ratio by CPU        {median(by_cpu):.2f} ({min(by_cpu):.2f} to {max(by_cpu):.2f})")
         rate = median(rates["model"]) / 2
-        calm = loaded(servers["model"], "paced", connections, seconds, path, rate)
+        calm = load.ask(servers["model"], "paced", connections, 10 * seconds, path, rate)
         shown = " ".join(f"{1e3 * value:.2f}" for value in calm["quantiles"])
         print(f"at {rate:.0f} requests/s: p50, p95, p99, max in ms: {shown}")
-        compare_tables(folder, frame, servers["model"], seconds, repeats)
+        compare_tables(folder, frame, servers["model"], load, seconds, repeats)
     finally:
+        load.close()
         for server in servers.values():
             server.close()
 
 
-def compare_tables(folder: Path, frame: pd.DataFrame, server: Server, seconds: float, repeats: int) -> None:
+def compare_tables(folder: Path, frame: pd.DataFrame, server: Server, load: Load, seconds: float, repeats: int) -> None:
     """Arrow bodies of 1,000 rows against a plain loop over the same bytes."""
     from daskflow.bundle import load_model
 
@@ -259,9 +198,9 @@ def compare_tables(folder: Path, frame: pd.DataFrame, server: Server, seconds: f
     path = folder / "tables"
     path.write_text(request_of(body, "application/vnd.apache.arrow.stream").hex())
     ours, plain, walls = [], [], []
-    loaded(server, "saturate", 2, 1, path)
+    load.ask(server, "saturate", 2, 1, path)
     for _ in range(repeats):
-        found = loaded(server, "saturate", 2, seconds, path)
+        found = load.ask(server, "saturate", 2, seconds, path)
         ours.append(found["cpu"])
         began, wall, n = time.process_time(), time.perf_counter(), 0
         while time.perf_counter() - wall < seconds:
@@ -285,12 +224,9 @@ def main() -> None:
         _, _, kind, fd, model, *_ = sys.argv
         serve(kind, int(fd), Path(model))
         return
-    if "--load" in sys.argv:
-        load(sys.argv[2:])
-        return
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--connections", type=int, default=64)
     given = parser.parse_args()
     names = ("uvicorn", "httptools", "uvloop", "orjson", "scikit-learn", "numpy", "pyarrow")
