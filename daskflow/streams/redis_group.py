@@ -253,18 +253,20 @@ class GroupReader:
         name = decoded(entry)
         place: dict[str, Any] = {"id": f"{self._group.stream}/{name}", "partition": self._group.stream}
         place["offset"] = [int(number) for number in name.split("-")]  # as text they have another order
-        if self._field == b"*":
-            raw = json.dumps({decoded(field): decoded(value) for field, value in fields.items()}).encode()
-            values = {decoded(field): _value(value) for field, value in fields.items()}
-            if len(raw) > self._max_bytes:
-                return record_of(raw, most_bytes=self._max_bytes, **place)
-            return Record(values=values, raw=raw, key=key_of(values, self._key), **place)
-        if self._field not in fields:
-            raw = json.dumps({decoded(field): decoded(value) for field, value in fields.items()}).encode()
+        if self._field != b"*" and self._field in fields:
+            return bounded_record(fields[self._field], most_bytes=self._max_bytes, key=self._key, **place)
+        raw = json.dumps({decoded(field): decoded(value) for field, value in fields.items()}).encode()
+        if len(raw) > self._max_bytes:
+            return bounded_record(raw, most_bytes=self._max_bytes, **place)
+        if self._field != b"*":
             found = ", ".join(f"'{decoded(field):.40}'" for field in list(fields)[:5])
             problem = f"has no field '{decoded(self._field)}', but {found}; field=* reads each as a column"
             return Record(values={}, raw=raw, problem=problem, **place)
-        return record_of(fields[self._field], most_bytes=self._max_bytes, key=self._key, **place)
+        try:
+            values = {field.decode(): _value(value.decode()) for field, value in fields.items()}
+        except UnicodeDecodeError:
+            return Record(values={}, raw=raw, problem="it has a field that is not UTF-8 text", **place)
+        return Record(values=values, raw=raw, key=key_of(values, self._key), **place)
 
     async def _tend(self) -> None:
         """Keep what is held from being given to others, take over what dead consumers left, and ask for the lag."""
@@ -307,9 +309,9 @@ class GroupReader:
         self._lag = lag if isinstance(lag, int) else None
 
 
-def _value(value: bytes) -> Any:
+def _value(text: str) -> Any:
     """A column's value: JSON where it is such, else text."""
     try:
-        return DECODER.decode(value.decode())
+        return DECODER.decode(text)
     except (ValueError, RecursionError):
-        return decoded(value)
+        return text
