@@ -50,9 +50,10 @@ if __name__ == "__main__":
         keep=["at", "load"],
         learn={
             "challenge": True,
-            "rows": 24,
-            "set": {"learning_rate": "constant", "eta0": 0.01},
+            "rows": 1,
+            "set": {"learning_rate": "constant", "eta0": 0.03},
             "rule": {"window": 24 * 28, "block": 24, "cool_down": 24 * 28},
+            "drift": {"window": 24 * 365},
         },
     )
     told = pd.read_json("energy-foretold.jsonl", lines=True)
