@@ -278,3 +278,25 @@ def test_a_rename_whose_answer_was_lost_is_taken_for_what_it_did(
     monkeypatch.setattr(os, "replace", nothing)
     with pytest.raises(StorageError, match="cannot be written"):
         write_atomically(tmp_path / "file", b"newer")
+
+
+def test_records_that_take_the_place_of_all_are_there_or_the_old_ones_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.extend([{"n": 1}, {"n": 2}])
+        # when the disk refuses, all is as it was
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            with pytest.raises(StorageError, match="No space left"):
+                journal.replace([{"n": 3}])
+        journal.append({"n": 4})
+        assert read(path) == journal.records == [{"n": 1}, {"n": 2}, {"n": 4}]
+        assert [each.name for each in tmp_path.iterdir()] == ["journal.jsonl"]
+        # when it does not, the others are there, and this process holds them
+        journal.replace([{"n": 7}])
+        journal.append({"n": 8})
+        assert read(path) == journal.records == [{"n": 7}, {"n": 8}]
+        with pytest.raises(JournalError, match="in use"):
+            Journal(path)
