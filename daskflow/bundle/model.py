@@ -18,7 +18,7 @@ from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
 from daskflow.bundle.side_by_side import Packed
-from daskflow.bundle.steady import steady
+from daskflow.bundle.steady import SteadyLinear, steady
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
 from daskflow.core.warned import ignored
@@ -426,6 +426,8 @@ class Model:
 
     def _decided(self, matrix: Any, needs: Collection[str]) -> Predictions:
         """What the estimator says of a matrix, calibrated and by the threshold."""
+        if isinstance(self._steady, SteadyLinear):  # it warns of nothing, and of one row the rest would cost a fifth
+            return self.decision.apply(predict(self._steady, matrix, len(self.classes), needs))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="X does not have valid feature names")
             found = predict(self._steady, matrix, len(self.classes), needs)

@@ -121,7 +121,7 @@ def _check_kind(array: Any, told: str, column: Column) -> None:
         found = None
     learned, remedy = WORDS[column.kind]
     if found is not column.kind:
-        first = array.drop_null()[0].as_py()
+        first = _first(array)
         given = WORDS[found][0] if found else str(array.type)
         raise DataError(
             f"column '{column.name}' ({told}) holds {given}, such as {first!r:.60}; the model learned "
@@ -133,6 +133,15 @@ def _check_kind(array: Any, told: str, column: Column) -> None:
             f"column '{column.name}' has {has} time zone ({array.type}); the model learned times with {learned} "
             f"({column.type}). Convert it with dt.tz_localize."
         )
+
+
+def _first(array: Any) -> Any:
+    """The first value that is there, as Python's own where it has one for it."""
+    scalar = array[array.is_valid().index(True).as_py()]
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, NotImplementedError, pa.ArrowException):  # a day that Python's calendar lacks
+        return str(scalar)
 
 
 def _zone(arrow_type: Any) -> str | None:

@@ -174,6 +174,9 @@ def compare(folder: Path, frame: pd.DataFrame, seconds: float, repeats: int, con
         by_cpu = [theirs / ours for ours, theirs in zip(cpu["model"], cpu["bare"], strict=True)]
         print(f"ratio by requests/s {median(by_rate):.2f} ({min(by_rate):.2f} to {max(by_rate):.2f})")
         print(f"ratio by CPU        {median(by_cpu):.2f} ({min(by_cpu):.2f} to {max(by_cpu):.2f})")
+        least = {kind: min(values) for kind, values in cpu.items()}  # what other processes disturb least
+        told = f"bare {least['bare']:.1f}, model {least['model']:.1f}"
+        print(f"least CPU in us: {told}, ratio {least['bare'] / least['model']:.2f}")
         rate = median(rates["model"]) / 2
         calm = load.ask(servers["model"], "paced", connections, 10 * seconds, path, rate)
         shown = " ".join(f"{1e3 * value:.2f}" for value in calm["quantiles"])
