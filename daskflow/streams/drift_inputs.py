@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from daskflow.core.journal import plain
 from daskflow.data.predictions import Predictions
-from daskflow.streams.drift import DriftSettings, DriftWatch
+from daskflow.data.schema import ColumnKind, Schema
+from daskflow.streams.drift import INPUTS, DriftSettings, DriftWatch
 from daskflow.streams.meter import Meter
 from daskflow.streams.records import Answered, Answerer, Record
 from daskflow.streams.scoring import Scorer
@@ -27,13 +30,57 @@ SHARE = 0.05
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What a watch must know of a model, without the model.
+
+    Attributes
+    ----------
+    columns : Schema
+        Those that are watched: the first of the model's, without times.
+    task : str
+        binary, multiclass or regression.
+    classes : tuple
+        Labels in the order of their codes; empty for regression.
+    reference : mapping
+        Bins of the training rows by column.
+    """
+
+    columns: Schema
+    task: str
+    classes: tuple[Any, ...]
+    reference: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, scorer: Scorer, settings: DriftSettings | None = None) -> Self:
+        """Read it from a scorer's model."""
+        model, most = scorer.model, (settings or DriftSettings()).most_columns
+        watchable = [column for column in scorer.columns.columns if column.kind is not ColumnKind.DATETIME]
+        return cls(Schema(tuple(watchable[:most])), model.task, tuple(model.classes), model.card.get(INPUTS) or {})
+
+    @property
+    def probability(self) -> str:
+        """Name of the last class' probability in an answer."""
+        return f"probability_{self.classes[-1]}" if self.classes else ""
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        told = {"columns": self.columns.dump(), "task": str(self.task), "reference": dict(self.reference)}
+        return {**told, "classes": plain(list(self.classes))}
+
+    @classmethod
+    def load(cls, told: Mapping[str, Any]) -> Self:
+        """Make it of what `dump` gave."""
+        return cls(Schema.load(told["columns"]), told["task"], tuple(told["classes"]), told["reference"])
+
+
 class InputWatch:
     """Takes rows and their answers from a stream or a server, and looks at them once a second.
 
     Parameters
     ----------
-    scorer : Scorer
-        Who answers; its model's card says what the training rows were.
+    scorer : Scorer or Watched
+        Who answers, whose model's card says what the training rows were; or what is to be known of it.
     meter : Meter
         Hears how far each column has moved.
     tell, say : callable
@@ -49,7 +96,7 @@ class InputWatch:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: Scorer | Watched,
         meter: Meter,
         *,
         tell: Callable[[Mapping[str, Any]], None],
@@ -57,8 +104,15 @@ class InputWatch:
         settings: DriftSettings | None = None,
     ) -> None:
         """Begin with no rows."""
-        self.watch = DriftWatch.of(scorer, settings)
-        self._classes = tuple(scorer.model.classes)
+        known = scorer if isinstance(scorer, Watched) else Watched.of(scorer, settings)
+        self.watch = DriftWatch(
+            known.columns,
+            task=known.task,
+            classes=known.classes,
+            reference=known.reference,
+            settings=settings,
+        )
+        self._classes, self._probability = known.classes, known.probability
         self._codes = {label: code for code, label in enumerate(self._classes)}
         self._meter, self._tell, self._say = meter, tell, say
         self._waiting: list[tuple[Row, Row]] = []
@@ -99,10 +153,9 @@ class InputWatch:
         if not self._classes:
             return Predictions(np.array(given, dtype=np.float64))
         codes = np.array([self._codes[label] for label in given], dtype=np.int64)
-        name = f"probability_{self._classes[-1]}"
-        if len(self._classes) != 2 or name not in answers[0]:
+        if len(self._classes) != 2 or self._probability not in answers[0]:
             return Predictions(codes)
-        return Predictions(codes, np.array([answer[name] for answer in answers], dtype=np.float64))
+        return Predictions(codes, np.array([answer[self._probability] for answer in answers], dtype=np.float64))
 
     @contextmanager
     def looking(self) -> Iterator[None]:

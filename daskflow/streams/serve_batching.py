@@ -19,6 +19,7 @@ from daskflow.streams.scoring import Answers, Scorer
 from daskflow.streams.serve_counts import Counts
 from daskflow.streams.serve_limits import LATE, Limits, Refusal, too_busy
 from daskflow.streams.serve_models import Served
+from daskflow.streams.serve_sampling import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +71,17 @@ class Batcher:
         See there.
     counts : Counts
         Where batches, rows and problems are counted.
+
+    Attributes
+    ----------
+    sample : Sample or None
+        Takes some of the rows that were answered; None, the default, for none.
     """
 
     def __init__(self, served: Served, limits: Limits, counts: Counts) -> None:
         """Begin with nothing that waits."""
         self.served = served
+        self.sample: Sample | None = None
         self._limits, self._counts = limits, counts
         self._waiting: deque[Asked] = deque()
         self._computing: Sequence[Asked] = ()
@@ -216,6 +223,8 @@ class Batcher:
             counts.unseen.update(answers.unseen)
         if answers.problems:
             counts.problems.update(reason for reason, _ in answers.problems.values())
+        if self.sample is not None:
+            self.sample.offer(_together(batch)[0], answers, found.dicts, served.identity)
         if found.dicts is None:
             if not batch[0].future.done():
                 batch[0].future.set_result((served, answers, not answers.problems))
