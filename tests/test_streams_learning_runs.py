@@ -84,9 +84,10 @@ def test_a_stream_learns_swaps_by_its_rule_and_is_swapped_back(tmp_path: Path, m
     rule = ["--set", "learn.rule.window=100", "--set", "learn.rule.least=60", "--set", "learn.rule.every=16"]
     place = tmp_path / "stream"
     # when
-    ran("stream", model, "--from", source, "--to", sink, *LEARN, *rule, "--folder", place, "--challenge",
-        "--challenger", f"bayes={bayes}", "--tell-model", "--keep", "x", "--set", "learn.rule.cool_down=100")  # fmt: skip
-    # then the answers say who gave them, and after the turn they are right
+    compared = ("--challenge", "--challenger", f"bayes={bayes}", "--set", "learn.rule.cool_down=100")
+    common = ("--from", source, "--to", sink, *LEARN, *rule, "--folder", place, "--tell-model", "--keep", "x")
+    ran("stream", model, *common, *compared)
+    # then answers say who gave them, and are right after the turn
     found = results(sink)
     assert [row["x"] for row in found] == [row["x"] for row in ROWS]
     identity = load_model(model).identity
@@ -98,8 +99,8 @@ def test_a_stream_learns_swaps_by_its_rule_and_is_swapped_back(tmp_path: Path, m
     assert (known["champion"], known["labelled"]) == ("learner", 800)
     events = read(place / "events.jsonl")
     assert [record["champion"] for record in events if record["record"] == "swap"] == ["learner"]
-    compared = [record["challengers"] for record in events if record.get("challengers")]
-    assert set(compared[-1]) == {"model", "learner", "bayes"}
+    standings = [record["challengers"] for record in events if record.get("challengers")]
+    assert set(standings[-1]) == {"model", "learner", "bayes"}
     assert any(record["record"] == "drift" and record["of"] == "(error)" for record in events)
     # and the model that answers can be used by its folder, before and after it is swapped back
     assert load_model(place).card["learned"]["rows"] == 800
@@ -109,8 +110,7 @@ def test_a_stream_learns_swaps_by_its_rule_and_is_swapped_back(tmp_path: Path, m
     assert ran("swap", place).count("answers instead of") == 2
     # and so it goes on
     lines(source, [*ROWS, ROWS[0]])
-    ran("stream", model, "--from", source, "--to", sink, *LEARN, *rule, "--folder", place, "--challenge",
-        "--challenger", f"bayes={bayes}", "--tell-model")  # fmt: skip
+    ran("stream", model, *common, *compared)
     assert results(sink)[-1]["model"] == identity
 
 

@@ -42,7 +42,7 @@ def test_a_network_s_load_is_learned_hour_by_hour(shared_data: Path, tmp_path: P
     assert [swap["champion"] for swap in stream.swaps] == ["learner"]
     assert "learner answers instead of model: over the last" in said
     told = pd.read_json(tmp_path / "energy-foretold.jsonl", lines=True)
-    assert (told["prediction"] - told["load"]).abs().mean() < 0.25
+    assert (told["prediction"] - told["load"])[-1_000:].abs().mean() < 0.2
 
 
 @pytest.mark.slow
