@@ -143,7 +143,7 @@ class Batcher:
         if self._limits.delay_seconds > 0 and self._n_rows < self._limits.batch:
             self._timer = loop.call_later(self._limits.delay_seconds, self._go)
         else:
-            loop.call_soon(self._go)
+            loop.call_soon(loop.call_soon, self._go)  # after another look at the sockets
 
     def _go(self) -> None:
         """Compute the next batch, here or in the thread."""
