@@ -80,7 +80,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], int, str, str]] = {
     "a length beyond": (b"", {**JSON, "content-length": "99999999"}, 413, "size", "99,999,999"),
     "a foreign page": (b"{}", {**JSON, "origin": "http://evil", "host": "localhost"}, 403, "foreign", "another place"),
     "a row that is none": (rows_body([3]), JSON, 422, "malformed", "an object of values"),
-    "a column is missing": (rows_body([{}]), JSON, 422, "missing", "there is no columns 'whole'"),
+    "a column is missing": (rows_body([{}]), JSON, 422, "missing", "there are no columns 'whole'"),
     "a wrong type": (rows_body([{**ROWS[0], "real": "7"}]), JSON, 422, "type", "should be a number; found '7'"),
     "no Arrow": (b"ARROW?", {"content-type": ARROW}, 400, "malformed", "no whole Arrow stream"),
     "half of the Arrow": (stream_of(TABLE)[:-400], {"content-type": ARROW}, 400, "malformed", "no whole Arrow stream"),
