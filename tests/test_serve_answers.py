@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import pytest
 from daskflow import bundle
 from daskflow.core.errors import BundleError
 from daskflow.streams.serve_app import app
-from daskflow.streams.serve_arrow import ARROW
-from daskflow.streams.serve_limits import Limits
+from daskflow.streams.serve_arrow import ARROW, table_of
+from daskflow.streams.serve_batching import QUICK_SECONDS
+from daskflow.streams.serve_limits import Limits, Refusal
 from tests.serving_client import JSON, ask, rows_body
 from tests.test_streams_scoring import FRAME, MODELS, ROWS, bits
 
@@ -163,6 +165,38 @@ def test_dictionaries_that_would_swell_are_refused() -> None:
         reply = await ask(app(MODEL), body=body, headers={"content-type": ARROW})
         assert (reply.status, reply.reason) == (413, "size")
         assert "100,000,000 bytes written out" in reply.words
+
+    asyncio.run(work())
+
+
+def test_a_table_that_says_to_have_fewer_rows_than_none_is_refused() -> None:
+    # given a header with the number of rows changed
+    body = stream_of(TABLE[:7])
+    at = body.index(struct.pack("<q", 7))
+    body = body[:at] + struct.pack("<q", -7) + body[at + 8 :]
+    # when, then
+    with pytest.raises(Refusal, match="a header is damaged") as refused:
+        table_of(body, TABLE.column_names, Limits())
+    assert refused.value.status == 400
+
+
+def test_a_model_that_waits_for_threads_of_its_own_is_not_asked_in_the_event_loop() -> None:
+    async def work() -> None:
+        model, slow = slow_model()
+        served = app(model, limits=Limits())
+        slow.waits = True
+        first = asyncio.create_task(ask(served, body=rows_body(ROWS[:1]), headers=JSON))
+        await until(lambda: served.batcher._computing)
+        await asyncio.sleep(8 * QUICK_SECONDS)
+        slow.waits = False
+        await first
+        # given that it took long on the clock, and none of the processor's time
+        slow.waits = True
+        second = asyncio.create_task(ask(served, body=rows_body(ROWS[:1]), headers=JSON))
+        # then the loop goes on while it computes
+        await until(lambda: served.batcher._computing)
+        slow.waits = False
+        assert (await second).status == 200
 
     asyncio.run(work())
 

@@ -94,6 +94,18 @@ def test_requests_behind_each_other_on_one_connection_are_answered_in_order(serv
     assert [json.loads(body)["predictions"][0] for body in bodies] == bits(MODEL, FRAME[:6])
 
 
+def test_what_follows_a_chunked_body_is_no_header_and_is_not_kept(served: tuple[App, int]) -> None:
+    _, port = served
+    # given a body that the headers call JSON, and lines behind it that call it something else
+    body = rows_body(ROWS[:1])
+    trailers = b"Content-Type: text/plain\r\nContent-Encoding: gzip\r\n" + b"X: y\r\n" * 1000
+    chunk = b"%x\r\n" % len(body) + body + b"\r\n0\r\n" + trailers + b"\r\n"
+    sent = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk
+    # then the headers count
+    got = over_wire(port, sent)
+    assert json.loads(got.partition(b"\r\n\r\n")[2])["predictions"] == bits(MODEL, FRAME[:1])
+
+
 def test_a_client_that_waits_for_leave_to_send_is_told_before_it_sends(served: tuple[App, int]) -> None:
     _, port = served
     sent = HEAD + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 999999\r\n\r\n"

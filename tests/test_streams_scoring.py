@@ -16,7 +16,8 @@ import pytest
 from daskflow.bundle import Model
 from daskflow.core.errors import DataError
 from daskflow.data.joins import Join
-from daskflow.data.schema import Schema
+from daskflow.data.schema import Column, ColumnKind, Schema
+from daskflow.streams.reading import RowReader
 from daskflow.streams.scoring import Scorer
 from tests.test_bundle_one_row import MODEL, model_of, training
 
@@ -94,6 +95,9 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "too long": ({**ROWS[0], "whole": 10**30}, "value", "more than 64 bits hold"),
     "a list": ({**ROWS[0], "street": ["a"]}, "type", "should be text; found ['a']"),
     "half a pair": ({**ROWS[0], "city": "\ud800"}, "value", "half of a character pair"),
+    "more than a table holds": ({**ROWS[0], "void": 2**64}, "value", "is 18446744073709551616, which no table holds"),
+    "no kind of value": ({**ROWS[0], "void": b"\xff"}, "value", "which no table holds"),
+    "thousands of digits": ({**ROWS[0], "real": 10**5000}, "value", "is an integer of thousands of digits, more than"),
     "two at once": ({**ROWS[0], "real": "7", "city": 7}, "type", "'real' should be a number; found '7'; column 'city'"),
 }
 
@@ -143,6 +147,25 @@ def test_fractions_and_very_long_integers_stand_side_by_side() -> None:
     assert answers.dicts()[:40] == [
         answer for row in rows[:40] for answer in Scorer(MODELS["regression"]).rows([row]).dicts()
     ]
+
+
+def test_times_far_off_stand_beside_fractions() -> None:
+    # given days that nanoseconds do not reach, as databases have them for "never", beside fractions of a second
+    times = ["9999-12-31T00:00:00", "2020-01-01T00:00:00.5", "2020-01-01T00:00:00.123456789", "0001-01-01"]
+    rows = [{**ROWS[place], "since": time} for place, time in enumerate(times)]
+    scorer = Scorer(MODEL)
+    # when they are answered together
+    found = scorer.rows([*rows, ROWS[4]])
+    # then each has the answer that it has alone
+    assert not found.problems
+    assert found.dicts() == [scorer.rows([row]).dicts()[0] for row in [*rows, ROWS[4]]]
+    assert found.dicts()[4:] == bits(MODEL, FRAME[4:5])
+
+
+def test_a_time_that_its_zone_moves_out_of_the_calendar_is_a_problem_of_its_own() -> None:
+    reader = RowReader(Schema((Column("x", ColumnKind.DATETIME, "timestamp[us, tz=UTC]"),)))
+    _, places, problems = reader.read([{"x": time} for time in ("2020-01-01T00:00:00Z", "9999-12-31T23:00:00-14:00")])
+    assert (places, [problem[0] for problem in problems.values()]) == ([0], ["value"])
 
 
 def test_rows_that_the_model_cannot_answer_are_found() -> None:

@@ -30,6 +30,9 @@ WIDEST = 4_096
 REMEMBERED = 65_536
 """Values of a column of which it is remembered whether training has seen them."""
 
+LONGEST = 256
+"""Characters of a text of which that is remembered: whoever asks could fill the memory with longer ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class SingleColumn:
@@ -198,14 +201,13 @@ class RowMaker:
 def _asked_once(column: SingleColumn) -> Callable[[Any], bool]:
     """Return what tells whether a column's value is a level that training has not seen; it remembers what it has told.
 
-    An array is asked about each time.
+    An array is asked about each time, and so is a long text.
     """
     if column.takes == "array":
         return lambda array: bool(column.column.unseen(array))
     learned = column.column.column.arrow_type
 
-    @lru_cache(maxsize=REMEMBERED)
-    def is_unseen(value: Any) -> bool:
+    def asked(value: Any) -> bool:
         value = None if value != value else value
         try:
             array = pa.array([value], learned)
@@ -213,7 +215,8 @@ def _asked_once(column: SingleColumn) -> Callable[[Any], bool]:
             array = pa.array([value])
         return bool(column.column.unseen(array))
 
-    return is_unseen
+    remembered = lru_cache(maxsize=REMEMBERED)(asked)
+    return lambda value: asked(value) if type(value) is str and len(value) > LONGEST else remembered(value)
 
 
 def _fill(row: Any, column: SingleColumn, array: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from daskflow.core.errors import DataError
 from daskflow.data.http_client import Answer
+from daskflow.data.http_policy import TryAgainError
 from daskflow.streams.addresses import at_path
 from daskflow.streams.json_records import DECODER
 
@@ -68,19 +69,57 @@ async def body_of(answer: Answer, most_bytes: int) -> bytes | None:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower().removeprefix("x-")
     if coding not in ("", "identity", "gzip"):
         raise DataError(f"{answer.address}: the server compressed it ({coding:.20}), though it was asked not to.")
-    gzip = zlib.decompressobj(31) if coding == "gzip" else None
+    gzip = _Gzip(most_bytes) if coding == "gzip" else None
     parts: list[bytes] = []
     n_bytes = 0
     async for data in answer.chunks():
         try:
-            plain = data if gzip is None else gzip.decompress(data, most_bytes + 1)
+            plain = data if gzip is None else gzip.unpacked(data)
         except zlib.error:
             raise DataError(f"{answer.address}: it is damaged: it says gzip and is none.") from None
         parts.append(plain)
         n_bytes += len(plain)
-        if n_bytes > most_bytes or (gzip is not None and gzip.unconsumed_tail):
+        if n_bytes > most_bytes or (gzip is not None and gzip.is_too_large):
             return None
+    if gzip is not None and not gzip.is_whole:
+        raise TryAgainError("the answer broke off: its gzip has no end")
     return b"".join(parts)
+
+
+class _Gzip:
+    """Unpacks an answer member by member (RFC 1952, 2.2), and no more of it than may be.
+
+    Attributes
+    ----------
+    is_too_large : bool
+        Whether it was cut off.
+    is_whole : bool
+        Whether it may end here.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        """Begin before the first member."""
+        self._most_bytes, self._n_packed = most_bytes, 0
+        self._member = zlib.decompressobj(31)
+        self.is_too_large, self.is_whole = False, True
+
+    def unpacked(self, data: bytes) -> bytes:
+        """Return what bytes of it hold; zlib.error when it is no gzip."""
+        self._n_packed += len(data)
+        parts: list[bytes] = []
+        n_bytes = 0
+        while data and not self.is_too_large:
+            if self._member.eof:
+                data = data.lstrip(b"\0")  # some pad the end
+                if not data:
+                    break
+                self._member = zlib.decompressobj(31)
+            parts.append(self._member.decompress(data, self._most_bytes + 1))
+            n_bytes += len(parts[-1])
+            is_long = n_bytes > self._most_bytes or bool(self._member.unconsumed_tail)
+            self.is_too_large = is_long or self._n_packed > 2 * self._most_bytes + KEPT_BYTES  # members may be empty
+            self.is_whole, data = self._member.eof, self._member.unused_data
+        return b"".join(parts)
 
 
 def items_of(body: bytes, content_type: str, path: str) -> Items:

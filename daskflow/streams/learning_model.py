@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from daskflow.bundle import Model
 from daskflow.core.errors import SettingsError
 from daskflow.core.settings import nearest
+from daskflow.core.warned import ignored
 from daskflow.streams.scoring import Answers, Scorer
 
 
@@ -70,8 +70,7 @@ class Contestant:
         y = np.asarray([labels[place] for place in places], dtype=np.int64 if self.model.classes else np.float64)
         estimator = copy.deepcopy(self.model.estimator)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # such as that one call has not converged
+            with ignored():  # such as that one call has not converged
                 estimator.partial_fit(matrix, y)
         except Exception as error:  # estimators refuse in many ways
             return f"{type(error).__name__}: {error}"
@@ -143,8 +142,7 @@ def _problem(made: Contestant) -> str:
     row = np.zeros((1, len(made.model.feature_names)), dtype=np.float32)
     label = np.zeros(1, dtype=np.int64 if made.model.classes else np.float64)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with ignored():
             copy.deepcopy(made.model.estimator).partial_fit(row, label)
     except Exception as error:
         return f"{type(error).__name__}: {error}"

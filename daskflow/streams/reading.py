@@ -162,15 +162,30 @@ def _one_by_one(values: Sequence[Any], column: Column) -> tuple[Any, Problems]:
     return pa.array(found, arrow_type), problems
 
 
-def _of_instants(instants: Sequence[Any], learned: Any) -> Any:
-    """Return times in the learned unit where that changes none, else in nanoseconds."""
+def _of_instants(instants: list[Any], learned: Any) -> Any:
+    """Return times in the learned unit where that changes none, else in nanoseconds, or microseconds, which reach far.
+
+    Raises
+    ------
+    MixedRows
+        For years that nanoseconds do not reach, beside fractions that only they can say.
+    """
     zone = "UTC" if pa.types.is_timestamp(learned) and learned.tz is not None else None
-    unit = learned.unit if pa.types.is_timestamp(learned) else "s"
-    there = [instant for instant in instants if instant is not None]
-    if any(instant.as_unit(unit) != instant for instant in there):
-        unit = "ns"
-    made = [None if instant is None else int(instant.as_unit(unit).asm8.astype(np.int64)) for instant in instants]
-    return pa.array(made, pa.int64()).cast(pa.timestamp(unit, zone))
+    own = learned.unit if pa.types.is_timestamp(learned) else "s"
+    for unit in (own, "ns", "us"):
+        made = [None if instant is None else _ticks(instant, unit) for instant in instants]
+        if made.count(None) == instants.count(None):
+            return pa.array(made, pa.int64()).cast(pa.timestamp(unit, zone))
+    raise MixedRows
+
+
+def _ticks(instant: Any, unit: str) -> int | None:
+    """Units since 1970; None where the unit cannot say the time as it is, or does not reach so far."""
+    try:
+        told = instant.as_unit(unit)
+    except (OverflowError, ValueError):
+        return None
+    return int(told.asm8.astype(np.int64)) if told == instant else None
 
 
 class MixedRows(Exception):  # noqa: N818  nothing is wrong with any row
@@ -249,7 +264,12 @@ def _anything(value: Any) -> str:
         raise _Wrong("type", f"should be one value; found {_shown(value)}")
     if isinstance(value, float) and math.isinf(value):
         raise _Wrong("value", "is infinite; null says that a value is missing")
-    return _text(value) if isinstance(value, str) else str(pa.scalar(value).cast(pa.string()).as_py())
+    if isinstance(value, str):
+        return _text(value)
+    try:
+        return str(pa.scalar(value).cast(pa.string()).as_py())
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        raise _Wrong("value", f"is {_shown(value)}, which no table holds") from None
 
 
 def _time(value: Any) -> Any:
@@ -270,9 +290,12 @@ def _instant(value: Any, *, has_zone: bool) -> Any:
         raise _Wrong("type", f"has {told} time zone ({_shown(value)}); the model learned times with {learned}")
     try:
         instant = pd.Timestamp(value)
+        instant = instant.tz_convert("UTC") if has_zone else instant
+        if not 1 <= instant.year <= 9999:  # by its zone
+            raise ValueError
     except (ValueError, OverflowError, pd.errors.OutOfBoundsDatetime):
         raise _Wrong("value", f"is no time: {_shown(value)}, such as '{example}'") from None
-    return instant.tz_convert("UTC") if has_zone else instant
+    return instant
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -283,5 +306,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of thousands of digits
+        return "an integer of thousands of digits"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -97,7 +97,10 @@ def _check_messages(body: bytes, limits: Limits) -> None:
         if _field(header, batch, COMPRESSION):
             raise Refusal(415, TYPE, "Arrow bodies are not compressed: leave compression out of the writer's options")
         if kind == BATCH:
-            n_rows += _number(header, batch, LENGTH, "<q")
+            length = _number(header, batch, LENGTH, "<q")
+            if length < 0:  # it would hide the rows of another
+                raise ValueError("a header is damaged")
+            n_rows += length
     if n_rows > limits.most_rows:
         raise Refusal(
             413, SIZE, f"a body may have {limits.most_rows:,} rows (it has {n_rows:,}): send them in several requests"

@@ -28,6 +28,12 @@ Found = tuple[Served, Any, bool]
 QUICK_SECONDS = 0.004
 """What takes the model no longer is computed in the event loop: handing it to a thread costs more than it frees."""
 
+WAITED_SHARE = 0.25
+"""So much of the time on the clock counts at least: a model may wait for threads of its own.
+
+Not all of it, for on a busy machine it takes longer too, and that is no reason to leave the event loop.
+"""
+
 LOOKS = 8
 """Times in a time-out that somebody looks whether it is over."""
 
@@ -263,14 +269,29 @@ class _Found:
     error: Exception | None = None
 
 
+class _Clock:
+    """How long the model has taken so far."""
+
+    __slots__ = ("_began", "_computed")
+
+    def __init__(self) -> None:
+        """Begin."""
+        self._computed, self._began = time.thread_time(), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the processor, or a share of those on the clock where it waited."""
+        return max(time.thread_time() - self._computed, WAITED_SHARE * (time.perf_counter() - self._began))
+
+
 def _computed(served: Served, batch: Sequence[Asked]) -> _Found:
     """Ask the model."""
-    began = time.thread_time()
+    clock = _Clock()
     scorer = served.scorer
     try:
         first = batch[0].content
         if isinstance(first, pa.Table):
-            return _Found(scorer.table(first), None, time.thread_time() - began)
+            return _Found(scorer.table(first), None, clock.seconds)
         answers = None
         if all(type(asked.content) is Packed and asked.scorer is scorer for asked in batch):
             answers = scorer.packed([asked.content for asked in batch])
@@ -282,9 +303,9 @@ def _computed(served: Served, batch: Sequence[Asked]) -> _Found:
         dicts: list[Any] = answers.dicts()
         for place, (reason, words) in answers.problems.items():
             dicts[place] = error_of(reason, words)
-        return _Found(answers, dicts, time.thread_time() - began)
+        return _Found(answers, dicts, clock.seconds)
     except Exception as error:
-        return _Found(None, None, time.thread_time() - began, error)
+        return _Found(None, None, clock.seconds, error)
 
 
 def error_of(reason: str, words: str) -> Mapping[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from daskflow.bundle import Model
 from daskflow.core.errors import BundleError
+from daskflow.core.warned import ignored
 from daskflow.data.schema import ColumnKind
 from daskflow.streams.scoring import Scorer
 
@@ -87,8 +87,7 @@ def successor(path: Path, before: Served, load: Loader) -> Served:
     BundleError
         When it cannot be read, cannot answer, or answers another question: see `misfit`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with ignored(UserWarning):
         model = load(path)
     found = Served(model, is_strict=before.is_strict, probabilities=before.probabilities)
     wrong = misfit(before, found)

@@ -191,7 +191,7 @@ class Processes:
         elif word == "swap":
             try:
                 identity = await self.swap(None if fields["path"] is None else Path(fields["path"]), by="request")
-            except DaskflowError as error:
+            except (DaskflowError, OSError, ValueError) as error:  # a path may be none, such as one with a zero byte
                 return {"words": str(error)}
             return {"words": "", "identity": identity}
         return {}

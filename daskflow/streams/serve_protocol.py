@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,6 +15,9 @@ MOST_HEADER_BYTES = 65_536
 
 KEPT_SECONDS = 75
 """A connection without a request is kept so long, longer than proxies keep theirs."""
+
+NOWHERE: deque[Any] = deque(maxlen=0)
+"""A list of headers that stays empty."""
 
 BACKLOG = 2048
 """Connections that wait to be taken."""
@@ -48,9 +52,10 @@ class Protocol(HttpToolsProtocol):
             self.n_header_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Its headers are there."""
+        """Its headers are there; what comes behind a chunked body (RFC 9110, 6.5) is none, and is not kept."""
         self.began = None
         super().on_headers_complete()
+        self.headers = NOWHERE  # type: ignore[assignment]  # it is only added to
 
     def look(self, now: float) -> None:
         """End it where its headers do not come, or its answer is not taken; asked now and then."""

@@ -12,7 +12,6 @@ import signal
 import socket
 import ssl
 import sys
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from daskflow.bundle import Model, load_model
 from daskflow.core.errors import BundleError, DaskflowError
+from daskflow.core.warned import gathered
 from daskflow.streams.serve_counts import Values
 from daskflow.streams.serve_limits import Limits
 from daskflow.streams.serve_wire import Wire
@@ -49,6 +49,12 @@ class Worker:
     def _load(self, path: Path) -> Model:
         return load_model(path, trusted=self._given["trusted"])
 
+    def _first(self) -> tuple[Model, list[str]]:
+        """Load the first model; return it with what was warned of, which only the thread that loads it hears."""
+        with gathered(UserWarning) as said:
+            model = self._load(Path(self._given["model"]))
+        return model, [str(each.message) for each in said]
+
     async def run(self) -> None:
         """Load, serve until told to stop, finish what is in flight."""
         from daskflow.streams.serve_app import App
@@ -57,9 +63,7 @@ class Worker:
 
         given = self._given
         try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always", UserWarning)
-                model = await asyncio.to_thread(self._load, Path(given["model"]))
+            model, warned = await asyncio.to_thread(self._first)
             served = Served(model, is_strict=given["is_strict"], probabilities=given["probabilities"])
             await asyncio.to_thread(served.tried)
             limits = Limits(**given["limits"])
@@ -78,7 +82,7 @@ class Worker:
         sockets = [socket.socket(fileno=given["fd"])]
         telling = [asyncio.create_task(self._tell()), asyncio.create_task(self._until_alone())]
         telling.append(asyncio.create_task(look_after(self._server.server_state.connections, limits.timeout_seconds)))
-        telling.append(asyncio.create_task(self._say_ready([str(each.message) for each in said])))
+        telling.append(asyncio.create_task(self._say_ready(warned)))
         await self._server._serve(sockets)
         for task in telling:
             task.cancel()

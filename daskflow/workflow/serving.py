@@ -133,6 +133,9 @@ class Server:
         except BaseException as error:
             if self._telling is not None:
                 self._telling.end("failed", str(error))
+            if self.identity:  # the processes run already
+                assert self._processes is not None
+                await self._processes.drain(0.0)
             self._stack.close()
             raise
         self._journal.append({"record": "serve", "what": "started", "identity": self.identity, "url": self.url})
