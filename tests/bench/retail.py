@@ -344,6 +344,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.7)
     parser.add_argument("--model", type=Path, help="folder of a run that was made before; default: it is learned first")
     given = parser.parse_args()
+    if given.seconds < 2 * PARTS:
+        parser.error(f"--seconds should be {2 * PARTS} or more: the slope is of means of {PARTS} parts of the time")
     names = ("daskflow", "scikit-learn", "numpy", "pyarrow", "redis", "uvicorn")
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {sys.version.split()[0]}")
     print(", ".join(f"{name} {version(name)}" for name in names))
