@@ -251,6 +251,28 @@ def test_what_is_wrong_with_a_true_value_is_said_and_nothing_waits_for_it() -> N
         Learner(SGD).learn({1: "yes"})
 
 
+def test_values_of_numpy_and_half_characters_are_kept_as_any_others(tmp_path: Path) -> None:
+    # given rows as arrays and data frames hold them, and a key that UTF-8 cannot hold
+    rows: list[dict[str, Any]] = [
+        {"id": np.int64(7), "x": np.float32(0.5), "z": np.int64(1), "city": np.str_("Oslo")},
+        {"id": "\ud800", "x": pd.NA, "z": pd.NaT, "city": None},
+    ]
+    plain = [{"id": "7", "x": 0.5, "z": 1, "city": "Oslo"}, {"id": "b", "x": None, "z": None, "city": None}]
+    learners = []
+    for number, (some, keys) in enumerate([(rows, (np.int64(7), "\ud800")), (plain, ("7", "b"))]):
+        learner = Learner(SGD, LearnSettings(key="id", rows=2), folder=tmp_path / str(number))
+        # when they wait for their true values
+        answers = learner.answer(some)
+        assert not any("label_error" in (answer or {}) for answer in answers)
+        assert learner.learn([(keys[0], np.str_("yes")), (keys[1], "no")]) == []
+        assert learner.counts["labelled"] == 2
+        learners.append(learner)
+    # then what was learned is that of plain ones
+    assert coefficients(learners[0]) == coefficients(learners[1])
+    for learner in learners:
+        learner.close()
+
+
 def test_what_waits_is_bounded_by_number_and_by_age_and_counted() -> None:
     now = [0.0]
     learner = Learner(SGD, LearnSettings(key="id", waiting=10, waiting_seconds=60), clock=lambda: now[0])

@@ -216,6 +216,24 @@ def test_results_as_parquet_are_those_as_lines(tmp_path: Path) -> None:
     assert pa.parquet.read_table(path).to_pylist() == [{"id": name, "prediction": "ü"} for name in "ab"]
 
 
+def test_a_parquet_file_has_every_column_of_its_results_whatever_their_values_are(tmp_path: Path) -> None:
+    # given results of which one alone has a column, and kept values of several types
+    answers = [{"kept": 1}, {"kept": "\ud800", "label_error": "no class"}, {"kept": [1]}, {"kept": None}]
+    results = [Result(str(n), Record(str(n), {}), answer) for n, answer in enumerate(answers)]
+
+    async def work() -> None:
+        async with FolderSink(path="scored", format="parquet").open(tmp_path) as opened:
+            await opened.write(results)
+
+    # when
+    asyncio.run(work())
+    # then
+    (path,) = (tmp_path / "scored").iterdir()
+    found = pa.parquet.read_table(path)
+    assert found["kept"].to_pylist() == ["1", "\\ud800", "[1]", None]
+    assert found["label_error"].to_pylist() == [None, "no class", None, None]
+
+
 def read_csv(path: Path) -> Any:
     """A stand-in for what `workflow` introduces: numbers, and a reject for each line that is none."""
     rows, rejects = [], []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -19,6 +20,7 @@ from daskflow.core.errors import StorageError
 from daskflow.core.journal import plain, write_atomically
 from daskflow.core.settings import parse
 from daskflow.streams import OpenSink, StreamSink
+from daskflow.streams.json_records import whole_text
 from daskflow.streams.lines_writing import line_of
 from daskflow.streams.records import Result
 
@@ -106,6 +108,25 @@ def _write(path: Path, results: Sequence[Result], format_: str) -> None:
         write_atomically(path, b"".join(map(line_of, results)))
         return
     buffer = io.BytesIO()
-    table = pa.Table.from_pylist([plain(result.flat) for result in results])
-    pyarrow.parquet.write_table(table, buffer, compression="zstd")
+    pyarrow.parquet.write_table(table_of([plain(result.flat) for result in results]), buffer, compression="zstd")
     write_atomically(path, buffer.getvalue())
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as a table of every column that one of them has; values of no one type are JSON texts.
+
+    Examples
+    --------
+    >>> table_of([{"id": "1"}, {"id": 2, "x": 0.5}]).to_pydict()
+    {'id': ['1', '2'], 'x': [None, 0.5]}
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: Sequence[Any]) -> Any:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        texts = [value if isinstance(value, str) or value is None else json.dumps(value) for value in values]
+        return pa.array([text if text is None else whole_text(text) for text in texts], pa.string())

@@ -54,9 +54,20 @@ def record_of(raw: bytes, *, id: str, partition: str, offset: Any, key: str | No
 
 
 def key_of(values: Mapping[str, Any], key: str | None) -> str:
-    """Return the text of a column's value; empty where there is no such column, or no value."""
+    """Return the text of a column's value; empty where there is no such column, or no value.
+
+    Examples
+    --------
+    >>> key_of({"a": 7}, "a"), key_of({"a": "x\\ud800"}, "a")
+    ('7', 'x\\\\ud800')
+    """
     value = None if key is None else values.get(key)
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+    return "" if value is None else whole_text(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def whole_text(text: str) -> str:
+    """Return a text with each half of a character pair, which JSON may hold and UTF-8 may not, written out."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def text_of(values: Mapping[str, Any]) -> bytes:

@@ -128,7 +128,9 @@ class Producer:
             producer = await self._started()
             sent = [
                 await producer.send(
-                    self._settings.topic, answer_of(result), key=(result.record.key or result.id).encode()
+                    self._settings.topic,
+                    text_of(result.flat),
+                    key=(result.record.key or result.id).encode(errors="backslashreplace"),
                 )
                 for result in results
             ]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from daskflow.data.schema import Target
 
 SHOWN, MOST_CLASSES = 60, 8
@@ -40,6 +42,7 @@ class LabelReader:
 
     def read(self, value: Any) -> int | float | tuple[str, str] | None:
         """Return the code or the number; None for a missing value; else the reason in one word, and a sentence."""
+        value = value.item() if isinstance(value, np.generic) else value
         if value is None:
             return None
         if not self._is_kind(value):

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from daskflow.streams.json_records import whole_text
 from daskflow.streams.scoring import Answers
 
 LABELS = "labels:"
@@ -54,7 +58,7 @@ class LabelledRow:
     def dump(self) -> str:
         """Return it as text, exactly."""
         told = [self.values, self.y, self.said.by, self.said.by_name]
-        return json.dumps(told, separators=(",", ":"), default=_iso)
+        return json.dumps(told, separators=(",", ":"), default=_plain)
 
     @classmethod
     def load(cls, text: str, y: float | None = None) -> LabelledRow:
@@ -63,11 +67,13 @@ class LabelledRow:
         return cls(values, known if y is None else y, Said(by, {name: tuple(each) for name, each in said.items()}))
 
 
-def _iso(value: Any) -> str:
-    """Times of Python as the rows of a stream have them; TypeError for what no row has."""
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is no value of a row")
+def _plain(value: Any) -> Any:
+    """Return a value that is none of JSON as a model reads it anyway: see `reading`."""
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 def said_by(answers: Answers) -> list[Saying | None]:
@@ -97,8 +103,9 @@ def key_of(values: Mapping[str, Any], name: str) -> str | tuple[str, str]:
     ('missing', "there is no 'id', by which a record and its true value find each other")
     """
     value = values.get(name)
+    value = value.item() if isinstance(value, np.generic) else value
     if value is None:
         return "missing", f"there is no '{name}', by which a record and its true value find each other"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return "type", f"'{name}' should be a text or a number; found {type(value).__name__}"
-    return value if isinstance(value, str) else str(value)
+    return whole_text(value) if isinstance(value, str) else str(value)
