@@ -97,6 +97,11 @@ def test_what_is_handed_on_is_of_bounded_size_and_of_the_model_s_columns() -> No
     assert len(values) == len(WATCHED.columns.names) + 2
     assert "of no column" not in json.dumps(values)
     assert len(json.dumps(values)) < 5_000
+    # and what JSON cannot hold stays here
+    sample.rows([{**ROWS[0], "real": 2**70}], range(1), [{"prediction": "no"}], "m")
+    assert sample.taken() is None
+    answered(sample, ROWS[:1])
+    assert len(told_of(sample)["rows"]) == 1
 
 
 def test_rows_of_a_table_are_sampled_as_those_of_json() -> None:
