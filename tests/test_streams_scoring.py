@@ -140,6 +140,17 @@ def test_levels_that_training_has_not_seen_are_answered_and_counted(n_rows: int)
     assert answers.dicts() == bits(MODEL, frame)
 
 
+def test_a_fraction_is_a_level_that_whole_numbers_have_not_and_long_texts_are_not_remembered() -> None:
+    # given levels that training has not seen: a fraction among whole numbers, and texts longer than is remembered
+    rows = [{**ROWS[0], "code": 2.5}, *[{**ROWS[1], "city": letter * 300} for letter in "xyx"]]
+    scorer = Scorer(MODEL)
+    # when they are asked about on the quick and on the general way
+    found, general = scorer.rows(rows), scorer._by_columns(rows)
+    # then
+    assert found.unseen == general.unseen == {"code": 1, "city": 3}
+    assert found.dicts() == general.dicts()
+
+
 def test_fractions_and_very_long_integers_stand_side_by_side() -> None:
     rows = [{**ROWS[0], "whole": 2.5}, {**ROWS[1], "whole": 2**60 + 1}, *ROWS[2:400]]
     answers = Scorer(MODELS["regression"])._by_columns(rows)
@@ -147,6 +158,13 @@ def test_fractions_and_very_long_integers_stand_side_by_side() -> None:
     assert answers.dicts()[:40] == [
         answer for row in rows[:40] for answer in Scorer(MODELS["regression"]).rows([row]).dicts()
     ]
+
+
+def test_the_smallest_integer_is_a_number_whatever_stands_beside_it() -> None:
+    row = {**ROWS[0], "real": -(2**63), "share": -(2**63)}
+    scorer = Scorer(MODEL)
+    expected = scorer.rows([{**row, "real": -(2.0**63), "share": -(2.0**63)}]).dicts()
+    assert scorer.rows([row]).dicts() == scorer._by_columns([row]).dicts() == expected
 
 
 def test_times_far_off_stand_beside_fractions() -> None:

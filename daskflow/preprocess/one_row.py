@@ -210,7 +210,8 @@ def _asked_once(column: SingleColumn) -> Callable[[Any], bool]:
     def asked(value: Any) -> bool:
         value = None if value != value else value
         try:
-            array = pa.array([value], learned)
+            is_cut = pa.types.is_integer(learned) and type(value) is float  # its fraction, by Arrow
+            array = pa.array([value]) if is_cut else pa.array([value], learned)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             array = pa.array([value])
         return bool(column.column.unseen(array))

@@ -225,7 +225,7 @@ def _own(value: Any) -> Any:
 
 def _number(value: Any) -> float:
     if type(value) is int:
-        if abs(value) >= 2**63:
+        if not -(2**63) <= value < 2**63:
             raise _Wrong("value", f"is {_shown(value)}, more than 64 bits hold")
         return float(value)
     if type(value) is not float:

@@ -16,7 +16,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 """Upper ends in rows."""
 
 MOST_RECENT = 50_000
-"""Latencies between two records that are kept."""
+"""Latencies between two records that are kept, and sizes of batches; under a server of the user's nobody asks for any."""
 
 Values = dict[str, Any]
 """Numbers by name, lists of numbers and mappings of them: plain JSON that can be added up."""
@@ -65,7 +65,9 @@ class Counts:
         """Count rows that the model was asked for at once."""
         self._batches[bisect_left(BATCHES, rows)] += 1
         self._batch_rows += rows
-        self._recent_batches[str(rows)] += 1
+        size = str(rows)
+        if size in self._recent_batches or len(self._recent_batches) < MOST_RECENT:  # clients choose it
+            self._recent_batches[size] += 1
 
     def dump(self) -> Values:
         """Return all that was counted, as plain JSON."""
