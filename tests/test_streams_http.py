@@ -26,8 +26,7 @@ from tests.streaming_site import Handler, Site, answered, everything, numbers, o
         (b'{"n": 1}\n{"n": 2}\n', "", "application/x-ndjson"),
         (b'{"n": 1}\n\n{"n": 2}', "", "text/plain"),
         (b'{"data": {"items": [{"n": 1}, {"n": 2}]}}', "&items=data.items", "application/json"),
-        (gzip.compress(b'[{"n": 1}, {"n": 2}]'), "", "gzip"),
-        (gzip.compress(b'[{"n": 1},') + gzip.compress(b' {"n": 2}]') + bytes(20), "", "gzip"),
+        (gzip.compress(b'[{"n": 1}, {"n": 2}]', mtime=0), "", "gzip"),
     ],
 )
 def test_an_answer_is_read_as_what_it_is(body: bytes, options: str, content_type: str) -> None:
