@@ -44,6 +44,35 @@ def test_an_answer_is_read_as_what_it_is(body: bytes, options: str, content_type
     assert found[0].offset < found[1].offset
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (gzip.compress(b'{"n": 1}\n{"n": 2}\n')[:-9], "broke off"),
+        (gzip.compress(b'{"n": 1}\n') + b"more", "it says gzip and is none"),
+    ],
+    ids=["without an end", "with something else behind it"],
+)
+def test_a_compressed_answer_that_is_not_whole_gives_no_records(body: bytes, words: str) -> None:
+    # given
+    async def through(site: Site) -> list[Record]:
+        site.handler = lambda request: answered(body, Content_Encoding="gzip", Content_Type="application/x-ndjson")
+        return await everything(f"{site.url()}#once=true&patience=100ms")
+
+    # when, then
+    with pytest.raises(DataError, match=words):
+        run(through)
+
+
+def test_a_compressed_answer_of_nothing_without_end_is_too_large() -> None:
+    # given members that hold nothing, one after the other
+    async def through(site: Site) -> list[Record]:
+        site.handler = lambda request: answered(gzip.compress(b"") * 1000, Content_Encoding="gzip")
+        return await everything(f"{site.url()}#once=true&max_bytes=1000")
+
+    # when, then
+    assert [record.reason for record in run(through)] == ["size"]
+
+
 def test_a_cursor_goes_on_at_once_and_after_a_restart_where_it_was() -> None:
     # given pages of three, by the number of the last record
     async def page(request: web.Request) -> web.StreamResponse:

@@ -16,7 +16,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 """Upper ends in rows."""
 
 MOST_RECENT = 50_000
-"""Latencies between two records that are kept, and sizes of batches; under a server of the user's nobody asks for any."""
+"""Latencies between two records that are kept, and sizes of batches; under another server nobody asks for any."""
 
 Values = dict[str, Any]
 """Numbers by name, lists of numbers and mappings of them: plain JSON that can be added up."""
