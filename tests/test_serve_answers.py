@@ -104,6 +104,20 @@ BAD: dict[str, tuple[bytes, dict[str, str], int, str, str]] = {
 }
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost:8000", 200), ("127.0.0.1", 200), ("rebound.example", 403)])
+def test_without_a_token_web_pages_ask_by_this_machines_own_names_only(host: str, status: int) -> None:
+    # given a page whose own name was let point to this machine, so that it is no foreign one for the browser
+    headers = {**JSON, "host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
+
+    async def work() -> None:
+        served = app(MODEL)
+        served.is_local = True
+        found = await ask(served, body=rows_body(ROWS[:1]), headers=headers)
+        assert found.status == status
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_has_its_answer_and_disturbs_nobody(name: str) -> None:
     body, headers, status, reason, words = BAD[name]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ipaddress
 import time
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -48,6 +50,9 @@ class App:
         Of the token that clients show; empty for none. See `core.access`.
     swap_seal : str
         Of the token by which a client may name another model; empty for nobody.
+    is_local : bool
+        Whether web pages may ask only by this machine's own names, ``localhost`` or an address: any other name may be
+        one that somebody lets point here.
     load : callable
         Loads a model of which a client names the folder.
 
@@ -69,6 +74,7 @@ class App:
         *,
         seal: str = "",
         swap_seal: str = "",
+        is_local: bool = False,
         load: Callable[[Path], Model] = load_model,
     ) -> None:
         """Begin with nothing counted."""
@@ -77,7 +83,7 @@ class App:
         self.limits = limits or Limits()
         self.counts = Counts()
         self.batcher = Batcher(served, self.limits, self.counts)
-        self.seal, self.swap_seal = seal, swap_seal
+        self.seal, self.swap_seal, self.is_local = seal, swap_seal, is_local
         self.started = time.time()
         self.is_ready = True
         self.totals: Callable[[], Awaitable[Values]] = self._own_counts
@@ -179,7 +185,7 @@ class App:
         if self.seal and not granted(self.seal, authorization=authorization.decode("latin-1")):
             raise unauthorised()
         if is_page:
-            check_origin(scope)
+            check_origin(scope, is_local=self.is_local)
         if encoding and encoding != b"identity":
             raise Refusal(415, TYPE, "bodies are not compressed: leave out Content-Encoding")
         if kind != JSON_TYPE:
@@ -303,11 +309,27 @@ def unauthorised() -> Refusal:
     return Refusal(401, "token", words, {"www-authenticate": "Bearer"})
 
 
-def check_origin(scope: Mapping[str, Any]) -> None:
+def check_origin(scope: Mapping[str, Any], *, is_local: bool = False) -> None:
     """Refuse what a web page of another place asks: answers are no one's else to read, and CORS is off."""
     headers = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
-    if is_foreign(scope["method"], headers):
+    if is_foreign(scope["method"], headers) or (is_local and not is_own_name(headers.get("Host", ""))):
         raise Refusal(403, FOREIGN[1], FOREIGN[0])
+
+
+def is_own_name(host: str) -> bool:
+    """Return whether a header ``Host`` names this machine by a name that nobody else can let point here.
+
+    Examples
+    --------
+    >>> [is_own_name(host) for host in ("localhost:8000", "127.0.0.1:8000", "[::1]", "rebound.example:8000", "")]
+    [True, True, True, False, False]
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    return True
 
 
 def app(

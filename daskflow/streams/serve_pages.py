@@ -81,7 +81,7 @@ def pages(app: App) -> Starlette:
     async def swap(request: Request) -> Response:
         from daskflow.streams.serve_app import check_origin
 
-        check_origin(request.scope)
+        check_origin(request.scope, is_local=app.is_local)
         if not app.swap_seal:
             raise Refusal(
                 403, "token", "this server takes no other model over HTTP: it was started without a token for it"

@@ -52,6 +52,8 @@ class Orders:
         Of each process.
     seal, swap_seal : str
         See `App`.
+    is_local : bool
+        See `App`.
     is_strict, probabilities : bool
         See `App`.
     drain_seconds : float
@@ -70,6 +72,7 @@ class Orders:
     probabilities: bool = True
     drain_seconds: float = 30.0
     tls: tuple[str, str] | None = None
+    is_local: bool = False
 
 
 class _Process:

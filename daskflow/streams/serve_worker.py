@@ -67,7 +67,16 @@ class Worker:
             served = Served(model, is_strict=given["is_strict"], probabilities=given["probabilities"])
             await asyncio.to_thread(served.tried)
             limits = Limits(**given["limits"])
-            self._app = App(served, limits, seal=given["seal"], swap_seal=given["swap_seal"], load=self._load)
+            self._app = App(
+                served,
+                limits,
+                seal=given["seal"],
+                swap_seal=given["swap_seal"],
+                is_local=given["is_local"],
+                load=self._load,
+            )
+            self._app.batcher.sample = self._sample = Sample(MOST_ROWS // given["workers"])
+            self._sample.begin(Watched.of(served.scorer), served.identity)
             self._app.started = given["started"]
             self._app.totals, self._app.swap = self._totals, self._swap
             self._server = listening(self._app, limits.timeout_seconds, given["drain_seconds"], given["tls"])

@@ -126,6 +126,7 @@ class Server:
                 settings.proba,
                 settings.drain,
                 settings.tls,
+                is_local=not self.token and not settings.insecure_behind_proxy,
             )
             self._processes = Processes(orders, listener, place.path, self._heard)
             await self._processes.start()
