@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from daskflow.cli.streams_text import row_of_stream
 from daskflow.cli.verb import Verb, between, duration, number, shown, table
 
 
@@ -36,6 +35,7 @@ def runs(folder: Path, sort: str, metric: str | None, limit: int | None, as_json
     be runs/NAME, or a folder of streams, which are listed then.
     """
     from daskflow.cli.running import print_json
+    from daskflow.cli.streams_text import row_of_stream
     from daskflow.workflow import list_runs
     from daskflow.workflow.opened_stream import list_streams
     from daskflow.workflow.watching_streams import STREAMS

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskflow.cli.streams_text import row_of_stream, words_of_stream
 from daskflow.cli.verb import Verb, between, duration, number, shown, table
 from daskflow.core.job_accounts import hours
 
@@ -40,6 +39,7 @@ def status(run: Path, as_json: bool) -> None:
     Exit codes: 0; 3 the queue cannot be asked.
     """
     from daskflow.cli.running import print_json
+    from daskflow.cli.streams_text import row_of_stream, words_of_stream
     from daskflow.core.folder import find_run
     from daskflow.workflow.opened_stream import list_streams, open_stream
     from daskflow.workflow.run_jobs import jobs_of
