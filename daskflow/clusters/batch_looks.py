@@ -67,9 +67,11 @@ def ending_unseen(id: str, last: Job | None, log: str, system: str) -> Ending:
     system : str
         What the batch system is called.
     """
+    if last is not None and last.reason == DELETED:
+        return Ending("cancelled", f"Job {id}: it was deleted from the queue.", None, log)
     if last is not None and last.ends_at is not None and time.time() >= last.ends_at - 1:
         lasted = f" of {in_words(last.ends_at - last.began_at)}" if last.began_at is not None else ""
         return Ending("walltime", f"Job {id}: its walltime{lasted} was over.", None, log)
-    if last is not None and (last.reason == DELETED or (last.state is JobState.PENDING and not log)):
+    if last is not None and last.state is JobState.PENDING and not log:
         return Ending("cancelled", f"Job {id}: it was deleted from the queue.", None, log)
     return Ending("unknown", f"{system} does not say how job {id} ended.", None, log)
