@@ -81,10 +81,10 @@ def test_the_same_command_goes_on_and_says_so(here: Path) -> None:
     with (here / "rows.jsonl").open("a") as file:
         file.write("no JSON\n" + json.dumps(ROWS[60]) + "\n")
     done = said(*words)
-    assert "1 records answered" in done.stdout
+    assert "1 record answered" in done.stdout
     assert "with earlier invocations 61" in done.stdout
     (folder,) = (here / "streams").iterdir()
-    assert f"1 records have no answer: streams/{folder.name}/dead.jsonl says why" in done.stdout
+    assert f"1 record has no answer: streams/{folder.name}/dead.jsonl says why" in done.stdout
     assert answers(folder / "dead.jsonl")[0]["raw"] == "no JSON"
     assert list(answers(here / "out.jsonl")[-1]) == ["id", "city", "prediction"]
     assert len(answers(here / "out.jsonl")) == 61

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -218,6 +219,25 @@ def test_results_are_messages_with_the_key_of_their_record(brokers: str, topic: 
         of_key = [record for record in found if record.values["prediction"] % 3 == key]
         assert len({record.partition for record in of_key}) == 1
         assert [record.values["prediction"] for record in of_key] == list(range(key, 300, 3))
+
+
+def test_a_client_that_is_not_installed_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    for name in ("aiokafka", "aiokafka.helpers"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    async def reading() -> None:
+        async with source_of("kafka://127.0.0.1:1/orders?patience=300ms").open(Path(), {}):
+            pass
+
+    async def writing() -> None:
+        async with sink_of("kafka://127.0.0.1:1/orders").open(Path()):
+            pass
+
+    # then
+    for doing in (reading, writing):
+        with pytest.raises(SettingsError, match=r"pip install 'daskflow\[kafka\]'"):
+            run(doing)
 
 
 def test_a_cluster_that_is_not_there_is_an_error_after_the_patience() -> None:

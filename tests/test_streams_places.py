@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,16 @@ def ids_in(*paths: Path) -> list[str]:
 
 def folder(path: Path, **options: Any) -> FolderSource:
     return FolderSource(path=str(path), once=True, settle_seconds=0.0, **options)
+
+
+def test_places_are_found_without_the_libraries_of_serving() -> None:
+    # given a process in which what only `daskflow serve` needs is not installed
+    absent = "for name in ('orjson', 'starlette', 'uvicorn', 'httptools', 'uvloop'): sys.modules[name] = None"
+    asked = "from daskflow.streams import sink_of, source_of; print(source_of('new/').kind, sink_of('a.jsonl').kind)"
+    # when
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{absent}\n{asked}"], capture_output=True, text=True)
+    # then
+    assert done.stdout.split() == ["folder", "lines"], done.stderr
 
 
 @pytest.mark.parametrize(

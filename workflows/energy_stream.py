@@ -20,7 +20,7 @@ def hours_of(path: str) -> pd.DataFrame:
     table = pd.read_csv(path, parse_dates=["Datetime"]).drop_duplicates("Datetime").sort_values("Datetime")
     load = table.set_index("Datetime").iloc[:, 0] / 1000
     hours = pd.DataFrame({"day_before": load.shift(24), "week_before": load.shift(168), "load": load}).dropna()
-    hours["hour"], hours["weekday"] = hours.index.hour.astype(str), hours.index.dayofweek.astype(str)
+    hours["hour"], hours["weekday"] = hours.index.hour.astype(str), hours.index.day_of_week.astype(str)
     hours["month"] = hours.index.month.astype(str)
     return hours.reset_index(names="at").assign(at=lambda rows: rows["at"].dt.strftime("%Y-%m-%dT%H:%M:%S"))
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from daskflow.cli.verb import Verb, duration, parsed, shown
+from daskflow.dashboard.words import plural
 
 SUFFIX = ".toml"
 
@@ -99,11 +100,12 @@ def learned_words(said: dict[str, Any]) -> dict[str, Any]:
 def words(summary: Any) -> str:
     """Return what an invocation did, in a sentence or two."""
     rate = f", {summary['answered'] / summary['seconds']:,.0f}/s" if summary["seconds"] >= 1 else ""
-    lines = [f"{summary['answered']:,} records answered in {duration(summary['seconds'])}{rate}"]
+    lines = [f"{plural(summary['answered'], 'record')} answered in {duration(summary['seconds'])}{rate}"]
     if summary["status"] == "stopped":
         lines[0] += "; stopped, and what was taken is committed: the same command goes on"
     if summary["dead"]:
-        lines.append(f"  {summary['dead']:,} records have no answer: {shown(summary['dead_file'])} says why")
+        have = "has" if summary["dead"] == 1 else "have"
+        lines.append(f"  {plural(summary['dead'], 'record')} {have} no answer: {shown(summary['dead_file'])} says why")
     if summary["answered_in_all"] != summary["answered"]:
         lines.append(f"  with earlier invocations {summary['answered_in_all']:,}")
     return "\n".join(lines)

@@ -142,7 +142,8 @@ def _stages(state: RunState, now: float, most: int, width: int, ink: Ink) -> lis
     known = list(state.stages.known.values())
     begun = [line for stage in known if stage.state != "waiting" for line in _stage(stage, now, width, ink)]
     waiting = [clean(stage.name) for stage in known if stage.state == "waiting"]
-    to_come = cut(wrapped("  then ", waiting, width, style="dim"), 2 if most > 6 else 1) if not state.is_over else []
+    has_more = not (state.is_over or state.is_stream)
+    to_come = cut(wrapped("  then ", waiting, width, style="dim"), 2 if most > 6 else 1) if has_more else []
     if len(begun) + len(to_come) > most:
         to_come = to_come if most > 3 else []
         begun = begun[-(most - len(to_come)) :] if most > len(to_come) else []

@@ -31,24 +31,29 @@ class Registry(Generic[Kind]):
         The room's settings base class.
     noun : str
         What a kind is called in messages, such as ``"source"``.
+    but : str, optional
+        Files whose names begin so hold no kinds, and are not imported: what they need may not be installed.
     """
 
-    def __init__(self, room: str, base: type[Kind], noun: str) -> None:
+    def __init__(self, room: str, base: type[Kind], noun: str, *, but: str | None = None) -> None:
         """Remember where to look; nothing is imported before it is asked for."""
-        self.room, self.base, self.noun = room, base, noun
+        self.room, self.base, self.noun, self.but = room, base, noun, but
 
     @cached_property
     def kinds(self) -> Mapping[str, type[Kind]]:
         """All kinds by name, in alphabetical order; imports the room's files."""
-        package = importlib.import_module(self.room)
-        modules = [
-            importlib.import_module(f"{self.room}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
-        ]
+        modules = [importlib.import_module(f"{self.room}.{name}") for name in self._files()]
         found = {name: cls for module in modules for name, cls in self._kinds_in(module).items()}
         for point in self._points:
             loaded = point.load()
             found |= self._kinds_in(loaded) if inspect.ismodule(loaded) else {point.name: loaded}
         return dict(sorted(found.items()))
+
+    def _files(self) -> list[str]:
+        """The names of the room's files that may hold kinds."""
+        package = importlib.import_module(self.room)
+        names = [info.name for info in pkgutil.iter_modules(package.__path__)]
+        return [name for name in names if self.but is None or not name.startswith(self.but)]
 
     @cached_property
     def _points(self) -> Any:
@@ -72,8 +77,7 @@ class Registry(Generic[Kind]):
         """
         if "kinds" in self.__dict__ or self._points:
             return self.get(name)
-        package = importlib.import_module(self.room)
-        files = [info.name for info in pkgutil.iter_modules(package.__path__)]
+        files = self._files()
         files.sort(key=lambda file: (file != name, f"{self.room}.{file}" not in sys.modules, file))
         for file in files:
             found = self._kinds_in(importlib.import_module(f"{self.room}.{file}"))

@@ -156,8 +156,8 @@ class StreamSink(StreamPlace):
         raise NotImplementedError
 
 
-SOURCES: Registry[StreamSource] = Registry(__name__, StreamSource, "stream source")
-SINKS: Registry[StreamSink] = Registry(__name__, StreamSink, "stream sink")
+SOURCES: Registry[StreamSource] = Registry(__name__, StreamSource, "stream source", but="serve_")
+SINKS: Registry[StreamSink] = Registry(__name__, StreamSink, "stream sink", but="serve_")
 
 
 def source_of(given: Any) -> StreamSource:

@@ -22,7 +22,7 @@ def values_of(raw: bytes) -> tuple[dict[str, Any], str]:
     >>> values_of(b'{"year": NaN}')
     ({}, 'is not JSON: NaN is no value of it; null says that a value is missing')
     >>> values_of(b'[1]')
-    ({}, "is no object of values by column name: b'[1]'")
+    ({}, 'is no object of values by column name: [1]')
     """
     try:
         found = DECODER.decode(raw.decode())
@@ -31,7 +31,10 @@ def values_of(raw: bytes) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         return {}, f"is not JSON: {error}"
     if not isinstance(found, dict):
-        return {}, f"is no object of values by column name: {raw[:SHOWN]!r}{'...' if len(raw) > SHOWN else ''}"
+        return (
+            {},
+            f"is no object of values by column name: {json.dumps(found)[:SHOWN]}{'...' if len(raw) > SHOWN else ''}",
+        )
     return found, ""
 
 

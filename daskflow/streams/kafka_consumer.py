@@ -84,6 +84,7 @@ class GroupConsumer:
 
     async def _begin(self) -> None:
         """Connect, and join the group."""
+        connection = self._cluster.connection()  # says what is wrong with the settings, or not installed
         from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
         outer = self
@@ -98,7 +99,7 @@ class GroupConsumer:
         patience = Patience(self._cluster.where, self._patience_seconds)
         while True:
             self._consumer = AIOKafkaConsumer(
-                **self._cluster.connection(),
+                **connection,
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # else what a broker has removed is passed over in silence

@@ -72,7 +72,11 @@ def answered_of(records: Sequence[Record], said: Said, keep: Sequence[str] = ())
 def check_kept(scorer: Scorer, keep: Sequence[str]) -> None:
     """Refuse columns whose names results have already; SettingsError with each."""
     made = {*OWN_NAMES, *(f"probability_{label}" for label in scorer.model.classes)}
-    wrong = [Problem("keep", f"results have '{name}' of their own") for name in keep if name in made]
+    wrong = [
+        Problem("keep", f"results have '{name}' of their own; give that column another name in the records")
+        for name in keep
+        if name in made
+    ]
     wrong += [Problem("keep", f"'{name}' is named twice") for name in sorted({n for n in keep if keep.count(n) > 1})]
     if wrong:
         raise SettingsError(wrong)
