@@ -362,7 +362,7 @@ def test_a_folder_of_format_1_is_still_read() -> None:
         {"age": [68, 23, 29], "income": [1.751736223827358, 1.4576785081689014, None], "city": ["Oslo", "Lima", "Lima"]}
     )
     expected = [0.9939950108528137, 0.007312508299946785, 0.01853952743113041]
-    assert model.predict_proba(given)["yes"].tolist() == pytest.approx(expected, rel=1e-6)  # it was written when products were float32
+    assert model.predict_proba(given)["yes"].tolist() == pytest.approx(expected, rel=1e-6)
     assert model.predict(given).tolist() == ["yes", "no", "no"]
     assert model.decision.is_empty
 

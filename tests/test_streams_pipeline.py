@@ -89,6 +89,7 @@ class Run:
         self.commits = Commits(folder / "journal.jsonl")
         self.dead = DeadLetters(folder / "dead.jsonl", name=self.commits.dead_file, n_bytes=self.commits.dead_bytes)
         self.said: list[str] = []
+        self.expected: dict[str, str] = {}
         self.answerer = answerer or Doubler()
         self.pace = Pace(**{"batch": 10, "delay_seconds": 0.01, **pace})
 
@@ -102,6 +103,7 @@ class Run:
                 dead=self.dead,
                 pace=self.pace,
                 say=self.said.append,
+                expected=self.expected,
             )
             beside = asyncio.create_task(after(made)) if after else None
             await made.run()
@@ -311,6 +313,7 @@ def test_dead_letters_that_a_kill_left_without_their_commit_are_not_there_twice(
     killed = Run(tmp_path, Source(()))
     killed.dead.append([Dead(bad[1], "value", "negative")])
     killed.commits.close()
+    killed.dead.close()
     # when it goes on
     Run(tmp_path, Source(bad[1:]))()
     # then
@@ -340,3 +343,13 @@ def test_a_large_state_does_not_make_a_journal_long(tmp_path: Path, monkeypatch:
     for number in range(50):
         commits.commit([Record("r", {}, "p", number)], state=state)
     assert (tmp_path / "journal.jsonl").stat().st_size < 30_000
+
+
+def test_columns_that_no_record_has_are_said_once(tmp_path: Path) -> None:
+    # given options that name a column that is there, and one that is not
+    run = Run(tmp_path, Source(records(40)))
+    run.expected = {"--keep x": "x", "--key": "xx"}
+    # when
+    run()
+    # then the one that is not there is said, once, with what there is
+    assert run.said == ["No record of the first 10 has the column 'xx' (--key); did you mean 'x'?"]

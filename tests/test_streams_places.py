@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from daskflow.core.errors import DataError, SettingsError
+from daskflow.core.errors import DataError, SettingsError, StorageError
 from daskflow.data.table import Reject
 from daskflow.streams import SINKS, SOURCES, sink_of, source_of
 from daskflow.streams.folder_looking import Look
@@ -23,6 +23,7 @@ from daskflow.streams.folder_sink import FolderSink
 from daskflow.streams.folder_source import FolderSource
 from daskflow.streams.lines import LinesSink, LinesSource
 from daskflow.streams.lines_cutting import LineCutter
+from daskflow.streams.lines_writing import LinesFile
 from daskflow.streams.records import Record, Result
 
 
@@ -362,3 +363,14 @@ def test_places_that_are_not_there_are_said(tmp_path: Path) -> None:
     for sink in (FolderSink(path="file/below"), LinesSink(path="file/out.jsonl")):
         with pytest.raises(OSError, match="file"):
             written(sink, tmp_path, [])
+
+
+def test_a_file_of_lines_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    # given a process that adds lines
+    first = LinesFile(tmp_path / "out.jsonl")
+    # then another is told, and touches nothing
+    with pytest.raises(StorageError, match=r"Another process adds lines to .*out\.jsonl"):
+        LinesFile(tmp_path / "out.jsonl")
+    # until it ends
+    first.close()
+    LinesFile(tmp_path / "out.jsonl").close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -44,7 +45,11 @@ class KeptLines:
         except OSError as error:
             raise self._refused(error) from error
         try:
+            _hold(self._file)
             self._size = _mended(self._file)
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise StorageError(f"Another process adds lines to {path} now. End it, or name another file.") from error
         except OSError as error:
             os.close(self._file)
             raise self._refused(error) from error
@@ -89,6 +94,16 @@ class KeptLines:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._file)
+
+
+def _hold(file: int) -> None:
+    """Let no other process add lines as long as this one does; BlockingIOError when another does already."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a place that knows no locks, see `core.mounts`
+        return
 
 
 def write_all(file: int, content: bytes) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from daskflow.core.errors import DataError, StorageError
+from daskflow.core.settings import nearest
 from daskflow.streams import OpenSink, OpenSource
 from daskflow.streams.batches import Batches
 from daskflow.streams.committing import Commits
@@ -86,6 +87,9 @@ class Pipeline:
         Counts what is done.
     say : callable
         Hears sentences worth knowing, such as that the sink failed and is tried again.
+    expected : mapping of str to str
+        Columns that are asked for beside the model's, by the option that asks: that no record of the first batch has
+        one is said.
 
     Attributes
     ----------
@@ -106,8 +110,10 @@ class Pipeline:
         pace: Pace = Pace(),
         meter: Meter | None = None,
         say: Callable[[str], None] = lambda text: None,
+        expected: Mapping[str, str] | None = None,
     ) -> None:
         """Begin with nothing taken."""
+        self._expected = dict(expected or {})
         self._source, self._answerer, self._sink = source, answerer, sink
         self._commits, self._dead, self._pace, self._say = commits, dead, pace, say
         self.meter = meter or Meter()
@@ -194,12 +200,23 @@ class Pipeline:
         """Have a batch answered; what could not be read is dead."""
         readable = [record for record in batch if not record.problem]
         unreadable = [Dead(record, record.reason, record.problem) for record in batch if record.problem]
+        if self._expected and readable:
+            self._look_for_columns(readable)
         async with self._answering:
             answered = await self._answerer.answer(readable) if readable else Answered(())
         self.meter.batch(len(readable))
         if not unreadable:
             return answered
         return Answered(answered.results, (*unreadable, *answered.dead), answered.state)
+
+    def _look_for_columns(self, records: Sequence[Record]) -> None:
+        """Say which expected columns no record has: they are misspelt, as likely as not."""
+        expected, self._expected = self._expected, {}
+        for option, name in expected.items():
+            if not any(name in record.values for record in records):
+                hint = nearest(name, records[0].values)
+                end = "" if hint.endswith("?") else "."
+                self._say(f"No record of the first {len(records):,} has the column '{name}' ({option}){hint}{end}")
 
     async def _hand_on(self, batch: Sequence[Record], answering: asyncio.Task[Answered]) -> None:
         """Put aside, write, commit: in this order."""

@@ -133,6 +133,7 @@ class Stream:
                 pace=self.settings.pace,
                 meter=self._meter,
                 say=self._note,
+                expected=self._expected,
             )
             if self._is_to_stop:
                 pipeline.stopping.set()
@@ -153,6 +154,12 @@ class Stream:
                 "dead_file": str(path) if commits.dead else None,
                 "model": self._model.identity,
             }
+
+    @property
+    def _expected(self) -> dict[str, str]:
+        """Columns that options name, by the option."""
+        key = {"--key": self.settings.key} if self.settings.key else {}
+        return {**{f"--keep {name}": name for name in self.settings.keep}, **key}
 
     @asynccontextmanager
     async def _answerer(self, commits: Commits) -> AsyncIterator[Answerer]:
