@@ -117,7 +117,7 @@ def test_a_file_says_the_same_words(here: Path) -> None:
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--batch", "0"], 2, "batch"),
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--delay", "soon"], 2, "such as 50ms or 2s"),
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--keep", "prediction"], 2, "of their own"),
-        (["nowhere", "--from", "rows.jsonl", "--to", "x.jsonl"], 1, "holds no model"),
+        (["nowhere", "--from", "rows.jsonl", "--to", "x.jsonl"], 1, "There is no"),
         (["model", "--from", "none", "--to", "x.jsonl"], 1, "is no folder"),
         (["model", "--from", "none.jsonl", "--to", "x.jsonl"], 1, "cannot be read"),
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--set", "from.speed=3"], 2, "speed"),

@@ -74,6 +74,8 @@ def find(path: Path) -> Path:
     BundleError
         When there is none.
     """
+    if not path.exists():
+        raise BundleError(f"There is no {path}. Give a model folder or the folder of a finished run.")
     latest = path / "latest"
     run = path / latest.read_text().strip() if latest.is_file() else path
     current = path / CURRENT

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daskflow.core.errors import JournalError
 from daskflow.core.journal import Journal
 from daskflow.streams.records import Record
 
@@ -58,7 +59,16 @@ class Commits:
 
     def __init__(self, path: Path) -> None:
         """Open, lock, and read what is there."""
-        self._journal = Journal(path)
+        try:
+            self._journal = Journal(path)
+        except JournalError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise JournalError(
+                f"{path} is in use: another process runs this stream. End it, or give this one a folder of its own "
+                "with --folder."
+            ) from error
+        self._lock = threading.Lock()
         self.offsets: dict[str, Any] = {}
         self.state: Mapping[str, Any] | None = None
         self.answered = self.dead = self.dead_bytes = 0

@@ -259,7 +259,10 @@ class Server:
         if what == "swapped" and self._telling is not None:
             by = str(record["by"])
             self._telling.swap(record["identity"], before=record["before"], why="a newer model was named", by=by)
-            self._note(f"Model {record['identity'][:12]} answers in the place of {record['before'][:12]}.")
+            if record["identity"] != record["before"]:
+                self._note(f"Model {record['identity'][:12]} answers in the place of {record['before'][:12]}.")
+            else:
+                self._note(f"Model {record['identity'][:12]} was read again; it is the same.")
         elif what == "refused":
             self._warn(f"The model {record['identity'][:12]} goes on: {record['text']}")
         elif what == "died":
