@@ -502,7 +502,7 @@ def test_a_redirect_from_the_open_internet_into_a_private_network_is_refused_tho
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     # given a server that counts as public, and one whose address does not
-    from daskflow.sources import http_client
+    from daskflow.data import http_client
 
     monkeypatch.setattr(http_client, "is_public", lambda number: number != "127.0.0.2")
     _resolving(monkeypatch, {"inner.example": "127.0.0.2"})
