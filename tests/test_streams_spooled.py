@@ -225,7 +225,8 @@ def test_a_torn_end_of_a_spool_is_cut_off_and_damage_is_refused(tmp_path: Path) 
         site.handler = telling('{"n": 3}', hold=True)
         async with opened(site.url("ws"), tmp_path) as source:
             found = await taken(source, 2)
-        path.write_bytes(b"0" + path.read_bytes()[1:])
+        content = path.read_bytes()
+        path.write_bytes((b"1" if content[:1] == b"0" else b"0") + content[1:])
         with pytest.raises(JournalError, match="damaged"):
             await everything(site.url("ws"), base=tmp_path)
         return found
