@@ -115,7 +115,7 @@ def test_a_node_with_another_python_ends_the_run_with_both_versions(place: Path)
 
     # when, then
     with pytest.raises(ClusterError) as raised:
-        workflow.run("runs")
+        workflow.run("other")
     assert f"has another Python: {python} is 3.9.2" in str(raised.value)
     assert f"is {sys.version_info.major}.{sys.version_info.minor} " in str(raised.value)
     assert "cluster.ship = 'python'" in str(raised.value)
