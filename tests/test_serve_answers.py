@@ -502,7 +502,7 @@ def test_another_model_takes_over_between_two_requests_and_a_bad_one_does_not(tm
         for path, words in (
             (damaged, "card.json was changed"),
             (another, "predicts 'z'"),
-            (tmp_path / "no", "no model"),
+            (tmp_path / "no", "There is no"),
         ):
             reply = await swap(path, shown)
             assert reply.status == 409
