@@ -26,7 +26,7 @@ from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import QueueError, Request
 from daskflow.clusters.batch_scripts import quoted
 from daskflow.clusters.slurm_commands import SlurmQueue
-from daskflow.core.errors import ClusterError, SettingsError
+from daskflow.core.errors import SettingsError
 from daskflow.workflow import plan as plans
 from daskflow.workflow.outlook import Outlook
 from tests.golden_scripts import CASES, FOLDER, cluster_of, script
@@ -288,15 +288,6 @@ def test_the_command_line_wins_over_the_file_by_any_name_of_an_option(tmp_path: 
     # and a word that is none is an error, with --on too
     with pytest.raises(SettingsError, match=r"cluster\.intrface: no such option; did you mean 'interface'\?"):
         flow.Workflow.from_toml(file, {"cluster.intrface": "ib0"}, "pbs")
-
-
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"slurm", "pbs", "sge"}))
-def test_opening_a_queue_that_this_version_only_writes_scripts_for_is_a_sentence(kind: str) -> None:
-    cluster = REGISTRY.parse({"kind": kind})
-    with pytest.raises(ClusterError) as caught, cluster.open():
-        pass
-    assert f"--on {kind} --dry-run" in str(caught.value)
-    assert "starts no workers there" in str(caught.value)
 
 
 def test_nothing_is_written_into_the_users_configuration_of_dask(tmp_path: Path) -> None:

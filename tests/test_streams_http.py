@@ -27,6 +27,7 @@ from tests.streaming_site import Handler, Site, answered, everything, numbers, o
         (b'{"n": 1}\n\n{"n": 2}', "", "text/plain"),
         (b'{"data": {"items": [{"n": 1}, {"n": 2}]}}', "&items=data.items", "application/json"),
         (gzip.compress(b'[{"n": 1}, {"n": 2}]', mtime=0), "", "gzip"),
+        (b"".join(gzip.compress(part, mtime=0) for part in (b'[{"n": 1},', b' {"n": 2}]')) + bytes(20), "", "gzip"),
     ],
 )
 def test_an_answer_is_read_as_what_it_is(body: bytes, options: str, content_type: str) -> None:

@@ -195,8 +195,6 @@ def test_partitions_that_go_to_another_consumer_are_given_up_and_those_that_stay
     assert fetched.sought == [(0, 10)]
     assert fetched.committed == {one: 10}
     assert all(hasattr(AIOKafkaConsumer, name) for name in ("seek", "assignment", "commit"))
-        dir(AIOKafkaConsumer)
-    )
 
 
 @pytest.mark.slow

@@ -350,7 +350,7 @@ def test_after_kills_at_random_the_learner_is_the_undisturbed_one_bit_for_bit(tm
     for name in ("theta_", "var_", "class_count_"):
         bayes = [getattr(each.contestants["bayes"].model.estimator, name) for each in (again, whole)]
         np.testing.assert_array_equal(*bayes)
-    assert again.contest.dump() == whole.contest.dump()
+    assert again.group.contest.dump() == whole.group.contest.dump()
     assert (
         [swap["champion"] for swap in again.swaps.history]
         == [swap["champion"] for swap in whole.swaps.history]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -20,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
+
+from daskflow.core.warned import ignored
 
 KNOWN = ("sklearn", "daskflow")
 """Packages whose linear models do nothing with rows but multiply them; a class of a user's own may look at them."""
@@ -118,7 +119,9 @@ class SteadyLinear:
             if getattr(X, "shape", ())[1:] != self._weights.shape[1:]:
                 return own(X)  # says what is wrong
             products = product(X, self._weights) + self._intercept
-            return of_products(products) if np.isfinite(products).all() else own(X)  # which refuses gaps
+            if not np.isfinite(products).all():
+                return own(X)  # says what is wrong with gaps
+            return of_products(products)
 
         return method
 
@@ -171,8 +174,7 @@ def _is_linear(estimator: Any) -> bool:
     else:
         return False
     rows = np.random.default_rng(0).normal(size=(FEW_ROWS, coefficients.shape[-1]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored():
         said = np.asarray(says(rows), dtype=np.float64).reshape(FEW_ROWS, -1)
     expected = product(rows, np.atleast_2d(np.asarray(coefficients, dtype=np.float64))) + np.asarray(intercept)
     scale = float(np.abs(expected).max()) if np.isfinite(expected).all() else math.inf

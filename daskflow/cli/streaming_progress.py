@@ -23,16 +23,19 @@ def streaming_progress() -> Iterator[Listener]:
         shows.end()
 
 
-def line_of(event: Event) -> str:
-    """Return a stream's progress as one line.
+def line_of(event: Event, before: Event | None = None) -> str:
+    """Return a stream's progress as one line, with its rate since the event before.
 
     Examples
     --------
-    >>> line_of(Event("progress", {"rows": 12000, "rate": 950.4, "dead": 2, "waiting": 512}))
-    'stream: 12,000 answered, 950/s, 2 without an answer, 512 under way'
+    >>> before = Event("progress", {"rows": 10000}, at=1.0)
+    >>> line_of(Event("progress", {"rows": 12000, "dead": 2, "waiting": 512}, at=3.0), before)
+    'stream: 12,000 answered, 1,000/s, 2 without an answer, 512 under way'
     """
     fields = event.fields
-    parts = [f"{fields['rows']:,} answered", f"{fields['rate']:,.0f}/s"]
+    parts = [f"{fields['rows']:,} answered"]
+    if before is not None and event.at > before.at:
+        parts.append(f"{(fields['rows'] - before.fields['rows']) / (event.at - before.at):,.0f}/s")
     parts += [f"{fields['dead']:,} without an answer"] if fields["dead"] else []
     parts += [f"{fields['waiting']:,} under way"] if fields["waiting"] else []
     return f"stream: {', '.join(parts)}"
@@ -43,18 +46,18 @@ class Lines:
 
     def __init__(self) -> None:
         """Begin with nothing written."""
-        self._written = 0.0
+        self._before: Event | None = None
 
     def __call__(self, event: Event) -> None:
         """Write the lines an event is worth."""
         if event.name in ("note", "warning"):
             click.echo(event.fields["text"], err=True)
         elif event.name == "progress" and event.fields.get("stage") == "stream":
-            if not self._written:  # the first line comes when there was time for something to tell
-                self._written = event.at
-            elif event.at - self._written >= LINE_SECONDS:
-                self._written = event.at
-                click.echo(line_of(event), err=True)
+            if self._before is None:  # the first line comes when there was time for something to tell
+                self._before = event
+            elif event.at - self._before.at >= LINE_SECONDS:
+                click.echo(line_of(event, self._before), err=True)
+                self._before = event
 
     def end(self) -> None:
         """Leave things as they are."""
@@ -66,6 +69,7 @@ class Line:
     def __init__(self) -> None:
         """Begin with an empty line."""
         self._width = 0
+        self._before: Event | None = None
 
     def __call__(self, event: Event) -> None:
         """Show a progress in place of the one before; a note stays."""
@@ -73,7 +77,8 @@ class Line:
             self.end()
             click.echo(event.fields["text"], err=True)
         elif event.name == "progress" and event.fields.get("stage") == "stream":
-            text = line_of(event)
+            text = line_of(event, self._before)
+            self._before = event
             sys.stderr.write(f"\r{text.ljust(self._width)}")
             sys.stderr.flush()
             self._width = len(text)

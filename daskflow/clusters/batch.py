@@ -18,7 +18,6 @@ from daskflow.clusters.batch_scripts import ADDRESS, JobText
 from daskflow.clusters.batch_words import Interface, Line, Lines, Memory, Name, Packages, Variables, Word
 from daskflow.clusters.fleet_accounts import NOTHING, Spent
 from daskflow.clusters.walltimes import LONGEST_SECONDS, Form, seconds_in_form, seconds_in_words, written
-from daskflow.core.errors import ClusterError
 from daskflow.core.events import Listener, nobody
 from daskflow.core.protocols import Connection
 from daskflow.data.seats import MEMORY_SHARE
@@ -156,6 +155,7 @@ class Batch(Cluster):
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
     _listener: Listener = PrivateAttr(default_factory=lambda: nobody)
+    _spent: Spent = PrivateAttr(default=NOTHING)
     _environment: Archive | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
@@ -355,18 +355,8 @@ class Batch(Cluster):
         return batch_scripts.controller_script(self, text, command, directives)
 
     def commands(self) -> Queue:
-        """Return what submits, looks at and ends jobs.
-
-        Raises
-        ------
-        ClusterError
-            For a system whose commands this version does not speak.
-        """
-        raise ClusterError(
-            f"This version of daskflow writes job scripts for {self.system} (`daskflow run FILE --on {self.kind} "
-            "--dry-run` shows them) and starts no workers there. Use --on slurm, pbs or sge, or start a Dask scheduler "
-            "and workers yourself and join them with cluster.kind = 'address'."
-        )
+        """Return what submits, looks at and ends jobs."""
+        raise NotImplementedError
 
     def worker_commands(self) -> Queue:
         """Return what starts, looks at and ends the workers of a run: `commands`, unless a kind knows other ways."""

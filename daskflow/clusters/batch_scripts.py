@@ -152,7 +152,7 @@ def _job(
         "job_script_prologue": prologue(cluster, text, address),
         "job_directives_skip": list(skipped),
         "python": f"exec {python_of(cluster) if cluster.ship == 'nothing' else START}",
-        "job_name": text.name,
+        "job_name": cluster.name_of(text),
         "config_name": SECTION,
         "security": security,
     }

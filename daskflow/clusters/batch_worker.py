@@ -19,6 +19,7 @@ from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import Keys, read_told
 from daskflow.clusters.batch_lease import Lease, read_lease
+from daskflow.clusters.batch_remedies import SHIP
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
 

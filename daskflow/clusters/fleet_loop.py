@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from daskflow.clusters.batch_jobs import Ending, Job, Queue, QueueError
 from daskflow.clusters.fleet import LOOK_SECONDS, STEADY_SECONDS, Fleet
-from daskflow.clusters.fleet_accounts import Accounts
+from daskflow.clusters.fleet_accounts import NOTHING, Accounts, Spent
 from daskflow.clusters.fleet_lengths import Lengths
 from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Seen
 from daskflow.clusters.fleet_words import lasting
@@ -105,7 +105,8 @@ class FleetLoop:
         self._scheduler, self._queue, self._script, self._clock = scheduler, queue, script, clock
         self._workers = Workers(scheduler)
         self._lengths = Lengths(scheduler, lambda seconds: self.fleet.with_time_for(seconds, clock()))
-        self._accounts = Accounts(plan.cores, max_core_hours)
+        self._accounts = Accounts(plan.cores, max_core_hours, spent)
+        self._begun: set[str] = set()
         self._jobs: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._submission: asyncio.Task[list[str]] | None = None
@@ -136,7 +137,9 @@ class FleetLoop:
         first = self.fleet.decide(Seen(now, jobs={})).submit
         if first:
             await self._submit(first)
-        self._scheduler.add_plugin(_Changes(self._changed), name="daskflow-fleet")
+        self._scheduler.add_plugin(
+            Changes(self._changed, self._unit_ended, self._accounts.forget), name="daskflow-fleet"
+        )
         self._scheduler.add_plugin(self._lengths)
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
 
@@ -383,22 +386,9 @@ class FleetLoop:
         self._begun.discard(member.id)
         self._tell("job", why=ending.why, words=ending.words, **fields)
 
-
-class _Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Tells that a worker has come or gone."""
-
-    name = "daskflow-fleet"
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-
-    def add_worker(self, scheduler: Any, worker: str) -> None:
-        """Tell it."""
-        self._changed()
-
-    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
-        """Tell it."""
-        self._changed()
+    def _about(self, member: Member) -> dict[str, Any]:
+        plan, node = self.fleet.plan, member.job.node if member.job is not None else ""
+        return {"id": member.id, "role": "worker", "cores": plan.cores, "seconds": plan.seconds, "node": node}
 
 
 async def _within(seconds: float, answer: Coroutine[Any, Any, T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from distributed import Status
@@ -150,3 +150,33 @@ class Workers:
 
     def _state(self, id: str) -> Any:
         return self._scheduler.workers.get(self._address(id))
+
+
+class Changes(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Tells that a worker has come or gone, that a unit has ended there, and that one is not wanted any more."""
+
+    name = "daskflow-fleet"
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        ended: Callable[[object, str, float], None],
+        forgotten: Callable[[object], None],
+    ) -> None:
+        """Tell these."""
+        self._changed, self._ended, self._forgotten = changed, ended, forgotten
+
+    def transition(self, key: object, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """Tell it of a unit that was computed, or is forgotten."""
+        if finish == "forgotten":
+            self._forgotten(key)
+        elif start == "processing" and (times := kwargs.get("startstops")) and (worker := kwargs.get("worker")):
+            self._ended(key, worker, sum(t["stop"] - t["start"] for t in times if t["action"] == "compute"))
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Tell it."""
+        self._changed()
+
+    def remove_worker(self, scheduler: Any, worker: str, **kwargs: Any) -> None:
+        """Tell it."""
+        self._changed()

@@ -99,7 +99,8 @@ class HTCondor(Batch):
 
     def opening_lines(self, text: JobText) -> list[str]:
         """Write both streams to the log from now on, named as `daskflow logs` looks for it."""
-        return [f'exec >> {shlex.quote(str(self.logs))}/"$DASKFLOW_JOB.log" 2>&1']
+        logs = shlex.quote(str(self.logs))
+        return [f'[ -w {logs} ] && exec >> {logs}/"$DASKFLOW_JOB.log" 2>&1']
 
     def own_directives(self, text: JobText) -> list[str]:
         """Name and logs; an end at the walltime, which HTCondor has no word for; the account; the run.

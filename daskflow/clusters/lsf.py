@@ -63,7 +63,8 @@ class Lsf(Batch):
 
     def opening_lines(self, text: JobText) -> list[str]:
         """Write the log from now on: LSF itself would copy it there when the job has ended, under another name."""
-        return [f'exec >> {shlex.quote(str(self.logs))}/"$DASKFLOW_JOB.log" 2>&1']
+        logs = shlex.quote(str(self.logs))
+        return [f'[ -w {logs} ] && exec >> {logs}/"$DASKFLOW_JOB.log" 2>&1']
 
     def own_directives(self, text: JobText) -> list[str]:
         """LSF's report beside the log; no second start under the same number; the run, as the job's description."""

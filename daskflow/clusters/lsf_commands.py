@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shlex
 import time
 from collections.abc import Collection, Mapping
 
 from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
-from daskflow.clusters.batch_directives import option_of, words_of
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, QueueError, Request
+from daskflow.clusters.batch_options import option_of, words_of
 from daskflow.clusters.batch_places import beyond, nearest_of
 from daskflow.clusters.lsf_answers import (
     FORMAT,
@@ -229,10 +230,8 @@ def together(ids: Collection[str]) -> list[str]:
 
 def _logs_of(script: str, id: str, report: str, job: str, index: int) -> list[str]:
     """Return where a job writes: the log that its first line opens, then LSF's own report."""
-    opened = re.search(
-        r"^exec >> (?P<quote>['\"]?)(?P<folder>.*?)(?P=quote)/\"\$DASKFLOW_JOB\.log\" 2>&1$", script, re.M
-    )
-    logs = [f"{opened['folder']}/{id}.log"] if opened else []
+    opened = re.search(r"\bexec >> (\S.*)/\"\$DASKFLOW_JOB\.log\" 2>&1$", script, re.MULTILINE)
+    logs = [f"{''.join(shlex.split(opened[1]))}/{id}.log"] if opened else []
     return [*logs, *([report.replace("%J", job).replace("%I", str(index))] if report else [])]
 
 

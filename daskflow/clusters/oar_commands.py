@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
-from daskflow.clusters.batch_directives import option_of, words_of
 from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
+from daskflow.clusters.batch_options import option_of, words_of
 from daskflow.clusters.batch_places import cores_in_words
 from daskflow.clusters.oar_answers import ending_of, hint_of, jobs_in, jobs_of, nodes_of
 

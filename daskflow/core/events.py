@@ -24,8 +24,9 @@ class Event:
         the search as a median with a band that holds it in `level` of all cases),
         ``trial`` (trial, state, resource, score, params, error), ``best`` (trial, metric, score),
         ``control`` (command, by, and what it says: a command that takes effect),
-        ``plan``, ``table``, ``partitions``, ``span`` and ``evaluated`` (fields as those of the records in
-        `daskflow.core.live`),
+        ``plan``, ``table``, ``partitions``, ``span``, ``evaluated``, ``jobs``, ``job_began`` and ``job`` (fields as
+        those of the records in `daskflow.core.live`), ``limit`` (text: why the search shall end, in words that follow
+        "because"),
         ``address`` (url, token, ssh, run: where the run can be watched, what lets one in, how from another machine if
         that takes something, and its folder), ``note`` (text) or ``warning`` (text).
     fields : mapping

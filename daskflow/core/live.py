@@ -26,9 +26,13 @@ Records of the journal that watchers use: ``invocation``, ``data``, ``stage`` (a
 - ``span``, when a part of a stage has ended that nothing else tells of: stage (``cluster``, ``table``: their opening;
   ``download``: a file), part (its name; empty where there is one), began (seconds since 1970, by the clock of the run),
   seconds, bytes (left out where there are none)
-- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, silent,
-  gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts: mapping of
-  status to number of all
+- ``workers``, every 2 s at most, when something changed: workers: list of name, status (running, paused, retiring,
+  silent, gone), threads, executing, memory, memory_limit (bytes), cpu (percent); at most `MOST_WORKERS`, counts:
+  mapping of status to number of all
+- ``jobs``, when something changed about the jobs of workers in a batch queue: jobs: list of id, state (``pending``,
+  ``starting``: its worker has not come, ``running``, ``retiring``), reason (of a pending one, the queue's word), node,
+  starts_at (expected), ends_at (of its walltime), cores; 64 at most, those that do not run first; counts: mapping of
+  state to number of all
 - ``best``, when another trial is the best, or its interval is known: trial, metric, score, low, high, tied (others
   that cannot be told apart from it, None where unknown)
 - ``importance``, as more trials have scores: trials, method, parameters: list of name, value, low, high
@@ -66,7 +70,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daskflow.core.journal import Record, encode
+from daskflow.core.journal import Record, decode, encode
 from daskflow.core.mounts import WITHOUT_LOCKS
 
 MOST_COLUMNS = 120

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from daskflow.core.job_accounts import JobAccount
 from daskflow.core.overlap import Overlap
 from daskflow.core.protocols import Score
 

@@ -32,7 +32,7 @@ class OverviewScreen:
         self._best = BestSoFar()
 
     def rows(self) -> Sequence[Row]:
-        """Return numbers, what is awaited, stages, best so far, stages along time, workers beside what was said."""
+        """Return numbers, what is awaited, stages, best so far, stages along time, workers, what was said, jobs."""
         curve = Figure(
             "best",
             "Best score so far",

@@ -98,7 +98,7 @@ class RunState:
     data: DataState = field(default_factory=DataState)
     search: SearchState = field(default_factory=SearchState)
     evaluation: EvaluationState = field(default_factory=EvaluationState)
-    stream: StreamState = field(default_factory=StreamState)
+    streams: dict[str, StreamState] = field(default_factory=dict)
     spans: Spans = field(default_factory=Spans, compare=False)
     version: int = 0
 
@@ -126,6 +126,7 @@ class RunState:
             self.search.hear(record, at)
             self.evaluation.hear(record, at)
             self._hear_stream(record, at)
+            self.spans.hear(record, at)
             if is_alive:
                 self._before = max(self._before, at)
 

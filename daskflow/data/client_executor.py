@@ -15,6 +15,7 @@ from typing import Any
 
 import dask
 
+from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.execution import perform
@@ -146,14 +147,15 @@ class ClientExecutor:
         options = {"key": f"{unit.key}-{run}", "pure": False, "priority": ranked(self._priority, unit.priority)}
         # Runs that share workers shall not give up each other's calls.
         calls = tuple(replace(call, key=f"{call.key}-{self._run}") for call in unit.calls)
-        bare = replace(unit, arguments=(), calls=calls)
+        limits = None if unit.limits is None else replace(unit.limits, run=self._run)
+        bare = replace(unit, arguments=(), calls=calls, limits=limits)
         with dask.annotate(**({SECONDS: unit.seconds} if unit.seconds else {})):
             if unit.keeps:
                 pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
             else:
                 answer = self._client.submit(answer_of, bare, arguments, **options)
         if unit.keeps:
-            options |= {"key": f"answer-{unit.key}-{run}", "priority": unit.priority + 1}
+            options |= {"key": f"answer-{unit.key}-{run}", "priority": ranked(self._priority, unit.priority + 1)}
             answer = self._client.submit(_second, pair, **options)
         self._running[unit.key] = answer
         answer.add_done_callback(lambda future, key=unit.key: self._on_loop(self._fetch(key, future)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from daskflow.core.job_accounts import CoreHours
 from daskflow.core.overlap import Overlap
 from daskflow.core.results import RunRecord
 from daskflow.figures import cost as figures

@@ -9,6 +9,7 @@ from typing import Any
 
 import tomli_w
 
+from daskflow.core.job_accounts import CATEGORIES, ENDINGS, hours
 from daskflow.core.overlap import Overlap
 from daskflow.core.protocols import Score
 from daskflow.core.results import RunRecord, Trial, TrialState
@@ -257,6 +258,25 @@ def stages(record: RunRecord) -> Table | None:
     ]
     head = ("stage", "time", "share", *(["processor time"] if has_cpu else []))
     return Table(head, tuple(rows), frozenset(range(1, len(head)))) if rows else None
+
+
+def jobs(record: RunRecord) -> Table:
+    """Return what each job asked for, what became of its core-hours, and how it ended."""
+    rows = tuple(
+        (
+            job.id if job.role == "worker" else f"{job.id} (controller)",
+            job.node or "-",
+            str(job.cores),
+            words.seconds(max(0.0, job.ended_at - job.began_at)),
+            *(hours(getattr(job, name)) for name in CATEGORIES),
+            ENDINGS.get(job.why, job.why) or job.state,
+        )
+        for job in record.jobs
+    )
+    marked = frozenset(place for place, job in enumerate(record.jobs) if job.why in ("memory", "node", "failed"))
+    return Table(
+        ("job", "node", "cores", "time", *CATEGORIES, "end"), rows, frozenset(range(2, 4 + len(CATEGORIES))), marked
+    )
 
 
 def spans(overlap: Overlap) -> Table:

@@ -122,6 +122,10 @@ class StreamSource(StreamPlace):
         """Return the source with what reads tables from files, as training did; one that reads none is as it was."""
         return self
 
+    def with_folder(self, folder: Path) -> Self:
+        """Return the source with the stream's own folder, for what it must keep; others are as they were."""
+        return self
+
     def open(self, base: Path, positions: Mapping[str, Any]) -> AbstractAsyncContextManager[OpenSource]:
         """Open it.
 

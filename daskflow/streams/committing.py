@@ -10,6 +10,7 @@ Everything up to a commit can be said in one record, and is, now and then: the f
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ COMMITTED = "committed"
 
 
 class Commits:
-    """What a stream remembers over its end; one process holds it at a time.
+    """What a stream remembers over its end; one process holds it at a time, and its threads may share it.
 
     Parameters
     ----------
@@ -96,8 +97,9 @@ class Commits:
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Write a record that is no commit, such as a swap of the model; it is on the disk on return, and stays."""
-        self._others.append({**record})
-        self._journal.append(record)
+        with self._lock:
+            self._journal.append(record)
+            self._others.append({**record})
 
     def commit(
         self,
@@ -129,6 +131,19 @@ class Commits:
             When the disk is full or gone.
         """
         moved = {record.partition: record.offset for record in records}
+        with self._lock:
+            self._commit(moved, state, answered, dead, dead_file, dead_bytes, sink)
+
+    def _commit(
+        self,
+        moved: Mapping[str, Any],
+        state: Mapping[str, Any] | None,
+        answered: int,
+        dead: int,
+        dead_file: str | None,
+        dead_bytes: int | None,
+        sink: Any,
+    ) -> None:
         told = {
             "record": COMMITTED,
             "at": time.time(),

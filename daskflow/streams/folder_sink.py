@@ -42,11 +42,15 @@ class FolderSink(StreamSink):
     """
 
     schemes: ClassVar[tuple[str, ...]] = ("", "folder")
-    is_keyed: ClassVar[bool] = True
 
     kind: Literal["folder"] = "folder"
     path: str
     format: Literal["jsonl", "parquet"] = "jsonl"
+
+    @property
+    def is_keyed(self) -> bool:
+        """True: see above."""
+        return True
 
     @classmethod
     def of(cls, address: str) -> Self:

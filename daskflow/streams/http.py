@@ -18,8 +18,8 @@ from daskflow.streams import OpenSink, OpenSource, StreamSink, StreamSource
 from daskflow.streams.addresses import with_options
 from daskflow.streams.http_place import HttpPlace
 from daskflow.streams.http_polling import Cursor, Poller
+from daskflow.streams.json_records import text_of
 from daskflow.streams.patience import Seconds
-from daskflow.streams.payloads import answer_of
 from daskflow.streams.records import Result
 
 MOST_ANSWER_BYTES = 64 << 20
@@ -172,7 +172,7 @@ class HttpWriter:
             "Content-Type": "application/json",
             "Idempotency-Key": ids[0] if settings.batch == 1 else digest(ids, 32),
         }
-        body = b"[" + b",".join(answer_of(result) for result in results) + b"]"
+        body = b"[" + b",".join(text_of(result.flat) for result in results) + b"]"
         try:
             async with self._client.send(settings.method, address, headers, body) as answer:
                 if 200 <= answer.status < 300:

@@ -153,7 +153,7 @@ def items_of(body: bytes, content_type: str, path: str) -> Items:
             lines = list(_lines(body))
             if _is_object(lines[0].raw):
                 return Items(lines)
-        return Items([Item(body[:KEPT_BYTES], f"is an answer that is not JSON: {error}")])
+        return Items([Item(body[:KEPT_BYTES], f"it is an answer that is not JSON: {error}")])
     found = at_path(whole, path)
     if isinstance(found, Mapping):
         found = [found]
@@ -161,7 +161,7 @@ def items_of(body: bytes, content_type: str, path: str) -> Items:
         return Items([], whole)
     if not isinstance(found, list):
         where = f"at '{path}'" if path else "in it"
-        return Items([Item(body[:KEPT_BYTES], f"is an answer without an array {where} (items)")], whole)
+        return Items([Item(body[:KEPT_BYTES], f"it is an answer without an array {where} (items)")], whole)
     return Items([Item(json.dumps(one, ensure_ascii=False).encode(errors="surrogatepass")) for one in found], whole)
 
 

@@ -25,9 +25,9 @@ from daskflow.data.http_policy import (
 from daskflow.streams.addresses import at_path
 from daskflow.streams.http_answers import Item, Items, body_of, items_of
 from daskflow.streams.inbox import Inbox
-from daskflow.streams.json_records import values_of
+from daskflow.streams.json_records import key_of, values_of
 from daskflow.streams.patience import Patience
-from daskflow.streams.payloads import id_of, key_of, record_of
+from daskflow.streams.payloads import bounded_record, id_of
 from daskflow.streams.records import Record
 
 HANDED_ON_AT_ONCE = 100
@@ -230,7 +230,7 @@ class Poller:
             told = Validators.of(answer.headers)
             content_type = answer.headers.get("Content-Type", "")
         if body is None:
-            problem = f"is an answer of more than {self._most_bytes:,} bytes (max_bytes)"
+            problem = f"it is an answer of more than {self._most_bytes:,} bytes (max_bytes)"
             items, name = Items([Item(b"", problem, "size")]), "too large"
         else:
             items, name = items_of(body, content_type, self._items), digest(body.decode(errors="replace"), 24)

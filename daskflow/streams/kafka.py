@@ -13,10 +13,11 @@ from pydantic import Field
 from daskflow.core.errors import DataError
 from daskflow.streams import OpenSink, OpenSource, StreamSink, StreamSource
 from daskflow.streams.addresses import with_options
+from daskflow.streams.json_records import text_of
 from daskflow.streams.kafka_connection import KafkaCluster, options_of, passing
 from daskflow.streams.kafka_consumer import GroupConsumer
 from daskflow.streams.patience import Seconds
-from daskflow.streams.payloads import MOST_BYTES, answer_of
+from daskflow.streams.payloads import MOST_BYTES
 from daskflow.streams.records import Result
 
 ANSWERED_MILLISECONDS = 20_000

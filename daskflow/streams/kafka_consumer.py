@@ -13,7 +13,7 @@ from daskflow.core.errors import DataError
 from daskflow.streams.inbox import Inbox
 from daskflow.streams.kafka_connection import KafkaCluster, passing
 from daskflow.streams.patience import Patience
-from daskflow.streams.payloads import record_of
+from daskflow.streams.payloads import bounded_record
 from daskflow.streams.records import Record
 
 LOG = logging.getLogger("daskflow.streams")
@@ -177,8 +177,10 @@ class GroupConsumer:
     def _record(self, partition: str, message: Any) -> Record:
         name = f"{partition}/{message.offset}"
         if message.value is None:
-            return Record(name, {}, partition, message.offset, problem="has no value: it is the mark of a removed key")
-        return record_of(
+            return Record(
+                name, {}, partition, message.offset, problem="it has no value: such a message marks a removed key"
+            )
+        return bounded_record(
             message.value,
             id=name,
             partition=partition,

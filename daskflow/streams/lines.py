@@ -172,6 +172,11 @@ class LinesSink(StreamSink):
     kind: Literal["lines"] = "lines"
     path: str = STANDARD
 
+    @property
+    def is_keyed(self) -> bool:
+        """True for a file."""
+        return self.path != STANDARD
+
     @classmethod
     def of(cls, address: str) -> Self:
         """Make the settings of ``-``, a path, or ``lines://PATH``."""

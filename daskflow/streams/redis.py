@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from daskflow.core.errors import DataError, Problem, SettingsError
 from daskflow.streams import OpenSink, OpenSource, StreamSink, StreamSource
 from daskflow.streams.addresses import with_options
+from daskflow.streams.json_records import text_of
 from daskflow.streams.patience import Seconds
-from daskflow.streams.payloads import MOST_BYTES, answer_of
+from daskflow.streams.payloads import MOST_BYTES
 from daskflow.streams.records import Result
 from daskflow.streams.redis_connection import RedisServer, passing
 from daskflow.streams.redis_group import Group, GroupReader
@@ -173,11 +174,11 @@ class RedisWriter:
                 raise DataError(f"{where}: {passing(error, where)}.") from None
 
     async def _put(self, name: str, results: Sequence[Result]) -> None:
-        await self._client.hset(name, mapping={result.id: answer_of(result) for result in results})
+        await self._client.hset(name, mapping={result.id: text_of(result.flat) for result in results})
 
     async def _add(self, name: str | None, results: Sequence[Result]) -> None:
         pipe = self._client.pipeline(transaction=False)
         for result in results:
-            fields = {"id": result.id, "result": answer_of(result)}
+            fields = {"id": result.id, "result": text_of(result.flat)}
             pipe.xadd(name, fields, maxlen=self._settings.max_length, approximate=True)
         await pipe.execute()

@@ -13,7 +13,7 @@ from daskflow.core.errors import DataError
 from daskflow.streams.inbox import Inbox
 from daskflow.streams.json_records import DECODER, key_of
 from daskflow.streams.patience import Patience
-from daskflow.streams.payloads import key_of, record_of
+from daskflow.streams.payloads import bounded_record
 from daskflow.streams.records import Record
 from daskflow.streams.redis_connection import RedisServer, decoded, passing
 
@@ -260,7 +260,7 @@ class GroupReader:
             return bounded_record(raw, most_bytes=self._max_bytes, **place)
         if self._field != b"*":
             found = ", ".join(f"'{decoded(field):.40}'" for field in list(fields)[:5])
-            problem = f"has no field '{decoded(self._field)}', but {found}; field=* reads each as a column"
+            problem = f"it has no field '{decoded(self._field)}', but {found}; field=* reads each as a column"
             return Record(values={}, raw=raw, problem=problem, **place)
         try:
             values = {field.decode(): _value(value.decode()) for field, value in fields.items()}

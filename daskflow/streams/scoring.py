@@ -15,7 +15,7 @@ from scipy import sparse
 
 from daskflow.bundle import Model
 from daskflow.bundle.origin import Origin
-from daskflow.bundle.rows import learned_array
+from daskflow.bundle.rows import check_names, learned_array
 from daskflow.bundle.side_by_side import Packed
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
@@ -305,12 +305,16 @@ class Scorer:
         if table.num_rows == 0:
             return self._nothing, {}
         rows = table if self._origin.is_plain else self._origin.rows(table)
-        schema = self.model.schema
-        checked = rows
         if not rows.schema.equals(self._learned):
-            checked = pa.table({c.name: learned_array(rows.column(c.name), c) for c in schema.columns})
-        unseen = {name: int(count) for name, count in self.model.transformer.unseen(checked).items() if count}
-        return self.model.predictions(checked, self._needs), unseen
+            rows = pa.table({c.name: learned_array(rows.column(c.name), c) for c in self.model.schema.columns})
+        return self._of(rows)
+
+    def _of(self, rows: pa.Table) -> tuple[Predictions, dict[str, int]]:
+        """Ask the model about rows of its own columns."""
+        if rows.num_rows == 0:
+            return self._nothing, {}
+        unseen = {name: int(count) for name, count in self.model.transformer.unseen(rows).items() if count}
+        return self.model.predictions(rows, self._needs), unseen
 
     @property
     def _nothing(self) -> Predictions:

@@ -229,17 +229,35 @@ class Batcher:
             counts.unseen.update(answers.unseen)
         if answers.problems:
             counts.problems.update(reason for reason, _ in answers.problems.values())
-        if self.sample is not None:
-            self.sample.offer(_together(batch)[0], answers, found.dicts, served.identity)
         if found.dicts is None:
             if not batch[0].future.done():
                 batch[0].future.set_result((served, answers, not answers.problems))
+            self._offer(batch, answers, None, served.identity)
             return
         at = 0
         is_whole = not answers.problems
         for asked in batch:
             if not asked.future.done():
                 asked.future.set_result((served, found.dicts[at : at + asked.n_rows], is_whole))
+            at += asked.n_rows
+        self._offer(batch, answers, found.dicts, served.identity)
+
+    def _offer(self, batch: Sequence[Asked], answers: Answers, dicts: Sequence[Any] | None, identity: str) -> None:
+        """Let some of the rows be watched, behind those who wait for their answer now."""
+        sample, loop = self.sample, self._loop
+        if sample is None or loop is None:
+            return
+        if dicts is None:
+            places = sample.chosen(len(answers.places))
+            if places:
+                loop.call_soon(sample.table, batch[0].content, places, answers, identity)
+            return
+        at = 0
+        for asked in batch:
+            places = sample.chosen(asked.n_rows)
+            if places:
+                rows = asked.again if type(asked.content) is Packed else asked.content
+                loop.call_soon(sample.rows, rows, places, dicts[at : at + asked.n_rows], identity)
             at += asked.n_rows
 
     def _turn_away(self) -> None:

@@ -132,7 +132,7 @@ def prometheus(values: Values, identity: str, *, is_ready: bool, started: float)
     Parameters
     ----------
     values : dict
-        As `Counts.dump` or `total` gives.
+        As `Counts.dump` or `total` gives; with ``drift``, index and bound by column, where it is watched.
     identity : str
         Of the model that answers now.
     is_ready : bool
@@ -146,7 +146,7 @@ def prometheus(values: Values, identity: str, *, is_ready: bool, started: float)
         lines.extend([f"# HELP daskflow_serve_{name} {text}", f"# TYPE daskflow_serve_{name} {kind}"])
         lines.extend(f"daskflow_serve_{name}{labels} {number:g}" for labels, number in samples.items())
 
-    def labelled(label: str, counts: Mapping[str, int]) -> dict[str, float]:
+    def labelled(label: str, counts: Mapping[str, float]) -> dict[str, float]:
         return {f'{{{label}="{_escaped(name)}"}}': count for name, count in sorted(counts.items())}
 
     family("model_info", "gauge", "1 for the model that answers.", {f'{{identity="{_escaped(identity)}"}}': 1})
@@ -165,6 +165,10 @@ def prometheus(values: Values, identity: str, *, is_ready: bool, started: float)
         "Rows whose level training has not seen.",
         labelled("column", values["unseen"]),
     )
+    moved = values.get("drift", {})
+    of_column, bounds = ({name: each[place] for name, each in moved.items()} for place in (0, 1))
+    family("drift", "gauge", "Population stability index against the training.", labelled("column", of_column))
+    family("drift_bound", "gauge", "What is an alarm beyond it.", labelled("column", bounds))
     family("queue", "gauge", "Requests that wait for the model.", {"": values["queue"]})
     family("swaps_total", "counter", "Models that took the place of another, by process.", {"": values["swaps"]})
     lines += _histogram("request_seconds", "Seconds from a request to its answer.", LATENCIES, values["latency"])

@@ -20,6 +20,7 @@ from daskflow.bundle import files
 from daskflow.core.errors import BundleError, ClusterError, DaskflowError
 from daskflow.streams.serve_counts import Counts, Values, total
 from daskflow.streams.serve_limits import Limits
+from daskflow.streams.serve_watching import ServeWatch
 from daskflow.streams.serve_wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class _Process:
         self.wire: Wire | None = None
         self.counts: Values = {}
         self.identity = ""
+        self.watched: Mapping[str, Any] = {}
         self.words = ""
         self.ready = asyncio.Event()
         self.began = time.monotonic()
@@ -101,6 +103,8 @@ class Processes:
         For copies of the models that are served, so that a worker that starts again has the same.
     say : callable
         Takes a record of what happens: ``started``, ``died``, ``swapped``, ``refused``, ``warning``.
+    watch : ServeWatch
+        Told of the model, and given samples of the rows that were answered.
 
     Attributes
     ----------
@@ -109,16 +113,22 @@ class Processes:
     """
 
     def __init__(
-        self, orders: Orders, listener: socket.socket, folder: Path, say: Callable[[Mapping[str, Any]], None]
+        self,
+        orders: Orders,
+        listener: socket.socket,
+        folder: Path,
+        *,
+        say: Callable[[Mapping[str, Any]], None],
+        watch: ServeWatch,
     ) -> None:
         """Nothing runs yet."""
-        self.orders, self._listener, self._folder, self._say = orders, listener, folder, say
+        self.orders, self._listener, self._folder, self._say, self._watch = orders, listener, folder, say, watch
         self.identity = ""
         self.started = time.time()
         self._model = orders.model
         self._n_copies = 0
         self._processes: list[_Process] = []
-        self._watching: list[asyncio.Task[None]] = []
+        self._guarding: list[asyncio.Task[None]] = []
         self._gone: Values = {**Counts().dump(), "processes": 0}
         self._recent: list[Values] = []
         self._swapping = asyncio.Lock()
@@ -141,7 +151,8 @@ class Processes:
             error = BundleError(words) if any(each.words for each in failed) else ClusterError(words)
             raise error
         self.identity = self._processes[0].identity
-        self._watching = [asyncio.create_task(self._watch(each)) for each in self._processes]
+        await asyncio.to_thread(self._watch.begin, self._processes[0].watched, self.identity)
+        self._guarding = [asyncio.create_task(self._guard(each)) for each in self._processes]
 
     def _copy(self, given: Path) -> Path:
         """Copy a model's folder, so that nobody changes or removes it meanwhile."""
@@ -167,7 +178,7 @@ class Processes:
             process.popen = subprocess.Popen(command, pass_fds=fds, start_new_session=True, stdin=subprocess.DEVNULL)
         process.wire = Wire(lambda word, fields: self._answer(process, word, fields))
         await process.wire.open(ours)
-        orders = {name: value for name, value in asdict(self.orders).items() if name not in ("workers", "model")}
+        orders = {name: value for name, value in asdict(self.orders).items() if name != "model"}
         given = {**orders, "model": str(self._model), "fd": self._listener.fileno(), "started": self.started}
         process.wire.tell("begin", **given)
         ready, closed = asyncio.create_task(process.ready.wait()), asyncio.create_task(process.wire.closed.wait())
@@ -181,11 +192,14 @@ class Processes:
         if word in ("counts", "ended"):
             process.counts = dict(fields["counts"])
             self._recent.append(dict(fields["recent"]))
+            if fields["sample"]:
+                self._watch.take(fields["sample"])
         elif word == "totals":
             process.counts = dict(fields["counts"])
-            return {"counts": self.counted()}
+            return {"counts": {**self.counted(), "drift": self._watch.values()}}
         elif word == "ready":
             process.identity, process.counts = fields["identity"], Counts().dump()
+            process.watched = fields["watched"]
             for text in fields["warnings"]:
                 self._say({"what": "warning", "text": text})
             process.ready.set()
@@ -199,7 +213,7 @@ class Processes:
             return {"words": "", "identity": identity}
         return {}
 
-    async def _watch(self, process: _Process) -> None:
+    async def _guard(self, process: _Process) -> None:
         """Start a worker again whenever it dies."""
         n_died = 0
         while True:
@@ -274,8 +288,10 @@ class Processes:
                 raise
             old, self._model = self._model, place
             await asyncio.gather(*[_asked(wire, "use") for wire in wires])
-            identities = [answer["identity"] for answer in found if answer.get("identity")]
-            self.identity = identities[0] if identities else self.identity
+            taken = [answer for answer in found if answer.get("identity")]
+            if taken:
+                self.identity = taken[0]["identity"]
+                await asyncio.to_thread(self._watch.begin, taken[0]["watched"], self.identity)
             shutil.rmtree(old, ignore_errors=True)
             self._say({"what": "swapped", "by": by, "before": before, "identity": self.identity})
             return self.identity
@@ -290,7 +306,7 @@ class Processes:
         for each in list(self._processes):
             if each.popen is not None:
                 await asyncio.to_thread(_ended, each.popen, seconds + MARGIN_SECONDS)
-        for task in self._watching:
+        for task in self._guarding:
             task.cancel()
         for each in list(self._processes):
             if each.wire is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,11 @@ MOST_ROWS, LEAST_ROWS = 500, 20
 Of 100 numbers each, 500 take 3 % of a core, half of it in the processes that answer and half where they are looked at.
 """
 
-SHARE = 0.002
-"""Share of a process' time that handing them on may take: requests wait that long once a second."""
+SHARE = 0.01
+"""Share of a process' time that it may take."""
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 
 
 class Sample:
@@ -41,53 +44,77 @@ class Sample:
     def __init__(self, most: int = MOST_ROWS) -> None:
         """Begin with no rows."""
         self._most = self._now = max(most, LEAST_ROWS)
-        self._every, self._skip, self._n_seen = 1, 0, 0
+        self._every, self._skip = 1, 0
+        self._n_seen = self._n_chosen = 0
+        self._seconds = 0.0
         self._watched: Watched | None = None
         self._identity = ""
-        self._rows: list[list[Any]] = []
-        self._pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._values: list[list[Any]] = []
 
     def begin(self, watched: Watched, identity: str) -> None:
-        """Take rows for another model from now on."""
-        self._watched, self._identity, self._pairs = watched, identity, []
+        """Take rows that another model answers from now on."""
+        self._watched, self._identity, self._values = watched, identity, []
 
-    def offer(self, content: Any, answers: Answers, dicts: Sequence[Any] | None, identity: str) -> None:
-        """Take some rows of a batch; this is all that a request waits for.
-
-        Parameters
-        ----------
-        content : sequence of mapping, or pyarrow Table
-            The rows.
-        answers : Answers
-            Of them.
-        dicts : sequence of mapping, or None
-            What `Answers.dicts` gave, with errors in the place of None; None for a table.
-        identity : str
-            Of the model that answered.
-        """
-        n_rows = answers.n_rows
+    def chosen(self, n_rows: int) -> range:
+        """Return the places of the next rows that are to be taken; this is all that is done while somebody waits."""
         self._n_seen += n_rows
         if self._skip >= n_rows:
             self._skip -= n_rows
+            return NONE
+        found = range(self._skip, n_rows, self._every)
+        self._skip = found[-1] + self._every - n_rows
+        found = found[: max(0, self._now - self._n_chosen)]
+        self._n_chosen += len(found)
+        return found
+
+    def rows(self, given: Rows | Callable[[], Rows], places: range, answers: Sequence[Row], identity: str) -> None:
+        """Take rows of a request that was answered.
+
+        Parameters
+        ----------
+        given : sequence of mapping, or callable
+            The rows; or what reads them again.
+        places : range
+            Of those to take.
+        answers : sequence of mapping
+            As `Answers.dicts` gives them, with ``error`` where there is none.
+        identity : str
+            Of the model that answered.
+        """
+        began = time.thread_time()
+        if identity == self._identity and self._watched is not None:
+            names, label = self._watched.columns.names, self._watched.probability
+            rows = given() if callable(given) else given
+            for place in places:
+                row, answer = rows[place], answers[place]
+                if "prediction" in answer:
+                    values = [_short(row.get(name)) for name in names]
+                    self._values.append([*values, answer["prediction"], answer.get(label)])
+        self._seconds += time.thread_time() - began
+
+    def table(self, given: pa.Table, places: range, answers: Answers, identity: str) -> None:
+        """Take rows of a table; `places` are among those that have an answer."""
+        if identity != self._identity or self._watched is None:
             return
-        chosen = range(self._skip, n_rows, self._every)
-        self._skip = chosen[-1] + self._every - n_rows
-        room = self._now - len(self._pairs)
-        if room <= 0 or identity != self._identity or self._watched is None:
-            return
-        if dicts is None:
-            self._pairs += _of_table(content, answers, chosen[:room], self._watched.columns.names)
-        elif answers.problems:
-            self._pairs += [(content[place], dicts[place]) for place in chosen[:room] if place not in answers.problems]
-        else:
-            self._pairs += [(content[place], dicts[place]) for place in chosen[:room]]
+        began = time.thread_time()
+        at = np.array(places, dtype=np.int64)
+        chances, labels = answers.predictions.probabilities, answers.predictions.of("labels")
+        some = Predictions(labels[at], None if chances is None else chances[at])
+        part = replace(answers, n_rows=len(at), places=np.arange(len(at)), predictions=some, problems={}, unseen={})
+        rows = given.select(list(self._watched.columns.names)).take(pa.array(answers.places[at])).to_pylist()
+        self._seconds += time.thread_time() - began
+        self.rows(rows, range(len(at)), [answer or {} for answer in part.dicts()], identity)
 
     def taken(self) -> Mapping[str, Any] | None:
         """Return what came since the last time, for `ServeWatch.take`, as plain JSON; None where nothing did."""
-        pairs, self._pairs = self._pairs, []
+        values, self._values = self._values, []
+        if self._n_chosen:
+            each = max(self._seconds / self._n_chosen, 1e-9)
+            self._now = int(min(max(SHARE / each, LEAST_ROWS), self._most))
         self._every = max(1, math.ceil(self._n_seen / self._now))
-        self._n_seen = 0
-        if not pairs or self._watched is None:
+        self._n_seen = self._n_chosen = 0
+        self._seconds = 0.0
+        if not values:
             return None
         try:
             rows = orjson.dumps(values, default=str)
@@ -98,14 +125,4 @@ class Sample:
 
 def _short(value: Any) -> Any:
     """Leave of a long text what the watch would keep of it."""
-    return levels_of([value])[0] if isinstance(value, str) and len(value) > LONGEST else value
-
-
-def _of_table(table: pa.Table, answers: Answers, chosen: range, names: Sequence[str]) -> list[tuple[Any, Any]]:
-    """Return rows of a table as mappings, and their answers; those without one are passed over."""
-    at = np.flatnonzero(np.isin(answers.places, chosen))
-    given, labels = answers.predictions.probabilities, answers.predictions.of("labels")
-    some = Predictions(labels[at], None if given is None else given[at])
-    part = replace(answers, n_rows=len(at), places=np.arange(len(at)), predictions=some, problems={}, unseen={})
-    rows = table.select(list(names)).take(pa.array(answers.places[at])).to_pylist()
-    return list(zip(rows, part.dicts(), strict=True))
+    return next(iter(levels_of([value]))) if isinstance(value, str) and len(value) > LONGEST else value

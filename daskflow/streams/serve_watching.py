@@ -55,7 +55,7 @@ class ServeWatch:
         inputs, watched = self._inputs, self._watched
         if inputs is None or watched is None or told["identity"] != self._identity:
             return
-        names = (*watched.columns.names,)
+        names = watched.columns.names
         rows = [dict(zip(names, values, strict=False)) for values in told["rows"]]
         answers = [
             {"prediction": said} if chance is None else {"prediction": said, watched.probability: chance}

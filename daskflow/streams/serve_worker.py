@@ -20,6 +20,7 @@ from typing import Any
 from daskflow.bundle import Model, load_model
 from daskflow.core.errors import BundleError, DaskflowError
 from daskflow.core.warned import gathered
+from daskflow.streams.drift_inputs import Watched
 from daskflow.streams.serve_counts import Values
 from daskflow.streams.serve_limits import Limits
 from daskflow.streams.serve_wire import Wire
@@ -36,7 +37,7 @@ class Worker:
     given : mapping
         What the server says at the start: ``fd`` of the listening socket, ``model``, ``trusted``, ``limits``, ``seal``,
         ``swap_seal``, ``is_strict``, ``probabilities``, ``drain_seconds``, ``tls`` (paths of certificate and key, or
-        None), ``started``.
+        None), ``started``, ``workers`` (how many processes there are).
     """
 
     def __init__(self, given: Mapping[str, Any], wire: Wire) -> None:
@@ -45,6 +46,7 @@ class Worker:
         self._next: Any = None
         self._server: Any = None
         self._app: Any = None
+        self._sample: Any = None
 
     def _load(self, path: Path) -> Model:
         return load_model(path, trusted=self._given["trusted"])
@@ -60,6 +62,7 @@ class Worker:
         from daskflow.streams.serve_app import App
         from daskflow.streams.serve_models import Served
         from daskflow.streams.serve_protocol import listening, look_after
+        from daskflow.streams.serve_sampling import MOST_ROWS, Sample
 
         given = self._given
         try:
@@ -96,12 +99,14 @@ class Worker:
         for task in telling:
             task.cancel()
         with suppress(ConnectionError):
-            await self._wire.ask("ended", counts=self._counted(), recent=self._app.counts.recent())
+            await self._wire.ask("ended", **self._told())
 
     async def _say_ready(self, warned: list[str]) -> None:
         while not self._server.started:
             await asyncio.sleep(0.01)
-        self._wire.tell("ready", identity=self._app.served.identity, warnings=warned)
+        served = self._app.served
+        watched = Watched.of(served.scorer).dump()
+        self._wire.tell("ready", identity=served.identity, warnings=warned, watched=watched)
 
     def _drain(self) -> None:
         """Take no more requests, and end when those in flight are answered."""
@@ -123,10 +128,14 @@ class Worker:
         counted: Values = counts.dump()
         return counted
 
+    def _told(self) -> Mapping[str, Any]:
+        """What the server hears each second."""
+        return {"counts": self._counted(), "recent": self._app.counts.recent(), "sample": self._sample.taken()}
+
     async def _tell(self) -> None:
         while True:
             await asyncio.sleep(TELL_SECONDS)
-            self._wire.tell("counts", counts=self._counted(), recent=self._app.counts.recent())
+            self._wire.tell("counts", **self._told())
 
     async def _totals(self) -> Values:
         """Counts of all processes: one's own as they are, the others' as they were a second ago at most."""
@@ -151,10 +160,12 @@ class Worker:
                 return {"words": str(error)}
             except Exception as error:
                 return {"words": f"The model at {fields['path']} cannot be loaded: {type(error).__name__}: {error}."}
-            return {"words": "", "identity": self._next.identity}
+            watched = Watched.of(self._next.scorer).dump()
+            return {"words": "", "identity": self._next.identity, "watched": watched}
         if word == "use":
             if self._next is not None:
                 self._app.use(self._next)
+                self._sample.begin(Watched.of(self._next.scorer), self._next.identity)
                 self._next = None
             return {"identity": self._app.served.identity}
         if word == "forget":

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, field_validator
 
@@ -19,7 +19,7 @@ from daskflow.streams import StreamSource
 from daskflow.streams.http_place import HttpPlace
 from daskflow.streams.inbox import ended
 from daskflow.streams.patience import Patience, Seconds
-from daskflow.streams.payloads import MOST_BYTES, id_of, record_of
+from daskflow.streams.payloads import MOST_BYTES, bounded_record, id_of
 from daskflow.streams.records import Record
 from daskflow.streams.spool import Message, Spool
 
@@ -33,8 +33,7 @@ class SpooledPlace(HttpPlace, StreamSource):
     Attributes
     ----------
     spool : str or None
-        Folder of messages that came and are not handed on yet; None for one beside the stream's journal, by the
-        address.
+        Folder of messages that came and are not handed on yet; None for ``spool`` in the stream's folder.
     spool_bytes : int or str
         On the disk; at that length no more is received, and the server is left to wait.
     id : str or None
@@ -55,6 +54,10 @@ class SpooledPlace(HttpPlace, StreamSource):
     @classmethod
     def _size_may_be_words(cls, value: Any) -> Any:
         return size_of(value)
+
+    def with_folder(self, folder: Path) -> Self:
+        """Return the source with its spool in the stream's folder, unless it was given another."""
+        return self if self.spool else self.model_copy(update={"spool": str(folder.absolute() / "spool")})
 
     def spool_folder(self, base: Path) -> Path:
         """Return the folder of the spool."""
@@ -139,7 +142,7 @@ class Spooled:
                 problem=message.problem,
                 reason=message.reason,
             )
-        record = record_of(
+        record = bounded_record(
             message.raw,
             id=name,
             partition=self._spool.partition,

@@ -231,7 +231,7 @@ class SseSource(SpooledPlace):
         if self.event is not None and event.type != self.event:
             return
         if event.is_too_large:
-            problem = f"is an event of more than {self.max_bytes:,} bytes (max_bytes)"
+            problem = f"it is an event of more than {self.max_bytes:,} bytes (max_bytes)"
             spool.append(event.data[:1000], id=event.id, problem=problem, reason="size")
             return
         spool.append(event.data, id=event.id)

@@ -103,7 +103,7 @@ class WebSocketSource(SpooledPlace):
     def _note(self, error: Any, spool: Spool) -> None:
         """Put a message aside that was too large to be received."""
         if getattr(error, "code", None) == 1009:
-            problem = f"is a message of more than {self.max_bytes:,} bytes (max_bytes)"
+            problem = f"it is a message of more than {self.max_bytes:,} bytes (max_bytes)"
             spool.append(b"", problem=problem, reason="size")
 
 

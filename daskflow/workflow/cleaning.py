@@ -85,15 +85,7 @@ def _cleaned(folder: RunFolder, queue_of: Callable[[Batch], Queue]) -> Cleaned |
             removed.append(
                 f"{len(ids)} job{'s' if len(ids) > 1 else ''} ({', '.join(ids[:8])}{', ...' if ids[8:] else ''})"
             )
-        placed = cluster.within(folder.path, mark_of(folder))
-        left = {
-            "keys": placed.keys,
-            "a lease": placed.lease,
-            "the link of its pages": folder.live,
-            "its packed environment": placed.environment_link,
-        }
-        removed += [what for what, path in left.items() if path.exists()]
-        folder.discard(*left.values())
+        removed += put_away(cluster, folder)
         status = status_of(read(folder.journal), folder.journal)
         mark_ended(folder, "Its controller is gone.")
     except (DaskflowError, OSError) as error:

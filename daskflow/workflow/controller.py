@@ -154,6 +154,15 @@ class Controller:
             if submission is not None and own in submission.ids:
                 write_submission(self.folder, submission.with_end(own))
 
+    def _ends_at(self) -> float:
+        """When this job's time is over: by its environment, else by its queue, else by what was asked for."""
+        own, otherwise = self.environment.get(JOB, ""), self._began + self.seconds
+        if own and ends_at(self.environment, 0.0) == 0.0:
+            with suppress(QueueError):  # a queue that does not answer now
+                job = asyncio.run(self.queue.look([own])).get(own)
+                otherwise = job.ends_at if job is not None and job.ends_at else otherwise
+        return ends_at(self.environment, otherwise)
+
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""
         with suppress(QueueError):  # a queue that does not answer now; they leave by themselves, a little later

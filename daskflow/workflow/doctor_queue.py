@@ -24,7 +24,6 @@ from daskflow.clusters.batch_open import host_of
 from daskflow.clusters.batch_places import in_words, named
 from daskflow.clusters.batch_scripts import quoted
 from daskflow.clusters.shipping_python import relocatable
-from daskflow.clusters.slurm_answers import in_words, named
 from daskflow.core.errors import ClusterError
 from daskflow.data.store import existing
 from daskflow.workflow import doctor_probe

@@ -12,6 +12,7 @@ from daskflow import bundle
 from daskflow.clusters import Cluster
 from daskflow.clusters.address import check_folder
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.given import Given
 from daskflow.core.control import Control, Mailbox, close_mailbox, open_mailbox
 from daskflow.core.errors import (
     DaskflowError,
@@ -46,12 +47,14 @@ from daskflow.workflow.interim import tell_evaluated
 from daskflow.workflow.kept_predictions import write_parquet
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
+from daskflow.workflow.opening import Opening
 from daskflow.workflow.plan import refuse_too_long
 from daskflow.workflow.preparing import Preparing
 from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
 from daskflow.workflow.run import Run, open_run
 from daskflow.workflow.scoring import reading_of
+from daskflow.workflow.side_by_side import RUNS
 from daskflow.workflow.submission import mark_of, read_submission
 from daskflow.workflow.telling import Telling
 from daskflow.workflow.why import explain
@@ -91,7 +94,7 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
             try:
-                cluster = _cluster(workflow, runs, recorder, telling).within(folder.path, mark_of(folder), telling)
+                cluster: Cluster | Given = given or _own_cluster(workflow, runs, folder, recorder, telling)
                 began = time.time()
                 with (
                     Opening(workflow, runs) as opening,
@@ -121,6 +124,14 @@ def heard(folder: RunFolder, listener: Listener) -> Control:
         words = ", ".join(command.word for command in stale)
         tell(listener, "note", text=f"What was asked of this run before it was started is forgotten: {words}.")
     return Control(Mailbox(folder, lambda text: tell(listener, "warning", text=text)))
+
+
+def _own_cluster(workflow: Workflow, runs: Path, folder: RunFolder, recorder: Recorder, telling: Telling) -> Cluster:
+    """The workflow's own cluster, for this run; of a batch queue with what earlier invocations have used."""
+    is_submitted = read_submission(folder) is not None
+    cluster = _cluster(workflow, runs, recorder, telling, is_submitted=is_submitted)
+    cluster = cluster.within(folder.path, mark_of(folder), telling)
+    return opened_accounts(cluster, folder, recorder) if isinstance(cluster, Batch) else cluster
 
 
 def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener, *, is_submitted: bool) -> Cluster:

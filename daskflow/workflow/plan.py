@@ -172,8 +172,8 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
     task = _task(workflow, table)
-    foreseen = outlook(workflow, table, task, n_features=width, runs=runs)
-    if overlong := too_long(foreseen, workflow.cluster, workflow.search.fit_seconds):
+    ahead = outlook(workflow, table, task, n_features=width, runs=runs)
+    if overlong := too_long(ahead, workflow.cluster, workflow.search.fit_seconds):
         said.append(f"cluster.walltime: {overlong}")
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
     return Plan(
@@ -198,7 +198,8 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
         split=_split_words(split, table),
         balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
-        outlook=foreseen,
+        outlook=ahead,
+        core_hours=core_hours_ahead(workflow, ahead, runs),
         notes=tuple(said),
         model=_model_words(workflow, task),
     )

@@ -207,6 +207,7 @@ class Run(Acting, Accounted):
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu, 3),
             "peak_memory_bytes": peak,
+            "core_hours": self.core_hours.dump() if self.jobs else None,
             "overlap": self.overlap.dump(),
             "partitions": data.get("partitions", 0),
             "partition_reads": sum(r.get("partition_reads", 0) for r in self._records if r["record"] == "stage"),

@@ -119,8 +119,13 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
 
 
 def put_away(cluster: Batch, folder: RunFolder) -> list[str]:
-    """Remove the keys, the lease and the link of a run that nobody works on; return what there was, in words."""
-    left = {"keys": cluster.keys, "a lease": cluster.lease, "the link of its pages": folder.live}
+    """Remove keys, lease, links and environment of a run that nobody works on; return what there was, in words."""
+    left = {
+        "keys": cluster.keys,
+        "a lease": cluster.lease,
+        "the link of its pages": folder.live,
+        "its packed environment": cluster.environment_link,
+    }
     found = [what for what, path in left.items() if path.exists()]
     folder.discard(*left.values())
     return found

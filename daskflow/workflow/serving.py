@@ -22,6 +22,7 @@ from daskflow.core.errors import BundleError, DaskflowError, SettingsError
 from daskflow.core.events import Listener, nobody, tell
 from daskflow.core.journal import Journal, plain, write_atomically
 from daskflow.streams.seconds import merged
+from daskflow.streams.serve_watching import ServeWatch
 from daskflow.streams.telling import StreamTelling
 from daskflow.workflow.serving_settings import ServeSettings, listener_of
 
@@ -88,6 +89,7 @@ class Server:
         self._processes: Processes | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: StreamTelling | None = None
+        self._moved: ServeWatch | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
         self._end: Callable[[], Any] = lambda: None
@@ -128,7 +130,9 @@ class Server:
                 settings.tls,
                 is_local=not self.token and not settings.insecure_behind_proxy,
             )
-            self._processes = Processes(orders, listener, place.path, self._heard)
+            watch = self._moved = ServeWatch(tell=self._telling.tell, say=self._say)
+            self._stack.callback(watch.end)
+            self._processes = Processes(orders, listener, place.path, say=self._heard, watch=watch)
             await self._processes.start()
             self._write_access(place.access)
         except BaseException as error:
@@ -156,6 +160,8 @@ class Server:
         assert self._journal is not None
         try:
             await self._processes.drain()
+            if self._moved is not None:
+                await asyncio.to_thread(self._moved.end)
             self._tell_now()
             self._journal.append({"record": "serve", "what": "ended", "rows": self._processes.counted()["rows"]})
         finally:
@@ -268,6 +274,12 @@ class Server:
         elif what == "died":
             self._warn(f"A worker process ended ({record['code']}) and is started again. {record['text']}".strip())
 
+    def _say(self, text: str) -> None:
+        """Say a sentence to those who watch, too."""
+        if self._telling is not None:
+            self._telling.note(text)
+        self._note(text)
+
     def _note(self, text: str) -> None:
         tell(self._listener, "note", text=text)
 
@@ -288,7 +300,9 @@ class Server:
         record = merged(self._processes.recent())
         limit = self.settings.queue * self.settings.workers
         queue = self._processes.counted()["queue"]
-        self._telling.tell({**record, "queue": queue, "queue_limit": limit, "champion": self.identity})
+        drift = {} if self._moved is None else self._moved.values()
+        told = {"queue": queue, "queue_limit": limit, "champion": self.identity, "drift": drift}
+        self._telling.tell({**record, **told})
 
     async def _watch(self, place: Path) -> None:
         """Look for a newer model, for ever; one that was refused is not tried again."""

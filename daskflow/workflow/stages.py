@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,8 +139,11 @@ class Stages:
                 cost = {"seconds": seconds, "cpu_seconds": 0.0, "peak_memory_bytes": 0}  # this process's: the scan's
                 self.recorder.append({"record": "stage", "stage": "download", **cost, **counts})
 
-    def cost_elsewhere(self, stage: str, units: float) -> float:
-        """What a stage's units add to this process's own time; those of the search record theirs themselves."""
+    def cost_elsewhere(self, stage: str, units: float, *, is_shared: bool) -> float:
+        """What a stage's units add to this process's own time; those of the search record theirs themselves.
+
+        Where the process is shared with other runs that time is this thread's alone.
+        """
         client = self.connection.client
         is_here = client is None or (client.scheduler.address.startswith("inproc") and not is_shared)
         if stage == "search":

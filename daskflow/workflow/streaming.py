@@ -44,7 +44,7 @@ class Stream:
     base : Path
         Folder that relative paths start from.
     listener : callable
-        Hears of the progress: ``progress`` with stage ``stream``, rows and rate, and ``note``.
+        Hears of the progress: ``progress`` with stage ``stream``, rows, dead and waiting, and ``note``.
 
     Attributes
     ----------
@@ -80,6 +80,7 @@ class Stream:
         learn_settings(settings)
         self.folder: StreamFolder = settings.place(self._base)
         self._pipeline: Pipeline | None = None
+        self._tells: StreamTelling | None = None
         self._is_to_stop = False
         self._meter = Meter()
         self._inputs: InputWatch | None = None
@@ -117,13 +118,13 @@ class Stream:
             ) from error
         async with AsyncExitStack() as stack:
             stack.callback(commits.close)
-            telling = stack.enter_context(StreamTelling(self.folder.path, about=self._about(), say=note))
             self.settings.write(self.folder.settings)
             path = self.folder.dead if self.settings.dead is None else (self._base / self.settings.dead).absolute()
             dead = DeadLetters(path, name=commits.dead_file, n_bytes=commits.dead_bytes)
             stack.callback(dead.close)
             answerer = await stack.enter_async_context(self._answerer(commits))
-            source = with_labels(self.settings, self._source.with_tables(tables_for(self._model)))
+            own = self._source.with_tables(tables_for(self._model)).with_folder(self.folder.path)
+            source = with_labels(self.settings, own, self.folder.path / "labels")
             pipeline = self._pipeline = Pipeline(
                 await stack.enter_async_context(source.open(self._base, dict(commits.offsets))),
                 answerer,
@@ -140,6 +141,8 @@ class Stream:
             await stack.enter_async_context(self._telling(pipeline))
             before = f": {commits.answered:,} records were answered before" if commits.answered else ""
             tell(self._listener, "note", text=f"Streaming; {self.folder.path} remembers how far it is{before}.")
+            if self._inputs is not None:
+                stack.enter_context(self._inputs.looking())
             totals = await pipeline.run()
             return {
                 "status": "stopped" if pipeline.stopping.is_set() else "done",
@@ -196,35 +199,32 @@ class Stream:
             yield there
 
     @asynccontextmanager
-    async def _telling(self, pipeline: Pipeline, telling: StreamTelling) -> AsyncIterator[None]:
-        """Tell once a second, and at the end, what was done."""
+    async def _telling(self, pipeline: Pipeline) -> AsyncIterator[None]:
+        """Tell once a second, and at the end, what was done: the folder's events, and whoever listens."""
+        about = {
+            "verb": "stream",
+            "model": self._model.identity,
+            "source": without_secrets(self._source.dump()),
+            "sink": without_secrets(self._sink.dump()),
+        }
 
-        def tell_now() -> None:
-            record = pipeline.meter.record(queue=pipeline.waiting, queue_limit=pipeline.waiting_limit, lag=pipeline.lag)
-            telling.tell(record)
-            rows, seconds = pipeline.totals.answered, record["seconds"]
-            tell(
-                self._listener,
-                "progress",
-                stage="stream",
-                done=rows,
-                rows=rows,
-                dead=pipeline.totals.dead,
-                waiting=pipeline.waiting,
-                rate=record["rows"] / seconds if seconds > 0 else 0.0,
-            )
+        def second() -> dict[str, Any]:
+            told = pipeline.meter.record(queue=pipeline.waiting, queue_limit=pipeline.waiting_limit)
+            return {**told, "lag": pipeline.lag}
 
         async def go_on() -> None:
             while True:
                 await asyncio.sleep(TOLD_SECONDS)
-                tell_now()
+                self._tell(pipeline)
 
-        task = asyncio.create_task(go_on())
-        try:
-            yield
-        finally:
-            task.cancel()
-            tell_now()
+        with StreamTelling(self.folder.path, second, about=about, say=self._note) as telling:
+            self._tells = telling
+            task = asyncio.create_task(go_on())
+            try:
+                yield
+            finally:
+                task.cancel()
+                self._tell(pipeline)
 
     def _tell(self, pipeline: Pipeline) -> None:
         """Tell the listener how far it is."""

@@ -92,12 +92,13 @@ async def learning_with(
         yield answerer
 
 
-def with_labels(asked: StreamSettings, source: StreamSource) -> Any:
-    """Return a stream's source together with that of its true values, where it has one; SettingsError for none."""
+def with_labels(asked: StreamSettings, source: StreamSource, folder: Path) -> Any:
+    """Return a stream's source together with that of its true values, which keeps what it must in `folder`."""
     if asked.labels is None:
         return source
     labels = source_of(asked.labels)
-    return LabelledSource(source, labels.model_copy(update={"once": asked.once}).with_tables(plain_tables()))
+    labels = labels.model_copy(update={"once": asked.once}).with_tables(plain_tables()).with_folder(folder)
+    return LabelledSource(source, labels)
 
 
 def plain_tables() -> ReadTables:

@@ -162,12 +162,12 @@ class StreamSettings(Settings):
 
     def name(self, base: Path) -> str:
         """Return a name of its own: the source's, and a few digits that source and sink decide."""
-        source = self.opened_source().model_copy(update={"once": False, "key": None})
-        told = [source.identity(), self.opened_sink().identity()]
-        digest = hashlib.sha256(repr([str(base.absolute()), *(sorted(each.items()) for each in told)]).encode())
-        place = next((str(told[0][word]) for word in ("path", "stream", "topic") if told[0].get(word)), "")
-        words = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or str(told[0]["kind"])
-        return f"{words}-{digest.hexdigest()[:8]}"
+        places = (self.opened_source(), self.opened_sink())
+        digest = hashlib.sha256(repr([str(base.absolute()), *map(_said_of, places)]).encode())
+        told = (getattr(places[0], word, None) for word in ("path", "stream", "topic"))
+        place = next((str(word) for word in told if word), "")
+        name = re.sub(r"[^A-Za-z0-9]+", "-", Path(place.rstrip("/")).name).strip("-")[:30] or places[0].kind
+        return f"{name}-{digest.hexdigest()[:8]}"
 
     def write(self, path: Path) -> None:
         """Write what was asked for, without secrets."""
@@ -176,11 +176,19 @@ class StreamSettings(Settings):
 
 
 def _said_of(place: StreamPlace) -> list[tuple[str, str]]:
-    """Return what was said of a place; what is as by default does not count, for a later version has more options."""
-    fields = type(place).model_fields
+    """Return what was said of a place; what is as by default does not count, for a later version has more options.
+
+    A password does not count either: a stream goes on where it was when that has changed.
+    """
+    fields, identity = type(place).model_fields, place.identity()
     said = {name: getattr(place, name) for name in fields if name not in ("once", "key")}
-    told = [(name, repr(value)) for name, value in sorted(said.items()) if value != fields[name].default]
-    return [("kind", place.kind), *told]
+    told = [
+        (name, repr(identity.get(name, value)))
+        for name, value in sorted(said.items())
+        if value != fields[name].get_default(call_default_factory=True)
+    ]
+    more = [(name, str(value)) for name, value in sorted(identity.items()) if name not in fields]
+    return [("kind", place.kind), *told, *more]
 
 
 def _parted(said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -88,7 +88,8 @@ def submit(
     cluster = batch_cluster(workflow)
     notes = tuple(workflow.check())
     folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
-    queue = queue_of(cluster)
+    placed = placed_in(workflow, folder)
+    queue = queue_of(placed)
     _refuse(queue, cluster, workflow, folder)
     refuse_too_long(workflow, folder.path.parent.parent)
     folder.make()
@@ -109,7 +110,7 @@ def submit(
             write_workflow(folder, workflow)
             shutil.copyfile(workflow_file(folder), folder.workflow)
             write_submission(folder, submission)
-            script = script_of(workflow, folder, environment=packed(placed_in(workflow, folder)))
+            script = script_of(workflow, folder, environment=packed(placed))
             (job,) = asyncio.run(queue.submit(script))
             # The job waits until this journal is closed, so it reads what is written here.
             write_submission(folder, submission.with_job(job))
@@ -128,7 +129,7 @@ def batch_cluster(workflow: Workflow) -> Batch:
     if not isinstance(cluster, Batch):
         raise SettingsError(
             f"cluster.kind is '{cluster.kind}', and only a batch queue takes a run that outlives this shell: submit it "
-            "with --on slurm (pbs, sge), or run it here with `daskflow run`."
+            "with --on slurm (or pbs, sge, lsf, htcondor, oar), or run it here with `daskflow run`."
         )
     if workflow.data.kind == "frame":
         raise SettingsError("data.kind = 'frame' is in this process's memory, which no job sees: name files instead.")
@@ -142,7 +143,7 @@ def script_of(
     placed = placed_in(workflow, folder).shipping(environment)
     python = placed.python or (submission or Submission.of(workflow)).python
     command = [python, "-u", "-m", "daskflow", "controller", str(folder.path)]
-    return placed.controller_script(command, directives=DIRECTIVES.get(placed.kind, ()))
+    return placed.controller_script(command, directives=placed.controller_directives)
 
 
 def placed_in(workflow: Workflow, folder: RunFolder) -> Batch:

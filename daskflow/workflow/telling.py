@@ -38,7 +38,7 @@ LAST_SECONDS = 1.5
 MOST_TOGETHER = 2_000
 """Records are sent to the pages in pieces of so many."""
 
-TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "span", "stream"})
+TOLD_AS_THEY_ARE = frozenset({"note", "plan", "table", "partitions", "evaluated", "span", "stream", "jobs"})
 """Events whose fields are those of a record."""
 
 JOURNALED = frozenset({"job_began", "job"})

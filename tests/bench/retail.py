@@ -43,7 +43,7 @@ from daskflow.bundle import load_model
 from daskflow.data.schema import ColumnKind
 from daskflow.streams.scoring import Scorer
 from daskflow.workflow import Workflow
-from tests.bench.serve import ask, request_of, saturate
+from tests.bench.serve import request_of
 
 TRAINED, REPLAYED = "2010-12-0*.csv.gz", "2011-1[12]-*.csv.gz"
 MOST_ROWS = 50_000
@@ -247,6 +247,28 @@ def saturation(client: Any, results: Results, for_seconds: float) -> float:
 # The server
 
 
+async def answered(reader: Any, writer: Any, request: bytes) -> None:
+    """Ask once, and take the answer."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+
+
+async def saturate(port: int, requests: list[bytes], seconds: float) -> float:
+    """Ask again as soon as there is an answer, over all connections; return requests a second."""
+    began, turn = time.perf_counter(), itertools.count()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() - began < seconds:
+            await answered(reader, writer, requests[next(turn) % len(requests)])
+        writer.close()
+
+    await asyncio.gather(*[one() for _ in range(CONNECTIONS)])
+    return next(turn) / (time.perf_counter() - began)
+
+
 async def paced(port: int, requests: list[bytes], seconds: float, rate: float) -> tuple[Any, Any]:
     """Ask at random moments; return when each was due and when it was answered, seconds from the start."""
     gaps = np.random.default_rng(1).exponential(1 / rate, int(rate * seconds))
@@ -261,7 +283,7 @@ async def paced(port: int, requests: list[bytes], seconds: float, rate: float) -
             wait = began + due[place] - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            await ask(reader, writer, requests[place % len(requests)])
+            await answered(reader, writer, requests[place % len(requests)])
             done[place] = time.perf_counter() - began
         writer.close()
 
@@ -271,12 +293,13 @@ async def paced(port: int, requests: list[bytes], seconds: float, rate: float) -
 
 def clients(kind: str, port: int, bodies: list[bytes], seconds: float, rate: float, told: Any) -> None:
     """Be the clients, in a process of their own."""
+    import uvloop
+
     requests = [request_of(b'{"rows":[' + body + b"]}", "application/json") for body in bodies]
     if kind == "saturate":
-        began = time.perf_counter()
-        told.put(saturate(port, requests, CONNECTIONS, seconds) / (time.perf_counter() - began))
+        told.put(uvloop.run(saturate(port, requests, seconds)))
     else:
-        told.put(asyncio.run(paced(port, requests, seconds, rate)))
+        told.put(uvloop.run(paced(port, requests, seconds, rate)))
 
 
 def asked(kind: str, port: int, bodies: list[bytes], seconds: float, rate: float = 0.0) -> Any:
@@ -321,7 +344,8 @@ def serve_retail(root: Path, model: Path, bodies: list[bytes], given: argparse.N
         at = np.arange(1, int(given.seconds))
         waiting = np.searchsorted(due, at) - np.searchsorted(np.sort(done), at)
         say(1e3 * (done - due), at.tolist(), waiting.tolist(), len(due) / done.max())
-        print(f"CPU of the server: {spent / done.max():.2f} cores, {1e6 * spent / len(due):.0f} us a row; {loads(load)}")
+        each = 1e6 * spent / len(due)
+        print(f"CPU of the server: {spent / done.max():.2f} cores, {each:.0f} us a row; {loads(load)}")
         print(f"saturation afterwards {asked('saturate', port, bodies, given.saturate):,.0f} requests/s")
     finally:
         process.terminate()

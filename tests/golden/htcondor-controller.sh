@@ -18,7 +18,7 @@ periodic_remove = (JobStatus == 2 && time() - JobCurrentStartDate > 3600)
 MY.DaskflowSeconds = 3600
 MY.DaskflowRun = "4f1e2d3c5b"
 
-Arguments = "-c 'export DASKFLOW_JOB=$(ClusterId).$(ProcId); exec >> /shared/runs/cars/4f1e2d3c5b/logs/""$DASKFLOW_JOB.log"" 2>&1; export OMP_NUM_THREADS=1; export OMP_WAIT_POLICY=passive; export MKL_NUM_THREADS=1; export OPENBLAS_NUM_THREADS=1; export MALLOC_TRIM_THRESHOLD_=65536; exec /opt/env/bin/python -m daskflow run ''/home/me/my cars.toml'''"
+Arguments = "-c 'export DASKFLOW_JOB=$(ClusterId).$(ProcId); [ -w /shared/runs/cars/4f1e2d3c5b/logs ] && exec >> /shared/runs/cars/4f1e2d3c5b/logs/""$DASKFLOW_JOB.log"" 2>&1; export OMP_NUM_THREADS=1; export OMP_WAIT_POLICY=passive; export MKL_NUM_THREADS=1; export OPENBLAS_NUM_THREADS=1; export MALLOC_TRIM_THRESHOLD_=65536; exec /opt/env/bin/python -m daskflow run ''/home/me/my cars.toml'''"
 Executable = /bin/sh
 
 Queue

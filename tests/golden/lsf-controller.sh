@@ -8,7 +8,7 @@
 #BSUB -r
 #BSUB -Jd "daskflow:4f1e2d3c5b"
 export DASKFLOW_JOB="$LSB_JOBID"; [ "${LSB_JOBINDEX:-0}" = 0 ] || DASKFLOW_JOB="$LSB_JOBID[$LSB_JOBINDEX]"
-exec >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB.log" 2>&1
+[ -w /shared/runs/cars/4f1e2d3c5b/logs ] && exec >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB.log" 2>&1
 export OMP_NUM_THREADS=1
 export OMP_WAIT_POLICY=passive
 export MKL_NUM_THREADS=1

@@ -8,7 +8,7 @@
 #BSUB -rn
 #BSUB -Jd "daskflow:4f1e2d3c5b"
 export DASKFLOW_JOB="$LSB_JOBID"; [ "${LSB_JOBINDEX:-0}" = 0 ] || DASKFLOW_JOB="$LSB_JOBID[$LSB_JOBINDEX]"
-exec >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB.log" 2>&1
+[ -w /shared/runs/cars/4f1e2d3c5b/logs ] && exec >> /shared/runs/cars/4f1e2d3c5b/logs/"$DASKFLOW_JOB.log" 2>&1
 daskflow_lease=/shared/runs/cars/4f1e2d3c5b/lease daskflow_address=tls://10.0.0.1:8786
 if ! grep -qsF -- "\"$daskflow_address\"" "$daskflow_lease"; then
     echo "daskflow: this job is not needed, or its node does not see the folder of the run: no lease of"
