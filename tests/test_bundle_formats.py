@@ -298,10 +298,6 @@ def test_a_decision_is_kept_and_applied_to_every_answer(tmp_path: Path) -> None:
     assert model.decision == decision
     assert model.predict_proba(frame())["b"].to_numpy() == pytest.approx(expected, rel=1e-6)
     assert model.predict(frame()).tolist() == labels
-    both, probabilities, _ = model.predict_all(frame())
-    assert both.tolist() == labels
-    assert probabilities is not None
-    pd.testing.assert_frame_equal(probabilities, model.predict_proba(frame()))
     first = frame().head(1)
     assert model.predict(first).tolist() == labels[:1]
     assert model.predict_one(first.iloc[0].to_dict()) == labels[0]

@@ -212,35 +212,6 @@ class Model:
                 "or train an estimator that has it (for SGD: loss = 'log_loss')."
             )
 
-    def predict_all(self, X: pd.DataFrame) -> tuple[pd.Series[Any], pd.DataFrame | None, dict[str, int]]:
-        """Predict labels and probabilities and count unseen categories, preparing the rows once.
-
-        Parameters
-        ----------
-        X : pandas.DataFrame
-            As for `predict`.
-
-        Returns
-        -------
-        labels : pandas.Series
-            As `predict` gives.
-        probabilities : pandas.DataFrame or None
-            As `predict_proba` gives; None for regression and for estimators without.
-        unseen : dict of str to int
-            As `check` gives.
-
-        Raises
-        ------
-        DataError
-            As `predict`.
-        """
-        rows = rows_of(_frame(X), self.schema)
-        found = self._predictions(rows, ALL if self.decision.is_empty else {"probabilities"})
-        has_probabilities = self.target.task.is_classification and hasattr(self.estimator, "predict_proba")
-        unseen = {name: int(count) for name, count in self.transformer.unseen(rows).items() if count}
-        probabilities = self._as_probabilities(found, X.index) if has_probabilities else None
-        return self._as_labels(found, X.index), probabilities, unseen
-
     def predictions(self, table: pa.Table, needs: Collection[str] = ALL) -> Predictions:
         """Predict the rows of a pyarrow Table of the schema's columns, in its types; codes stand for labels.
 

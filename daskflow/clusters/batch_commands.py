@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,3 +146,36 @@ def _tail(path: Path) -> str:
         text = text.partition("\n")[2]
     lines = re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text).rstrip().splitlines()
     return "\n".join(lines[-TAIL_LINES:])
+
+
+async def in_pieces(submit: Callable[[int], Awaitable[list[str]]], count: int, *, most: int, limit: str) -> list[str]:
+    """Submit equal jobs so many at a time, fewer where a limit refuses that; return the IDs of those that were taken.
+
+    Parameters
+    ----------
+    submit : callable
+        Submits so many, and returns their IDs.
+    count, most : int
+        How many in all, and at a time.
+    limit : str
+        Pattern of a refusal that fewer jobs may escape.
+
+    Raises
+    ------
+    QueueError
+        When none is taken.
+    """
+    ids: list[str] = []
+    size = most
+    while len(ids) < count:
+        size = min(size, count - len(ids))
+        try:
+            ids += await submit(size)
+        except QueueError as error:
+            if size > 1 and re.search(limit, str(error), re.IGNORECASE):
+                size //= 2
+            elif ids:
+                break
+            else:
+                raise
+    return ids

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
+from daskflow.clusters.batch_commands import Answer, for_jobs, in_pieces, run, tail, without_secrets
 from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
 from daskflow.clusters.htcondor_answers import (
     ATTRIBUTES,
@@ -51,20 +51,9 @@ class HTCondorQueue:
         QueueError
             When none is accepted: condor_submit's own words, and a hint.
         """
-        ids: list[str] = []
-        size = MOST_AT_ONCE
-        while len(ids) < count:
-            size = min(size, count - len(ids))
-            try:
-                ids += await self._submit(script, size)
-            except QueueError as error:
-                if size > 1 and re.search(r"exceed|limit|max_jobs", str(error), re.IGNORECASE):
-                    size //= 2
-                elif ids:
-                    break
-                else:
-                    raise
-        return ids
+        return await in_pieces(
+            lambda size: self._submit(script, size), count, most=MOST_AT_ONCE, limit=r"exceed|limit|max_jobs"
+        )
 
     async def _submit(self, script: str, count: int) -> list[str]:
         text = re.sub(r"^Queue\b.*$", f"Queue {count}", script, flags=re.MULTILINE | re.IGNORECASE)

@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Collection, Mapping
 
-from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
+from daskflow.clusters.batch_commands import Answer, for_jobs, in_pieces, run, tail, without_secrets
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, QueueError, Request
 from daskflow.clusters.batch_options import option_of, words_of
 from daskflow.clusters.batch_places import beyond, nearest_of
@@ -68,20 +68,9 @@ class LsfQueue:
         QueueError
             When none is accepted: bsub's own words, and a hint.
         """
-        ids: list[str] = []
-        size = ARRAY_SIZE
-        while len(ids) < count:
-            size = min(size, count - len(ids))
-            try:
-                ids += await self._submit(script, size)
-            except QueueError as error:
-                if size > 1 and re.search(r"array|threshold|limit", str(error), re.IGNORECASE):
-                    size //= 2
-                elif ids:
-                    break
-                else:
-                    raise
-        return ids
+        return await in_pieces(
+            lambda size: self._submit(script, size), count, most=ARRAY_SIZE, limit=r"array|threshold|limit"
+        )
 
     async def _submit(self, script: str, count: int) -> list[str]:
         words = words_of(script, MARKER)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
+from daskflow.clusters.batch_commands import Answer, for_jobs, in_pieces, run, tail, without_secrets
 from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
 from daskflow.clusters.batch_options import option_of, words_of
 from daskflow.clusters.batch_places import cores_in_words
@@ -48,20 +48,12 @@ class OarQueue:
         """
         options = words_of(script, MARKER)
         path = await asyncio.to_thread(_kept, script, option_of(options, "-O", "--stdout"))
-        ids: list[str] = []
-        size = ARRAY_SIZE
-        while len(ids) < count:
-            size = min(size, count - len(ids))
-            try:
-                ids += await self._submit(options, path, size)
-            except QueueError as error:
-                if size > 1 and re.search(r"limit|maximum|too many|quota", str(error), re.IGNORECASE):
-                    size //= 2
-                elif ids:
-                    break
-                else:
-                    raise
-        return ids
+        return await in_pieces(
+            lambda size: self._submit(options, path, size),
+            count,
+            most=ARRAY_SIZE,
+            limit=r"limit|maximum|too many|quota",
+        )
 
     async def _submit(self, options: list[str], path: Path, count: int) -> list[str]:
         more = ["--array", str(count)] if count > 1 else []

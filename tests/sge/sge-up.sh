@@ -18,7 +18,7 @@ address=$(hostname -I | tr ' ' '\n' | grep -m1 -E '^[0-9.]+$' || true)
 [ -n "$address" ] || fail "this machine has no address but the loopback one"
 
 # 1. Folders, configuration, namespace ------------------------------------------------------------------------------
-root=$folder/root common=$folder/root/default/common
+root=$folder/sge common=$folder/sge/default/common
 mkdir -p "$root"/{bin,lib,utilbin} "$common" "$folder"/{bin,spool/qmaster,spool/execd,spooldb,conf}
 for name in bin lib utilbin; do ln -sfn "$lib" "$root/$name/lx-amd64"; done
 ln -sfn "$packages/share/gridengine/util" "$root/util"
