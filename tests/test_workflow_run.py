@@ -180,6 +180,58 @@ def test_a_finished_run_is_not_run_again_unless_asked(frame: pd.DataFrame, tmp_p
     assert not fresh.summary()["resumed"]
 
 
+def test_a_finished_run_whose_search_gets_more_time_goes_on(frame: pd.DataFrame, tmp_path: Path) -> None:
+    # given a run whose search ended by its budget, and one that had no budget
+    folder = cut(frame, tmp_path / "in", 2)
+    search = {"kind": "hyperband", "metric": "roc_auc", "max_iter": 3}
+
+    def run(hours: float | None, runs: str = "runs", **options: Any) -> Run:
+        budget = {} if hours is None else {"budget": {"cpu_hours": hours, "wall_time": "1 h"}}
+        return Workflow(**settings(folder, search=search | budget)).run(tmp_path / runs, **options)
+
+    def steps(run: Run) -> int:
+        return sum(record["record"] == "unit" for record in run.records)
+
+    expected = run(None, "others")
+    first = run(1e-9)
+    assert steps(first) < steps(expected)
+    # when the same file gives it less, or not more, it is finished; when it gives more, then it goes on to its end
+    said: list[str] = []
+    assert run(1e-10).records == run(1e-9).records == first.records
+    longer = run(1.0, listener=lambda event: said.append(str(event.fields.get("text", ""))))
+    assert longer.path == first.path
+    assert "This run was finished, and its search has more time now: it goes on." in said
+    assert outcome(longer) == outcome(expected)
+    assert longer.model.predict(frame.drop(columns="late")).tolist() == expected.model.predict(frame).tolist()
+    begun = [(r["trial"], r["fold"], r["resource"]) for r in longer.records if r["record"] == "start"]
+    assert len(begun) == len(set(begun))
+    # and now that it came to its own end, no budget makes it go on
+    assert run(None).records == longer.records
+
+
+def test_a_model_that_was_fitted_before_the_search_went_on_is_not_taken_for_the_winner(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a search that ended before any candidate had all of its resource, whose best was refitted; then Ctrl-C
+    space = {"alpha": {"loguniform": [1e-4, 1e-3]}, "learning_rate": ["constant"], "eta0": [1e-4]}
+    search = {"kind": "asha", "trials": 3, "max_iter": 3, "metric": "roc_auc", "space": space}
+    folder = cut(frame, tmp_path / "in", 2)
+
+    def workflow(hours: float) -> Workflow:
+        return Workflow(**settings(folder, search={**search, "budget": {"cpu_hours": hours}}))
+
+    interrupt_at(monkeypatch, "evaluation")
+    with pytest.raises(KeyboardInterrupt):
+        workflow(1e-9).run(tmp_path / "runs")
+    monkeypatch.undo()
+    # when it is continued with more time
+    run = workflow(1.0).run(tmp_path / "runs")
+    # then the same candidate, with all of its resource, is refitted once more
+    refitted = [(r["trial"], r["resource"]) for r in run.records if r["record"] == "refitted"]
+    assert refitted == [(run.best.id, 1), (run.best.id, 3)]
+    assert run.best.resource == 3
+
+
 def test_guarantee_5_changed_data_and_other_versions_refuse_to_continue(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,19 @@ def test_the_id_depends_on_what_decides_the_result_and_on_nothing_else() -> None
     assert Workflow(**{**GOOD, "search": {"kind": "random", "trials": 3}}).id != base
 
 
+def test_limits_of_time_are_no_part_of_the_id_and_numbers_of_trials_are() -> None:
+    def id_with(**budget: Any) -> str:
+        search = {"kind": "random", "trials": 9, "space": {"alpha": [0.1, 0.2]}}
+        return Workflow(**{**GOOD, "search": {**search, "budget": budget} if budget else search}).id
+
+    # given
+    base, of_five = id_with(), id_with(trials=5)
+    # when, then
+    assert id_with(wall_time="2 h") == id_with(wall_time="3 h", cpu_hours=4, running="drop") == base
+    assert id_with(trials=5, wall_time="2 h") == of_five
+    assert len({base, of_five, id_with(trials=6), id_with(patience=5), id_with(patience=5, tolerance=0.1)}) == 5
+
+
 def test_another_cluster_keeps_the_words_it_shares(tmp_path: Path) -> None:
     path = written(
         tmp_path,

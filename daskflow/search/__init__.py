@@ -63,6 +63,14 @@ class Search(Settings):
                 raise ValueError(f"should be a {'time such as 10 min' if is_time else 'size such as 2 GiB'}")
         return value
 
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result: how much time there is does not, so that a run may get more of it."""
+        said = self.dump()
+        said.pop("isolate")
+        if self.budget is not None:
+            said["budget"] = self.budget.identity()
+        return {word: value for word, value in said.items() if word != "budget" or value}
+
     @property
     def fit_seconds(self) -> float | None:
         """`fit_timeout` in seconds."""

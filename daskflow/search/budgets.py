@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STOCK = 8
 """Requests without an answer, as long as nobody says how many there may be."""
 
+TIMES = ("wall_time", "cpu_hours")
+"""Limits that are no part of a run's ID: with a higher one the same run goes on."""
+
 
 def seconds_of(text: str) -> float:
     """Return a length of time in seconds; 0 for what is none.
@@ -72,6 +75,18 @@ class Budget(Settings):
         if value is not None and not seconds_of(value) > 0:
             raise ValueError("should be a time such as 2 h")
         return value
+
+    def identity(self) -> dict[str, Any]:
+        """Return what says which candidates there are; without the limits of time, of which a run may get more.
+
+        Examples
+        --------
+        >>> Budget(wall_time="2 h", cpu_hours=8).identity(), Budget(wall_time="2 h", trials=9).identity()
+        ({}, {'trials': 9, 'tolerance': 0.0, 'running': 'finish'})
+        """
+        if self.trials is None and self.patience is None:
+            return {}
+        return {word: value for word, value in self.dump().items() if word not in TIMES}
 
     @property
     def wall_seconds(self) -> float:
@@ -126,6 +141,35 @@ def earlier_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     return total + (last - begun if begun is not None and last is not None else 0.0)
 
 
+def is_longer(budget: Budget | None, records: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a search that a limit of time ended, by its journal's records, has a higher one now, and room.
+
+    Examples
+    --------
+    >>> ended = [
+    ...     {"record": "start", "at": 0.0}, {"record": "unit", "at": 61.0, "cpu_seconds": 60.0},
+    ...     {"record": "stage", "stage": "search", "limit": {"wall_time": 60.0}},
+    ... ]
+    >>> [is_longer(Budget(wall_time=time), ended) for time in ("1 min", "30 s", "61 s", "2 min")]
+    [False, False, False, True]
+    >>> is_longer(None, ended), is_longer(None, ended[:2])
+    (True, False)
+    """
+    searched = [r for r in records if r.get("record") == "stage" and r.get("stage") == "search"]
+    known = searched[-1].get("limit") if searched else None
+    if not known:
+        return False
+    extended = [r for r in records if r.get("record") == "control" and r.get("command") == "extend"]
+    more = {name: sum(float(r.get(name) or 0.0) for r in extended) for name in ("wall_seconds", "cpu_hours")}
+    if "wall_time" in known:
+        limit = math.inf if budget is None else budget.wall_seconds + more["wall_seconds"]
+        return limit > max(float(known["wall_time"]), earlier_seconds(records))
+    hours = None if budget is None else budget.cpu_hours
+    limit = math.inf if hours is None else hours + more["cpu_hours"]
+    spent = sum(float(r.get("cpu_seconds") or 0.0) for r in records if r.get("record") == "unit")
+    return limit > max(float(known["cpu_hours"]), spent / 3600)
+
+
 @dataclass
 class Budgeted:
     """A policy held to a budget: once a limit is met it gives no further request. The budget can be extended.
@@ -158,6 +202,7 @@ class Budgeted:
     stock: int = STOCK
     _is_cut: bool = False
     _why: str = ""
+    _limit: Mapping[str, float] = field(default_factory=dict)
     _started: float | None = None
     _earlier_seconds: float = 0.0
     _cpu_seconds: float = 0.0
@@ -243,6 +288,11 @@ class Budgeted:
         return f"the budget of {_count(trials, 'trial')} was spent" if self._is_cut else ""
 
     @property
+    def limit(self) -> dict[str, float]:
+        """The limit of time that ended the search, by its name: in seconds, or in CPU-hours; empty when none did."""
+        return dict(self._limit) if self._why else {}
+
+    @property
     def is_spent(self) -> bool:
         """Whether a limit is met, so that nothing new begins."""
         return bool(self._why)
@@ -299,11 +349,15 @@ class Budgeted:
         budget, more = self.budget, self._more
         now = self.clock() if self._held_at is None else self._held_at
         wall = self._earlier_seconds + now - (self._started or 0.0) - self._held_seconds
-        if wall >= budget.wall_seconds + more["wall_seconds"]:
-            said = amount(budget.wall_seconds + more["wall_seconds"]) if more["wall_seconds"] else budget.wall_time
-            return f"the wall time of {said} was spent"
-        if budget.cpu_hours is not None and self._cpu_seconds >= 3600 * (budget.cpu_hours + more["cpu_hours"]):
-            return f"the budget of {_count(budget.cpu_hours + more['cpu_hours'], 'CPU-hour')} was spent"
+        self._limit = {}
+        most = budget.wall_seconds + more["wall_seconds"]
+        if wall >= most:
+            self._limit = {"wall_time": most}
+            return f"the wall time of {amount(most) if more['wall_seconds'] else budget.wall_time} was spent"
+        hours = math.inf if budget.cpu_hours is None else budget.cpu_hours + more["cpu_hours"]
+        if self._cpu_seconds >= 3600 * hours:
+            self._limit = {"cpu_hours": hours}
+            return f"the budget of {_count(hours, 'CPU-hour')} was spent"
         if budget.patience is not None and self._without >= budget.patience:
             least = f" by {budget.tolerance:g} or more" if budget.tolerance else ""
             return f"{_count(budget.patience, 'trial')} in a row did not improve the best score{least}"

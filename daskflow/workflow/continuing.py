@@ -5,12 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 
 from daskflow.core.errors import ChangedDataError, DataError, JournalError
+from daskflow.core.events import Listener, tell
+from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
 from daskflow.data.blocks import Blocks
 from daskflow.data.scan import scan
+from daskflow.search.budgets import is_longer
 from daskflow.workflow.cache import open_store
 from daskflow.workflow.recording import origin_of, versions
 from daskflow.workflow.workflow import Workflow
+
+
+def is_done(journal: Journal, folder: RunFolder) -> bool:
+    """Whether the journal ends with success, and the model is there."""
+    last = journal.records[-1] if journal.records else {}
+    return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
+
+
+def was_done(journal: Journal) -> bool:
+    """Whether an earlier invocation ended with success."""
+    return any(record["record"] == "end" and record.get("status") == "done" for record in journal.records)
+
+
+def reopen(folder: RunFolder, listener: Listener) -> None:
+    """Let a run that was finished go on: what it was judged by is made anew, and its model answers until then."""
+    folder.discard(folder.metrics, folder.predictions, folder.report)
+    tell(listener, "note", text="This run was finished, and its search has more time now: it goes on.")
+
+
+def has_more_time(workflow: Workflow, journal: Journal) -> bool:
+    """Whether a finished run goes on: a limit of time ended its search, and the workflow's budget has a higher one."""
+    return is_longer(workflow.search.budget, journal.records)
 
 
 def check_data(workflow: Workflow, runs: Path, journal: Journal) -> None:

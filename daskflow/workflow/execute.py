@@ -30,6 +30,7 @@ from daskflow.data.execution import peak_memory_bytes
 from daskflow.data.schema import Target
 from daskflow.metrics import Metric
 from daskflow.search import engine
+from daskflow.search.budgets import Budgeted
 from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
 from daskflow.search.lengths import Lengths
@@ -38,7 +39,7 @@ from daskflow.search.steering import CANCELLED
 from daskflow.workflow import learning_curve, out_of_fold, toml
 from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import forget, open_store
-from daskflow.workflow.continuing import check_data, check_versions
+from daskflow.workflow.continuing import check_data, check_versions, has_more_time, is_done, reopen, was_done
 from daskflow.workflow.core_hours import opened_accounts
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
 from daskflow.workflow.exports import csv_of
@@ -76,7 +77,7 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             journal.clear()
         if not journal.records:
             folder.clear(keep=folder.journal)
-        if _is_done(journal, folder):
+        if is_done(journal, folder) and not has_more_time(workflow, journal):
             check_data(workflow, runs, journal)
             tell(listener, "note", text=f"This run is finished already: {folder.path} (--fresh runs it again).")
             run = open_run(folder.path, trusted=workflow.trusted)
@@ -88,6 +89,8 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
         with Telling(folder, recorder, listener, seed=workflow.seed) as telling:
             control = telling.control = heard(folder, telling)
             recorder.append({"record": "invocation", "id": workflow.id, "versions": versions()})
+            if was_done(journal):
+                reopen(folder, telling)
             if journal.caution:
                 recorder.append({"record": "warning", "text": journal.caution}, durable=False)
                 tell(telling, "warning", text=journal.caution)
@@ -149,12 +152,6 @@ def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Liste
         cost = {"cpu_seconds": time.process_time() - cpu, "peak_memory_bytes": peak_memory_bytes()}
         recorder.append({**record, **cost, "partition_reads": reads})
     return cluster
-
-
-def _is_done(journal: Journal, folder: RunFolder) -> bool:
-    """Whether the journal ends with success, and the model is there."""
-    last = journal.records[-1] if journal.records else {}
-    return last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir()
 
 
 def _end(recorder: Recorder, folder: RunFolder, error: BaseException, status: str, text: str) -> None:
@@ -325,6 +322,8 @@ class _Execution(Preparing):
                 lengths=Lengths(seer.forecast, cluster.seconds) if isinstance(cluster, Batch) else None,
             )
             found["ended"] = result.ended
+            if isinstance(policy, Budgeted) and result.ended == policy.ended() and policy.limit:
+                found["limit"] = policy.limit
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:
@@ -348,7 +347,8 @@ class _Execution(Preparing):
         """
         flow, best = self.workflow, result.best
         earlier = next((r for r in reversed(self.recorder.journal.records) if r["record"] == "refitted"), None)
-        if earlier is not None and earlier["trial"] == best.id:
+        same = {"trial": best.id, "resource": best.resource}
+        if earlier is not None and all(earlier.get(word) == value for word, value in same.items()):
             fitted = Fitted(self.folder.path / FITTED, earlier["sha256"])
             if fitted.is_whole:
                 return fitted, Decision.load(earlier["decision"]), earlier["told"]
@@ -375,7 +375,7 @@ class _Execution(Preparing):
         told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
         if any(key.startswith("curve-") for key in answers):
             told["learning_curve"] = learning_curve.curve_of(metric.name, answers)
-        record = {"record": "refitted", "trial": best.id, "sha256": fitted.sha256}
+        record = {"record": "refitted", **same, "sha256": fitted.sha256}
         self.recorder.append({**record, "decision": decision.dump(), "told": told})
         return fitted, decision, told
 

@@ -16,6 +16,7 @@ from daskflow.core.errors import ControlError, JournalError, SettingsError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
 from daskflow.workflow.acting import is_held
+from daskflow.workflow.continuing import has_more_time, is_done
 from daskflow.workflow.plan import refuse_too_long
 from daskflow.workflow.submission import (
     Submission,
@@ -97,8 +98,7 @@ def submit(
     try:
         with Journal(folder.journal) as journal:
             _check_idle(folder, queue)  # once more: somebody else may have submitted it meanwhile
-            last = journal.records[-1] if journal.records else {}
-            if not fresh and last.get("record") == "end" and last.get("status") == "done" and folder.model.is_dir():
+            if not fresh and is_done(journal, folder) and not has_more_time(workflow, journal):
                 raise ControlError(f"This run is finished already: {folder.path} (--fresh runs it again).")
             if fresh:
                 journal.clear()

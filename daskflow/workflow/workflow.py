@@ -318,13 +318,14 @@ class Workflow:
 
     @property
     def id(self) -> str:
-        """Hash of what decides the result: not the paths, the cluster, the cache or the name."""
+        """Hash of what decides the result: not the paths, the cluster, the cache, the name or limits of time."""
         tables = self.dump()
+        space = {"space": tables["search"]["space"]} if self.search.space is not None else {}
+        tables["search"] = {**self.search.identity(), **space}
         tables["data"] = {word: value for word, value in self.data.identity().items() if word != "path"}
         tables["preprocess"] = self.preprocess.identity()
         for word in ("name", "cluster"):
             tables.pop(word)
-        tables["search"].pop("isolate")
         tables["cache"] = {"block_rows": self.cache.block_rows}
         tables["evaluation"] = self.evaluation.changes()
         for word in ("decision", "evaluation"):
