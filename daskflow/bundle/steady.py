@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
+from daskflow.bundle.steady_blocks import METHODS, disguised
+from daskflow.bundle.steady_members import TREES, is_known, members_of, steady_whole
 from daskflow.core.warned import ignored
 
 KNOWN = ("sklearn", "daskflow")
@@ -50,7 +52,59 @@ def steady(estimator: Any) -> Any:
         return _steady_parts(estimator)
     if isinstance(getattr(estimator, "steps", None), list) and hasattr(estimator, "named_steps"):
         return SteadyPipeline(estimator)
-    return estimator
+    if _has_link(estimator):
+        return _steady_link(estimator)
+    if _is_counting(estimator):
+        return _steady_counting(estimator)
+    return steady_whole(estimator, _member)
+
+
+def unsteady(estimator: Any) -> tuple[str, ...]:
+    """Name the classes in an estimator whose answers for a row may depend on the rows beside it.
+
+    These are the classes of a user's own and of libraries that are not known here. Nobody has looked at how they
+    compute; most of them answer alike up to the last bits.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted.
+
+    Returns
+    -------
+    tuple of str
+        Full names, each once, in sorted order; empty for an estimator that is steady.
+    """
+    return tuple(sorted(set(_unknown(estimator))))
+
+
+def _unknown(estimator: Any) -> Iterator[str]:
+    """Names of classes, with repetitions."""
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and hasattr(estimator, "named_steps"):
+        members = [step for _, step in steps if not _is_no_step(step)]
+    elif hasattr(estimator, "part_rows_"):
+        members = [*estimator.estimators_, *filter(None, [getattr(estimator, "final_estimator_", None)])]
+    elif is_known(estimator):
+        members = list(members_of(estimator))
+        function = getattr(estimator, "func", None)
+        if callable(function) and not isinstance(function, np.ufunc):
+            yield f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+    else:
+        module = type(estimator).__module__
+        if module.partition(".")[0] not in TREES:
+            yield f"{module}.{type(estimator).__qualname__}"
+        return
+    for member in members:
+        yield from _unknown(member)
+
+
+def _member(estimator: Any) -> Any:
+    """Return a steady estimator that can stand in the place of this one in another."""
+    made = steady(estimator)
+    if made is estimator or isinstance(made, type(estimator)):
+        return made
+    return disguised(estimator, {name: getattr(made, name) for name in METHODS if hasattr(made, name)})
 
 
 def product(X: Any, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,17 +269,67 @@ def _steady_network(estimator: Any) -> Any:
     return made
 
 
+def _has_link(estimator: Any) -> bool:
+    """Whether it is one of scikit-learn's generalized linear regressors, whose prediction is a link of a product."""
+    try:
+        from sklearn.linear_model._glm.glm import _GeneralizedLinearRegressor
+    except ImportError:
+        return False
+    is_own = is_known(estimator) and hasattr(estimator, "coef_") and hasattr(estimator, "_linear_predictor")
+    return is_own and isinstance(estimator, _GeneralizedLinearRegressor)
+
+
+def _steady_link(estimator: Any) -> Any:
+    """Return a copy that multiplies steadily before the link."""
+    from sklearn.utils.validation import validate_data
+
+    weights = np.ascontiguousarray(estimator.coef_, dtype=np.float64)[None, :]
+
+    def multiplied(self: Any, X: Any) -> Any:
+        X = validate_data(self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False)
+        return product(X, weights)[:, 0] + self.intercept_
+
+    made = copy.copy(estimator)
+    made._linear_predictor = MethodType(multiplied, made)
+    return made
+
+
+def _is_counting(estimator: Any) -> bool:
+    """Whether it is scikit-learn's naive Bayes of counts or of zeros and ones."""
+    name = type(estimator).__name__
+    is_own = is_known(estimator) and name in ("BernoulliNB", "ComplementNB", "MultinomialNB")
+    return is_own and hasattr(estimator, "feature_log_prob_") and hasattr(estimator, "_joint_log_likelihood")
+
+
+def _steady_counting(estimator: Any) -> Any:
+    """Return a copy that multiplies counts by log probabilities steadily."""
+    weights = np.ascontiguousarray(estimator.feature_log_prob_, dtype=np.float64)
+    added = estimator.class_log_prior_
+    if type(estimator).__name__ == "BernoulliNB":
+        of_absent = np.log(1 - np.exp(weights))
+        weights, added = weights - of_absent, added + of_absent.sum(axis=1)
+    elif type(estimator).__name__ == "ComplementNB" and len(estimator.classes_) > 1:
+        added = np.zeros(len(weights))
+
+    def multiplied(self: Any, X: Any) -> Any:
+        return product(X, weights) + added
+
+    made = copy.copy(estimator)
+    made._joint_log_likelihood = MethodType(multiplied, made)
+    return made
+
+
 def _steady_parts(estimator: Any) -> Any:
     """Return a copy of an ensemble over parts whose members, and the model over them, are steady."""
     made = copy.copy(estimator)
-    made.estimators_ = [steady(member) for member in estimator.estimators_]
+    made.estimators_ = [_member(each) for each in estimator.estimators_]
     if getattr(estimator, "final_estimator_", None) is not None:
-        made.final_estimator_ = steady(estimator.final_estimator_)
+        made.final_estimator_ = _member(estimator.final_estimator_)
     return made
 
 
 class SteadyPipeline:
-    """A pipeline whose last step is steady; the steps before it transform as they do.
+    """A pipeline of steady steps.
 
     Parameters
     ----------
@@ -235,11 +339,12 @@ class SteadyPipeline:
 
     def __init__(self, pipeline: Any) -> None:
         """Take its steps."""
-        self._before = [step for _, step in pipeline.steps[:-1] if step is not None and step != "passthrough"]
-        last = steady(pipeline.steps[-1][1])
-        for name in ("predict", "predict_proba", "decision_function"):
+        self._before = [_member(step) for _, step in pipeline.steps[:-1] if not _is_no_step(step)]
+        last = pipeline.steps[-1][1]
+        of_last = None if _is_no_step(last) else steady(last)
+        for name in METHODS:
             if hasattr(pipeline, name):
-                setattr(self, name, self._through(getattr(last, name)))
+                setattr(self, name, self._through(_unchanged if of_last is None else getattr(of_last, name)))
         if hasattr(pipeline, "classes_"):
             self.classes_ = pipeline.classes_
 
@@ -250,3 +355,12 @@ class SteadyPipeline:
             return of_last(X)
 
         return method
+
+
+def _is_no_step(step: Any) -> bool:
+    """Whether a step is left out."""
+    return step is None or (isinstance(step, str) and step == "passthrough")
+
+
+def _unchanged(X: Any) -> Any:
+    return X
