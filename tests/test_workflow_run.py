@@ -89,7 +89,9 @@ def outcome(run: Run) -> dict[str, Any]:
 
 def test_a_run_leaves_everything_in_its_folder(frame: pd.DataFrame, tmp_path: Path) -> None:
     # given, when
-    run = Workflow(**settings(cut(frame, tmp_path / "in", 3), evaluation={})).run(tmp_path / "runs")
+    workflow = Workflow(**settings(cut(frame, tmp_path / "in", 3), evaluation={}))
+    before = workflow.plan(tmp_path / "runs")
+    run = workflow.run(tmp_path / "runs")
     # then
     names = {item.name for item in run.path.iterdir()}
     expected = {"workflow.toml", "journal.jsonl", "trials.csv", "model", "metrics.json", "report.html", "versions.json"}
@@ -105,6 +107,14 @@ def test_a_run_leaves_everything_in_its_folder(frame: pd.DataFrame, tmp_path: Pa
     # and the model predicts rows it never saw, with columns in any order
     fresh = frame.drop(columns="late").sample(20, random_state=1)[["city", "when", "x", "new", "size"]]
     assert set(run.model.predict(fresh)) <= {"yes", "no"}
+    # and its stages are those of the plan, which can say from now on what each takes
+    stages = tuple(record["stage"] for record in run.records if record["record"] == "stage")
+    assert before.stages == stages
+    assert set(before.takes.said) == {"search", "explanation"}
+    assert "model: not told before a run of these files has come so far" in str(before)
+    after = workflow.plan(tmp_path / "runs")
+    assert set(after.takes.seconds) == {*stages} - {"search"}
+    assert "not told" not in str(after)
 
 
 @pytest.fixture(scope="module")

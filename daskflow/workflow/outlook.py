@@ -191,6 +191,13 @@ def _with_preparing(
 
 def known_size(workflow: Workflow, table: Table, runs: Path) -> tuple[int, int] | None:
     """Return the rows and features of the newest run of the same files, read alike; None without one."""
+    folder = run_of_same_table(workflow, table, runs)
+    data = {} if folder is None else read_json(folder.data)
+    return (int(data["rows"]), len(data["feature_names"])) if data else None
+
+
+def run_of_same_table(workflow: Workflow, table: Table, runs: Path) -> RunFolder | None:
+    """Return the newest run of the same files, read alike, that got as far as its features; None without one."""
     origin, asked = origin_of(table), _settings_of(workflow.data.dump())
     for folder in recent_runs(runs):
         data = read_json(folder.data)
@@ -198,7 +205,7 @@ def known_size(workflow: Workflow, table: Table, runs: Path) -> tuple[int, int] 
             is_same = _settings_of(toml.load(folder.workflow, environment={}).get("data") or {}) == asked
             began = [record["origin"] for record in read(folder.journal) if record["record"] == "data"]
             if is_same and began[:1] == [origin] and data.get("feature_names"):
-                return int(data["rows"]), len(data["feature_names"])
+                return folder
     return None
 
 

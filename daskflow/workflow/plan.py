@@ -22,7 +22,8 @@ from daskflow.search.training import Way, takes_weight, way_of
 from daskflow.workflow.cache import Room, block_folder
 from daskflow.workflow.core_hours_ahead import CoreHoursAhead, core_hours_ahead
 from daskflow.workflow.memory import fit_bytes, learned_rows, memory_notes, n_columns
-from daskflow.workflow.outlook import Outlook, Timing, outlook, too_long
+from daskflow.workflow.outlook import Outlook, Timing, outlook, run_of_same_table, too_long
+from daskflow.workflow.stages_ahead import StagesAhead, stages_ahead
 from daskflow.workflow.timed_fits import Shape, made_up_fits
 from daskflow.workflow.workflow import Workflow
 
@@ -79,6 +80,8 @@ class Plan:
         What the workers' jobs will use on a batch queue, with a band; the controller's job of `submit` comes on top.
     stages : tuple of str
         What is computed, in order.
+    takes : StagesAhead
+        What is known of what each stage takes.
     notes : tuple of str
         What was understood, and what to look at.
     """
@@ -100,7 +103,8 @@ class Plan:
     split: str
     fits: Mapping[str, int]
     outlook: Outlook
-    stages: tuple[str, ...] = ("scan", "split", "statistics", "matrices", "search", "refit", "evaluation", "model")
+    stages: tuple[str, ...] = ()
+    takes: StagesAhead = field(default_factory=StagesAhead)
     notes: tuple[str, ...] = field(default=())
     balance: str = ""
     model: str = ""
@@ -132,6 +136,7 @@ class Plan:
             f"  matrices    about {size(self.matrices_bytes)} in the run's folder while it runs; "
             f"{size(self.runs_free_bytes)} free",
             f"  stages      {' -> '.join(self.stages)}",
+            *(f"  takes       {line}" for line in self.takes.lines()),
             f"  time        {self.outlook}",
             *([f"  core-hours  {self.core_hours}"] if self.core_hours is not None else []),
             *(f"  note        {note}" for note in self.notes),
@@ -176,6 +181,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     if overlong := too_long(ahead, workflow.cluster, workflow.search.fit_seconds):
         said.append(f"cluster.walltime: {overlong}")
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
+    takes = stages_ahead(workflow, ahead, run_of_same_table(workflow, table, runs), test=split.test)
     return Plan(
         name=workflow.name,
         id=workflow.id,
@@ -199,6 +205,8 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
         balance=workflow.balance.in_words() if workflow.balance.is_active else "",
         fits={"folds": folds, **_fits(workflow, task, folds)},
         outlook=ahead,
+        stages=takes.names,
+        takes=takes,
         core_hours=core_hours_ahead(workflow, ahead, runs),
         notes=tuple(said),
         model=_model_words(workflow, task),
