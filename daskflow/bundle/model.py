@@ -16,7 +16,7 @@ import pyarrow as pa
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
-from daskflow.bundle.side_by_side import Packed
+from daskflow.bundle.side_by_side import Packed, Packer
 from daskflow.bundle.steady import SteadyLinear, steady
 from daskflow.core import interruption
 from daskflow.core.errors import DataError
@@ -268,9 +268,12 @@ class Model:
         matrix, places, _ = self._one_row.of_rows(rows)
         return matrix, places
 
-    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
-        """Return what is needed of rows of plain values, in less memory; None where `of_rows` should read them."""
-        return self._one_row.pack(rows)
+    def packer(self) -> Packer | None:
+        """Return what takes out of rows all that is needed, in less memory; None where `of_rows` should read them.
+
+        It returns None for rows that it does not read.
+        """
+        return self._one_row.packer
 
     def of_packed(
         self, parts: Sequence[Packed], needs: Collection[str] = ALL

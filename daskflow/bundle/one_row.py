@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from daskflow.bundle.rows import array_of
-from daskflow.bundle.side_by_side import Packed, SideBySide
+from daskflow.bundle.side_by_side import Packed, Packer, SideBySide
 from daskflow.core.errors import DataError
 from daskflow.data.arrays import level_of
 from daskflow.data.schema import Column, ColumnKind, Schema
@@ -134,11 +134,10 @@ class OneRow:
             return None, [], {}
         return matrix, places, unseen
 
-    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
-        """Return what is needed of rows whose numbers are plain ones; None where `of_rows` should read them."""
-        if self._maker is None or self._side_by_side is None or not rows:
-            return None
-        return self._side_by_side.pack(rows)
+    @property
+    def packer(self) -> Packer | None:
+        """What takes out of rows all that is needed; None where `of_rows` should read them."""
+        return None if self._maker is None or self._side_by_side is None else self._side_by_side.pack
 
     def of_packed(self, parts: Sequence[Packed]) -> tuple[Any, dict[str, int]]:
         """Return the matrix of packed rows and their unseen levels, as `of_rows`; None where that should read them."""

@@ -159,12 +159,20 @@ class SteadyLinear:
             of_products.decision_function = _as_scores
         else:
             of_products._decision_function = np.ravel
+        found: dict[str, Callable[[Any], Any]] = {}
         for name in ("predict", "predict_proba", "decision_function"):
             if hasattr(estimator, name):
-                of_product = _short(of_products, name, n_outputs) or getattr(of_products, name)
-                setattr(self, name, self._through(of_product, getattr(estimator, name)))
+                found[name] = _short(of_products, name, n_outputs) or getattr(of_products, name)
+                setattr(self, name, self._through(found[name], getattr(estimator, name)))
         if hasattr(estimator, "classes_"):
             self.classes_ = estimator.classes_
+        self.predict_both: Callable[[Any], tuple[Any, Any]] | None = None
+        if found.keys() >= {"predict", "predict_proba"}:
+            labels, probabilities = found["predict"], found["predict_proba"]
+            self.predict_both = self._through(
+                lambda products: (labels(products), probabilities(products)),  # the latter may change the products
+                lambda X: (estimator.predict(X), estimator.predict_proba(X)),
+            )
 
     def _through(self, of_products: Callable[[Any], Any], own: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return a method that gives an estimator's method the products."""

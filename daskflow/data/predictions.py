@@ -69,14 +69,20 @@ def predict(estimator: Any, X: Any, n_classes: int, needs: Collection[str] = ALL
     """
     if n_classes == 0:
         return Predictions(np.asarray(estimator.predict(X), dtype=np.float64).reshape(len_of(X)))
-    labels = None
-    if {"labels", "predictions"} & set(needs):
+    labels = given = None
+    has_labels = not {"labels", "predictions"}.isdisjoint(needs)
+    has_scores = not {"scores", "probabilities"}.isdisjoint(needs)
+    together = getattr(estimator, "predict_both", None)  # of `bundle.steady`: one look at the rows for both
+    if has_labels and has_scores and together is not None:
+        found, given = together(X)
+        labels = np.asarray(found, dtype=np.int64).reshape(len_of(X))
+    elif has_labels:
         labels = np.asarray(estimator.predict(X), dtype=np.int64).reshape(len_of(X))  # catboost: a column of several
-    if not {"scores", "probabilities"} & set(needs):
+    if not has_scores:
         return Predictions(labels)
     codes = np.asarray(estimator.classes_, dtype=np.int64)
     if hasattr(estimator, "predict_proba"):
-        given = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+        given = np.asarray(estimator.predict_proba(X) if given is None else given, dtype=np.float64)
         whole = np.zeros((len(given), n_classes))
         whole[:, codes] = given
         probabilities = whole[:, 1] if n_classes == 2 else whole

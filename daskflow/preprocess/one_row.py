@@ -70,7 +70,8 @@ class SingleColumn:
 
 
 def _fill_in(values: Floats, fill: Floats) -> Floats:
-    return np.where(np.isnan(values), fill, values)
+    is_missing = np.isnan(values)
+    return np.where(is_missing, fill, values) if is_missing.any() else values
 
 
 def _clip(values: Floats, low: Floats, high: Floats) -> Floats:
@@ -78,7 +79,9 @@ def _clip(values: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def _scale(values: Floats, centre: Floats, scale: Floats) -> Floats:
-    return (values - centre) / scale
+    found: Floats = values - centre
+    found /= scale
+    return found
 
 
 OPERATIONS: Mapping[str, Callable[..., Floats]] = {"fill": _fill_in, "clip": _clip, "scale": _scale}
@@ -128,6 +131,7 @@ class RowMaker:
             self.width += len(column.outputs)
         self.columns = tuple(found)
         self.lanes = _lanes(found)
+        self._is_lane = len(self.lanes) == 1 and self.lanes[0].places.tolist() == list(range(self.width))
         self._levels = [
             (number, column.name, _asked_once(column))
             for number, column in enumerate(found)
@@ -168,7 +172,9 @@ class RowMaker:
         with np.errstate(over="ignore"):
             return np.array(rows, dtype=np.float64).reshape(len(rows), self.width).astype(np.float32)
 
-    def matrix_of(self, lanes: Sequence[Floats], singles: Sequence[Mapping[int, Any]]) -> NDArray[np.float32]:
+    def matrix_of(
+        self, lanes: Sequence[Floats], singles: Sequence[Mapping[int, Any]], n_rows: int
+    ) -> NDArray[np.float32]:
         """Return the matrix of several rows, float32 of shape (n_rows, width).
 
         Parameters
@@ -176,13 +182,17 @@ class RowMaker:
         lanes : sequence of ndarray
             For each of `lanes` float64 of shape (n_rows, n_columns).
         singles : sequence of mapping
-            For each row, values of the columns of no lane by their places in `columns`.
+            For each row, values of the columns of no lane by their places in `columns`; empty where all are in lanes.
+        n_rows : int
+            Rows.
         """
-        rows = np.zeros((len(singles), self.width))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self._is_lane:
+                return self.lanes[0].apply(lanes[0]).astype(np.float32)
+            rows = np.zeros((n_rows, self.width))
             for lane, values in zip(self.lanes, lanes, strict=True):
                 rows[:, lane.places] = lane.apply(values)
-            for row, found in zip(rows, singles, strict=True):
+            for row, found in zip(rows, singles, strict=bool(singles)):
                 for number, value in found.items():
                     column = self.columns[number]
                     if column.function is None:

@@ -16,7 +16,7 @@ from scipy import sparse
 from daskflow.bundle import Model
 from daskflow.bundle.origin import Origin
 from daskflow.bundle.rows import check_names, learned_array
-from daskflow.bundle.side_by_side import Packed
+from daskflow.bundle.side_by_side import MOST_ROWS, Packed, Packer
 from daskflow.core.errors import DataError
 from daskflow.core.settings import nearest
 from daskflow.data.predictions import Predictions
@@ -24,9 +24,6 @@ from daskflow.data.schema import Schema
 from daskflow.streams.reading import MixedRows, Problems, RowReader
 
 PREDICTION = "prediction"
-
-QUICK_ROWS = 256
-"""Of more rows at once, columns are made sooner than row by row."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,9 @@ class Answers:
         columns = {PREDICTION: self._labels()}
         columns |= {name: values.tolist() for name, values in self._probabilities().items()}
         names = tuple(columns)
+        if len(self.places) == self.n_rows and len(names) == 3:  # most models have two classes: half of the time
+            first, second, third = names
+            return [{first: a, second: b, third: c} for a, b, c in zip(*columns.values(), strict=True)]
         made: list[dict[str, Any] | None] = [None] * self.n_rows
         for place, values in zip(self.places.tolist(), zip(*columns.values(), strict=True), strict=True):
             made[place] = dict(zip(names, values, strict=True))
@@ -136,7 +136,7 @@ class Scorer:
         rows : sequence of mapping
             Values by column name: numbers, texts, booleans, None for a missing value; times as ISO 8601 text.
         """
-        if not 0 < len(rows) <= QUICK_ROWS or not self._is_quick:
+        if not 0 < len(rows) <= MOST_ROWS or not self._is_quick:
             return self._by_columns(rows)
         try:
             predictions, places, unseen = self.model.of_rows(rows, self._needs)
@@ -150,9 +150,9 @@ class Scorer:
         left = sorted(set(range(len(rows))) - set(places))
         return _among(quick, left, self._by_columns([rows[place] for place in left]))
 
-    def pack(self, rows: Sequence[Mapping[str, Any]]) -> Packed | None:
-        """Return what is needed of rows, in less memory than they take; None where `rows` should be asked."""
-        return self.model.pack(rows) if self._is_quick and len(rows) <= QUICK_ROWS else None
+    def packer(self) -> Packer:
+        """Return what takes out of rows all that is needed; it returns None for those that `rows` should be asked."""
+        return (self.model.packer() if self._is_quick else None) or _nothing_of
 
     def packed(self, parts: Sequence[Packed]) -> Answers | None:
         """Answer packed rows, with the bits of `rows`; None where that should be asked."""
@@ -182,7 +182,7 @@ class Scorer:
         rows : sequence of mapping
             As for `rows`.
         """
-        if self._is_quick and 0 < len(rows) <= QUICK_ROWS:
+        if self._is_quick and 0 < len(rows) <= MOST_ROWS:
             found, places = self.model.matrix_of_rows(rows)
             if found is not None and len(places) == len(rows):
                 return found, places
@@ -323,6 +323,10 @@ class Scorer:
         labels: Any = np.empty(0, np.int64 if n_classes else np.float64)
         shape = 0 if n_classes == 2 else (0, n_classes)
         return Predictions(labels, np.empty(shape) if self.has_probabilities else None)
+
+
+def _nothing_of(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Pack no rows."""
 
 
 def _is_finite(array: Any) -> bool:

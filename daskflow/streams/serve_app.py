@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import ipaddress
 import time
 import types
@@ -33,6 +32,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_TYPE = b"application/json"
 ARROW_TYPE = ARROW.encode()
+
+PASSED_OVER = frozenset(
+    {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection", b"cache-control"}
+)
+"""Headers that most clients send, and that say nothing here."""
 
 FOREIGN = ("a web page of another place asks; pages of this one may, and programs", "foreign")
 
@@ -136,17 +140,23 @@ class App:
         began = time.perf_counter()
         kind = JSON_TYPE
         more: tuple[tuple[bytes, bytes], ...] = ()
-        held = [0]
+        n_held = 0
         try:
             is_table, length = self._checked(scope)
-            body = await self._body(receive, length, held)
+            # Mostly the body came with the headers: then it is had by one step, without a timer and without a turn.
+            body, coming = _at_once(receive)
+            if coming is not None:
+                body = await self._body(coming, receive, length)
+            else:
+                self._hold(len(body), 0)
+            n_held = len(body)
             if is_table:
                 status, payload = await self._of_table(body)
                 kind = ARROW_TYPE if status == 200 else kind
             else:
                 rows = rows_of(body)
                 # Numbers are taken out while they are near at hand; the objects they came in need not wait with them.
-                packed = self.batcher.served.scorer.pack(rows)
+                packed = self.batcher.served.pack(rows)
                 asked = rows if packed is None else packed
                 n_rows, rows = len(rows), []
                 served, found, is_whole = await self.batcher.ask(asked, n_rows, partial(rows_of, body))
@@ -160,7 +170,7 @@ class App:
             self.counts.problems["gone"] += 1
             return
         finally:
-            self._held -= held[0]
+            self._held -= n_held
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(payload)), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": payload})
@@ -172,6 +182,8 @@ class App:
         length = 0
         is_page = False
         for name, value in scope["headers"]:
+            if name in PASSED_OVER:
+                continue
             if name == b"content-type":
                 kind = value
             elif name == b"content-length":
@@ -197,51 +209,41 @@ class App:
             raise too_large(self.limits, length)
         return kind == ARROW_TYPE, length
 
-    async def _body(self, receive: Receive, length: int, held: list[int]) -> bytes:
-        """Receive the whole body; `held` is told how many bytes of it are there."""
-        # Mostly the body came with the headers: then it is had by one step, without a timer and without a turn.
-        receiving: Any = receive()
-        first, waited = None, None
-        if inspect.iscoroutine(receiving):
-            try:
-                waited = receiving.send(None)
-            except StopIteration as done:
-                first = done.value
-                if first["type"] == "http.request" and not first.get("more_body", False):
-                    body: bytes = first.get("body", b"")
-                    self._hold(len(body), held)
-                    return body
-            else:
-                receiving = _going_on(receiving, waited)
+    async def _body(self, coming: Awaitable[Any], receive: Receive, length: int) -> bytes:
+        """Receive the rest of a body, whose first message is `coming`, and return it whole; it is held then."""
+        n_held = 0
+        parts: list[bytes] = []
         try:
             async with asyncio.timeout(self.limits.timeout_seconds):
-                message = await receiving if first is None else first
-                parts: list[bytes] = []
+                message = await coming
                 while True:
                     if message["type"] != "http.request":
                         raise Gone
                     parts.append(message.get("body", b""))
-                    self._hold(len(parts[-1]), held)
+                    self._hold(len(parts[-1]), n_held)
+                    n_held += len(parts[-1])
                     if not message.get("more_body", False):
                         return b"".join(parts)
                     message = await receive()
-        except TimeoutError:
+        except BaseException as error:
+            self._held -= n_held
+            if not isinstance(error, TimeoutError):
+                raise
             raise Refusal(
                 408,
                 "slow",
                 f"the body did not arrive in {self.limits.timeout_seconds:g} s"
-                + (f": {held[0]:,} of {length:,} bytes did" if length else ""),
+                + (f": {n_held:,} of {length:,} bytes did" if length else ""),
                 {"connection": "close"},
             ) from None
 
-    def _hold(self, n_bytes: int, held: list[int]) -> None:
-        """Take note of bytes that are held."""
-        held[0] += n_bytes
-        self._held += n_bytes
-        if held[0] > self._max_bytes:
+    def _hold(self, n_bytes: int, before: int) -> None:
+        """Hold more bytes of a body; `before` are held of it."""
+        if before + n_bytes > self._max_bytes:
             raise too_large(self.limits)
-        if self._held > self._most_held:
-            raise too_busy(f"the bodies of other requests have {self._held:,} bytes already")
+        if self._held + n_bytes > self._most_held:
+            raise too_busy(f"the bodies of other requests have {self._held - before:,} bytes already")
+        self._held += n_bytes
 
     async def _of_table(self, body: bytes) -> tuple[int, bytes]:
         """Answer a body of Arrow."""
@@ -252,6 +254,26 @@ class App:
             _, (reason, words) = next(iter(answers.problems.items()))
             raise Refusal(422, reason, f"no row could be answered; the first: {words}")
         return 200, bytes_of(answers)
+
+
+def _at_once(receive: Receive) -> tuple[bytes, Awaitable[Any] | None]:
+    """Return a body that is there whole, and None; else what waits for its first message."""
+    receiving: Any = receive()
+    if type(receiving) is not types.CoroutineType:
+        return b"", receiving
+    try:
+        waited = receiving.send(None)
+    except StopIteration as done:
+        message = done.value
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            return message.get("body", b""), None
+        return b"", _had(message)
+    return b"", _going_on(receiving, waited)
+
+
+async def _had(message: Any) -> Any:
+    """Return a message that is there."""
+    return message
 
 
 @types.coroutine

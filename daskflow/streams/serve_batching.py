@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,7 @@ class Batcher:
         self._waiting: deque[Asked] = deque()
         self._computing: Sequence[Asked] = ()
         self._since = 0.0
-        self._n_rows = 0
+        self._n_rows = self._n_tables = 0
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -112,8 +113,8 @@ class Batcher:
             return False
         return self._loop.time() - self._since > self._limits.timeout_seconds
 
-    async def ask(self, content: Any, n_rows: int, again: Callable[[], Sequence[Any]] = tuple) -> Found:
-        """Return the model that answered, its answer, and whether all rows of the batch have one.
+    def ask(self, content: Any, n_rows: int, again: Callable[[], Sequence[Any]] = tuple) -> asyncio.Future[Found]:
+        """Let a request wait; return what will have the model that answers, its answer, and whether the batch is whole.
 
         The answer is dicts by row for mappings and what was packed, and `Answers` for a table; `again` returns the rows
         of what was packed by the scorer of now.
@@ -121,7 +122,8 @@ class Batcher:
         Raises
         ------
         Refusal
-            429 when too many wait already, 504 when there is no answer in time, 500 when there is none.
+            429 when too many wait already. The future raises 504 when there is no answer in time, 500 when there is
+            none, and 422 where the columns do not fit.
         """
         loop = self._loop
         if loop is None:
@@ -133,6 +135,8 @@ class Batcher:
             Asked(content, self.served.scorer, again, n_rows, future, loop.time() + self._limits.timeout_seconds)
         )
         self._n_rows += n_rows
+        if type(content) is pa.Table:
+            self._n_tables += 1
         if not self._is_busy:
             self._is_busy = True
             self._begin_soon(loop)
@@ -142,7 +146,7 @@ class Batcher:
             loop.call_soon(self._go)
         if self._look is None:
             self._look = loop.call_later(self._limits.timeout_seconds / LOOKS, self._turn_away)
-        return await future
+        return future
 
     def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Go when all requests that the loop has read in this turn are here, or when the delay is over."""
@@ -162,7 +166,7 @@ class Batcher:
             return
         served = self.served
         n_rows = sum(asked.n_rows for asked in batch)
-        key = (served.identity, isinstance(batch[0].content, pa.Table), n_rows.bit_length())
+        key = (served.identity, type(batch[0].content) is pa.Table, n_rows.bit_length())
         if self._seconds.get(key, 1.0) <= QUICK_SECONDS:
             found = _computed(served, batch)
             self._settle(served, batch, found, key)
@@ -188,15 +192,19 @@ class Batcher:
 
     def _next(self) -> list[Asked]:
         """Take requests of the next batch; those that nobody waits for any more are left out."""
-        batch: list[Asked] = []
+        if not self._n_tables and self._n_rows <= self._limits.batch:  # all of them
+            batch = [asked for asked in self._waiting if not asked.future.done()]
+            self._waiting.clear()
+            self._n_rows = 0
+            return batch
+        batch = []
         n_rows = 0
         while self._waiting:
             asked = self._waiting[0]
-            is_table = isinstance(asked.content, pa.Table)
+            is_table = type(asked.content) is pa.Table
             if batch and (is_table or n_rows + asked.n_rows > self._limits.batch):
                 break
-            self._waiting.popleft()
-            self._n_rows -= asked.n_rows
+            self._drop_first()
             if asked.future.done():
                 continue
             batch.append(asked)
@@ -204,6 +212,13 @@ class Batcher:
             if is_table:
                 break
         return batch
+
+    def _drop_first(self) -> None:
+        """Take the first that waits away."""
+        asked = self._waiting.popleft()
+        self._n_rows -= asked.n_rows
+        if type(asked.content) is pa.Table:
+            self._n_tables -= 1
 
     def _settle(self, served: Served, batch: Sequence[Asked], found: _Found, key: tuple[str, bool, int]) -> None:
         """Hand each request its part, and remember how long such a batch takes."""
@@ -237,9 +252,10 @@ class Batcher:
         at = 0
         is_whole = not answers.problems
         for asked in batch:
+            end = at + asked.n_rows
             if not asked.future.done():
-                asked.future.set_result((served, found.dicts[at : at + asked.n_rows], is_whole))
-            at += asked.n_rows
+                asked.future.set_result((served, found.dicts[at:end], is_whole))
+            at = end
         self._offer(batch, answers, found.dicts, served.identity)
 
     def _offer(self, batch: Sequence[Asked], answers: Answers, dicts: Sequence[Any] | None, identity: str) -> None:
@@ -252,13 +268,15 @@ class Batcher:
             if places:
                 loop.call_soon(sample.table, batch[0].content, places, answers, identity)
             return
-        at = 0
-        for asked in batch:
-            places = sample.chosen(asked.n_rows)
-            if places:
+        places, at = sample.chosen(len(dicts)), 0
+        for asked in batch if places else ():
+            end = at + asked.n_rows
+            here = places[bisect_left(places, at) : bisect_left(places, end)]
+            if here:
                 rows = asked.again if type(asked.content) is Packed else asked.content
-                loop.call_soon(sample.rows, rows, places, dicts[at : at + asked.n_rows], identity)
-            at += asked.n_rows
+                own = range(here.start - at, here.stop - at, here.step)
+                loop.call_soon(sample.rows, rows, own, dicts[at:end], identity)
+            at = end
 
     def _turn_away(self) -> None:
         """Tell those whose time is over; look again while anybody waits."""
@@ -270,7 +288,7 @@ class Batcher:
             if asked.deadline <= now and not asked.future.done():
                 asked.future.set_exception(Refusal(504, LATE, words))
         while self._waiting and self._waiting[0].future.done():
-            self._n_rows -= self._waiting.popleft().n_rows
+            self._drop_first()
         if self._waiting or self._computing:
             self._look = loop.call_later(self._limits.timeout_seconds / LOOKS, self._turn_away)
         else:
@@ -308,11 +326,10 @@ def _computed(served: Served, batch: Sequence[Asked]) -> _Found:
     scorer = served.scorer
     try:
         first = batch[0].content
-        if isinstance(first, pa.Table):
+        if type(first) is pa.Table:
             return _Found(scorer.table(first), None, clock.seconds)
-        answers = None
-        if all(type(asked.content) is Packed and asked.scorer is scorer for asked in batch):
-            answers = scorer.packed([asked.content for asked in batch])
+        parts = [asked.content for asked in batch if asked.scorer is scorer and type(asked.content) is Packed]
+        answers = scorer.packed(parts) if len(parts) == len(batch) else None
         if answers is None:
             rows = [
                 row for asked in batch for row in (asked.again() if type(asked.content) is Packed else asked.content)

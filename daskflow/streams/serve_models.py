@@ -33,6 +33,8 @@ class Served:
     ----------
     identity : str
         Checksum of the model's files; empty of one that was never written.
+    pack : callable
+        Takes out of rows all that the scorer needs; None for those that it should be asked as they are.
     head : bytes
         How an answer in JSON begins.
     """
@@ -42,6 +44,7 @@ class Served:
         self.model = model
         self.is_strict, self.probabilities = is_strict, probabilities
         self.scorer = Scorer(model, is_strict=is_strict, probabilities=probabilities)
+        self.pack = self.scorer.packer()
         self.identity = model.identity
         self.head = b'{"model":"' + self.identity.encode() + b'","predictions":'
 
