@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import itertools
 import json
 import time
@@ -22,7 +23,7 @@ from daskflow.dashboard.state import RunState
 from daskflow.workflow import Run, Workflow, telling
 from daskflow.workflow.recording import Recorder
 from daskflow.workflow.telling import Telling
-from daskflow.workflow.telling_pages import Found, tunnel, write_live
+from daskflow.workflow.telling_pages import Found, say_where, tunnel, write_live
 from daskflow.workflow.watching import FolderSource, Restarted, records_of
 
 TOKEN = "Qq7-token-that-must-not-be-found-anywhere"
@@ -213,6 +214,36 @@ def test_no_file_holds_the_token_but_live_json_which_is_its_owners_and_goes_with
     said = capfd.readouterr()
     assert TOKEN not in said.out + said.err
     assert "Watch it: http://127.0.0.1:8787/daskflow (daskflow watch " in said.err
+
+
+def test_a_script_is_told_where_its_run_can_be_watched_and_a_terminal_how_to_get_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # given a run without a listener, whose stderr is kept in a file
+    Viewers().mount(monkeypatch)
+    flow = workflow_of(tmp_path, search="none")
+    # when
+    run = flow.run(tmp_path / "runs")
+    # then it says one line, without what lets one in, and nothing where pages are off
+    said = capfd.readouterr()
+    where = f"Run told/{flow.id}. Watch it: http://127.0.0.1:8787/daskflow"
+    assert said.err == f"{where} (daskflow watch {run.path} prints the link that lets you in)\n"
+    assert said.out == ""
+    say_where(Event("note", {"text": "Cluster threads"}))
+    assert capfd.readouterr().err == ""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    # when somebody sits at a terminal, then it is the link that works
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    fields = {"url": "http://127.0.0.1:8787/daskflow", "token": TOKEN, "ssh": "", "run": str(run.path)}
+    say_where(Event("address", fields))
+    assert terminal.getvalue() == f"{where}?token={TOKEN}\n"
+    # and a stderr that is gone costs nothing
+    terminal.close()
+    say_where(Event("address", fields))
 
 
 def test_pages_and_log_that_fail_cost_a_warning_each_and_no_run(

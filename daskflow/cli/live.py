@@ -13,9 +13,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from daskflow.cli.progress import State, link_words
+from daskflow.cli.progress import State
 from daskflow.cli.verb import duration
 from daskflow.core.events import Event, Listener
+from daskflow.workflow.telling_pages import link_words
 
 
 class Display:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from daskflow.cli.verb import duration, is_terminal, number, shown
+from daskflow.cli.verb import duration, is_terminal, number
 from daskflow.core.estimates import about, amount, is_vague
 from daskflow.core.events import Event, Listener
+from daskflow.workflow.telling_pages import address_words
 
 LINE_SECONDS = 10.0
 """A log file gets at most one line of progress per stage in this time."""
@@ -160,17 +161,6 @@ class State:
         parts += self.left(now)
         parts += [self.best_words()] if self.best and self.stage == "search" else []
         return f"{self.stage}: {', '.join(parts)}" if parts else self.stage
-
-
-def address_words(fields: Mapping[str, Any]) -> str:
-    """Return where a run can be watched, for logs, which others may read: without what lets one in."""
-    return f"Watch it: {fields['url']} (daskflow watch {shown(fields['run'])} prints the link that lets you in)"
-
-
-def link_words(fields: Mapping[str, Any]) -> str:
-    """Return the link by which whoever sits at the terminal watches a run, and how it works from elsewhere."""
-    link = f"Watch it: {fields['url']}?token={fields['token']}"
-    return f"{link}\n  from your own machine, after: {fields['ssh']}" if fields.get("ssh") else link
 
 
 @contextmanager

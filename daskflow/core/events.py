@@ -44,7 +44,7 @@ Listener = Callable[[Event], None]
 
 
 def nobody(event: Event) -> None:
-    """Listen to nothing: the default listener."""
+    """Listen to nothing."""
 
 
 def tell(listener: Listener, name: str, **fields: Any) -> None:

@@ -7,13 +7,16 @@ import os
 import secrets
 import shlex
 import socket
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from daskflow.core.access import new_token
+from daskflow.core.events import Event
 from daskflow.core.folder import RunFolder
 from daskflow.core.protocols import Connection
 
@@ -131,3 +134,28 @@ def shown(path: Path) -> str:
     ('runs/flights/0a1b', '/elsewhere/runs')
     """
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def address_words(fields: Mapping[str, Any]) -> str:
+    """Return where a run can be watched, for logs, which others may read: without what lets one in."""
+    return f"Watch it: {fields['url']} (daskflow watch {shown(Path(fields['run']))} prints the link that lets you in)"
+
+
+def link_words(fields: Mapping[str, Any]) -> str:
+    """Return the link by which whoever sits at the terminal watches a run, and how it works from elsewhere."""
+    link = f"Watch it: {fields['url']}?token={fields['token']}"
+    return f"{link}\n  from your own machine, after: {fields['ssh']}" if fields.get("ssh") else link
+
+
+def say_where(event: Event) -> None:
+    """Write on stderr where a run can be watched, and nothing else of it: how scripts listen by default.
+
+    A terminal gets the link that lets one in; what is kept, as a log or a notebook is, gets the address alone.
+    """
+    if event.name != "address" or sys.stderr is None:
+        return
+    folder = RunFolder(Path(event.fields["run"]))
+    with suppress(OSError, ValueError):  # stderr is closed: the run goes on
+        words = link_words if sys.stderr.isatty() else address_words
+        sys.stderr.write(f"Run {folder.name}/{folder.id}. {words(event.fields)}\n")
+        sys.stderr.flush()

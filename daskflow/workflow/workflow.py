@@ -20,7 +20,7 @@ from daskflow.clusters.batch import Batch
 from daskflow.clusters.given import Given, check_priority, given_cluster, is_asynchronous
 from daskflow.core.awaiting import in_thread
 from daskflow.core.errors import Problem, SettingsError
-from daskflow.core.events import Listener, nobody
+from daskflow.core.events import Listener
 from daskflow.core.folder import RunFolder
 from daskflow.core.seeds import digest
 from daskflow.core.settings import nearest, parse
@@ -36,6 +36,7 @@ from daskflow.sources import Source
 from daskflow.workflow import toml
 from daskflow.workflow.cache import Cache, check_cluster
 from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
+from daskflow.workflow.telling_pages import say_where
 from daskflow.workflow.variants import space_problems
 
 if TYPE_CHECKING:
@@ -426,7 +427,7 @@ class Workflow:
         runs: Path | str = "runs",
         *,
         fresh: bool = False,
-        listener: Listener = nobody,
+        listener: Listener = say_where,
         cluster: Any = None,
         priority: float = 0,
     ) -> Run:
@@ -440,6 +441,7 @@ class Workflow:
             Start anew: what the run's folder holds is removed first.
         listener : callable, optional
             Hears of stages, progress, trials and warnings, in the thread of the run; see ``daskflow.core.events``.
+            Default: one line on stderr says where the run's live pages are.
         cluster : distributed.Client, Cluster, mapping or str, optional
             Where it runs instead of on its own ``cluster``. A client's cluster (``flow.connect``, or anybody's) is
             shared with whoever uses it, and left open; settings are opened for this run.
@@ -472,7 +474,7 @@ class Workflow:
         runs: Path | str = "runs",
         *,
         fresh: bool = False,
-        listener: Listener = nobody,
+        listener: Listener = say_where,
         cluster: Any = None,
         priority: float = 0,
     ) -> Run:
