@@ -66,8 +66,7 @@ BY_ROW = frozenset(
         # trees
         *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor"),
         *("ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"),
-        *("GradientBoostingClassifier", "GradientBoostingRegressor", "RandomTreesEmbedding"),
-        *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+        *("GradientBoostingRegressor", "HistGradientBoostingRegressor", "RandomTreesEmbedding"),
         # support vectors: libsvm goes row by row
         *("NuSVC", "NuSVR", "SVC", "SVR"),
         # a constant, or a table
@@ -87,8 +86,8 @@ BY_ROW = frozenset(
 )
 """Classes that look at each row by itself, in an order that is the same for every number of rows."""
 
-ADDS_UP = frozenset(("GaussianNB",))
-"""Classes that only add up what they found column by column."""
+ADDS_UP = frozenset(("GaussianNB", "GradientBoostingClassifier", "HistGradientBoostingClassifier"))
+"""Classes that only add up what they found for each class."""
 
 ALL_ROWS = frozenset(
     (
@@ -125,7 +124,7 @@ def steady_whole(estimator: Any, member: Maker) -> Any:
         return member(estimator.estimator)
     if name in BY_ROW and not _has_other_init(estimator):
         return _in_turn(estimator)
-    if name in MEMBERS:
+    if name in MEMBERS and (name not in ADDS_UP or _has_other_init(estimator)):
         return at_least_two(_with_members(estimator, member))
     if name in ADDS_UP:
         return at_least_two(estimator)
