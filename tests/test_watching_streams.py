@@ -161,6 +161,7 @@ def test_status_and_runs_list_streams(run: Path) -> None:
     alone = said("status", run / "streams" / "orders").output
     assert "50 answered, 100 rows" in alone
     assert "5 type" in alone
+    assert "requests" not in alone
     assert "35 wait at the source" in alone
     assert "accuracy 0.8  [0.7, 0.9]" in alone
     assert "eb7187bba400\n" in alone
@@ -177,14 +178,14 @@ def test_status_and_runs_list_streams(run: Path) -> None:
 def test_watch_shows_a_stream_as_text_and_json(run: Path) -> None:
     path = run / "streams" / "orders"
     shown = said("watch", path, "--text", "--once").output
-    assert "10 requests/s" in shown
+    assert "10 records/s, 20 rows/s" in shown.replace("  ", ", ")
     assert "p50 5.5 ms" in shown
     assert "queue 3 of 9" in shown
     assert "1 of 2 columns drift: price" in shown
     with StreamTelling(run / "streams" / "now", None, about={"verb": "serve", "model": "cars"}):
         assert "then scan" not in said("watch", run / "streams" / "now", "--text", "--once").output
     told_of = json.loads(said("watch", path, "--json").stdout)
-    assert told_of["streams"][0]["requests"] == 50
+    assert (told_of["streams"][0]["requests"], told_of["streams"][0]["unit"]) == (50, "records")
     assert told_of["streams"][0]["model"] == "eb7187bba400"
     assert "has no pages of its own" in said("watch", path, "--link").stderr
 
@@ -200,7 +201,7 @@ def test_the_pages_of_a_run_have_its_streams_to_choose_from(run: Path) -> None:
             time.sleep(0.05)
         assert [one["id"] for one in runs[1:]] == ["orders", "serve-8000"]
         alone = ask(place, "/daskflow-feed?page=stream&run=orders", **shown).json
-        assert alone["header"]["truth"] == "has ended, 50 requests in all"
+        assert alone["header"]["truth"] == "has ended, 50 records in all"
         assert ask(place, "/daskflow?run=orders", **shown).headers["Location"] == "daskflow-stream?run=orders"
         assert ask(place, "/daskflow.json?run=orders", **shown).json["streams"][0]["rows"] == 100
         measured = ask(place, "/daskflow-metrics", **shown).text

@@ -24,7 +24,7 @@ def row_of_stream(stream: OpenedStream) -> dict[str, str]:
         "is": stream.verb or "-",
         "status": stream.status,
         "since": started,
-        "records": f"{stream.requests:,}",
+        "answered": f"{stream.requests:,}",
         "rows": f"{stream.rows:,}",
         "lag": "-" if stream.lag is None else f"{stream.lag:,}",
         "errors": f"{sum(stream.errors.values()):,}",
@@ -47,7 +47,8 @@ def words_of_stream(stream: OpenedStream) -> list[str]:
     places = [place for place in (stream.source, stream.sink) if place]
     lines += [f"  model   {clean(name_of(stream.model))}"] if stream.model else []
     lines += [f"  from    {clean(' to '.join(places))}"] if places else []
-    lines.append(f"  records {stream.requests:,} answered, {stream.rows:,} rows")
+    word = "records" if stream.verb == "stream" else "answers"
+    lines.append(f"  {word} {stream.requests:,}{' answered' * (word == 'records')}, {stream.rows:,} rows")
     lines += [f"  lag     {stream.lag:,} wait at the source"] if stream.lag is not None else []
     if stream.errors:
         counts = sorted(stream.errors.items(), key=lambda item: -item[1])

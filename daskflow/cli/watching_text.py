@@ -234,12 +234,13 @@ def _one_stream(stream: StreamState, width: int) -> list[Text]:
     last = stream.seen[-1][1] if stream.seen else {}
     name = [clean(stream.id)] if stream.id else []
     words = [*name, *([stream.status] if stream.status not in ("", "running") else [])]
-    words += [f"{number(pace)} {what}/s" for what, pace in stream.per_second().items()]
+    paces = {stream.unit: "requests", "rows": "rows"}
+    words += [f"{number(stream.per_second()[word])} {unit}/s" for unit, word in paces.items()]
     words += [f"{word} {number(1000 * given)} ms" for word, given in stream.latency().items() if given is not None]
     words += [f"queue {last.get('queue', 0):,} of {last.get('queue_limit', 0):,}"] if last.get("queue_limit") else []
     words += [f"{stream.lag:,} wait at the source"] if stream.lag is not None else []
     lines = wrapped("stream  ", words, width)
-    more = [f"{stream.requests:,} requests, {stream.rows:,} rows in all"]
+    more = [f"{stream.requests:,} {stream.unit}, {stream.rows:,} rows in all"]
     more += [f"{count:,} {clean(reason)}" for reason, count in stream.errors.most_common(3)]
     moved = [name for name, pair in stream.drift.items() if None not in pair and pair[0] > pair[1]]
     more += [f"{len(moved)} of {len(stream.drift)} columns drift: {clean(', '.join(moved[:3]))}"] if moved else []

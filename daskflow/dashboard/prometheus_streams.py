@@ -42,7 +42,7 @@ def families_of_streams(
     yield (
         "daskflow_stream_latency_seconds",
         "gauge",
-        "Seconds from a request to its answer, in the last second.",
+        "Seconds from a request, or from when a record was taken, to its answer, in the last second.",
         [
             ({**labels, "quantile": share}, one["latency"][name])
             for one, labels in streams

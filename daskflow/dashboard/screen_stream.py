@@ -188,7 +188,7 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
     """Return the numbers that matter of the last ten seconds, and of all."""
     if not stream.n_seen:
         note = "This page fills when a model answers requests or a stream."
-        return [{"label": "Stream", "value": "no requests yet", "note": note}]
+        return [{"label": "Stream", "value": f"no {stream.unit} yet", "note": note}]
     recent = [record for _, record in list(stream.seen)[-10:]]
     seconds = sum(float(record.get("seconds") or 1.0) for record in recent) or 1.0
     requests, rows = (sum(int(record.get(word) or 0) for record in recent) for word in ("requests", "rows"))
@@ -200,9 +200,9 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         about(stream),
         {
-            "label": "Requests per second",
+            "label": f"{stream.unit.capitalize()} per second",
             "value": quantities.count(requests / seconds),
-            "note": f"{quantities.count(rows / seconds)} rows per second; {stream.requests:,} requests in all",
+            "note": f"{quantities.count(rows / seconds)} rows per second; {stream.requests:,} {stream.unit} in all",
         },
         {
             "label": "Slowest of 100",
@@ -218,7 +218,7 @@ def tiles(stream: StreamState) -> list[dict[str, Any]]:
         {
             "label": "Errors",
             "value": f"{n_errors:,}",
-            "note": quantities.share(n_errors, stream.requests) + " of the requests" if n_errors else "",
+            "note": quantities.share(n_errors, stream.requests) + f" of the {stream.unit}" if n_errors else "",
             "state": "good" if not n_errors else "bad" if n_errors >= MANY_ERRORS * stream.requests else "wait",
         },
         {
@@ -245,7 +245,7 @@ def about(stream: StreamState) -> dict[str, Any]:
 
 
 def errors(stream: StreamState) -> dict[str, Any]:
-    """Return why requests were not answered, the most frequent reason first."""
+    """Return why requests or records were not answered, the most frequent reason first."""
     total = sum(stream.errors.values())
     some = stream.errors.most_common(MOST_ERRORS)
     rows = [
@@ -253,7 +253,11 @@ def errors(stream: StreamState) -> dict[str, Any]:
         for reason, count in some
         if total
     ]
-    heads = [("reason", "Why", "text"), ("count", "Requests", "number"), ("share", "Of the errors", "bar")]
+    heads = [
+        ("reason", "Why", "text"),
+        ("count", stream.unit.capitalize(), "number"),
+        ("share", "Of the errors", "bar"),
+    ]
     return table(heads, rows, len(stream.errors) - len(rows))
 
 

@@ -110,6 +110,11 @@ class StreamState:
         """Whether it goes on, by its last word."""
         return self.status == "running"
 
+    @property
+    def unit(self) -> str:
+        """What it answers: ``records`` of a stream, else ``requests``."""
+        return "records" if self.about.get("verb") == "stream" else "requests"
+
     def per_second(self) -> dict[str, float]:
         """Requests and rows per second in the last records; nothing of a stream that has told none."""
         recent = [record for _, record in list(self.seen)[-RECENT:]]

@@ -35,10 +35,10 @@ def panels() -> Sequence[Row]:
             [
                 Figure(
                     "stream_requests",
-                    "Requests per second",
-                    "Requests, or records of a stream, answered per second in the last 15 minutes. Upright lines: "
-                    "another model answers (green), an alarm (orange), begun or ended (dotted).",
-                    live_stream.rate("stream_requests", "requests", "requests per second", data, marks),
+                    "Answers per second",
+                    "Requests of a server, or records of a stream, answered per second in the last 15 minutes. Upright "
+                    "lines: another model answers (green), an alarm (orange), begun or ended (dotted).",
+                    live_stream.rate("stream_requests", "requests", "answers per second", data, marks),
                     COMES,
                 ),
                 Figure(
@@ -55,16 +55,17 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "latency",
                     "Latency",
-                    "Milliseconds from a request to its answer, on a logarithmic axis: half of the requests are faster "
-                    "than the solid line, 95 of 100 than the dashed one, 99 of 100 than the dotted one.",
+                    "Milliseconds from a request, or from when a record was taken, to the answer, on a logarithmic "
+                    "axis: half of them are faster than the solid line, 95 of 100 than the dashed one, 99 of 100 than "
+                    "the dotted one.",
                     live_stream.latency(data, marks),
                     COMES,
                 ),
                 Figure(
                     "queue",
                     "Queue",
-                    "Requests that wait for their turn. At the dashed line, in sight from a quarter of it on, new "
-                    "ones are refused.",
+                    "Requests or records that wait for their turn. At the dashed line, in sight from a quarter of it "
+                    "on, new requests are refused.",
                     live_stream.queue(data),
                     COMES,
                 ),
@@ -75,8 +76,8 @@ def panels() -> Sequence[Row]:
                 Figure(
                     "batches",
                     "Batches",
-                    "How many requests were answered together, since the stream began: under load they "
-                    "are put together.",
+                    "How many requests or records were answered together, since it began: under load they are put "
+                    "together.",
                     live_stream.batches(),
                     COMES,
                 ),
@@ -84,8 +85,8 @@ def panels() -> Sequence[Row]:
                     "stream_errors",
                     "Errors",
                     "table",
-                    "No request failed.",
-                    "Requests that were not answered, by reason, since the stream began.",
+                    "Everything was answered.",
+                    "Requests or records that were not answered, by reason, since it began.",
                 ),
             ]
         ),

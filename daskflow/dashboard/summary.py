@@ -75,7 +75,8 @@ def stream_of(stream: StreamState) -> dict[str, Any]:
     -------
     dict
         id, verb, status (running, done, failed, interrupted), model (that answers), source, sink, began, last (when it
-        was heard of), requests, rows, errors (by reason) in all; requests_per_second, rows_per_second, latency (p50,
+        was heard of), unit (what is answered: requests, or records of a stream, which the words of requests count
+        too), requests, rows, errors (by reason) in all; requests_per_second, rows_per_second, latency (p50,
         p95, p99 in seconds), queue, queue_limit, lag by the last word; drift by column to [value, bound]; score:
         metric, value, low, high, rows, or None; models by name to [value, low, high]; swaps, alarms (counts); events:
         the last ones, each at, kind, text.
@@ -91,6 +92,7 @@ def stream_of(stream: StreamState) -> dict[str, Any]:
         "sink": place_in_words(about.get("sink")) or None,
         "began": stream.began,
         "last": stream.last,
+        "unit": stream.unit,
         "requests": stream.requests,
         "rows": stream.rows,
         "errors": dict(stream.errors),

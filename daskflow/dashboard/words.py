@@ -238,9 +238,9 @@ def in_one_line(state: RunState, now: float) -> str:
 
 def _streaming(stream: StreamState) -> str:
     """How a stream is that is looked at alone."""
-    counts = f"{stream.requests:,} requests in all"
+    counts = f"{stream.requests:,} {stream.unit} in all"
     if stream.is_running:
-        return f"{stream.per_second()['requests']:,.0f} requests per second, {counts}"
+        return f"{stream.per_second()['requests']:,.0f} {stream.unit} per second, {counts}"
     words = {"done": "has ended", "interrupted": "its process is gone without a word"}
     return f"{words.get(stream.status, stream.status)}, {counts}"
 

@@ -71,7 +71,7 @@ def latency(data: Any, marks: Any) -> figure:
 
 def queue(data: Any) -> figure:
     """Return how many requests wait; the dashed line is the limit from which on requests are refused."""
-    made = _timed("queue", "requests waiting")
+    made = _timed("queue", "waiting")
     made.varea("seconds", 0, "queue", source=data, fill_color=style.ACCENT, fill_alpha=0.2)
     line = made.line("seconds", "queue", source=data, line_color=style.ACCENT, line_width=2, legend_label="waiting")
     made.line(
@@ -98,10 +98,10 @@ def lag(data: Any, marks: Any) -> figure:
 def batches() -> figure:
     """Return how many batches of which size were answered."""
     sizes = FactorRange(factors=[" "], name="batches_sizes")
-    made = axes.frame("batches", height=260, x_label="requests in a batch", y_label="batches", x_range=sizes)
+    made = axes.frame("batches", height=260, x_label="answered in one batch", y_label="batches", x_range=sizes)
     data = style.source("batches", size=[], count=[], share=[])
     bars = made.vbar("size", top="count", bottom=0, width=0.7, source=data, color=style.ACCENT, fill_alpha=0.8)
-    style.hover(made, [bars], {"requests": "@size", "batches": "@count{0,0}", "of all": "@share{0.0 %}"})
+    style.hover(made, [bars], {"answers": "@size", "batches": "@count{0,0}", "of all": "@share{0.0 %}"})
     made.xgrid.grid_line_color = None
     style.whole_numbers(made.yaxis[0])
     return made

@@ -27,6 +27,7 @@ from daskflow.streams.telling import StreamTelling
 from daskflow.workflow.streaming_files import tables_for
 from daskflow.workflow.streaming_learning import learn_settings, learning_with, with_labels
 from daskflow.workflow.streaming_settings import StreamSettings, check_places, without_secrets
+from daskflow.workflow.telling_pages import shown
 
 TOLD_SECONDS = 1.0
 """How often a stream tells of itself."""
@@ -139,8 +140,7 @@ class Stream:
             if self._is_to_stop:
                 pipeline.stopping.set()
             await stack.enter_async_context(self._telling(pipeline))
-            before = f": {commits.answered:,} records were answered before" if commits.answered else ""
-            tell(self._listener, "note", text=f"Streaming; {self.folder.path} remembers how far it is{before}.")
+            tell(self._listener, "note", text=begun(commits.answered, self.folder.path))
             if self._inputs is not None:
                 stack.enter_context(self._inputs.looking())
             totals = await pipeline.run()
@@ -312,6 +312,22 @@ async def stream_async(
     """
     settings, given = settings_of(model, source, sink, words)
     return await Stream(settings, model=given, base=base, listener=listener).run()
+
+
+def begun(answered: int, folder: Path) -> str:
+    """Say that a stream begins or goes on, and where it keeps how far it has come.
+
+    Examples
+    --------
+    >>> begun(0, Path("/tmp/orders"))
+    'The stream has begun; /tmp/orders keeps how far it has come.'
+    >>> begun(1200, Path("/tmp/orders"))
+    'The stream goes on, with 1,200 records answered before; /tmp/orders keeps how far it has come.'
+    """
+    before = (
+        "has begun" if not answered else f"goes on, with {answered:,} record{'s' * (answered != 1)} answered before"
+    )
+    return f"The stream {before}; {shown(folder)} keeps how far it has come."
 
 
 def run_here(asked: Stream) -> dict[str, Any]:
