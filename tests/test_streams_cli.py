@@ -123,6 +123,9 @@ def test_a_file_says_the_same_words(here: Path) -> None:
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--set", "from.speed=3"], 2, "speed"),
         (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--on", "slurmm"], 2, "slurm"),
         (["none.toml"], 2, "cannot be read"),
+        (["model", "--from", "rows.jsonl", "--to", "socred/today"], 1, "there is no folder"),
+        (["model", "--from", "rows.jsonl", "--to", "socred/x.jsonl"], 1, "or correct --to"),
+        (["model", "--from", "rows.jsonl", "--to", "x.jsonl", "--dead", "socred/dead.jsonl"], 1, "or correct --dead"),
     ],
     ids=lambda value: "-".join(value[-2:]).replace("/", "") if isinstance(value, list) else "",
 )
@@ -131,6 +134,7 @@ def test_what_cannot_be_is_a_sentence(here: Path, words: list[str], code: int, t
     assert (done.exit_code, text in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (here / "x.jsonl").exists() or (here / "x.jsonl").read_text() == ""
+    assert not (here / "socred").exists()
 
 
 def test_a_full_disk_ends_the_stream_and_commits_nothing(here: Path) -> None:

@@ -22,6 +22,7 @@ from daskflow.core.settings import parse
 from daskflow.streams import OpenSink, StreamSink
 from daskflow.streams.json_records import whole_text
 from daskflow.streams.lines_writing import line_of
+from daskflow.streams.paths import made
 from daskflow.streams.records import Result
 
 FORMATS = ("jsonl", "parquet")
@@ -36,7 +37,7 @@ class FolderSink(StreamSink):
     Attributes
     ----------
     path : str
-        The folder; made when it does not exist.
+        The folder; made when it does not exist and the one above it does.
     format : str
         ``jsonl`` or ``parquet``.
     """
@@ -66,11 +67,7 @@ class FolderSink(StreamSink):
     @asynccontextmanager
     async def _open(self, base: Path) -> AsyncIterator[OpenSink]:
         folder = Path(os.path.abspath(base / os.path.expanduser(self.path)))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{folder} cannot be made: {error.strerror}. Name another with --to.") from error
-        yield _Parts(folder, self.format)
+        yield _Parts(made(folder, "--to"), self.format)
 
 
 class _Parts:

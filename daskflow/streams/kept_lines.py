@@ -24,7 +24,7 @@ class KeptLines:
     Parameters
     ----------
     path : Path
-        Made when it does not exist, with the folders above it. A last line that a kill has torn is removed.
+        Made when it does not exist, in a folder that does. A last line that a kill has torn is removed.
     advice : str
         What to do when it cannot be written, as the end of a sentence.
 
@@ -40,7 +40,6 @@ class KeptLines:
         self._there: set[str] = set()
         self._marked = self._n_waits = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise self._refused(error) from error

@@ -18,6 +18,7 @@ from daskflow.streams import OpenSink, OpenSource, StreamSink, StreamSource
 from daskflow.streams.json_records import record_of
 from daskflow.streams.lines_cutting import LineCutter
 from daskflow.streams.lines_writing import LinesFile, StandardOutput
+from daskflow.streams.paths import check_above
 from daskflow.streams.records import Record
 
 STANDARD = "-"
@@ -191,7 +192,9 @@ class LinesSink(StreamSink):
         if self.path == STANDARD:
             yield StandardOutput()
             return
-        file = LinesFile(base / os.path.expanduser(self.path))
+        path = base / os.path.expanduser(self.path)
+        check_above(path, "--to")
+        file = LinesFile(path)
         try:
             yield file
         finally:

@@ -18,6 +18,7 @@ from daskflow.streams.committing import Commits
 from daskflow.streams.dead_letters import DeadLetters
 from daskflow.streams.drift_inputs import InputWatch, WatchedAnswerer
 from daskflow.streams.meter import Meter
+from daskflow.streams.paths import check_above
 from daskflow.streams.pipeline import Pipeline
 from daskflow.streams.records import Answerer
 from daskflow.streams.scoring import Scorer
@@ -121,6 +122,7 @@ class Stream:
             stack.callback(commits.close)
             self.settings.write(self.folder.settings)
             path = self.folder.dead if self.settings.dead is None else (self._base / self.settings.dead).absolute()
+            check_above(path, "--dead")
             dead = DeadLetters(path, name=commits.dead_file, n_bytes=commits.dead_bytes)
             stack.callback(dead.close)
             answerer = await stack.enter_async_context(self._answerer(commits))
