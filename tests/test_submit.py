@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from daskflow.cli import main, watching
-from daskflow.clusters.batch_jobs import JobState
+from daskflow.clusters.batch_jobs import JobState, QueueError
 from daskflow.clusters.slurm import Slurm
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Journal, read
 from daskflow.workflow import list_runs
 from daskflow.workflow import plan as plans
-from daskflow.workflow.controller import Controller, Walltime, has_gained, wait_until_free
+from daskflow.workflow.controller import Controller, has_gained, ready_file, wait_until_free
 from daskflow.workflow.job_logs import Following
 from daskflow.workflow.outlook import Outlook
 from daskflow.workflow.submission import mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import submit
+from daskflow.workflow.walltime import Walltime
 from daskflow.workflow.workflow import Workflow
 from tests.fake_queue import FakeQueue
 
@@ -355,7 +357,7 @@ def test_logs_before_the_first_line_say_why(folder: RunFolder) -> None:
     assert "has written a log yet" in result.stderr
 
 
-class Interrupting:
+class Working:
     """Stands for the work of a run: records something or nothing, and goes on until it is interrupted."""
 
     def __init__(self, folder: RunFolder, records: list[dict[str, Any]]) -> None:
@@ -365,7 +367,14 @@ class Interrupting:
         with Journal(self.folder.journal) as journal:
             for record in self.records:
                 journal.append({**record, "at": time.time()})
-        time.sleep(20)
+            time.sleep(20)
+
+
+def until_written(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 15
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def controller_near_its_end(folder: RunFolder, queue: FakeQueue) -> Controller:
@@ -380,7 +389,7 @@ def test_before_its_walltime_ends_a_controller_hands_in_its_successor(
     # given a run that gets something done, and a worker of an earlier controller
     queue.add("90", mark_of(folder))
     unit = {"record": "unit", "trial": "1", "fold": 0, "resource": 1}
-    monkeypatch.setattr(Workflow, "run", Interrupting(folder, [unit]))
+    monkeypatch.setattr(Workflow, "run", Working(folder, [unit]))
     said: list[str] = []
     # when
     done = controller_near_its_end(folder, queue).run(lambda event: said.append(event.fields["text"]))
@@ -398,7 +407,7 @@ def test_before_its_walltime_ends_a_controller_hands_in_its_successor(
 def test_a_controller_that_got_nothing_done_after_two_that_did_not_is_the_last(
     folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Workflow, "run", Interrupting(folder, []))
+    monkeypatch.setattr(Workflow, "run", Working(folder, []))
     submission = read_submission(folder)
     assert submission is not None
     write_submission(folder, replace(submission, jobs=submission.jobs * 3))
@@ -407,6 +416,137 @@ def test_a_controller_that_got_nothing_done_after_two_that_did_not_is_the_last(
     assert len(queue.scripts) == 1
     assert read(folder.journal)[-1]["status"] == "failed"
     assert [run["status"] for run in list_runs("runs")] == ["failed"]
+
+
+def test_a_successor_is_handed_in_as_early_as_this_job_waited_and_takes_over_as_soon_as_it_has_begun(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a job that waited for long, and has time left; its successor waits for less, and is there at once
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, replace(submission, jobs=(replace(submission.jobs[0], at=time.time() - 7200),)))
+    unit = {"record": "unit", "trial": "1", "fold": 0, "resource": 1}
+    monkeypatch.setattr(Workflow, "run", Working(folder, [unit]))
+    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(time.time()) + 1800)})
+    controller.seconds = 3600.0
+    seen: list[str] = []
+
+    def successor() -> None:
+        until_written(lambda: len(queue.jobs) == 2)
+        job = max(queue.jobs)
+        seen.append(job)
+        wait_until_free(folder, job)
+        seen.append(str(read(folder.journal)[-1]["record"]))
+
+    other = threading.Thread(target=successor)
+    other.start()
+    # when
+    began = time.monotonic()
+    done = controller.run(lambda event: None)
+    other.join(20)
+    # then it is followed long before its time is over, and the successor comes when all is said
+    assert done is None
+    assert time.monotonic() - began < 15
+    assert seen == [controller.successor, "submitted"]
+    assert not ready_file(folder).exists()
+
+
+def test_a_successor_that_has_begun_waits_while_this_job_has_finished_nothing(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a job in the middle of its first fit, and a successor that is there
+    now = time.time()
+    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(now) + 3600)})
+    controller.successor = "101"
+    ready_file(folder).write_text("101\n")
+    # then it is not followed before something is finished
+    with Journal(folder.journal) as journal:
+        journal.append({"record": "stage", "stage": "search", "failed": True, "at": now + 1})
+        assert not controller._is_followed()
+        journal.append({"record": "unit", "trial": "1", "fold": 0, "resource": 1, "at": now + 2})
+        assert controller._is_followed()
+    # nor by a job that is not its successor
+    ready_file(folder).write_text("77\n")
+    assert not controller._is_followed()
+
+
+def test_a_successor_that_is_not_needed_is_taken_back(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that ends while its successor waits in the queue
+    def ends(*_: Any, **__: Any) -> str:
+        until_written(lambda: len(queue.scripts) == 2)
+        return "the run"
+
+    monkeypatch.setattr(Workflow, "run", ends)
+    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(time.time()) + 30)})
+    controller.seconds = 80.0
+    monkeypatch.setattr(controller, "_waited_seconds", lambda: 40.0)
+    # when
+    assert controller.run(lambda event: None) == "the run"  # type: ignore[comparison-overlap]
+    # then
+    assert len(queue.cancelled) == 1
+    submission = read_submission(folder)
+    assert submission is not None
+    assert submission.ids == ("100",)
+
+
+def test_where_a_users_jobs_are_limited_the_successor_is_handed_in_when_the_workers_are_gone(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a queue that takes no job as long as the run's workers are there
+    submit_one, works = queue.submit, [True]
+
+    async def submit_few(script: str, count: int = 1) -> list[str]:
+        if works:
+            raise QueueError("Slurm refused the job: Job violates accounting/QOS policy (job submit limit).")
+        return await submit_one(script, count)
+
+    def work(*_: Any, **__: Any) -> None:
+        try:
+            Working(folder, [{"record": "unit", "trial": "1", "fold": 0, "resource": 1}])()
+        finally:
+            works.clear()
+
+    monkeypatch.setattr(queue, "submit", submit_few)
+    monkeypatch.setattr(Workflow, "run", work)
+    said: list[str] = []
+    # when
+    done = controller_near_its_end(folder, queue).run(lambda event: said.append(event.fields["text"]))
+    # then
+    assert done is None
+    assert len(queue.scripts) == 2
+    assert "The queue took it only after the workers' jobs had ended: Slurm refused the job" in said[0]
+
+
+def test_where_no_successor_is_taken_the_run_has_failed_with_the_queues_words(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(script: str, count: int = 1) -> list[str]:
+        raise QueueError("Slurm refused the job: Invalid account.")
+
+    monkeypatch.setattr(queue, "submit", refuse)
+    monkeypatch.setattr("daskflow.workflow.controller.BETWEEN_SECONDS", 0.01)
+    monkeypatch.setattr(Workflow, "run", Working(folder, []))
+    with pytest.raises(ClusterError, match=r"the queue does not take the job that would go on: Slurm refused the"):
+        controller_near_its_end(folder, queue).run(lambda event: None)
+    assert [run["status"] for run in list_runs("runs")] == ["failed"]
+
+
+def test_status_says_how_many_jobs_the_controller_has_had(folder: RunFolder, queue: FakeQueue) -> None:
+    # given six jobs that are gone, one that runs, and one that waits
+    submission = read_submission(folder)
+    assert submission is not None
+    for number in range(101, 108):
+        submission = submission.with_job(str(number))
+    write_submission(folder, submission)
+    queue.jobs.clear()
+    queue.add("106", mark_of(folder))
+    queue.add("107", mark_of(folder), JobState.PENDING)
+    # then
+    said = call("status", folder.path).stdout
+    assert "  lives   7: its controller has had the jobs ... 102, 103, 104, 105, 106\n" in said
+    assert json.loads(call("status", folder.path, "--json").stdout)["lives"] == 7
 
 
 def test_a_cancelled_controller_hands_in_nothing(
@@ -424,7 +564,12 @@ def test_a_cancelled_controller_hands_in_nothing(
 
 def test_a_queue_says_the_end_of_the_walltime_by_a_signal() -> None:
     done = threading.Event()
-    walltime = Walltime(time.time() + 3600, 3600, done.set)
+
+    def hand_in() -> bool:
+        done.set()
+        return True
+
+    walltime = Walltime(time.time() + 3600, 3600, hand_in)
 
     def wait_for_the_signal() -> None:
         with walltime:
@@ -454,7 +599,7 @@ def test_a_job_that_starts_before_its_predecessor_has_ended_waits_for_it(folder:
     timer = threading.Timer(0.5, held.close)
     timer.start()
     began = time.monotonic()
-    wait_until_free(folder.journal)
+    wait_until_free(folder)
     assert time.monotonic() - began >= 0.4
     with Journal(folder.journal) as journal:
         assert journal.records

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 20
 """Jobs that are shown one by one; of more only how many are in which state."""
 
+MOST_LIVES = 5
+"""Jobs of the controller that are named: the newest."""
+
 MOST_LOST = 3
 """Jobs of which it is said how they were lost: the newest."""
 
@@ -55,7 +58,9 @@ def status(run: Path, as_json: bool) -> None:
     state = state_of(folder)
     if as_json:
         told = {name: state[name] for name in ("name", "id", "status", "error", "seconds", "stages", "fits", "best")}
-        cost = {"core_hours": state["cost_of_jobs"], "jobs": None if jobs is None else jobs.dump()}
+        cost = {"core_hours": state["cost_of_jobs"], "jobs": None, "lives": 0}
+        if jobs is not None:
+            cost |= {"jobs": jobs.dump(), "lives": len(jobs.lives)}
         print_json({**told, "run": str(folder.path), **cost, "streams": [stream.dump() for stream in streams]})
     else:
         click.echo("\n".join(words_of(folder, state, jobs, time.time())))
@@ -108,6 +113,7 @@ def words_of(folder: RunFolder, state: dict[str, Any], jobs: RunJobs | None, now
         interval = between(best["low"], best["high"])
         lines.append(f"  best    {best['metric']} {number(best['score'])}{interval}, trial {best['trial']}")
     lines += _cost_words(state["cost_of_jobs"])
+    lines += _lives_words(jobs)
     if jobs is None:
         return [*lines, "  It is on no batch queue, so it has no jobs."]
     if not jobs.living:
@@ -139,6 +145,15 @@ def _cost_words(cost: dict[str, Any] | None) -> list[str]:
     lost = [job for job in cost["ended"] if job["role"] == "worker" and job["why"] in ("memory", "node", "failed")]
     lines += [f"  lost    job {job['id']}: {job['words']}" for job in lost[-MOST_LOST:]]
     return lines
+
+
+def _lives_words(jobs: RunJobs | None) -> list[str]:
+    """How many jobs its controller has had, one after the other, when there were several."""
+    if jobs is None or len(jobs.lives) < 2:
+        return []
+    before = "... " if jobs.lives[MOST_LIVES:] else ""
+    shown = ", ".join(jobs.lives[-MOST_LIVES:])
+    return [f"  lives   {len(jobs.lives)}: its controller has had the jobs {before}{shown}"]
 
 
 def _row(role: str, job: Job, now: float) -> dict[str, str]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import QueueError
@@ -20,21 +17,22 @@ from daskflow.core.errors import ClusterError, DaskflowError, JournalError, Stor
 from daskflow.core.estimates import amount
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
-from daskflow.core.journal import Journal, Record
+from daskflow.core.journal import Journal, Record, write_atomically
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import placed_in, queue_of, script_of
+from daskflow.workflow.walltime import Walltime, ends_at
 from daskflow.workflow.watching import records_of
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
     from daskflow.workflow.run import Run
 
-MARGIN_SECONDS, MARGIN_SHARE = 90.0, 0.25
-"""So long before the walltime ends the successor is handed in; of a short walltime this share at most."""
-
 FREE_SECONDS = 300.0
 """How long a former controller, on a node that the queue gave up, may take to end."""
+
+READY_SECONDS = 20.0
+"""How long a former controller that has let the journal go may take for its last word."""
 
 TRIES, BETWEEN_SECONDS = 3, 3.0
 """A successor is handed in so often, for queues are busy at times."""
@@ -44,9 +42,6 @@ IDLE_JOBS = 3
 
 GAINS = frozenset({"data", "stage", "candidates", "unit", "refitted", "explained"})
 """Records of what was finished; see docs/architecture.md."""
-
-LAST_SECONDS = 30.0
-"""A job that is being handed in while the run ends is waited for so long."""
 
 JOB = "DASKFLOW_JOB"
 """Where a job's script tells its number; see `clusters.batch_scripts`."""
@@ -94,8 +89,9 @@ class Controller:
         self.seconds = cluster.request.seconds
         self.queue = queue_of(cluster.within(folder.path, mark_of(folder))) if queue is None else queue
         self.successor = ""
-        self._refusal = ""
-        self._began = time.time()
+        self._refusal, self._is_idle = "", False
+        self._began = self._works_since = time.time()
+        self._seen: tuple[int, bool] = (0, False)
 
     def run(self, listener: Listener) -> Run | None:
         """Run the workflow, or continue it; None when the walltime ended first, and a successor goes on.
@@ -115,7 +111,9 @@ class Controller:
             self.note_end()
 
     def _run(self, listener: Listener) -> Run | None:
-        wait_until_free(self.folder.journal)
+        waited = self._waited_seconds()
+        wait_until_free(self.folder, self.environment.get(JOB, ""), self.seconds / 2 + FREE_SECONDS)
+        self._works_since = time.time()
         if self.workflow.id != self.folder.id:
             raise self._given_up(
                 f"To this daskflow the workflow is another one than when it was submitted (ID {self.workflow.id}, was "
@@ -123,20 +121,46 @@ class Controller:
             )
         self._note_own_job()
         self._cancel_left_over()
-        with Walltime(self._ends_at(), self.seconds, self._hand_over) as walltime:
+        walltime = Walltime(
+            self._ends_at(), self.seconds, self._hand_in, has_begun=self._is_followed, lead_seconds=waited
+        )
+        with walltime:
             try:
-                return self.workflow.run(self.folder.path.parent.parent, listener=listener)
-            except KeyboardInterrupt:
-                if not walltime.is_over:
+                run = self.workflow.run(self.folder.path.parent.parent, listener=listener)
+            except BaseException as error:
+                if not isinstance(error, KeyboardInterrupt) or not walltime.is_over:
+                    walltime.end()
+                    self._take_back()
                     raise
-            finally:
-                if not self.successor:
-                    forget(placed_in(self.workflow, self.folder))
-        if not self.successor:
-            raise self._given_up(self._refusal)
-        self._append({"record": "submitted", "job": self.successor, "kind": self.workflow.cluster.kind})
-        tell(listener, "note", text=f"The walltime ends; job {self.successor} goes on from here.")
+            else:
+                walltime.end()
+                self._take_back()
+                return run
+        self._hand_over(listener)
         return None
+
+    def _hand_over(self, listener: Listener) -> None:
+        """Say who goes on; ClusterError when nobody does."""
+        text = ""
+        for attempt in range(0 if self.successor or self._is_idle else TRIES):
+            time.sleep(BETWEEN_SECONDS * (attempt > 0))
+            if self._hand_in():
+                # Where a user's jobs are counted, those of the workers are gone by now.
+                text = f" The queue took it only after the workers' jobs had ended: {self._refusal}"
+                break
+        if not self.successor:
+            self._forget()
+            refused = "The walltime is over, and the queue does not take the job that would go on: "
+            raise self._given_up(self._refusal if self._is_idle else refused + self._refusal)
+        with suppress(JournalError):  # an early successor was quicker: then it has said more than this
+            self._append({"record": "submitted", "job": self.successor, "kind": self.workflow.cluster.kind})
+        ready_file(self.folder).unlink(missing_ok=True)
+        tell(listener, "note", text=f"The walltime ends; job {self.successor} goes on from here.{text}")
+
+    def _waited_seconds(self) -> float:
+        """How long this job waited in the queue, and took to start: its successor will, too."""
+        own = {job.id: job.at for job in self.submission.jobs}.get(self.environment.get(JOB, ""))
+        return max(0.0, time.time() - own) if own is not None else 0.0
 
     def _note_own_job(self) -> None:
         """See that this job is among those of the run: whoever handed it in may have died before it was written."""
@@ -171,28 +195,56 @@ class Controller:
             if left:
                 asyncio.run(self.queue.cancel(left))
 
-    def _hand_over(self) -> None:
-        """Hand in the successor, unless the last generations got nothing done."""
+    def _hand_in(self) -> bool:
+        """Hand in the successor, unless the last generations got nothing done; return whether it was."""
         jobs = self.submission.jobs
-        if len(jobs) >= IDLE_JOBS and not has_gained(records_of(self.folder), jobs[-IDLE_JOBS].at):
+        self._is_idle = len(jobs) >= IDLE_JOBS and not has_gained(records_of(self.folder), jobs[-IDLE_JOBS].at)
+        if self._is_idle:
             self._refusal = (
                 f"Nothing new was finished in {IDLE_JOBS} walltimes of {amount(self.seconds)}, so no job is handed in. "
                 "Did the workers wait in the queue all the time, or does one fit take as long? Give a longer "
                 "cluster.walltime, and submit again."
             )
-            return
-        for attempt in range(TRIES):
-            try:
-                environment = packed(placed_in(self.workflow, self.folder))
-                script = script_of(self.workflow, self.folder, self.submission, environment)
-                (self.successor,) = asyncio.run(self.queue.submit(script))
-            except DaskflowError as error:
-                self._refusal = f"The walltime is over, and the queue does not take the job that would go on: {error}"
-                time.sleep(BETWEEN_SECONDS * (attempt + 1 < TRIES))
-            else:
-                self.submission = self.submission.with_job(self.successor)
+            return False
+        try:
+            environment = packed(placed_in(self.workflow, self.folder))
+            script = script_of(self.workflow, self.folder, self.submission, environment)
+            (self.successor,) = asyncio.run(self.queue.submit(script))
+        except DaskflowError as error:
+            self._refusal = str(error)
+            return False
+        self.submission = self.submission.with_job(self.successor)
+        write_submission(self.folder, self.submission)
+        return True
+
+    def _is_followed(self) -> bool:
+        """Whether the successor has begun, and something was finished in this job's time that it need not do again.
+
+        Before that the work goes on to the last moment: a fit may take longer than what an early successor leaves.
+        """
+        with suppress(OSError):
+            if ready_file(self.folder).read_text().strip() == self.successor:
+                size = self.folder.journal.stat().st_size
+                if size != self._seen[0]:
+                    self._seen = size, has_gained(records_of(self.folder), self._works_since)
+                return self._seen[1]
+        return False
+
+    def _take_back(self) -> None:
+        """Cancel the successor: the run has ended before this job's time has."""
+        if self.successor:
+            with suppress(DaskflowError):  # one that begins all the same finds that there is nothing to do
+                asyncio.run(self.queue.cancel([self.successor]))
+                submission = read_submission(self.folder) or self.submission
+                self.submission = submission.without_job(self.successor)
                 write_submission(self.folder, self.submission)
-                return
+            self.successor = ""
+        ready_file(self.folder).unlink(missing_ok=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove the packed environment that the successor would have needed."""
+        forget(placed_in(self.workflow, self.folder))
 
     def _given_up(self, why: str) -> ClusterError:
         """Record that nobody goes on, and return the error that says so."""
@@ -202,90 +254,6 @@ class Controller:
     def _append(self, record: Record) -> None:
         with Journal(self.folder.journal) as journal:
             journal.append({**record, "at": time.time()})
-
-
-class Walltime:
-    """The end of a job's time, foreseen: something is done in good time, then the main thread is interrupted.
-
-    Parameters
-    ----------
-    end : float
-        When the time is over, in seconds since 1970.
-    seconds : float
-        How long it is in all.
-    before : callable
-        What is done first, in a thread of its own.
-
-    Attributes
-    ----------
-    is_over : bool
-        Whether it has ended.
-
-    Notes
-    -----
-    A queue may say it, too, by the signal USR1. A job that is cancelled gets TERM, which interrupts the main thread and
-    does nothing before.
-    """
-
-    def __init__(self, end: float, seconds: float, before: Callable[[], None]) -> None:
-        """Begin nothing."""
-        self.is_over = False
-        self._end, self._before = end - min(MARGIN_SECONDS, MARGIN_SHARE * seconds), before
-        self._near, self._left = threading.Event(), False
-        self._thread = threading.Thread(target=self._watch, name="daskflow-walltime", daemon=True)
-        self._earlier: dict[int, Any] = {}
-
-    def __enter__(self) -> Walltime:
-        """Watch from now on; in the main thread."""
-        handlers = {
-            signal.SIGINT: signal.default_int_handler,  # a shell may have told its children to ignore it
-            signal.SIGTERM: self._interrupt,
-            signal.SIGUSR1: lambda *_: self._near.set(),
-        }
-        self._earlier = {each: signal.signal(each, handler) for each, handler in handlers.items()}
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Watch no more."""
-        self._left = True
-        self._near.set()
-        self._thread.join(LAST_SECONDS)  # a successor that is being handed in is known afterwards
-        for each, handler in self._earlier.items():
-            signal.signal(each, handler)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Interrupt the main thread once: what is being put away then shall not be interrupted again."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    def _watch(self) -> None:
-        while not self._near.wait(min(max(0.0, self._end - time.time()), 3600.0)):
-            if time.time() >= self._end:
-                break
-        if self._left:
-            return
-        self.is_over = True
-        try:
-            self._before()
-        finally:
-            if not self._left:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-
-def ends_at(environment: Mapping[str, str], otherwise: float) -> float:
-    """Return when this job's time is over, as its queue says, in seconds since 1970.
-
-    Examples
-    --------
-    >>> ends_at({"SLURM_JOB_END_TIME": "1700000060"}, 5.0), ends_at({}, 5.0)
-    (1700000060.0, 5.0)
-    """
-    said = environment.get("SLURM_JOB_END_TIME", "")
-    return float(said) if said.isdigit() else otherwise
 
 
 def has_gained(records: Iterable[Record], since: float) -> bool:
@@ -316,16 +284,43 @@ def _gains(record: Record) -> list[object]:
     return [(word, *(str(record.get(name)) for name in ("stage", "trial", "fold", "resource", "what", "column")))]
 
 
-def wait_until_free(journal: Path, seconds: float = FREE_SECONDS) -> None:
-    """Wait until nobody holds a run's journal.
+def ready_file(folder: RunFolder) -> Path:
+    """Return where a controller's job that has begun before its predecessor has ended says so, by its number."""
+    return folder.path / "successor"
+
+
+def wait_until_free(folder: RunFolder, job: str = "", seconds: float = FREE_SECONDS) -> None:
+    """Wait until nobody holds a run's journal; who does is told that this job waits.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    job : str
+        Number of this job; empty where there is none.
+    seconds : float
+        How long to wait.
 
     Raises
     ------
     JournalError
         When somebody still does at the end.
     """
-    until = time.monotonic() + seconds
-    while is_held(journal):
-        if time.monotonic() > until:
-            raise JournalError(f"{journal} is in use by another process, and was not let go within {seconds:g} s.")
-        time.sleep(0.5)
+    if not is_held(folder.journal):
+        return
+    file, until = ready_file(folder), time.monotonic() + seconds
+    if job:
+        write_atomically(file, f"{job}\n".encode())
+    try:
+        while is_held(folder.journal):
+            if time.monotonic() > until:
+                raise JournalError(
+                    f"{folder.journal} is in use by another process, and was not let go within {seconds:g} s."
+                )
+            time.sleep(0.5)
+        until = time.monotonic() + READY_SECONDS
+        while job and file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        if job:
+            file.unlink(missing_ok=True)

@@ -34,13 +34,24 @@ class RunJobs:
     ----------
     controllers, workers : tuple of Job
         Those that the queue knows. A run that was started with ``daskflow run`` has no controller's job.
-    newest : str
-        Number of the controller's last job; empty where there was none.
+    handed_in : tuple of str
+        Numbers of all jobs that the controller has had, those that are long gone too, in the order of time.
     """
 
     controllers: tuple[Job, ...] = ()
     workers: tuple[Job, ...] = ()
-    newest: str = ""
+    handed_in: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> str:
+        """Number of the controller's last job; empty where there was none."""
+        return self.handed_in[-1] if self.handed_in else ""
+
+    @property
+    def lives(self) -> tuple[str, ...]:
+        """Numbers of the controller's jobs that have begun."""
+        waiting = {job.id for job in self.controllers if job.state == "pending"}
+        return tuple(id for id in self.handed_in if id not in waiting)
 
     @property
     def living(self) -> tuple[Job, ...]:
@@ -72,7 +83,7 @@ def jobs_of(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of) ->
     return RunJobs(
         tuple(job for job in found.values() if job.id in ids),
         tuple(job for job in found.values() if job.id not in ids),
-        ids[-1] if ids else "",
+        ids,
     )
 
 

@@ -106,6 +106,10 @@ class Submission:
             return self
         return replace(self, jobs=(*self.jobs, ControllerJob(id, self.generation + 1, time.time())))
 
+    def without_job(self, id: str) -> Self:
+        """Return it without a job that was taken back before it did anything."""
+        return replace(self, jobs=tuple(job for job in self.jobs if job.id != id))
+
     def with_end(self, id: str) -> Self:
         """Return it with the time that a job has ended now."""
         now = time.time()
