@@ -11,7 +11,7 @@ import sklearn.metrics  # noqa: F401
 import daskflow.clusters.local
 import daskflow.models.sgd
 import daskflow.reports.page
-import daskflow.workflow.execute  # noqa: F401
+import daskflow.workflow.executing  # noqa: F401
 from daskflow.workflow import Workflow
 
 PRELOAD = ["tests.killed_search", "tests.killed_run", "optuna"]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -21,8 +20,9 @@ from hypothesis import strategies as st
 from daskflow.core.errors import BadRowsError, DataError
 from daskflow.data.table import Reject, Table
 from daskflow.sources.csv import Csv
-from daskflow.sources.csv_bounds import boundary, machine, state_at, walk
+from daskflow.sources.csv_bounds import boundary, machine, state_at
 from daskflow.sources.csv_dialect import Dialect
+from daskflow.sources.csv_walks import RECORD, walk
 
 
 def read(table: Table) -> tuple[list[dict[str, Any]], list[Reject]]:
@@ -200,7 +200,7 @@ def test_a_state_that_is_said_to_be_certain_is_that_of_the_walk_from_the_beginni
     state, is_sure = state_at(InMemory(data), place, 0, dialect, look_back)
     # then
     if is_sure:
-        assert state == walk(np.frombuffer(data[:place], np.uint8), machine(dialect), np.uint8(0))
+        assert state == walk(data[:place], machine(dialect), RECORD)
     else:
         assert look_back < place
 

@@ -268,16 +268,16 @@ def test_guarantee_5_changed_data_and_other_versions_refuse_to_continue(
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     """Press Ctrl-C when a stage starts."""
-    from daskflow.workflow import execute
+    from daskflow.workflow import executing
 
-    inner = execute._Execution.stage
+    inner = executing.Execution.stage
 
     def stage_or_stop(self: Any, name: str) -> Any:
         if name == stage:
             raise KeyboardInterrupt
         return inner(self, name)
 
-    monkeypatch.setattr(execute._Execution, "stage", stage_or_stop)
+    monkeypatch.setattr(executing.Execution, "stage", stage_or_stop)
 
 
 def test_a_bad_candidate_ranks_last_with_its_reason_and_the_rest_goes_on(frame: pd.DataFrame, tmp_path: Path) -> None:

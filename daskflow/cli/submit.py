@@ -40,6 +40,7 @@ def submit(
             click.echo(script_of(workflow, RunFolder(runs.resolve() / workflow.name / workflow.id)))
             say_core_hours(workflow, runs, has_controller=True)
             return
+        workflow = workflow.opened()
         done = submit(workflow, runs, fresh=fresh)
     if as_json:
         print_json({"run": str(done.folder.path), "job": done.job, "kind": workflow.cluster.kind, "notes": done.notes})

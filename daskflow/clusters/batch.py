@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from dask_jobqueue.core import Job
 
     from daskflow.clusters.shipping_archive import Archive
+
+
+SEAT_MEMORY_BYTES = 600 * 2**20
+"""A process that waits for fits takes about 150 MB: workers with less than this have none before the first fit."""
 
 
 class Batch(Cluster):
@@ -155,6 +159,8 @@ class Batch(Cluster):
     _folder: Path | None = PrivateAttr(default=None)
     _run: str = PrivateAttr(default="")
     _listener: Listener = PrivateAttr(default_factory=lambda: nobody)
+    _meanwhile: Callable[[], None] = PrivateAttr(default_factory=lambda: lambda: None)
+    _modules: tuple[str, ...] = PrivateAttr(default=())
     _spent: Spent = PrivateAttr(default=NOTHING)
     _environment: Archive | None = PrivateAttr(default=None)
 
@@ -244,6 +250,26 @@ class Batch(Cluster):
         placed = self.model_copy()
         placed._folder, placed._run, placed._listener = folder.absolute(), run, listener
         return placed
+
+    def meanwhile(self, begin: Callable[[], None]) -> Self:
+        """Return the same cluster, which calls this when its first jobs are handed in: they take seconds to start."""
+        placed = self.model_copy()
+        placed._meanwhile = begin
+        return placed
+
+    def importing(self, modules: Sequence[str]) -> Self:
+        """Return the same cluster, whose workers have a process beside them import these modules as they start.
+
+        It takes the first fits. Where a worker's memory is tight there is none before the first fit.
+        """
+        placed = self.model_copy()
+        placed._modules = tuple(modules) if self.memory_bytes >= SEAT_MEMORY_BYTES else ()
+        return placed
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What a process beside each worker imports as it starts; none starts early without."""
+        return self._modules
 
     def having_used(self, spent: Spent) -> Self:
         """Return the same cluster for a run that has used something of its `max_core_hours` before."""
@@ -366,7 +392,7 @@ class Batch(Cluster):
         """Start a scheduler here and workers as jobs; ClusterError when they cannot be had."""
         from daskflow.clusters.batch_open import opened  # Dask is not loaded where a script is only shown
 
-        return opened(self, self._listener)
+        return opened(self, self._listener, self._meanwhile)
 
     def job(self, options: Mapping[str, Any]) -> Job:
         """Make dask-jobqueue's job of these options: what writes the script in the system's dialect."""

@@ -53,7 +53,9 @@ SHOWN = 4
 
 
 @contextmanager
-def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
+def opened(
+    batch: Batch, listener: Listener = nobody, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[Connection]:
     """Start a scheduler here and workers as jobs, and yield the connection when the first of them has come.
 
     Parameters
@@ -62,6 +64,8 @@ def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
         Within a run, see `Cluster.within`; else its keys and logs are in a new folder of ``daskflow-clusters`` here.
     listener : callable
         Hears what is waited for.
+    meanwhile : callable
+        Called when the first jobs are handed in, before they are waited for.
 
     Raises
     ------
@@ -78,6 +82,7 @@ def opened(batch: Batch, listener: Listener = nobody) -> Iterator[Connection]:
         atexit.register(cluster.close)
         try:
             cluster.start()
+            meanwhile()
             cluster.wait_for_a_worker()
             yield cluster.connection()
         finally:
@@ -156,6 +161,7 @@ class BatchCluster:
             _make(folder)
         batch = self.batch = shipped(batch, self.listener)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
+        told["modules"] = list(batch.modules)
         self.lease.remove()  # workers of a scheduler that was killed remove the keys as long as its lease is there
         security = self.keys.write(told)
         self._runner.start()

@@ -22,6 +22,7 @@ from daskflow.clusters.batch_lease import Lease, read_lease
 from daskflow.clusters.batch_remedies import SHIP
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
+from daskflow.data.seats import SEATS
 
 REACH_SECONDS = 5.0
 """So long a worker that ends tries whether its scheduler is there."""
@@ -53,6 +54,8 @@ def dask_setup(process: Any) -> None:
     if process.nanny is not None:
         die_with_parent()  # the kernel sees to it while native code holds the interpreter lock, too
     guard(process, str(told["seal"]))
+    if modules := told.get("modules"):
+        SEATS.prepare(modules)
     if job := os.environ.get(JOB):
         process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -68,6 +69,34 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """A function on its way with its first arguments, pickled: whoever hands it on need not load what it is made of.
+
+    Attributes
+    ----------
+    content : bytes
+        A pickled pair of the function and a tuple.
+
+    Examples
+    --------
+    >>> Packed(pickle.dumps((max, (1, 3))))(2)
+    3
+    """
+
+    content: bytes
+
+    def open(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the function and its first arguments."""
+        function, arguments = pickle.loads(self.content)  # noqa: S301  between the processes of one run
+        return function, arguments
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function with these arguments behind its first ones."""
+        function, first = self.open()
+        return function(*first, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One piece of work: a picklable function and its arguments; running it twice does no harm.
 
@@ -76,7 +105,8 @@ class Unit:
     key : str
         Unique within the run; never holds a path, an address or a secret.
     function : callable
-        Module-level function. With ``keeps`` it returns ``(kept, answer)``: the first stays on the worker for
+        Module-level function; `Packed`, with the arguments, where only a process beside a worker calls it, and those of
+        its calls are pickled likewise. With ``keeps`` it returns ``(kept, answer)``: the first stays on the worker for
         units that name ``Kept(key)``, the second travels.
     arguments : tuple
         Plain values, settings, ``dask.delayed`` objects (computed on the cluster first) or ``Kept``.

@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+import cloudpickle
 import dask
+from distributed import Future
 
 from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
-from daskflow.core.protocols import Kept, Outcome, Unit
+from daskflow.core.protocols import Kept, Outcome, Packed, Unit
 from daskflow.data.execution import perform
 from daskflow.data.neighbours import neighbours_of
 from daskflow.data.seats import SEATS
@@ -149,6 +151,8 @@ class ClientExecutor:
         calls = tuple(replace(call, key=f"{call.key}-{self._run}") for call in unit.calls)
         limits = None if unit.limits is None else replace(unit.limits, run=self._run)
         bare = replace(unit, arguments=(), calls=calls, limits=limits)
+        if limits is not None and not any(isinstance(argument, Future) for argument in arguments):
+            bare, arguments = packed(bare, arguments)
         with dask.annotate(**({SECONDS: unit.seconds} if unit.seconds else {})):
             if unit.keeps:
                 pair = self._kept[unit.key] = self._client.submit(perform, bare, arguments, **options)
@@ -371,6 +375,13 @@ def ranked(priority: float, within: float) -> float:
 def answer_of(unit: Unit, arguments: Sequence[Any]) -> Outcome:
     """Run a unit that keeps nothing."""
     return perform(unit, arguments)[1]
+
+
+def packed(unit: Unit, arguments: Sequence[Any]) -> tuple[Unit, list[Any]]:
+    """Pack what only the process beside a worker uses: the worker itself need not load the libraries of a fit."""
+    function: bytes = cloudpickle.dumps((unit.function, tuple(arguments)))
+    calls = tuple(replace(call, arguments=(cloudpickle.dumps(call.arguments),)) for call in unit.calls)
+    return replace(unit, function=Packed(function), calls=calls), []
 
 
 def _first(pair: tuple[Any, Any]) -> Any:

@@ -7,10 +7,10 @@ import io
 import re
 import tokenize
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from daskflow.core.errors import DataError
@@ -18,27 +18,13 @@ from daskflow.core.warned import ignored
 from daskflow.data import kernels
 from daskflow.data.arrays import whole
 from daskflow.data.hashing import buffers_of
-from daskflow.data.overflow import overflow
 from daskflow.data.schema import Column, Schema, kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAMPLE_ROWS = 256
 """Rows that are evaluated a second time by themselves, to see that an expression looks at nothing but the row."""
-
-NULLABLE = {
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(),
-    pa.uint16(): pd.UInt16Dtype(),
-    pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
-    pa.float32(): pd.Float32Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-    pa.string(): pd.StringDtype(na_value=pd.NA),
-}
-"""pandas types in which a comparison with a missing value is missing; in the default ones it is False."""
 
 
 def derive(table: pa.Table, expressions: Mapping[str, str], schema: Schema | None = None) -> pa.Table:
@@ -115,6 +101,10 @@ def _column(table: pa.Table, name: str, expression: str) -> pa.Array:
 
 def _evaluate(table: pa.Table, text: str, names: Mapping[str, str], name: str, expression: str) -> pa.Array:
     """Evaluate on these rows; names maps columns to the identifiers they have in the text."""
+    import pandas as pd  # takes a third of a second, and few tables have derived columns
+
+    from daskflow.data.overflow import overflow
+
     frame = _frame(table.select(list(names)).rename_columns(list(names.values())))
     try:
         with ignored(), np.errstate(all="ignore"):
@@ -166,8 +156,31 @@ def canonical_floats(values: Any) -> Any:
     return pa.array(plain + plain.dtype.type(0), type=values.type, mask=np.isnan(plain))
 
 
+@cache
+def _nullable() -> dict[pa.DataType, Any]:
+    """pandas types in which a comparison with a missing value is missing; in the default ones it is False."""
+    import pandas as pd
+
+    return {
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.float32(): pd.Float32Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(na_value=pd.NA),
+    }
+
+
 def _frame(table: pa.Table) -> pd.DataFrame:
     """A pandas frame whose comparisons keep missing values missing, and whose integers have room to grow."""
+    import pandas as pd
+
     for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) or pa.types.is_large_string(field.type) or pa.types.is_null(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
@@ -177,7 +190,8 @@ def _frame(table: pa.Table) -> pd.DataFrame:
             table = table.set_column(place, field.name, table.column(place).cast(pa.float64()))
         elif pa.types.is_integer(field.type) and field.type != pa.uint64():
             table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
-    frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: NULLABLE.get(kind, pd.ArrowDtype(kind)))
+    known = _nullable()
+    frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: known.get(kind) or pd.ArrowDtype(kind))
     return frame
 
 
@@ -284,6 +298,8 @@ def _same(left: pa.Array, right: pa.Array) -> bool:
 
 def _form(found: Any) -> str:
     """What an expression gave, in words."""
+    import pandas as pd
+
     if isinstance(found, pd.Series):
         return f"{len(found)} values"
     return "one value" if np.isscalar(found) else f"a {type(found).__name__}"

@@ -16,6 +16,7 @@ from daskflow.core import interruption
 from daskflow.core.errors import ClusterError
 from daskflow.core.protocols import Kept, Outcome, Unit
 from daskflow.data.maps import rest
+from daskflow.data.seat_process import opened
 from daskflow.data.seats import SEATS, run_in_seat, share_of_worker
 
 GLANCE_SECONDS = 5.0
@@ -81,7 +82,8 @@ def _perform_calls(unit: Unit, arguments: Sequence[Any]) -> Outcome:
     worker = _worker()
     began, started = time.time(), time.perf_counter()
     if unit.limits is None or worker is None or worker.address.startswith("inproc"):
-        single = [Unit(call.key, unit.function, (*arguments, *call.arguments)) for call in unit.calls]
+        function, shared, calls = opened(unit.function, tuple(arguments), [(c.key, c.arguments) for c in unit.calls])
+        single = [Unit(key, function, (*shared, *own)) for key, own in calls]
         parts = [_perform_one(each, each.arguments)[1] for each in single]
     else:
         SEATS.tell_scheduler(worker)

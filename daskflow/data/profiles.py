@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -168,6 +167,8 @@ def _levels_of_numbers(numbers: np.ndarray[Any, Any]) -> dict[Any, int] | None:
         if found is None or numbers.dtype.kind == "f":
             return found
         return {int(value): count for value, count in found.items()}
+    import pandas as pd  # takes a third of a second, and who only names a profile counts nothing
+
     counts = pd.Series(numbers).value_counts(sort=False)
     if len(counts) > NUMBER_LEVELS:
         return None

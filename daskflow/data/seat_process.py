@@ -1,11 +1,13 @@
 """The process behind a seat: makes the calls it is sent, one after the other, and answers each as it ends.
 
-Started by ``daskflow.data.seats``: ``python -m daskflow.data.seat_process N``, with the number of an open socket.
+Started by ``daskflow.data.seats``: ``python -m daskflow.data.seat_process N MODULE ...``, with the number of an open
+socket, and modules that its calls are likely to need.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import os
 import pickle
 import signal
@@ -14,13 +16,17 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from daskflow.core.processes import die_with_parent
-from daskflow.core.protocols import Outcome
+from daskflow.core.protocols import Outcome, Packed
 from daskflow.data.maps import rest
+
+Loaded = tuple[Any, tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]]
+"""A function, arguments that all its calls share, and for each call its key and its own."""
 
 HEAD = struct.Struct(">QQ")
 """The length of the message that follows, and how long the output was when it was sent."""
@@ -90,19 +96,29 @@ def packed(outcome: Outcome) -> bytes:
     return content
 
 
-def loaded(content: bytes) -> tuple[Any, tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]]:
+def loaded(content: bytes) -> Loaded:
     """Return function, shared arguments and calls; the paths to import from are set before they are unpickled."""
     sys.path[:], inner = pickle.loads(content)  # noqa: S301  sent by the process that started this one
-    found: tuple[Any, tuple[Any, ...], list[tuple[str, tuple[Any, ...]]]] = pickle.loads(inner)  # noqa: S301  as above
-    return found
+    return opened(*pickle.loads(inner))  # noqa: S301  as above
 
 
-def main(number: int) -> None:
+def opened(function: Any, shared: tuple[Any, ...], calls: list[tuple[str, tuple[Any, ...]]]) -> Loaded:
+    """Return function, shared arguments and calls, unpacked where they came packed."""
+    if not isinstance(function, Packed):
+        return function, shared, calls
+    function, shared = function.open()
+    return function, shared, [(key, pickle.loads(own)) for key, (own,) in calls]  # noqa: S301  as above
+
+
+def main(number: int, modules: Sequence[str] = ()) -> None:
     """Serve until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     faulthandler.enable()
     channel = socket.socket(fileno=number)
+    for module in modules:
+        with suppress(Exception):  # what calls need they import themselves, and say what is wrong with it
+            importlib.import_module(module)
     while (content := receive(channel)) is not None:
         outcome = attempt("", loaded, (content,))
         function, shared, calls = outcome.value or (None, (), [])
@@ -114,4 +130,4 @@ def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -74,11 +74,13 @@ class Seat:
     ----------
     dropped : collection of str
         Keys of calls that are given up; one that gets there is not begun, or ended.
+    modules : sequence of str
+        Imported by the process before its first call is there.
     """
 
-    def __init__(self, dropped: Collection[str] = ()) -> None:
+    def __init__(self, dropped: Collection[str] = (), modules: Sequence[str] = ()) -> None:
         """Start the process."""
-        self._dropped = dropped
+        self._dropped, self._modules = dropped, modules
         # Appended to: what is written by the process does not depend on where it is read here.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the seat
         self._told = self._written = 0
@@ -95,7 +97,7 @@ class Seat:
             environment = {name: value for name, value in os.environ.items() if name not in SINGLE}
             with theirs:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno())],
+                    [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno()), *self._modules],
                     env={**environment, **QUIET, SEAT: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -337,6 +339,12 @@ class Seats:
             with self._lock:
                 self._busy.remove(seat)
                 self._free.append(seat)
+
+    def prepare(self, modules: Sequence[str]) -> None:
+        """Start one process before a call needs it: it imports these modules while the worker does other things."""
+        seat = Seat(self._dropped, modules)
+        with self._lock:
+            self._free.append(seat)
 
     def drop(self, keys: Collection[str]) -> None:
         """End the calls that run under these keys, and those that would begin later."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeRegressor
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +58,8 @@ class Parts:
 
 def analysed(columns: Mapping[str, Floats], scores: Floats, trials: NDArray[np.int64], seed: int) -> Parts:
     """Fit the trees and take their means."""
+    from sklearn.tree import DecisionTreeRegressor  # a run tells of its standing before its first trial
+
     draw = np.random.default_rng(seed)
     n_trials = int(trials.max()) + 1
     X = np.column_stack([np.zeros(len(scores)), *columns.values()]).astype(np.float32)

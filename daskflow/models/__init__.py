@@ -30,6 +30,8 @@ class Model(Settings):
         with ``estimator = "package.module:Class"`` and its ``params``.
     tasks : tuple of str
         Tasks the family has an estimator for.
+    libraries : tuple of str
+        Modules that a fit imports, and workers in jobs before it: the first fit is earlier by what that takes.
     copies : float
         What a fit takes beside its matrix of float32, in sizes of that, as ``tests/bench/family_memory.py`` measures
         it. For estimators of which nothing is known, 2: a copy in float64.
@@ -40,6 +42,7 @@ class Model(Settings):
 
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "regression")
     copies: ClassVar[float] = 2.0
+    libraries: ClassVar[tuple[str, ...]] = ()
 
     @field_serializer("params")
     def _plain_params(self, params: Mapping[str, Any]) -> Any:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
-from daskflow.models.scaled.penalised import PenalisedRegressor
 
 
 class ElasticNet(Model):
@@ -25,10 +24,13 @@ class ElasticNet(Model):
     kind: Literal["elastic_net"] = "elastic_net"
 
     copies: ClassVar[float] = 1.2
+    libraries: ClassVar[tuple[str, ...]] = ("daskflow.models.scaled.penalised",)
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
 
     def template(self, task: str) -> Any:
         """Return the regressor."""
+        from daskflow.models.scaled.penalised import PenalisedRegressor
+
         return PenalisedRegressor(l1_ratio=0.5)
 
     def default_space(self, task: str) -> Mapping[str, Any]:

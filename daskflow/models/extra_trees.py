@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
 from daskflow.models import Model
 
 NODE_BYTES = 72
@@ -25,9 +23,12 @@ class ExtraTrees(Model):
     kind: Literal["extra_trees"] = "extra_trees"
 
     copies: ClassVar[float] = 0.2
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.ensemble",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
         return ExtraTreesRegressor() if task == "regression" else ExtraTreesClassifier()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
 from daskflow.core.space import LogUniform, RandInt, Uniform
 from daskflow.models import Model
 
@@ -27,9 +25,12 @@ class HistGradientBoosting(Model):
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
 
     copies: ClassVar[float] = 2.7
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.ensemble",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
         family = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
         return family(early_stopping=False)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-
 from daskflow.models import Model
 
 MANY_ROWS = 50_000
@@ -32,6 +30,8 @@ class KNearest(Model):
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
         return KNeighborsRegressor() if task == "regression" else KNeighborsClassifier()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
-from daskflow.models.scaled.penalised import PenalisedRegressor
 
 
 class Lasso(Model):
@@ -26,10 +25,13 @@ class Lasso(Model):
     kind: Literal["lasso"] = "lasso"
 
     copies: ClassVar[float] = 1.2
+    libraries: ClassVar[tuple[str, ...]] = ("daskflow.models.scaled.penalised",)
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
 
     def template(self, task: str) -> Any:
         """Return the regressor."""
+        from daskflow.models.scaled.penalised import PenalisedRegressor
+
         return PenalisedRegressor()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

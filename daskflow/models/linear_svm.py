@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.svm import LinearSVC, LinearSVR
-
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
 
@@ -32,6 +30,8 @@ class LinearSVM(Model):
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.svm import LinearSVC, LinearSVR
+
         if task == "regression":
             return LinearSVR(loss="squared_epsilon_insensitive", dual="auto", intercept_scaling=10.0)
         return LinearSVC()

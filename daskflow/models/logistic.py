@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.linear_model import LogisticRegression
-
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
 
@@ -25,10 +23,13 @@ class Logistic(Model):
     kind: Literal["logistic"] = "logistic"
 
     copies: ClassVar[float] = 0.1
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
 
     def template(self, task: str) -> Any:
         """Return the classifier."""
+        from sklearn.linear_model import LogisticRegression
+
         return LogisticRegression(max_iter=1000)
 
     def default_space(self, task: str) -> Mapping[str, Any]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.neural_network import MLPClassifier
-
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
-from daskflow.models.scaled.network import ScaledMLPRegressor
 
 
 class MLP(Model):
@@ -30,6 +27,10 @@ class MLP(Model):
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.neural_network import MLPClassifier
+
+        from daskflow.models.scaled.network import ScaledMLPRegressor
+
         return ScaledMLPRegressor(max_iter=100) if task == "regression" else MLPClassifier(max_iter=100)
 
     def default_space(self, task: str) -> Mapping[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.naive_bayes import BernoulliNB, GaussianNB
-
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
 
@@ -38,6 +36,8 @@ class NaiveBayes(Model):
 
     def template(self, task: str) -> Any:
         """Return the classifier."""
+        from sklearn.naive_bayes import BernoulliNB, GaussianNB
+
         return GaussianNB() if self.distribution == "gaussian" else BernoulliNB()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

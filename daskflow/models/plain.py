@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.discovery import all_estimators
 
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.settings import nearest
@@ -196,5 +195,7 @@ def _module(name: str) -> Any:
 
 def _same_name(class_name: str) -> str:
     """Point to scikit-learn's estimator of a name that came without its module."""
+    from sklearn.utils.discovery import all_estimators
+
     path = next((import_path(cls) for name, cls in all_estimators() if name == class_name), None)
     return f"; did you mean '{path}'?" if path else ""

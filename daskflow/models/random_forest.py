@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
 from daskflow.core.space import Uniform
 from daskflow.models import Model
 
@@ -26,9 +24,12 @@ class RandomForest(Model):
     kind: Literal["random_forest"] = "random_forest"
 
     copies: ClassVar[float] = 0.2
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.ensemble",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
         return RandomForestRegressor() if task == "regression" else RandomForestClassifier()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

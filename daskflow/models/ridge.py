@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from sklearn.linear_model import Ridge as RidgeRegressor
-from sklearn.linear_model import RidgeClassifier
-
 from daskflow.core.space import LogUniform
 from daskflow.models import Model
 
@@ -24,9 +21,13 @@ class Ridge(Model):
     kind: Literal["ridge"] = "ridge"
 
     copies: ClassVar[float] = 3.0
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""
+        from sklearn.linear_model import Ridge as RidgeRegressor
+        from sklearn.linear_model import RidgeClassifier
+
         return RidgeRegressor() if task == "regression" else RidgeClassifier()
 
     def default_space(self, task: str) -> Mapping[str, Any]:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from sklearn.linear_model import SGDClassifier, SGDRegressor
-
 from daskflow.core.space import LogUniform
-from daskflow.fused import sgd as fused_sgd
 from daskflow.models import Model
-from daskflow.models.fusing import fuses
 
 
 class SGD(Model):
@@ -31,9 +27,12 @@ class SGD(Model):
     kind: Literal["sgd"] = "sgd"
 
     copies: ClassVar[float] = 0.1
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.linear_model", "daskflow.fused.kernels")
 
     def template(self, task: str) -> Any:
         """Return the classifier or the regressor."""
+        from sklearn.linear_model import SGDClassifier, SGDRegressor
+
         return SGDRegressor(max_iter=100) if task == "regression" else SGDClassifier(loss="log_loss")
 
     def default_space(self, task: str) -> Mapping[str, Any]:
@@ -45,6 +44,8 @@ class SGD(Model):
 
     def fuses(self, task: str, params: Mapping[str, Any]) -> bool:
         """Return whether candidates of these parameters are trained together; see `daskflow.fused.sgd.obstacle`."""
+        from daskflow.models.fusing import fuses
+
         return fuses(self.template(task), {**self.params, **params})
 
     def partial_fit_many(
@@ -58,6 +59,8 @@ class SGD(Model):
         order_seed: int = 0,
     ) -> None:
         """Bring estimators over one block of rows together; see `daskflow.fused.sgd.partial_fit_many`."""
+        from daskflow.fused import sgd as fused_sgd
+
         fused_sgd.partial_fit_many(
             estimators, X, y, n_classes=n_classes, sample_weight=sample_weight, order_seed=order_seed
         )

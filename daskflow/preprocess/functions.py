@@ -19,10 +19,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from pydantic import Field, field_validator
 
@@ -30,6 +29,9 @@ from daskflow.core.errors import DataError
 from daskflow.core.seeds import digest
 from daskflow.core.settings import Settings, nearest
 from daskflow.data.schema import Column, kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES: Mapping[str, pa.DataType] = {
     **{name: pa.type_for_alias(name) for name in ("float64", "float32", "int64", "int32", "int16", "int8")},
@@ -133,6 +135,8 @@ class Function(Settings):
 
     def _called(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Call the function; check the form of what it returns."""
+        import pandas as pd
+
         function = resolve(self.function)
         try:
             found = function(frame.copy(deep=False))

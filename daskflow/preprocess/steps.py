@@ -60,18 +60,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy import sparse
 
 from daskflow.data import arrays
 from daskflow.data.arrays import Levels, Numbers
 from daskflow.data.schema import Column, ColumnKind
 from daskflow.data.statistics import ColumnStatistics
 from daskflow.preprocess import Step
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class Form(StrEnum):

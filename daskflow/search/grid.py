@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dask_ml.model_selection._incremental import ParameterGrid
 from pydantic import Field
 
 from daskflow.core.errors import Problem, SettingsError
@@ -42,6 +41,8 @@ class Grid(Search):
         SettingsError
             For a space without parameters, with a distribution, or with more than `max_candidates` combinations.
         """
+        from sklearn.model_selection import ParameterGrid  # takes a second: jobs are handed in before
+
         self._size(space)
         return AllAtOnce(named(ParameterGrid(branches(space))))
 

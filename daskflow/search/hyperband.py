@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dask_ml.model_selection import HyperbandSearchCV
-from dask_ml.model_selection._hyperband import _get_hyperband_params, _get_patience
 from pydantic import Field
-from sklearn.linear_model import SGDClassifier
 
 from daskflow.core.errors import Problem, SettingsError
 from daskflow.core.seeds import seed_of
@@ -83,9 +80,11 @@ class Hyperband(Search):
             raise SettingsError([Problem("patience", f"must be 2 or more, or false (found {found})")])
 
     def _patience(self) -> int:
-        if isinstance(self.patience, bool):
+        if self.patience is True:
+            from dask_ml.model_selection._hyperband import _get_patience
+
             return int(_get_patience(self.patience, self.max_iter, self.aggressiveness, self.tol))
-        return self.patience
+        return int(self.patience)
 
     @property
     def stops_early(self) -> bool:
@@ -123,6 +122,10 @@ class Hyperband(Search):
 
     def rules(self, space: Mapping[str, Any] | None = None, random_state: int = 0) -> list[tuple[int, int, _Capped]]:
         """Return number, size and rule of dask-ml's brackets, most adaptive first; `space` is what their draws use."""
+        from dask_ml.model_selection import HyperbandSearchCV  # takes seconds, and no other search needs it
+        from dask_ml.model_selection._hyperband import _get_hyperband_params
+        from sklearn.linear_model import SGDClassifier
+
         search = HyperbandSearchCV(
             SGDClassifier(),  # never fitted: dask-ml's searches want one
             branches(space or {}),

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dask_ml.model_selection._incremental import ParameterSampler
 from pydantic import Field
 
 from daskflow.core.seeds import seed_of
@@ -58,7 +57,9 @@ class Random(Search):
 
 
 def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
-    """Draw candidates by the sampler that dask-ml uses; fewer, with a warning, where the space has fewer."""
+    """Draw candidates by scikit-learn's sampler, as dask-ml does; fewer, with a warning, where the space has fewer."""
+    from sklearn.model_selection import ParameterSampler  # takes a second: jobs are handed in before
+
     spaces = branches(space)
     sampler = ParameterSampler(spaces, trials, random_state=seed_of(seed, "candidates"))
     if not any(isinstance(values, Distribution) for values in space.values()) and len(sampler) < trials:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import MetricSettings
@@ -258,4 +257,6 @@ def _error(values: Floats, ratio: float) -> float:
 
 def _quantile(freedom: int, level: float) -> float:
     """Quantile of Student's t distribution."""
+    from scipy.special import stdtrit
+
     return float(stdtrit(freedom, level))

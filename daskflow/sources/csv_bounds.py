@@ -18,11 +18,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daskflow.data.kernels import compiled
 from daskflow.sources.csv_dialect import Dialect
-
-RECORD, AFTER_RETURN, CELL, PLAIN, QUOTED, AFTER_QUOTE, ESCAPED, ESCAPED_IN_QUOTES, COMMENT = range(9)
-"""States: at the beginning of a record, after a carriage return, at the beginning of a cell, in it, and so on."""
+from daskflow.sources.csv_walks import (
+    AFTER_QUOTE,
+    AFTER_RETURN,
+    CELL,
+    COMMENT,
+    ESCAPED,
+    ESCAPED_IN_QUOTES,
+    PLAIN,
+    QUOTED,
+    RECORD,
+    blank_comments,
+    first_record,
+    record_cuts,
+    settle,
+    walk,
+)
 
 N_STATES = 9
 
@@ -36,9 +48,6 @@ FORWARD_BYTES = 1 << 16
 
 TAIL_BYTES = 1 << 12
 """Without a quote the state depends on the last bytes only; no cell that matters is longer."""
-
-FIRST_STEP, STEP = 64, 4096
-"""Bytes after which walks that have met are put together."""
 
 
 class Text(Protocol):
@@ -100,85 +109,6 @@ def states_of(dialect: Dialect) -> tuple[int, ...]:
     return tuple(state for state in range(N_STATES) if state not in without)
 
 
-@compiled
-def walk(letters: Any, table: Any, state: Any) -> Any:
-    """Return the state behind some letters."""
-    for letter in letters:
-        state = table[state * 256 + letter]
-    return state
-
-
-@compiled
-def settle(letters: Any, table: Any, states: Any) -> Any:
-    """Walk from several states at once; return how many different ones are left, which stand first in `states`."""
-    n_left, begin, stop = len(states), 0, min(FIRST_STEP, len(letters))
-    while begin < len(letters):
-        for which in range(n_left):
-            states[which] = walk(letters[begin:stop], table, states[which])
-        n_different = 0
-        for which in range(n_left):
-            is_new = True
-            for other in range(n_different):
-                is_new = is_new and states[other] != states[which]
-            if is_new:
-                states[n_different] = states[which]
-                n_different += 1
-        n_left = n_different
-        begin, stop = stop, min(stop + STEP, len(letters))
-    return n_left
-
-
-@compiled
-def first_record(letters: Any, table: Any, state: Any) -> Any:
-    """Return the place of the first record that begins among some letters (-1 for none), and the state there."""
-    for place in range(len(letters)):
-        letter = letters[place]
-        if state == RECORD or (state == AFTER_RETURN and letter != 10):
-            return place, RECORD
-        state = table[state * 256 + letter]
-    return -1, state
-
-
-@compiled
-def last_record(letters: Any, table: Any) -> Any:
-    """Return the place of the last record that begins among some letters, which begin with one."""
-    state, found = np.uint8(RECORD), 0
-    for place in range(len(letters)):
-        letter = letters[place]
-        if state == RECORD or (state == AFTER_RETURN and letter != 10):
-            found = place
-        state = table[state * 256 + letter]
-    return found
-
-
-@compiled
-def record_cuts(letters: Any, table: Any, step: Any, cuts: Any) -> Any:
-    """Write the places of records, one after every so many bytes, and return their number; the text begins with one."""
-    state, n_cuts, wanted = np.uint8(RECORD), 0, step
-    for place in range(len(letters)):
-        letter = letters[place]
-        if place >= wanted and (state == RECORD or (state == AFTER_RETURN and letter != 10)):
-            cuts[n_cuts] = place
-            n_cuts += 1
-            wanted = place + step
-        state = table[state * 256 + letter]
-    return n_cuts
-
-
-@compiled
-def blank_comments(letters: Any, table: Any, kept: Any) -> Any:
-    """Copy what is no comment line to `kept`, and return how many bytes that is; the text begins with a record."""
-    state, n_kept, was_comment = np.uint8(RECORD), 0, False
-    for letter in letters:
-        state = table[state * 256 + letter]
-        is_comment = state == COMMENT or (was_comment and letter == 10)
-        if not is_comment and not (was_comment and letter == 13):
-            kept[n_kept] = letter
-            n_kept += 1
-        was_comment = state == COMMENT or (was_comment and state == AFTER_RETURN)
-    return n_kept
-
-
 def letters_of(data: Any) -> NDArray[np.uint8]:
     """Bytes as an array, without a copy."""
     return np.frombuffer(data, dtype=np.uint8)
@@ -230,15 +160,14 @@ def state_at(text: Text, place: int, low: int, dialect: Dialect, look_back: int 
         start = max(low, place - reach)
         data = text.read(start, place)
         if start == low:
-            return int(walk(letters_of(data), table, np.uint8(RECORD))), True
+            return walk(data, table, RECORD), True
         if len(data) > TAIL_BYTES and not has_marks(data, dialect):
             data = data[-TAIL_BYTES:]
-        states = np.array(states_of(dialect), dtype=np.uint8)
-        n_left = settle(letters_of(data), table, states)
-        if n_left == 1:
-            return int(states[0]), True
+        states = settle(data, table, states_of(dialect))
+        if len(states) == 1:
+            return states[0], True
         if reach >= look_back:
-            return min((int(state) for state in states[:n_left]), key=lambda state: (state in IN_QUOTES, state)), False
+            return min(states, key=lambda state: (state in IN_QUOTES, state)), False
         reach = min(4 * reach, look_back)
 
 
@@ -264,9 +193,9 @@ def boundary(text: Text, place: int, low: int, dialect: Dialect, look_back: int 
     asked, is_sure = state_at(text, place, low, dialect, look_back)
     state = asked
     while data := text.read(place, place + FORWARD_BYTES):
-        found, state = first_record(letters_of(data), machine(dialect), np.uint8(state))
+        found, state = first_record(data, machine(dialect), state)
         if found >= 0:
-            return Boundary(place + int(found), asked, is_sure)
+            return Boundary(place + found, asked, is_sure)
         place += len(data)
     return Boundary(place, asked, is_sure)
 
@@ -278,7 +207,7 @@ def is_open(data: bytes, dialect: Dialect) -> bool:
         return False
     state, is_sure = state_at(_Whole(data), len(data), 0, dialect)
     if not is_sure:
-        state = int(walk(letters_of(data), machine(dialect), np.uint8(RECORD)))
+        state = walk(data, machine(dialect), RECORD)
     return state in (QUOTED, ESCAPED, ESCAPED_IN_QUOTES)
 
 
@@ -301,9 +230,7 @@ def cut(data: bytes, dialect: Dialect, step: int) -> list[bytes]:
     >>> cut(b"1,2\\n3,4\\n5,6\\n", Dialect(), 5)
     [b'1,2\\n3,4\\n', b'5,6\\n']
     """
-    places = np.empty(len(data) // step + 1, dtype=np.int64)
-    n_cuts = record_cuts(letters_of(data), machine(dialect), step, places)
-    edges = [0, *places[:n_cuts].tolist(), len(data)]
+    edges = [0, *record_cuts(data, machine(dialect), step), len(data)]
     return [data[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
 
 
@@ -315,5 +242,4 @@ def without_comments(data: bytes, dialect: Dialect) -> bytes:
     >>> without_comments(b"# one\\n1,2\\n# two\\r\\n3,4\\n", Dialect(comment="#"))
     b'1,2\\n3,4\\n'
     """
-    kept = np.empty(len(data), dtype=np.uint8)
-    return kept[: blank_comments(letters_of(data), machine(dialect), kept)].tobytes()
+    return blank_comments(data, machine(dialect))

@@ -6,23 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from daskflow.core.errors import DataError
 from daskflow.data.table import Decoded, Fingerprint
 from daskflow.sources.ahead import expect
-from daskflow.sources.csv_bounds import (
-    LOOK_BACK,
-    RECORD,
-    Boundary,
-    boundary,
-    has_marks,
-    last_record,
-    letters_of,
-    machine,
-    walk,
-)
+from daskflow.sources.csv_bounds import LOOK_BACK, Boundary, boundary, has_marks, machine
 from daskflow.sources.csv_coding import as_text
 from daskflow.sources.csv_decode import decode
 from daskflow.sources.csv_dialect import Dialect
@@ -30,6 +19,7 @@ from daskflow.sources.csv_text import Head
 from daskflow.sources.csv_texts import PlainText, StreamText, line_ends, opened_text
 from daskflow.sources.csv_types import Cells
 from daskflow.sources.csv_unpacking import MAX_TEXT_BYTES, Packing, too_much, unpacked
+from daskflow.sources.csv_walks import RECORD, last_record, walk
 from daskflow.sources.path_columns import with_constants
 from daskflow.sources.reading import FoundFile, check_unchanged, hash_bytes, read_bytes
 
@@ -213,15 +203,15 @@ class CsvPiece:
 
     def _check_state(self, text: PlainText | StreamText, body: bytes, begin: int, stop: int, last: Boundary) -> None:
         """Refuse a quoted cell that is longer than what is looked back to find out of it."""
-        dialect, letters = self.recipe.dialect, letters_of(body[: max(0, stop - begin)])
+        dialect, walked = self.recipe.dialect, body[: max(0, stop - begin)]
         if begin > stop:  # the record before is longer than the part, and ends where the next part begins
             if begin == last.place:
                 return
             where = f"a quoted cell before line {1 + text.lines_before(begin)}"
         else:
-            if not has_marks(body, dialect) or int(walk(letters, machine(dialect), np.uint8(RECORD))) == last.state:
+            if not has_marks(body, dialect) or walk(walked, machine(dialect), RECORD) == last.state:
                 return
-            place = begin + int(last_record(letters, machine(dialect)))
+            place = begin + last_record(walked, machine(dialect))
             where = f"a quoted cell that begins in line {1 + text.lines_before(place)}"
         raise DataError(
             f"{self.file.name}: {where} is longer than {LOOK_BACK >> 20} MiB, so it has swallowed rows. Correct it; or "

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -202,6 +201,8 @@ def _booleans(text: Any, trues: Sequence[str], falses: Sequence[str]) -> Any:
 
 def _formatted(text: Any, known: str, wanted: pa.DataType) -> Any:
     """Times of a ``strptime`` format; anything else is missing. pandas knows %f and %z, and refuses 31 February."""
+    import pandas as pd  # takes a third of a second, and few formats need it
+
     series = pd.to_datetime(text.to_pandas(), format=known, errors="coerce", utc=wanted.tz is not None)
     return pa.Array.from_pandas(series).cast(wanted)
 

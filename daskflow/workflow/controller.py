@@ -21,8 +21,6 @@ from daskflow.core.journal import Journal, Record, write_atomically
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import placed_in, queue_of, script_of
-from daskflow.workflow.walltime import Walltime, ends_at
-from daskflow.workflow.watching import records_of
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
@@ -195,8 +193,10 @@ class Controller:
             if left:
                 asyncio.run(self.queue.cancel(left))
 
-    def _hand_in(self) -> bool:
-        """Hand in the successor, unless the last generations got nothing done; return whether it was."""
+    def _hand_over(self) -> None:
+        """Hand in the successor, unless the last generations got nothing done."""
+        from daskflow.workflow.watching import records_of
+
         jobs = self.submission.jobs
         self._is_idle = len(jobs) >= IDLE_JOBS and not has_gained(records_of(self.folder), jobs[-IDLE_JOBS].at)
         if self._is_idle:

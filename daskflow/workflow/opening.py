@@ -1,4 +1,4 @@
-"""Opening: a table whose files are far away is looked at while the cluster starts, and its first files come already."""
+"""Opening: a table is looked at while jobs wait in a queue, or its files are far away, and those come already."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AGAIN_SECONDS = 0.2
 
 
 class Opening:
-    """The opening of a workflow's table: begun at once where it mostly waits for a network, else when it is asked for.
+    """The opening of a workflow's table: begun at once where it mostly waits for a network, else by who has the time.
 
     Parameters
     ----------
@@ -53,9 +53,14 @@ class Opening:
     def __enter__(self) -> Opening:
         """Begin, where that is worth something; what goes wrong is raised by `table`."""
         if self._workflow.data.opens_early:
+            self.begin()
+        return self
+
+    def begin(self) -> None:
+        """Open the table in a thread, and load what the stages need, unless that is begun; else `table` opens it."""
+        if not self._is_begun:
             self._is_begun = True
             threading.Thread(target=self._open, name="daskflow-opening", daemon=True).start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -66,7 +71,9 @@ class Opening:
     def _open(self) -> None:
         self._began, begun = time.time(), time.perf_counter()
         try:
+            self._workflow.check_parameters()
             table = self._workflow.table()
+            import daskflow.workflow.executing  # noqa: F401
         except BaseException as error:
             self._table.set_exception(error)
             return

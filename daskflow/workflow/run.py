@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from daskflow.core.errors import SearchError
 from daskflow.core.folder import RunFolder, find_run, read_json
 from daskflow.core.journal import Record, plain, read
@@ -26,6 +24,8 @@ from daskflow.workflow.toml import load
 from daskflow.workflow.trials import search_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from daskflow.bundle import Model
     from daskflow.workflow.opened_stream import OpenedStream
 
@@ -135,6 +135,8 @@ class Run(Acting, Accounted):
         Columns: stage, began and ended (seconds on the run's own clock, which stands still between invocations),
         seconds (that it was at work), stretches (of time, between which it was not), cpu_seconds.
         """
+        import pandas as pd
+
         cpu = {stage["stage"]: stage["cpu_seconds"] for stage in stages_of(self._records)}
         rows = [
             (each.stage, each.intervals[0][0], each.intervals[-1][1], each.seconds, len(each.intervals))
@@ -151,6 +153,8 @@ class Run(Acting, Accounted):
         parameters (missing where a candidate has none of that name; of several families ``param_model`` first, then
         family by family), error.
         """
+        import pandas as pd
+
         if self.search is None:
             return pd.DataFrame(columns=["rank", "trial", "score"])
         rows = [
@@ -405,6 +409,8 @@ def _told_score(trial: Trial) -> str:
 def _spread(trial: Trial) -> float:
     """Standard deviation of the last point's fold scores."""
     scores = trial.curve[-1].fold_scores if trial.curve else ()
+    import pandas as pd
+
     return float(pd.Series(scores, dtype=float).std(ddof=0)) if scores else math.nan
 
 

@@ -182,7 +182,7 @@ def read_workflow(folder: RunFolder, submission: Submission) -> Workflow:
     """Return the workflow that was submitted; the environment changes nothing of it."""
     from daskflow.workflow.workflow import Workflow
 
-    return Workflow(**toml.load(workflow_file(folder), environment={}), base=submission.base)
+    return Workflow.checked_before(toml.load(workflow_file(folder), environment={}), submission.base)
 
 
 def batch_of(folder: RunFolder) -> Batch | None:

@@ -16,8 +16,6 @@ from daskflow.core.errors import ControlError, JournalError, SettingsError
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
 from daskflow.workflow.acting import is_held
-from daskflow.workflow.continuing import has_more_time, is_done
-from daskflow.workflow.plan import refuse_too_long
 from daskflow.workflow.submission import (
     Submission,
     mark_of,
@@ -86,7 +84,10 @@ def submit(
     ControlError
         When the run goes on, waits in the queue, or is done.
     """
+    from daskflow.workflow.plan import refuse_too_long  # the controller imports this file, and foresees nothing
+
     cluster = batch_cluster(workflow)
+    workflow = workflow.opened()
     notes = tuple(workflow.check())
     folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
     placed = placed_in(workflow, folder)

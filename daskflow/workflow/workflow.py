@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,9 @@ WORDS = (
     *("name", "seed", "metrics", "data", "split", "balance", "preprocess", "model", "search", "decision"),
     *("evaluation", "cluster", "cache"),
 )
+
+CHECKED_BEFORE: ContextVar[bool] = ContextVar("CHECKED_BEFORE", default=False)
+"""Whether a workflow that is read was checked, in all that its settings say, before it was written."""
 
 
 class Workflow:
@@ -162,7 +166,10 @@ class Workflow:
         if self.balance is not None and self.balance.class_weight is not None:
             problems += self._double_weights()
         problems += self._search_problems() if self.search is not None else []
-        problems += self._parameter_problems() if self.search is not None and self.model is not None else []
+        self._table: Table | None = None
+        self._is_checked = not CHECKED_BEFORE.get()
+        if self._is_checked and self.search is not None and self.model is not None:
+            problems += self._parameter_problems()
         if problems:
             raise SettingsError(problems)
 
@@ -209,6 +216,18 @@ class Workflow:
         except SettingsError as error:
             return list(error.problems)
         return []
+
+    def check_parameters(self) -> None:
+        """Look for mistakes in the parameters of a workflow that was read by `checked_before`; for another do nothing.
+
+        Raises
+        ------
+        SettingsError
+            With every one of them.
+        """
+        if not self._is_checked and (problems := self._parameter_problems()):
+            raise SettingsError(problems)
+        self._is_checked = True
 
     def _parameter_problems(self) -> list[Problem]:
         """Parameters that the estimator does not have, and spaces that cannot be drawn from."""
@@ -283,6 +302,24 @@ class Workflow:
         return cls(**tables, base=file.parent)
 
     @classmethod
+    def checked_before(cls, tables: Mapping[str, Any], base: Path | str) -> Workflow:
+        """Return a workflow that was checked when it was submitted: `check_parameters` is still to be called.
+
+        The parameters are asked of the estimator, whose library takes a second to load.
+        """
+        token = CHECKED_BEFORE.set(True)
+        try:
+            return cls(**tables, base=base)
+        finally:
+            CHECKED_BEFORE.reset(token)
+
+    def opened(self) -> Workflow:
+        """Return the same workflow with its table open: whoever asks for that again gets this one."""
+        same = copy(self)
+        same._table = self.table()
+        return same
+
+    @classmethod
     def demo(cls, rows: int = 60_000) -> Workflow:
         """Return the workflow that ``daskflow demo`` runs: generated data, a local cluster, Hyperband."""
         return cls(
@@ -343,6 +380,8 @@ class Workflow:
 
     def table(self) -> Table:
         """Open the source: names, footers, headers and a sample are looked at; nothing is computed."""
+        if self._table is not None:
+            return self._table
         table = self.data.table(self.base)
         slices, dependence = self.evaluation.named("slices"), self.evaluation.named("dependence")
         apart = {table.roles.target: "target", table.roles.weight: "weight", table.roles.fold: "fold"}
