@@ -88,10 +88,14 @@ class Aside:
         """Return the test rows of one range, memory-mapped, with their hashes `CONTENT` and `UNIT`."""
         return _read(Path(self.folder) / f"test-{i:06d}.arrow")
 
-    def train(self) -> pa.Table:
-        """Return the sample of the training rows."""
+    def train(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the sample of the training rows: all that is kept of them, or some columns."""
         tables = [_read(Path(self.folder) / f"train-{i:06d}.arrow") for i in range(self.n_train_ranges)]
-        return together(tables)
+        return together(tables if columns is None else [table.select(columns) for table in tables])
+
+    def train_schema(self) -> pa.Schema:
+        """Return the types of what is kept of the training rows."""
+        return _read(Path(self.folder) / f"train-{0:06d}.arrow").schema
 
 
 def together(tables: Sequence[pa.Table]) -> pa.Table:

@@ -9,6 +9,7 @@ to two samples of the same rows in 999 of 1000 tables, for all columns together 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,12 @@ SHOWN = 2
 
 
 def drift(
-    train: pa.Table, test: pa.Table, *, train_units: int | None = None, test_units: int | None = None
+    train: pa.Table,
+    test: pa.Table,
+    *,
+    train_units: int | None = None,
+    test_units: int | None = None,
+    n_columns: int | None = None,
 ) -> list[dict[str, Any]]:
     """Compare two samples of rows column by column; those that both have, most drifted first.
 
@@ -41,6 +47,8 @@ def drift(
     train_units, test_units : int, optional
         How many groups the rows of each sample come from, where rows of a group are alike: so many rows are what chance
         is reckoned by. Default: as many as rows.
+    n_columns : int, optional
+        How many columns are compared in all, where these are some of them. Default: these are all.
 
     Returns
     -------
@@ -70,20 +78,30 @@ def drift(
     if not train.num_rows or not test.num_rows:
         side = "training" if not train.num_rows else "test"
         raise DataError(f"The sample of {side} rows is empty: drift needs rows on both sides.")
-    names = [name for name in train.column_names if name in test.column_names and _is_usable(train, test, name)]
+    names = comparable(train.schema, test.schema)
     if not names:
         return []
     n = min(train.num_rows, train_units or train.num_rows)
     m = min(test.num_rows, test_units or test.num_rows)
-    rows = [_row(train, test, name, 1 / n + 1 / m, CHANCE / len(names)) for name in names]
+    chance = CHANCE / (n_columns or len(names))
+    return ranked(_row(train, test, name, 1 / n + 1 / m, chance) for name in names)
+
+
+def ranked(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `drift` says of columns in its order: drifted ones first, the most drifted before others."""
     return sorted(rows, key=lambda row: (not row["is_drifted"], -row["value"] / row["bound"], row["column"]))
 
 
-def _is_usable(train: pa.Table, test: pa.Table, name: str) -> bool:
+def comparable(train: pa.Schema, test: pa.Schema) -> list[str]:
+    """Return the columns that both sides have and that can be compared."""
+    return [name for name in train.names if name in test.names and _is_usable(train, test, name)]
+
+
+def _is_usable(train: pa.Schema, test: pa.Schema, name: str) -> bool:
     """Whether a column can be compared."""
     try:
-        kind_of(train.column(name).type, name)
-        kind_of(test.column(name).type, name)
+        kind_of(train.field(name).type, name)
+        kind_of(test.field(name).type, name)
     except DataError:
         return False
     return True

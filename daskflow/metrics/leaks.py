@@ -93,7 +93,13 @@ def leaks(
         raise DataError(f"There are {train.num_rows} rows of source columns and {len(truth)} of the target.")
     if task not in ("binary", "multiclass", "regression"):
         return []
-    scores = alone(train, truth, task, unit=unit, seed=seed)
+    return leaks_of(alone(train, truth, task, unit=unit, seed=seed), task, importance)
+
+
+def leaks_of(
+    scores: Mapping[str, float], task: str, importance: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return what `leaks` does, from what `alone` says of each column."""
     metric = "r2" if task == "regression" else "roc_auc"
     strengths = {name: score if metric == "r2" else 2 * score - 1 for name, score in scores.items()}
     rows = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dask.utils import parse_bytes
 from pydantic import field_validator
@@ -39,7 +39,12 @@ class Search(Settings):
     budget : Budget or None
         When the search ends before it has nothing more to try: ``trials``, ``wall_time``, ``cpu_hours``, or
         ``patience`` and ``tolerance``, and what then happens to ``running`` fits.
+    loads : tuple of str
+        Modules that drawing candidates imports; a run begins to load them when it begins. Workers get the settings too,
+        and need none of these: so they are not imported at the top of a kind's file.
     """
+
+    loads: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     metric: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,8 @@ class Grid(Search):
     [{'alpha': 1, 'penalty': 'l1'}, {'alpha': 1, 'penalty': 'l2'}]
     """
 
+    loads: ClassVar[tuple[str, ...]] = ("sklearn.model_selection",)
+
     kind: Literal["grid"] = "grid"
     max_candidates: int = Field(default=10_000, ge=1)
 
@@ -41,7 +43,7 @@ class Grid(Search):
         SettingsError
             For a space without parameters, with a distribution, or with more than `max_candidates` combinations.
         """
-        from sklearn.model_selection import ParameterGrid  # takes a second: jobs are handed in before
+        from sklearn.model_selection import ParameterGrid
 
         self._size(space)
         return AllAtOnce(named(ParameterGrid(branches(space))))

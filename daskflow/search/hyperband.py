@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -66,6 +66,8 @@ class Hyperband(Search):
     ['1-4', '0-0', '0-1', '0-2']
     """
 
+    loads: ClassVar[tuple[str, ...]] = ("dask_ml.model_selection",)
+
     kind: Literal["hyperband"] = "hyperband"
     max_iter: int = Field(default=27, ge=1)
     aggressiveness: int = Field(default=3, ge=2)
@@ -81,7 +83,7 @@ class Hyperband(Search):
 
     def _patience(self) -> int:
         if self.patience is True:
-            from dask_ml.model_selection._hyperband import _get_patience
+            from dask_ml.model_selection._hyperband import _get_patience  # not for each worker that gets the settings
 
             return int(_get_patience(self.patience, self.max_iter, self.aggressiveness, self.tol))
         return int(self.patience)
@@ -122,7 +124,7 @@ class Hyperband(Search):
 
     def rules(self, space: Mapping[str, Any] | None = None, random_state: int = 0) -> list[tuple[int, int, _Capped]]:
         """Return number, size and rule of dask-ml's brackets, most adaptive first; `space` is what their draws use."""
-        from dask_ml.model_selection import HyperbandSearchCV  # takes seconds, and no other search needs it
+        from dask_ml.model_selection import HyperbandSearchCV
         from dask_ml.model_selection._hyperband import _get_hyperband_params
         from sklearn.linear_model import SGDClassifier
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,8 @@ class Random(Search):
     ['0', '1', '2']
     """
 
+    loads: ClassVar[tuple[str, ...]] = ("sklearn.model_selection",)
+
     kind: Literal["random"] = "random"
     trials: int = Field(default=20, ge=1)
 
@@ -57,8 +59,8 @@ class Random(Search):
 
 
 def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
-    """Draw candidates by scikit-learn's sampler, as dask-ml does; fewer, with a warning, where the space has fewer."""
-    from sklearn.model_selection import ParameterSampler  # takes a second: jobs are handed in before
+    """Draw candidates by the sampler that dask-ml uses; fewer, with a warning, where the space has fewer."""
+    from sklearn.model_selection import ParameterSampler
 
     spaces = branches(space)
     sampler = ParameterSampler(spaces, trials, random_state=seed_of(seed, "candidates"))

@@ -157,13 +157,22 @@ def reference_of(table: pa.Table, schema: Schema, said: Predictions, classes: Se
     classes : sequence
         Labels in the order of their codes; empty for regression.
     """
-    found = {
+    return {**inputs_of(table, schema), **prediction_of(said, classes)}
+
+
+def inputs_of(table: pa.Table, schema: Schema) -> dict[str, Any]:
+    """Return the bins of training rows by column, as `reference_of` does, for the columns that the table has."""
+    return {
         column.name: Bins.of(table.column(column.name), column.kind).dump()
         for column in schema.columns
         if column.kind is not ColumnKind.DATETIME and column.name in table.column_names
     }
+
+
+def prediction_of(said: Predictions, classes: Sequence[Any]) -> dict[str, Any]:
+    """Return the bins of a model's answers under `PREDICTION`, as `reference_of` does; empty without answers."""
     kind, values = answers_of(said, classes, slice(0, MOST_ANSWERS))
-    return found if not len(values) else found | {PREDICTION: Bins.of(values, kind).dump()}
+    return {PREDICTION: Bins.of(values, kind).dump()} if len(values) else {}
 
 
 def answers_of(said: Predictions, classes: Sequence[Any], chosen: slice) -> tuple[ColumnKind, Any]:

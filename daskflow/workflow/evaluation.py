@@ -28,15 +28,13 @@ from daskflow.data.split_plan import SplitPlan
 from daskflow.data.targets import target_codes
 from daskflow.metrics import Metric
 from daskflow.metrics.asked import Asked
-from daskflow.metrics.drift import drift, texts
-from daskflow.metrics.leaks import leaks
+from daskflow.metrics.drift import texts
 from daskflow.metrics.over_time import over_time
 from daskflow.metrics.slices import SliceTally
 from daskflow.metrics.slices_asked import SliceAsked, ask_slices
 from daskflow.metrics.tally import Tally
 from daskflow.metrics.thresholds import threshold_table
 from daskflow.search.training import native_threads
-from daskflow.streams.drift_bins import reference_of
 from daskflow.workflow.interim import Interim
 from daskflow.workflow.judging_settings import DecisionSettings, EvaluationSettings
 from daskflow.workflow.kept_predictions import Judged, keep_piece, piece_path, read_pieces
@@ -94,20 +92,24 @@ class TestPart:
         """Return the source columns of a block's rows."""
         return self.aside.test(self.matrix.ranges[block])
 
-    def sample(self, n_rows: int) -> tuple[pa.Table, slice]:
-        """Return the source columns of about so many rows, a random sample, and which rows of the part they are."""
+    def sample(self, n_rows: int, columns: Sequence[str] | None = None) -> tuple[pa.Table, slice]:
+        """Return source columns (default: all) of about so many rows, a random sample, and which rows they are."""
         tables, found = [], 0
         for block in range(self.matrix.n_blocks):
             if found >= n_rows:
                 break
-            tables.append(self.rows(block))
+            rows = self.rows(block)
+            tables.append(rows if columns is None else rows.select(columns))
             found += len(tables[-1])
-        rows = np.arange(min(found, n_rows))  # taken, not cut: a slice travels with all that it was cut from
-        return together(tables).take(pa.array(rows)), slice(0, len(rows))
+        places = np.arange(min(found, n_rows))  # taken, not cut: a slice travels with all that it was cut from
+        return together(tables).take(pa.array(places)), slice(0, len(places))
 
-    def train_sample(self) -> tuple[pa.Table, Any]:
-        """Return source columns of a random sample of the training rows, and their class codes or numbers."""
-        table = self.aside.train().slice(0, SAMPLE_ROWS)
+    def train_sample(self, columns: Sequence[str] | None = None) -> tuple[pa.Table, Any]:
+        """Return source columns of a random sample of the training rows, and their class codes or numbers.
+
+        The target is among the columns; default: all.
+        """
+        table = self.aside.train(columns).slice(0, SAMPLE_ROWS)
         return table, target_codes(table.column(self.target.name), self.target)
 
 
@@ -204,7 +206,7 @@ def evaluate_test(
     found: Evaluation = tally.evaluation()
     judged = read_pieces(folder, range(len(units)))
     details = {**found.details, **(sliced.result() if sliced is not None else {})}
-    details |= _of_all_rows(part, judged, main, decision, settings=settings, decided=decided, seed=seed)
+    details |= _of_all_rows(part, judged, main, decision, decided=decided, seed=seed)
     return Evaluation(found.metrics, found.n_rows, details), judged
 
 
@@ -277,11 +279,10 @@ def _of_all_rows(
     main: Metric,
     decision: Decision,
     *,
-    settings: EvaluationSettings,
     decided: DecisionSettings,
     seed: int,
 ) -> dict[str, Any]:
-    """What needs all rows, or a sample of the training rows: thresholds, the score over time, drift and leaks."""
+    """What needs all rows: thresholds, and the score over time."""
     target, found = part.target, dict[str, Any]()
     task, classes = str(target.task), [str(label) for label in target.classes]
     if task == "binary" and _are_whole(judged):
@@ -310,16 +311,6 @@ def _of_all_rows(
                 column=part.roles.time,
                 seed=seed_of(seed, "over-time"),
             )
-    train, y = part.train_sample()
-    if len(train) and part.matrix.n_rows:
-        names = list(part.features.names)
-        test = part.sample(SAMPLE_ROWS)[0]
-        ours, theirs = hashes(train, UNIT), hashes(test, UNIT)
-        n_units = [len(np.unique(units)) if part.is_grouped else None for units in (ours, theirs)]
-        found["drift"] = drift(train.select(names), test.select(names), train_units=n_units[0], test_units=n_units[1])
-        found["inputs"] = reference_of(train, part.features, judged.said, classes)
-        unit = ours if part.is_grouped else None
-        found["leaks"] = leaks(train.select(names), y, task, unit=unit, seed=seed_of(seed, "leaks"))
     return found
 
 
