@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
@@ -274,6 +275,33 @@ class Model:
         It returns None for rows that it does not read.
         """
         return self._one_row.packer
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether all columns are numbers that go through the same steps, so that `of_numbers` can predict rows."""
+        return self._one_row.has_only_numbers
+
+    def of_numbers(
+        self, values: NDArray[np.float64], needs: Collection[str] = ALL, *, has_whole: bool
+    ) -> Predictions | None:
+        """Predict rows of numbers, all columns at once: what `predictions` gives, for some rows in a tenth of the time.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n_rows, n_columns)
+            In the order of `schema`, nan where missing.
+        needs : collection of str
+            As for `predictions`.
+        has_whole : bool
+            Whether some columns hold whole numbers.
+
+        Returns
+        -------
+        Predictions or None
+            None where a number needs a closer look, such as an infinite one.
+        """
+        matrix = self._one_row.of_numbers(values, has_whole=has_whole)
+        return None if matrix is None else self._decided(matrix, needs if self.decision.is_empty else {"probabilities"})
 
     def of_packed(
         self, parts: Sequence[Packed], needs: Collection[str] = ALL

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from daskflow.bundle.rows import array_of
 from daskflow.bundle.side_by_side import Packed, Packer, SideBySide
@@ -138,6 +139,16 @@ class OneRow:
     def packer(self) -> Packer | None:
         """What takes out of rows all that is needed; None where `of_rows` should read them."""
         return None if self._maker is None or self._side_by_side is None else self._side_by_side.pack
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether `of_numbers` can read rows."""
+        return self._maker is not None and self._side_by_side is not None and self._side_by_side.has_only_numbers
+
+    def of_numbers(self, values: NDArray[np.float64], *, has_whole: bool) -> Any:
+        """Return the matrix of rows of numbers in the schema's order; None where one needs a closer look."""
+        assert self._side_by_side is not None
+        return self._side_by_side.of_numbers(values, has_whole=has_whole)
 
     def of_packed(self, parts: Sequence[Packed]) -> tuple[Any, dict[str, int]]:
         """Return the matrix of packed rows and their unseen levels, as `of_rows`; None where that should read them."""

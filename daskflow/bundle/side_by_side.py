@@ -98,7 +98,7 @@ class SideBySide:
         names = [column.name for column in self._numbers]
         self._names = names
         self._get = itemgetter(*names) if len(names) > 1 else None
-        self._keys: tuple[list[str], list[Places]] = ([], [])
+        self._keys: tuple[list[str] | None, list[Places]] = (None, [])
         numbers = {column.name: number for number, column in enumerate(maker.columns)}
         self._singles = [
             (column.name, reader, numbers.get(column.name))
@@ -140,10 +140,16 @@ class SideBySide:
         if not IS_KNOWN or not 0 < len(rows) <= MOST_ROWS:
             return None
         try:
-            flat, by_lane = self._flat(rows)
-            has_whole, n_bytes = False, HEAD_BYTES + FLOAT_BYTES * len(flat)
+            keys, by_lane = self._keys
+            if len(rows) == 1 and list(rows[0]) == keys:  # of one client have their names in one order
+                flat = list(rows[0].values())
+            else:
+                flat, by_lane = self._flat(rows)
+            has_whole = False
             data = marshal.dumps(flat, FORM)
-            if len(data) != n_bytes:  # there is one that is no float; where it happens to fit, `matrix` finds it
+            if len(data) != HEAD_BYTES + FLOAT_BYTES * len(
+                flat
+            ):  # one is no float; if it fits all the same, see `matrix`
                 kinds = set(map(type, flat))
                 if not kinds <= PLAIN:
                     return None
@@ -165,27 +171,50 @@ class SideBySide:
         if not (records["type"] == FLOAT).all():
             return None, {}
         values = np.ascontiguousarray(records["value"])
-        has_whole = any(part.has_whole for part in parts)
-        if has_whole and (np.abs(values) > (EXACT if self._has_single else HUGE)).any():
-            return None, {}
         singles: list[dict[int, Any]] = []
         unseen: dict[str, int] = {}
         for part in parts if self._singles else ():
             singles += part.singles or ()
             for name, count in part.unseen.items():
                 unseen[name] = unseen.get(name, 0) + count
-        matrix = self._made(values, by_lane, singles)
+        has_whole = any(part.has_whole for part in parts)
+        matrix = self._made(values, by_lane, singles, has_whole=has_whole)
         return (None, {}) if matrix is None else (matrix, unseen)
 
-    def _made(self, values: NDArray[np.float64], by_lane: Sequence[Places], singles: Any) -> Any:
-        """Make the matrix; None where a number is infinite, or is none that float32 holds."""
-        is_finite = np.isfinite(values)
-        if not is_finite.all() and np.isinf(values).any():
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether all columns of the schema are numbers of which no level is looked for."""
+        return not self._singles and not self._maker.has_levels
+
+    def of_numbers(self, values: NDArray[np.float64], *, has_whole: bool) -> NDArray[np.float32] | None:
+        """Return the matrix of rows of which all columns are numbers; None where one needs a closer look.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n_rows, n_columns)
+            In the schema's order, nan where missing.
+        has_whole : bool
+            Whether some of them were whole numbers.
+        """
+        return self._made(values, self._by_lane, (), has_whole=has_whole)
+
+    def _made(
+        self,
+        values: NDArray[np.float64],
+        by_lane: Sequence[Places],
+        singles: Sequence[Mapping[int, Any]],
+        *,
+        has_whole: bool,
+    ) -> NDArray[np.float32] | None:
+        """Make the matrix; None where a number is infinite, or is none that the column or float32 holds."""
+        if has_whole and (np.abs(values) > (EXACT if self._has_single else HUGE)).any():
+            return None
+        if not np.isfinite(values).all() and np.isinf(values).any():
             return None
         lanes = [values[:, places] for places in by_lane]
         lanes = [lane if added is None else lane + added for lane, added in zip(lanes, self._added, strict=True)]
         try:
-            matrix = self._maker.matrix_of(lanes, singles, len(values))
+            matrix: NDArray[np.float32] = self._maker.matrix_of(lanes, singles, len(values))
         except Exception:  # as a value that is not read here says it
             return None
         return None if np.isinf(matrix).any() else matrix
@@ -213,8 +242,6 @@ class SideBySide:
                     raise KeyError
                 keys, by_lane = first, self._by_lane if first == self._names else self._places(first)
                 self._keys = keys, by_lane
-            if len(rows) == 1:
-                return list(rows[0].values()), by_lane
             flat: list[Any] = []
             for row in rows:
                 if list(row) != keys:

@@ -201,8 +201,10 @@ def _short(of_products: Any, name: str, n_outputs: int) -> Callable[[Any], Any] 
         return classes.take((products.reshape(-1) > 0).astype(np.intp))
 
     def probabilities(products: NDArray[np.float64]) -> Any:
-        positive = expit(products.reshape(-1))
-        return np.stack([1 - positive, positive], axis=1)
+        found = np.empty((len(products), 2))
+        found[:, 1] = positive = expit(products.reshape(-1))
+        np.subtract(1, positive, out=found[:, 0])
+        return found
 
     short = labels if name == "predict" else probabilities
     asked = np.concatenate([[0.0, -0.0], *(np.array([1.0, -1.0]) * size for size in np.geomspace(1e-12, 1e4, 200))])

@@ -83,6 +83,8 @@ def predict(estimator: Any, X: Any, n_classes: int, needs: Collection[str] = ALL
     codes = np.asarray(estimator.classes_, dtype=np.int64)
     if hasattr(estimator, "predict_proba"):
         given = np.asarray(estimator.predict_proba(X) if given is None else given, dtype=np.float64)
+        if n_classes == len(codes) == 2 and codes[0] == 0:
+            return Predictions(labels, given[:, 1], given[:, 1])
         whole = np.zeros((len(given), n_classes))
         whole[:, codes] = given
         probabilities = whole[:, 1] if n_classes == 2 else whole

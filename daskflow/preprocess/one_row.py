@@ -138,6 +138,11 @@ class RowMaker:
             if column.column.unseen(pa.nulls(1, column.column.column.arrow_type)) is not None
         ]
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether a column may hold a level that training has not seen."""
+        return bool(self._levels)
+
     def matrix(self, values: Sequence[Any]) -> NDArray[np.float32]:
         """Return float32 of shape (1, width).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import ssl
 from collections import deque
@@ -18,6 +19,12 @@ KEPT_SECONDS = 75
 
 NOWHERE: deque[Any] = deque(maxlen=0)
 """A list of headers that stays empty."""
+
+YOUNG_OBJECTS = 20_000
+"""Of so many new ones those that are no longer used are looked for.
+
+By Python's own 700 each batch of requests that wait is looked through, though all of it is used and goes by itself.
+"""
 
 BACKLOG = 2048
 """Connections that wait to be taken."""
@@ -84,6 +91,13 @@ async def look_after(connections: Any, timeout_seconds: float) -> None:
         await asyncio.sleep(min(1.0, timeout_seconds / 4))
         for connection in list(connections):
             connection.look(loop.time())
+
+
+def settle() -> None:
+    """Let Python look for unused objects less often, and not among those that there are, such as a model's."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
 def options(timeout_seconds: float = 10.0) -> dict[str, Any]:

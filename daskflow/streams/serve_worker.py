@@ -6,7 +6,6 @@ It is started as ``python -m daskflow.streams.serve_worker FD``, where FD is its
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -61,7 +60,7 @@ class Worker:
         """Load, serve until told to stop, finish what is in flight."""
         from daskflow.streams.serve_app import App
         from daskflow.streams.serve_models import Served
-        from daskflow.streams.serve_protocol import listening, look_after
+        from daskflow.streams.serve_protocol import listening, look_after, settle
         from daskflow.streams.serve_sampling import MOST_ROWS, Sample
 
         given = self._given
@@ -86,8 +85,7 @@ class Worker:
         except (DaskflowError, OSError, ssl.SSLError) as error:
             self._wire.tell("failed", words=str(error))
             return
-        gc.collect()
-        gc.freeze()  # what a model is made of is not looked through again and again
+        settle()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain)

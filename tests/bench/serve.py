@@ -12,7 +12,6 @@ predicts.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -80,11 +79,10 @@ def serve(kind: str, fd: int, model: Path) -> None:
     import uvicorn
 
     from daskflow.streams.serve_app import app
-    from daskflow.streams.serve_protocol import options
+    from daskflow.streams.serve_protocol import options, settle
 
     application: Any = bare if kind == "bare" else app(model)
-    gc.collect()
-    gc.freeze()
+    settle()
     if "--profile" in sys.argv:
         import cProfile
         import signal
