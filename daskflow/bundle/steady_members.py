@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from daskflow.bundle.steady_blocks import FEW_BLOCK_ROWS, METHODS, at_least_two, in_blocks
+from daskflow.bundle.steady_blocks import METHODS, at_least_two, in_blocks, in_few_blocks, shared_out
 
 KNOWN = ("sklearn", "daskflow", "dask_ml")
 """Packages whose estimators are known to look at no row for another; a class of a user's own may."""
@@ -132,7 +132,7 @@ def steady_whole(estimator: Any, member: Maker) -> Any:
         return estimator
     if not any(hasattr(estimator, method) for method in METHODS):
         return estimator
-    return in_blocks(estimator, FEW_BLOCK_ROWS) if name in ALL_ROWS else in_blocks(estimator)
+    return in_few_blocks(estimator) if name in ALL_ROWS else in_blocks(estimator)
 
 
 def members_of(estimator: Any) -> Iterator[Any]:
@@ -172,11 +172,8 @@ def _replaced(held: Any, member: Maker) -> Any:
 
 def _in_turn(estimator: Any) -> Any:
     """Return an estimator that adds up its members in their order, and not as threads come to an end."""
-    if getattr(estimator, "n_jobs", None) in (None, 1):
-        return estimator
-    made = copy.copy(estimator)
-    made.n_jobs = 1
-    return made
+    n_jobs = getattr(estimator, "n_jobs", None)
+    return estimator if n_jobs in (None, 1) else shared_out(estimator, n_jobs)
 
 
 def _has_other_init(estimator: Any) -> bool:
