@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from daskflow.bundle.steady_blocks import METHODS, at_least_two, in_blocks, in_few_blocks, shared_out
+from daskflow.bundle.steady_neighbours import has_products, steady_neighbours
 
 KNOWN = ("sklearn", "daskflow", "dask_ml")
 """Packages whose estimators are known to look at no row for another; a class of a user's own may."""
@@ -130,6 +131,8 @@ def steady_whole(estimator: Any, member: Maker) -> Any:
         return at_least_two(estimator)
     if getattr(estimator, "_fit_method", None) in ("kd_tree", "ball_tree"):  # they go through the tree row by row
         return estimator
+    if name in ("KNeighborsClassifier", "KNeighborsRegressor") and has_products(estimator):
+        return steady_neighbours(estimator)
     if not any(hasattr(estimator, method) for method in METHODS):
         return estimator
     return in_few_blocks(estimator) if name in ALL_ROWS else in_blocks(estimator)
