@@ -38,6 +38,4 @@ def run(
         click.echo(script, nl=False)
         say_core_hours(workflow, runs)
     else:
-        if not as_json:
-            say_core_hours(workflow, runs)
         run_workflow(workflow, runs, fresh=fresh, as_json=as_json)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +17,7 @@ import click
 from daskflow.cli.progress import progress
 from daskflow.cli.verb import between, duration, number, shown
 from daskflow.core.errors import DaskflowError
+from daskflow.core.events import Event, Listener, tell
 from daskflow.core.space import told
 
 if TYPE_CHECKING:
@@ -20,17 +25,32 @@ if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
 
 
+POLITE = 10
+"""Priority of what nobody waits for, as ``nice`` counts it."""
+
+
 def run_workflow(workflow: Workflow, runs: Path, *, fresh: bool, as_json: bool) -> None:
     """Run or continue a workflow, and print what came of it: words, or one JSON object whatever happens."""
     try:
-        with summarized(as_json), progress() as listener:
-            run = workflow.run(runs, fresh=fresh, listener=listener)
+        with summarized(as_json):
+            workflow = _opened_once(workflow)
+            is_told = as_json or say_earlier_core_hours(workflow, runs)
+            with progress() as listener:
+                hears = listener if is_told else CoreHoursAtFirstFits(workflow, runs, listener)
+                run = workflow.run(runs, fresh=fresh, listener=hears)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("Interrupted. What is finished is kept: the same command continues.") from error
     if as_json:
         print_json(run.summary())
     else:
         click.echo(outcome(run))
+
+
+def _opened_once(workflow: Workflow) -> Workflow:
+    """The workflow; on a queue with its table open, which is looked at before and after jobs are handed in."""
+    from daskflow.clusters.batch import Batch
+
+    return workflow.opened() if isinstance(workflow.cluster, Batch) else workflow
 
 
 def say_core_hours(workflow: Workflow, runs: Path, *, has_controller: bool = False) -> None:
@@ -41,10 +61,84 @@ def say_core_hours(workflow: Workflow, runs: Path, *, has_controller: bool = Fal
         return
     from daskflow.workflow.core_hours_ahead import core_hours_ahead
 
-    with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
-        runs = runs.absolute()
-        found = core_hours_ahead(workflow, workflow.plan(runs).outlook, runs, has_controller=has_controller)
-        click.echo(f"Core-hours: {found}.", err=True)
+    found: list[str] = []
+
+    def foresee() -> None:
+        _give_way()
+        with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
+            outlook = workflow.plan(runs.absolute()).outlook
+            found.append(str(core_hours_ahead(workflow, outlook, runs.absolute(), has_controller=has_controller)))
+
+    thread = threading.Thread(target=foresee, name="daskflow-core-hours", daemon=True)
+    thread.start()
+    thread.join()
+    for text in found:
+        click.echo(f"Core-hours: {text}.", err=True)
+
+
+def _give_way() -> None:
+    """Let the jobs that were handed in go first, where they run on this machine; of this thread alone."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
+
+
+def say_earlier_core_hours(workflow: Workflow, runs: Path) -> bool:
+    """Say what `say_core_hours` says as far as earlier runs tell it; return whether nothing is left to be said.
+
+    To time fits takes seconds, in which no job would be handed in; the run's own first fits tell it better.
+    """
+    from daskflow.clusters.batch import Batch
+
+    if not isinstance(workflow.cluster, Batch):
+        return True
+    from daskflow.workflow.core_hours_ahead import core_hours_ahead
+    from daskflow.workflow.plan import nothing_timed, plan
+
+    try:
+        outlook = plan(workflow, runs, timing=nothing_timed).outlook
+    except DaskflowError:  # the run says it
+        return True
+    click.echo(f"Core-hours: {core_hours_ahead(workflow, outlook, runs)}.", err=True)
+    return outlook.seconds is not None
+
+
+class CoreHoursAtFirstFits:
+    """A listener that says about how many core-hours a run will use as soon as its fits have been forecast once.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        On a batch queue.
+    runs : Path
+        Folder of runs.
+    listener : callable
+        Hears every event, and the sentence.
+    """
+
+    def __init__(self, workflow: Workflow, runs: Path, listener: Listener) -> None:
+        """Wait for the first forecast."""
+        self._workflow, self._runs, self._listener = workflow, runs, listener
+        self._began, self._is_told = math.nan, False
+
+    def __call__(self, event: Event) -> None:
+        """Hand an event on."""
+        self._listener(event)
+        if event.name == "stage" and math.isnan(self._began):  # what jobs wait for costs nothing
+            self._began = event.at
+        if event.name == "forecast" and not self._is_told:
+            self._is_told = True
+            tell(self._listener, "note", text=self._sentence(event))
+
+    def _sentence(self, event: Event) -> str:
+        from daskflow.workflow.core_hours_ahead import core_hours_ahead
+        from daskflow.workflow.outlook import Outlook
+
+        fields, so_far = event.fields, event.at - self._began
+        wall = {word: so_far + fields[word] for word in ("seconds", "low", "high")}
+        cpu = {word: fields["cpu_hours_spent"] + fields[word] for word in ("cpu_hours", "cpu_low", "cpu_high")}
+        found = Outlook("by the first fits", **wall, **cpu)
+        return f"Core-hours until the search ends: {core_hours_ahead(self._workflow, found, self._runs)}."
 
 
 @contextmanager

@@ -11,10 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from daskflow.core import interruption
 from daskflow.core.errors import DaskflowError
 from daskflow.core.events import Listener, tell
 from daskflow.data.arriving import span_of
+from daskflow.data.hashing import mix
 from daskflow.data.recipe import without_block
 from daskflow.data.table import Arriving, Held, Table
 from daskflow.workflow.cache import block_folder
@@ -73,7 +76,7 @@ class Opening:
         try:
             self._workflow.check_parameters()
             table = self._workflow.table()
-            import daskflow.workflow.executing  # noqa: F401
+            _load()
         except BaseException as error:
             self._table.set_exception(error)
             return
@@ -124,6 +127,12 @@ class Opening:
             coming, self._coming = self._coming, []
         for _, future in coming:
             future.add_done_callback(_give_back)
+
+
+def _load() -> None:
+    """Load what the stages need, the compiled loops too, which takes a second or two."""
+
+    mix(np.zeros(1, dtype=np.uint64))
 
 
 def _give_back(future: Future[Held]) -> None:

@@ -157,8 +157,11 @@ def _lines(text: str) -> dict[str, str]:
     return found
 
 
-def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
-    """Look at names, footers, headers and a sample, and forecast; computes nothing of the data."""
+def plan(workflow: Workflow, runs: Path | str = "runs", *, timing: Timing = made_up_fits) -> Plan:
+    """Look at names, footers, headers and a sample, and forecast; computes nothing of the data.
+
+    Where no earlier run tells what fits take, `timing` finds it.
+    """
     table = workflow.table()
     said = notes(workflow, table)
     features = table.features
@@ -177,7 +180,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
     task = _task(workflow, table)
-    ahead = outlook(workflow, table, task, n_features=width, runs=runs)
+    ahead = outlook(workflow, table, task, n_features=width, runs=runs, timing=timing)
     if overlong := too_long(ahead, workflow.cluster, workflow.search.fit_seconds):
         said.append(f"cluster.walltime: {overlong}")
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
@@ -237,14 +240,14 @@ def refuse_too_long(workflow: Workflow, runs: Path) -> None:
     table = workflow.table()
     width = n_columns(table.features)
     is_plausible = rows_of(table) * width / QUICK_CELLS > PLAUSIBLE * cluster.seconds
-    timing: Timing = made_up_fits if is_plausible else _nothing_timed
+    timing: Timing = made_up_fits if is_plausible else nothing_timed
     foreseen = outlook(workflow, table, _task(workflow, table), n_features=width, runs=runs, timing=timing)
     if overlong := too_long(foreseen, cluster, workflow.search.fit_seconds):
         raise SettingsError([Problem("cluster.walltime", overlong)])
 
 
-def _nothing_timed(workflow: Workflow, task: str, shape: Shape, steps: Sequence[Step]) -> None:
-    """Know nothing."""
+def nothing_timed(workflow: Workflow, task: str, shape: Shape, steps: Sequence[Step]) -> None:
+    """Know nothing: earlier runs tell, or nobody."""
 
 
 def matrices_bytes(workflow: Workflow, table: Table, *, n_features: int) -> int:
