@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import daskflow as flow
+from daskflow.core.errors import DataError
 
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 
@@ -27,6 +29,17 @@ def ran(script: str, folder: Path, *paths: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in FOLDER.glob("*_stream.py")))
+def test_a_path_that_is_not_there_is_said_in_a_sentence(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words, said in (["nowhere.csv"], "there is no such file or folder"), ([], "it names no files"):
+        monkeypatch.setattr("sys.argv", [script, *words])
+        with pytest.raises(DataError, match=said):
+            runpy.run_path(str(FOLDER / script), run_name="__main__")
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ import pandas as pd
 import daskflow as flow
 
 
-def hours_of(path: str) -> pd.DataFrame:
+def hours_of(paths: list[str]) -> pd.DataFrame:
     """Each hour in its order: when it was, the load of the day and the week before, and its own, in gigawatts."""
-    table = pd.read_csv(path, parse_dates=["Datetime"]).drop_duplicates("Datetime").sort_values("Datetime")
+    table = flow.read(paths, dtypes={"Datetime": "datetime"}).to_dask().compute()
+    table = table.drop_duplicates("Datetime").sort_values("Datetime")
     load = table.set_index("Datetime").iloc[:, 0] / 1000
     hours = pd.DataFrame({"day_before": load.shift(24), "week_before": load.shift(168), "load": load}).dropna()
     hours["hour"], hours["weekday"] = hours.index.hour.astype(str), hours.index.day_of_week.astype(str)
@@ -26,7 +27,7 @@ def hours_of(path: str) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    hours = hours_of(sys.argv[1])
+    hours = hours_of(sys.argv[1:])
     known, later = hours[: len(hours) // 2], hours[len(hours) // 2 :]
     workflow = flow.Workflow(
         name="energy-stream",

@@ -9,6 +9,8 @@ from pathlib import Path
 import daskflow as flow
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     folder = Path(sys.argv[1])
     weather = flow.sources.Join(
         path=folder / "weather.csv.gz",
