@@ -85,8 +85,9 @@ class Bins:
                 edges = edges[:-1]
             made = cls(edges=tuple(edges.tolist()))
         else:
-            seen = Counter(level for level in levels_of(values) if level is not None)
-            ranked = sorted(seen, key=lambda level: (-seen[level], level))
+            seen = counted(values)
+            seen.pop(None, None)
+            ranked = sorted((level for level in seen if level is not None), key=lambda level: (-seen[level], level))
             least = LEAST_SHARE * sum(seen.values())
             levels = tuple(level for level in ranked[:LEVELS] if seen[level] >= least)
             rest = ranked[len(levels) :]
@@ -117,7 +118,7 @@ class Bins:
         places: dict[Any, int] = {level: place for place, level in enumerate(self.levels)}
         found = np.zeros(self.n_bins, dtype=np.int64)
         other = len(self.levels)
-        for level, count in Counter(levels_of(values)).items():
+        for level, count in counted(values).items():
             if level is None:
                 found[-1] += count
             elif level in places:
@@ -192,6 +193,18 @@ def numbers_of(values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray
     elif not isinstance(values, np.ndarray):
         values = [np.nan if value is None else float(value) for value in values]
     return np.asarray(values, dtype=np.float64)
+
+
+def counted(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Counter[str | None]:
+    """Return how often each level is among values, as `levels_of` gives them; a level of an array is made once."""
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if not isinstance(array, pa.DictionaryArray | pa.StringArray):
+        return Counter(levels_of(values))
+    pairs = array.value_counts()
+    found: Counter[str | None] = Counter()
+    for level, count in zip(levels_of(pairs.field("values")), pairs.field("counts").to_pylist(), strict=True):
+        found[level] += count
+    return found
 
 
 def levels_of(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Iterable[str | None]:
