@@ -22,6 +22,9 @@ from daskflow.cli.verb import Verb, shown
 )
 @click.option("--queue", type=int, default=1024, show_default=True, help="Requests that may wait in each process.")
 @click.option("--timeout", metavar="TIME", default="10s", show_default=True, help="For a request and for its answer.")
+@click.option(
+    "--stuck", metavar="TIME", help="A process whose model computes for longer is replaced.  [default: twice --timeout]"
+)
 @click.option("--max-bytes", metavar="SIZE", default="8MiB", show_default=True, help="Of the body of a request.")
 @click.option("--drain", metavar="TIME", default="30s", show_default=True, help="For what is in flight at the end.")
 @click.option("--token-file", metavar="FILE", help="Holds the token that clients show; mode 600.")

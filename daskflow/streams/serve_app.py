@@ -23,7 +23,7 @@ from daskflow.core.errors import BundleError
 from daskflow.streams.serve_arrow import ARROW, bytes_of, table_of
 from daskflow.streams.serve_batching import Batcher
 from daskflow.streams.serve_counts import Counts, Values
-from daskflow.streams.serve_limits import MALFORMED, TYPE, Gone, Limits, Refusal, too_busy, too_large
+from daskflow.streams.serve_limits import MALFORMED, STUCK, TYPE, Gone, Limits, Refusal, too_busy, too_large
 from daskflow.streams.serve_models import Served, successor
 
 Scope = MutableMapping[str, Any]
@@ -111,7 +111,7 @@ class App:
         """Return why requests should go elsewhere, in a word; empty when they need not."""
         if not self.is_ready:
             return "draining"
-        return "stuck" if self.batcher.is_stuck else ""
+        return STUCK if self.batcher.is_stuck else ""
 
     async def _own_counts(self) -> Values:
         self.counts.queue = self.batcher.waiting

@@ -18,7 +18,7 @@ from daskflow.bundle.side_by_side import Packed
 from daskflow.core.errors import DataError
 from daskflow.streams.scoring import Answers, Scorer
 from daskflow.streams.serve_counts import Counts
-from daskflow.streams.serve_limits import LATE, Limits, Refusal, too_busy
+from daskflow.streams.serve_limits import LATE, Limits, Refusal, given_up, too_busy
 from daskflow.streams.serve_models import Served
 from daskflow.streams.serve_sampling import Sample
 
@@ -107,11 +107,20 @@ class Batcher:
         return len(self._waiting) + len(self._computing)
 
     @property
+    def computing_seconds(self) -> float:
+        """For how long the model has computed; 0 when it does not."""
+        return self._loop.time() - self._since if self._computing and self._loop is not None else 0.0
+
+    @property
     def is_stuck(self) -> bool:
         """Whether the model has computed for longer than a request may take."""
-        if not self._computing or self._loop is None:
-            return False
-        return self._loop.time() - self._since > self._limits.timeout_seconds
+        return self.computing_seconds > self._limits.timeout_seconds
+
+    def give_up(self) -> None:
+        """Tell all who wait that this process ends without an answer."""
+        for asked in (*self._waiting, *self._computing):
+            if not asked.future.done():
+                asked.future.set_exception(given_up())
 
     def ask(self, content: Any, n_rows: int, again: Callable[[], Sequence[Any]] = tuple) -> asyncio.Future[Found]:
         """Let a request wait; return what will have the model that answers, its answer, and whether the batch is whole.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-MALFORMED, SIZE, TYPE, BUSY, LATE = "malformed", "size", "type", "busy", "late"
+MALFORMED, SIZE, TYPE, BUSY, LATE, STUCK = "malformed", "size", "type", "busy", "late", "stuck"
 
 RETRY_SECONDS = 1
 """After so long a client that was turned away may come again."""
@@ -90,3 +90,9 @@ def too_large(limits: Limits, found: int | None = None) -> Refusal:
 def too_busy(words: str) -> Refusal:
     """Return what is said when nothing more can wait."""
     return Refusal(429, BUSY, words, {"retry-after": str(RETRY_SECONDS)})
+
+
+def given_up() -> Refusal:
+    """Return what is said when the process is replaced because its model computes without end."""
+    words = "the model computes without end at another request, and this process is replaced: come again"
+    return Refusal(503, STUCK, words, {"retry-after": str(RETRY_SECONDS), "connection": "close"})

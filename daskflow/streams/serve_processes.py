@@ -33,6 +33,15 @@ AGAIN_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 LIVED_SECONDS = 60.0
 
+LOOK_SECONDS = 1.0
+"""How often it is looked for workers that are stuck; they tell of themselves as often."""
+
+LEAST_SILENCE = 5.0
+"""A worker on a busy machine may well say nothing for so long."""
+
+GIVE_UP_SECONDS = 2.0
+"""A worker that is stuck has so long to tell those who wait, before it is killed."""
+
 MARGIN_SECONDS = 2.0
 """Beyond the time of the drain, before a worker is killed."""
 
@@ -61,6 +70,8 @@ class Orders:
         What is in flight may take so long at the end.
     tls : tuple of str, or None
         Paths of certificate and key.
+    stuck_seconds : float
+        A worker whose model computes for longer, or that says nothing for longer, is replaced.
     """
 
     model: Path
@@ -74,6 +85,7 @@ class Orders:
     drain_seconds: float = 30.0
     tls: tuple[str, str] | None = None
     is_local: bool = False
+    stuck_seconds: float = 20.0
 
 
 class _Process:
@@ -88,6 +100,9 @@ class _Process:
         self.words = ""
         self.ready = asyncio.Event()
         self.began = time.monotonic()
+        self.computing = 0.0
+        self.silent = 0.0
+        self.is_given_up = False
 
 
 class Processes:
@@ -153,6 +168,7 @@ class Processes:
         self.identity = self._processes[0].identity
         await asyncio.to_thread(self._watch.begin, self._processes[0].watched, self.identity)
         self._guarding = [asyncio.create_task(self._guard(each)) for each in self._processes]
+        self._guarding.append(asyncio.create_task(self._look_for_stuck()))
 
     def _copy(self, given: Path) -> Path:
         """Copy a model's folder, so that nobody changes or removes it meanwhile."""
@@ -189,8 +205,10 @@ class Processes:
 
     async def _answer(self, process: _Process, word: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Heed what a worker says."""
+        process.silent = 0.0
         if word in ("counts", "ended"):
             process.counts = dict(fields["counts"])
+            process.computing = fields["computing"]
             self._recent.append(dict(fields["recent"]))
             if fields["sample"]:
                 self._watch.take(fields["sample"])
@@ -234,6 +252,34 @@ class Processes:
                 process = await self._start()
             if process.ready.is_set():
                 self._say({"what": "started", "identity": process.identity})
+
+    async def _look_for_stuck(self) -> None:
+        """Replace workers that are stuck, for ever.
+
+        Silence is added up by looks, so that a server that was asleep itself blames nobody.
+        """
+        ending: set[asyncio.Task[None]] = set()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for process in self._processes:
+                if not process.ready.is_set() or process.is_given_up:
+                    continue
+                process.silent += LOOK_SECONDS
+                words = stuck_words(process.computing, process.silent, self.orders.stuck_seconds)
+                if words:
+                    process.is_given_up, process.words = True, words
+                    task = asyncio.create_task(self._give_up(process))
+                    ending.add(task)
+                    task.add_done_callback(ending.discard)
+
+    async def _give_up(self, process: _Process) -> None:
+        """Let a worker tell those who wait, and kill it where it does not end by itself; its guard starts another."""
+        assert process.popen is not None
+        assert process.wire is not None
+        process.wire.tell("give up")
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wire.closed.wait(), GIVE_UP_SECONDS)
+        process.popen.kill()
 
     def _has_to_end(self) -> bool:
         return self._is_ending
@@ -315,6 +361,32 @@ class Processes:
                 await each.wire.close()
             self._bury(each)
         shutil.rmtree(self._folder / "models", ignore_errors=True)
+
+
+def stuck_words(computing: float, silent: float, most: float) -> str:
+    """Say why a worker is stuck; empty when it is not.
+
+    Parameters
+    ----------
+    computing : float
+        Seconds that its model had computed when it last said so.
+    silent : float
+        Seconds since it has said anything.
+    most : float
+        Seconds that are allowed.
+
+    Examples
+    --------
+    >>> stuck_words(21.0, 0.5, 20.0)
+    'Its model had computed for 21 s without an answer.'
+    >>> stuck_words(0.0, 4.0, 2.0)
+    ''
+    """
+    if computing > most:
+        return f"Its model had computed for {computing:.0f} s without an answer."
+    if silent > max(most, LEAST_SILENCE):
+        return f"It had said nothing for {silent:.0f} s: its model holds the interpreter."
+    return ""
 
 
 async def _asked(wire: Wire, word: str, **fields: Any) -> Mapping[str, Any]:

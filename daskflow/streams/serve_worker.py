@@ -128,7 +128,12 @@ class Worker:
 
     def _told(self) -> Mapping[str, Any]:
         """What the server hears each second."""
-        return {"counts": self._counted(), "recent": self._app.counts.recent(), "sample": self._sample.taken()}
+        return {
+            "counts": self._counted(),
+            "recent": self._app.counts.recent(),
+            "sample": self._sample.taken(),
+            "computing": self._app.batcher.computing_seconds,
+        }
 
     async def _tell(self) -> None:
         while True:
@@ -169,6 +174,10 @@ class Worker:
         if word == "forget":
             self._next = None
         if word == "drain":
+            self._drain()
+        if word == "give up":
+            self._app.is_ready = False
+            self._app.batcher.give_up()
             self._drain()
         return {}
 

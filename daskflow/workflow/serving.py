@@ -129,6 +129,7 @@ class Server:
                 settings.drain,
                 settings.tls,
                 is_local=not self.token and not settings.insecure_behind_proxy,
+                stuck_seconds=settings.stuck_seconds,
             )
             watch = self._moved = ServeWatch(tell=self._telling.tell, say=self._say)
             self._stack.callback(watch.end)

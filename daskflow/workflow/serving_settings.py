@@ -64,6 +64,9 @@ class ServeSettings(Settings):
         Requests that may wait in each process.
     timeout : float
         Seconds for a request to arrive, and for its answer.
+    stuck : float or None
+        Seconds that the model may compute at one batch before its process is replaced; default twice `timeout`, so
+        that those who wait have been told by then.
     max_bytes : int
         Of a request's body.
     drain : float
@@ -96,6 +99,7 @@ class ServeSettings(Settings):
     delay: Seconds = 0.0
     queue: int = Field(default=1024, ge=1, le=1_000_000)
     timeout: Annotated[Seconds, Field(gt=0)] = 10.0
+    stuck: Annotated[Seconds, Field(gt=0)] | None = None
     max_bytes: Bytes = 8 * 2**20
     drain: Seconds = 30.0
     token_file: str | None = None
@@ -114,6 +118,11 @@ class ServeSettings(Settings):
         return Limits(self.batch, self.delay, self.queue, self.timeout, self.max_bytes)
 
     @property
+    def stuck_seconds(self) -> float:
+        """Seconds until a process whose model does not answer is replaced."""
+        return 2 * self.timeout if self.stuck is None else self.stuck
+
+    @property
     def tls(self) -> tuple[str, str] | None:
         """Paths of certificate and key."""
         if self.tls_cert is None or self.tls_key is None:
@@ -130,6 +139,9 @@ class ServeSettings(Settings):
         problems = []
         if (self.tls_cert is None) != (self.tls_key is None):
             problems.append(Problem("--tls-cert", "certificate and key go together: give --tls-cert and --tls-key"))
+        if self.stuck_seconds <= self.timeout:
+            words = f"it should be longer than --timeout ({self.timeout:g} s), so that those who wait are told first"
+            problems.append(Problem("--stuck", words))
         for word, path in (
             ("--tls-cert", self.tls_cert),
             ("--tls-key", self.tls_key),
