@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from daskflow.bundle.steady import unsteady
 from daskflow.data.decision import Decision
 from daskflow.data.schema import ColumnKind, Schema, Target
 
@@ -56,7 +57,7 @@ def card_text(card: Mapping[str, Any], estimator: Any, schema: Schema, target: T
         _metrics(card),
         _slices(card),
         _decision(card, decision, target),
-        _limits(card, schema),
+        _limits(card, schema, estimator),
         _columns(schema),
         _origin(card, estimator),
         LOADING,
@@ -207,7 +208,7 @@ def _changes(told: Mapping[str, Any]) -> str:
     return f": {', '.join(said)}" if said else ""
 
 
-def _limits(card: Mapping[str, Any], schema: Schema) -> str:
+def _limits(card: Mapping[str, Any], schema: Schema, estimator: Any) -> str:
     """What to beware of."""
     lines = [f"- {_text(text)}" for text in _sequence(card.get("warnings"))]
     lines += [
@@ -221,6 +222,12 @@ def _limits(card: Mapping[str, Any], schema: Schema) -> str:
     if any(column.kind is ColumnKind.CATEGORICAL for column in schema.columns):
         lines.append(
             "- Text that training has not seen is taken as its column's encoder says; `Model.check` counts it."
+        )
+    named = unsteady(estimator)
+    if named:
+        lines.append(
+            f"- The last bits of a row's answer may depend on the rows beside it: nobody has looked at how "
+            f"{', '.join(f'`{_code(name)}`' for name in named)} computes."
         )
     lines.append("- Intervals tell what the choice of test rows can change. They do not tell of a world that changes.")
     lines.append("- That the model is fair to a group of people was not examined beyond the tables above.")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
-from daskflow.bundle.side_by_side import Packed, Packer
-from daskflow.bundle.steady import SteadyLinear, steady
+from daskflow.bundle.side_by_side import Packed
+from daskflow.bundle.steady import SteadyLinear, steady, unsteady
 from daskflow.core import interruption
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer
@@ -96,6 +96,15 @@ class Model:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the matrix's columns, after preprocessing."""
         return tuple(self.transformer.feature_names)
+
+    @property
+    def unsteady(self) -> tuple[str, ...]:
+        """Classes and functions of the estimator that may answer a row otherwise beside other rows, by full names.
+
+        Empty where a row has one answer to the last bit, alone, in a request and in a file: for all of scikit-learn,
+        dask-ml, xgboost, lightgbm and catboost. A class of your own is named: nobody has looked at how it computes.
+        """
+        return unsteady(self.estimator)
 
     def predict(self, X: Any) -> Any:
         """Predict labels, or numbers for regression.

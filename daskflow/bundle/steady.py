@@ -2,9 +2,10 @@
 
 A product of matrices by BLAS adds in an order that goes with the number of rows: of one row alone, of 64 or of a
 million the last bits differ, and a model would answer a request otherwise than the same row of a file. Here linear
-models and networks multiply in one order of their own (`numpy.einsum`, which adds along each row alone); whatever else
-an estimator does stays its own. Trees and boosting look at each row by itself already. Estimators that are none of
-these predict as they are: their answers agree as far as their own arithmetic does.
+models, networks and naive Bayes multiply in one order of their own (`numpy.einsum`, which adds along each row alone);
+whatever else an estimator does stays its own. Trees look at each row by itself already. Estimators over others get
+steady members (`steady_members`), neighbours are found anew (`steady_neighbours`), and all others of scikit-learn and
+dask-ml answer in blocks of one size (`steady_blocks`). A class of a user's own predicts as it is: `unsteady` names it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from daskflow.bundle.steady_blocks import METHODS, disguised
-from daskflow.bundle.steady_members import TREES, is_known, members_of, steady_whole
+from daskflow.bundle.steady_members import TREES, functions_of, is_known, members_of, steady_whole
 from daskflow.core.warned import ignored
 
 KNOWN = ("sklearn", "daskflow")
@@ -87,9 +88,7 @@ def _unknown(estimator: Any) -> Iterator[str]:
         members = [*estimator.estimators_, *filter(None, [getattr(estimator, "final_estimator_", None)])]
     elif is_known(estimator):
         members = list(members_of(estimator))
-        function = getattr(estimator, "func", None)
-        if callable(function) and not isinstance(function, np.ufunc):
-            yield f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+        yield from functions_of(estimator)
     else:
         module = type(estimator).__module__
         if module.partition(".")[0] not in TREES:

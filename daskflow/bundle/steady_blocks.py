@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
@@ -114,6 +113,8 @@ def shared_out(estimator: Any, n_jobs: int) -> Any:
     n_jobs : int
         As in scikit-learn: -1 is a thread for each core.
     """
+    from joblib import effective_n_jobs
+
     in_turn = copy.copy(estimator)
     in_turn.n_jobs = 1
     n_threads = effective_n_jobs(n_jobs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 from daskflow.bundle.steady_blocks import METHODS, at_least_two, in_blocks, in_few_blocks, shared_out
@@ -136,6 +137,14 @@ def steady_whole(estimator: Any, member: Maker) -> Any:
     if not any(hasattr(estimator, method) for method in METHODS):
         return estimator
     return in_few_blocks(estimator) if name in ALL_ROWS else in_blocks(estimator)
+
+
+def functions_of(estimator: Any) -> Iterator[str]:
+    """Yield the names of a user's functions that an estimator calls for rows, such as a metric or a transformation."""
+    params = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    for value in params.values():
+        if isinstance(value, FunctionType) and value.__module__.partition(".")[0] not in KNOWN:
+            yield f"{value.__module__}.{value.__qualname__}"
 
 
 def members_of(estimator: Any) -> Iterator[Any]:
