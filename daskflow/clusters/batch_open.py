@@ -229,11 +229,18 @@ class BatchCluster:
         ClusterError
             When jobs fail one after the other, or none can ever start.
         """
+        self._show_pages()
         while not self._scheduler.workers:
             self.tell_news()
             interruption.check()
             time.sleep(GLANCE_SECONDS)
         self.tell_news()
+
+    def _show_pages(self) -> None:
+        """Load Dask's own pages here, where the scheduler's loop does not wait for it, and show them."""
+        import distributed.dashboard.scheduler  # noqa: F401
+
+        self._wait(_show, self._scheduler, within=ANSWER_SECONDS)
 
     def tell_news(self) -> None:
         """Hand on what the fleet has said since the last call; ClusterError when it cannot go on."""
@@ -288,10 +295,20 @@ class BatchCluster:
 
 
 async def _started(host: str, security: Any, seal: str) -> Any:
-    """Start a scheduler that speaks TLS only, and whose pages are on the loopback address behind the token."""
+    """Start a scheduler that speaks TLS only, whose web server is on the loopback address behind the token.
+
+    Dask's own pages come later, see `_show`: to load them takes a third of a second, and jobs are handed in before.
+    """
     return await guarded(Scheduler, seal)(
-        host=host, port=0, protocol="tls", security=security, dashboard=True, dashboard_address=f"{HOST}:0"
+        host=host, port=0, protocol="tls", security=security, dashboard=False, dashboard_address=f"{HOST}:0"
     )
+
+
+async def _show(scheduler: Any) -> None:
+    """Give a scheduler's web server Dask's own pages."""
+    from distributed.dashboard.scheduler import connect
+
+    connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="/")
 
 
 def _make(folder: Path) -> None:

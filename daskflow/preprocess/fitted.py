@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy import sparse
 
 from daskflow.core.errors import DataError
 from daskflow.core.seeds import digest
@@ -22,6 +21,9 @@ from daskflow.preprocess.one_row import WIDEST, RowMaker
 from daskflow.preprocess.preparation import NOTHING, Preparation
 from daskflow.preprocess.reading import read
 from daskflow.preprocess.steps import Fitted, Flow, OneHot, Output, SparseColumns
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Outputs = list[tuple[int, Output]]
 """Finished columns with their first place in the matrix."""
@@ -242,6 +244,8 @@ class FittedPreprocessor:
         if isinstance(output, OneHot):
             return output
         if isinstance(output, SparseColumns):
+            from scipy import sparse
+
             found = output.matrix
             rounded = self._rounded(np.asarray(found.data), at)
             return SparseColumns(sparse.csr_matrix((rounded, found.indices, found.indptr), shape=found.shape))
@@ -294,6 +298,8 @@ def _dense(outputs: Outputs, n_rows: int, width: int) -> NDArray[np.float32]:
 
 def _sparse(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
     """Lay the columns side by side; those that are sparse already as they are."""
+    from scipy import sparse
+
     pieces: list[sparse.csr_matrix] = []
     begin, plain = 0, Outputs()
     for at, output in outputs:
@@ -309,6 +315,8 @@ def _sparse(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
 
 def _entries(outputs: Outputs, n_rows: int, width: int) -> sparse.csr_matrix:
     """Lay the entries of each row side by side: one for each number, at most one for each one-hot column."""
+    from scipy import sparse
+
     places = np.empty((n_rows, len(outputs)), dtype=np.int32)
     values = np.ones((n_rows, len(outputs)), dtype=np.float32)
     is_there = np.ones((n_rows, len(outputs)), dtype=np.bool_)

@@ -9,7 +9,6 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import FiniteFloat, model_validator
-from scipy.special import ndtri
 
 from daskflow.data.schema import Column
 from daskflow.data.statistics import ColumnStatistics
@@ -142,6 +141,8 @@ class Scale(Step):
             scale = 1.0
         if self.method == "robust" and self.with_scaling and self.unit_variance:
             low, high = self.quantile_range
+            from scipy.special import ndtri
+
             scale /= float(ndtri(high / 100) - ndtri(low / 100))
         start = self.feature_range[0]
         ends: tuple[float, float] | tuple[None, None] = (None, None)
