@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from daskflow.streams.serve_counts import Counts, prometheus
 from daskflow.streams.serve_sampling import LEAST_ROWS, Sample
 from daskflow.streams.serve_watching import ServeWatch
 from daskflow.streams.telling import records_in
-from tests.serving_client import JSON, rows_body
+from tests.serving_client import JSON, ask, rows_body
 from tests.test_serve_answers import TABLE, written
 from tests.test_streams_scoring import MODELS, ROWS
 
@@ -117,6 +119,49 @@ def test_rows_of_a_table_are_sampled_as_those_of_json() -> None:
     # then
     assert told_of(by_table)["rows"] == told_of(by_rows)["rows"]
     assert isinstance(table, pa.Table)
+
+
+def test_an_application_of_one_s_own_watches_what_it_answers_where_somebody_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for place in ("serve_watching.TAKEN_SECONDS", "drift_inputs.LOOK_SECONDS"):
+        monkeypatch.setattr(f"daskflow.streams.{place}", 0.02)
+    # given an application in somebody's own event loop
+    told = list[Any]()
+
+    async def work() -> None:
+        from daskflow.streams.serve_app import app
+
+        served = app(MODELS["binary"], drift=told.append)
+
+        async def drift_after(rows: list[Any]) -> str:
+            reply = await ask(served, body=rows_body(rows), headers=JSON)
+            assert reply.status == 200
+            return (await ask(served, "GET", "/metrics")).body.decode()
+
+        # when its rows are calm, and then others
+        while 'daskflow_serve_drift{column="real"}' not in await drift_after(ROWS):
+            await asyncio.sleep(0.02)
+        assert not told
+        while not any(record["of"] == "real" for record in told):
+            await drift_after(MOVED)
+            await asyncio.sleep(0.02)
+        # then it ends with the application, as ASGI's lifespan says it
+        messages, sent = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]), list[str]()
+
+        async def receive() -> Any:
+            return next(messages)
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await served({"type": "lifespan", "app": served, "state": {}}, receive, send)
+        assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert not any(thread.name == "looking for drift" for thread in threading.enumerate())
+        assert (await ask(served, body=rows_body(ROWS[:1]), headers=JSON)).status == 200
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    assert {record["detector"] for record in told} == {"PSI"}
 
 
 def test_a_card_that_cannot_be_read_is_said_and_nothing_is_watched() -> None:

@@ -6,25 +6,26 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from daskflow.bundle import Model, load_model
-from daskflow.core.access import granted, is_foreign, seal_of
+from daskflow.core.access import granted, seal_of
 from daskflow.core.errors import BundleError
+from daskflow.streams.drift_inputs import Watched
+from daskflow.streams.serve_admission import check_origin, unauthorised
 from daskflow.streams.serve_arrow import ARROW, bytes_of, table_of
 from daskflow.streams.serve_batching import Batcher
 from daskflow.streams.serve_counts import Counts, Values
 from daskflow.streams.serve_limits import MALFORMED, STUCK, TYPE, Gone, Limits, Refusal, too_busy, too_large
 from daskflow.streams.serve_models import Served, successor
+from daskflow.streams.serve_watching import WatchedHere
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,8 +38,6 @@ PASSED_OVER = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection", b"cache-control"}
 )
 """Headers that most clients send, and that say nothing here."""
-
-FOREIGN = ("a web page of another place asks; pages of this one may, and programs", "foreign")
 
 
 class App:
@@ -59,6 +58,9 @@ class App:
         one that somebody lets point here.
     load : callable
         Loads a model of which a client names the folder.
+    drift : callable, optional
+        Hears of each alarm of a column that moves, in a thread: a record ``drift`` of `core.live`. None, the default:
+        the rows are not watched in this process.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class App:
         swap_seal: str = "",
         is_local: bool = False,
         load: Callable[[Path], Model] = load_model,
+        drift: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         """Begin with nothing counted."""
         from daskflow.streams.serve_pages import pages
@@ -93,6 +96,10 @@ class App:
         self.totals: Callable[[], Awaitable[Values]] = self._own_counts
         self.swap: Callable[[Path | None], Awaitable[str]] = self._swap_here
         self._load = load
+        self._watched = None if drift is None else WatchedHere(drift)
+        if self._watched is not None:
+            self.batcher.sample = self._watched
+            self._watched.begin(Watched.of(served.scorer), served.identity)
         self._held, self._most_held, self._max_bytes = 0, self.limits.most_held, self.limits.max_bytes
         self._swapping = asyncio.Lock()
         self._pages = pages(self)
@@ -106,6 +113,13 @@ class App:
         """Put another model in the place of the one that answers; requests that wait are answered by it."""
         self.batcher.served = served
         self.counts.swaps += 1
+        if self._watched is not None:
+            self._watched.begin(Watched.of(served.scorer), served.identity)
+
+    async def close(self) -> None:
+        """Look once more at the rows that are watched, and end; ASGI's lifespan does so."""
+        if self._watched is not None:
+            await self._watched.end()
 
     def why_not_ready(self) -> str:
         """Return why requests should go elsewhere, in a word; empty when they need not."""
@@ -115,7 +129,8 @@ class App:
 
     async def _own_counts(self) -> Values:
         self.counts.queue = self.batcher.waiting
-        return self.counts.dump()
+        moved = {} if self._watched is None else {"drift": self._watched.values()}
+        return {**self.counts.dump(), **moved}
 
     async def _swap_here(self, path: Path | None) -> str:
         if path is None:
@@ -325,35 +340,6 @@ def said(refusal: Refusal) -> bytes:
     return orjson.dumps({"error": {"reason": refusal.reason, "message": refusal.words}})
 
 
-def unauthorised() -> Refusal:
-    """Return what is said to whoever has no token."""
-    words = "the request shows no token that opens this: send the header Authorization: Bearer TOKEN"
-    return Refusal(401, "token", words, {"www-authenticate": "Bearer"})
-
-
-def check_origin(scope: Mapping[str, Any], *, is_local: bool = False) -> None:
-    """Refuse what a web page of another place asks: answers are no one's else to read, and CORS is off."""
-    headers = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
-    if is_foreign(scope["method"], headers) or (is_local and not is_own_name(headers.get("Host", ""))):
-        raise Refusal(403, FOREIGN[1], FOREIGN[0])
-
-
-def is_own_name(host: str) -> bool:
-    """Return whether a header ``Host`` names this machine by a name that nobody else can let point here.
-
-    Examples
-    --------
-    >>> [is_own_name(host) for host in ("localhost:8000", "127.0.0.1:8000", "[::1]", "rebound.example:8000", "")]
-    [True, True, True, False, False]
-    """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-    return True
-
-
 def app(
     model: Model | str | Path,
     *,
@@ -363,6 +349,7 @@ def app(
     is_strict: bool = False,
     probabilities: bool = True,
     trusted: tuple[str, ...] = (),
+    drift: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> App:
     """Return an ASGI application that answers requests to a model, for a server of your own.
 
@@ -382,6 +369,9 @@ def app(
         Whether answers have ``probability_LABEL``.
     trusted : tuple of str
         As for `load_model`.
+    drift : callable, optional
+        Hears of each alarm of a column that moves, in a thread: a record ``drift`` as in a stream's events. The rows
+        that this process answers are watched then. None, the default: they are not.
 
     Raises
     ------
@@ -405,4 +395,5 @@ def app(
         seal=seal_of(token) if token else "",
         swap_seal=seal_of(swap_token) if swap_token else "",
         load=load,
+        drift=drift,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from daskflow.core.access import granted
 from daskflow.core.errors import DaskflowError
 from daskflow.core.settings import nearest
+from daskflow.streams.serve_admission import check_origin, unauthorised
 from daskflow.streams.serve_counts import prometheus
 from daskflow.streams.serve_limits import MALFORMED, SIZE, Refusal
 from daskflow.streams.serve_openapi import document, page
@@ -79,8 +81,6 @@ def pages(app: App) -> Starlette:
         return HTMLResponse(text, headers={"content-security-policy": POLICY, "referrer-policy": "no-referrer"})
 
     async def swap(request: Request) -> Response:
-        from daskflow.streams.serve_app import check_origin
-
         check_origin(request.scope, is_local=app.is_local)
         if not app.swap_seal:
             raise Refusal(
@@ -126,7 +126,13 @@ def pages(app: App) -> Starlette:
         of("/schema", schema),
         of("/swap", swap, "POST"),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: mistaken})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await app.close()
+
+    return Starlette(routes=routes, exception_handlers={HTTPException: mistaken}, lifespan=lifespan)
 
 
 def refused(refusal: Refusal) -> Response:
@@ -141,8 +147,6 @@ def _json(value: Any, status: int = 200) -> Response:
 
 def _check(request: Request, seal: str) -> None:
     """Refuse whoever does not show the token that belongs to a seal."""
-    from daskflow.streams.serve_app import unauthorised
-
     if seal and not granted(seal, authorization=request.headers.get("authorization")):
         raise unauthorised()
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import orjson
+
 from daskflow.streams.drift_inputs import InputWatch, Watched
 from daskflow.streams.meter import Meter
+from daskflow.streams.serve_sampling import NONE, Sample
+
+logger = logging.getLogger(__name__)
+
+TAKEN_SECONDS = 1.0
+"""So often a sample of this process is handed to its watch."""
 
 
 class ServeWatch:
@@ -72,3 +82,69 @@ class ServeWatch:
         """Look once more at what came, and end."""
         self._inputs, self._identity = None, ""
         self._looking.close()
+
+
+class WatchedHere(Sample):
+    """Sample of the rows that one process answers, and their watch in threads of the same process.
+
+    Nothing runs before the first row is answered, so that a server may fork until then.
+
+    Parameters
+    ----------
+    tell : callable
+        Hears of each alarm, in a thread: a record ``drift`` of `core.live`.
+    """
+
+    def __init__(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """Begin with no rows."""
+        super().__init__()
+        self._watch = ServeWatch(tell=tell, say=logger.warning)
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Future[None] | None = None
+        self._is_begun = self._is_over = False
+
+    def begin(self, watched: Watched, identity: str) -> None:
+        """Take rows that another model answers from now on."""
+        super().begin(watched, identity)
+        self._is_begun = False
+
+    def chosen(self, n_rows: int) -> range:
+        """Return the places of the next rows that are to be taken, and see to it that they are looked at."""
+        if self._is_over:
+            return NONE
+        if self._timer is None and self._looking is None:
+            self._timer = asyncio.get_running_loop().call_later(TAKEN_SECONDS, self._hand_on)
+        return super().chosen(n_rows)
+
+    def values(self) -> dict[str, list[float]]:
+        """Return index and bound by column, of what has been looked at."""
+        return self._watch.values()
+
+    async def end(self) -> None:
+        """Look once more at what came, and end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._hand_on()
+        self._is_over = True
+        if self._looking is not None:
+            await self._looking
+        await asyncio.to_thread(self._watch.end)
+
+    def _hand_on(self) -> None:
+        """Hand on what was taken, in a thread: a watch that begins reads the bins of all columns."""
+        self._timer = None
+        watched = None if self._is_begun else self._watched
+        self._is_begun = True
+        loop = asyncio.get_running_loop()
+        self._looking = loop.run_in_executor(None, self._look, watched, self._identity, self.taken())
+        self._looking.add_done_callback(self._looked)
+
+    def _looked(self, looking: asyncio.Future[None]) -> None:
+        self._looking = None
+
+    def _look(self, begins: Watched | None, identity: str, told: Mapping[str, Any] | None) -> None:
+        """Let the watch take a second's sample."""
+        if begins is not None:
+            self._watch.begin(begins.dump(), identity)
+        if told is not None:
+            self._watch.take(orjson.loads(orjson.dumps(told)))
