@@ -36,8 +36,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from daskflow.bundle.card_text import card_text
 from daskflow.bundle.model import Model
-from daskflow.bundle.steady import steady, unsteady
+from daskflow.bundle.steady import steady
 from daskflow.bundle.steady_blocks import in_blocks, one_thread
+from daskflow.bundle.steady_members import unsteady
 from daskflow.data.decision import Decision
 from daskflow.data.predictions import predict
 from daskflow.data.schema import Schema, Target, Task

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import type_of_target
 from threadpoolctl import threadpool_limits
 
 from daskflow.bundle.steady import steady
+from daskflow.models import REGISTRY
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -189,3 +190,33 @@ def test_a_row_has_the_same_bits_alone_in_any_batch_and_in_any_order(name: str) 
 def test_the_survey_is_of_all_estimators() -> None:
     assert len(EVERY) > 150
     assert {type_of_target(target_for(name)) for name in EVERY} >= {"binary", "multiclass", "continuous"}
+
+
+KINDS = [
+    (kind, task)
+    for kind, cls in REGISTRY.kinds.items()
+    for task in ("binary", "multiclass", "regression")
+    if task in cls.tasks and kind not in ("families", "estimator")
+]
+
+
+@pytest.mark.parametrize(("kind", "task"), KINDS)
+def test_every_family_answers_a_row_with_the_same_bits(kind: str, task: str) -> None:
+    # given: more columns than trees of neighbours take, and more classes than numpy adds one by one
+    rows = RNG.normal(size=(N_ROWS, 21)).astype(np.float32)
+    said = rows[:, :4].sum(axis=1)
+    n_classes = {"binary": 2, "multiclass": 9}.get(task, 0)
+    bounds = np.quantile(said, np.arange(1, n_classes) / n_classes) if n_classes else None
+    model = REGISTRY.get(kind)()
+    names = [*model.template(task).get_params(), *model.further_names]
+    few = {"n_estimators": 9, "iterations": 9, "max_iter": 30, "estimator__max_iter": 3}
+    params = {name: value for name, value in few.items() if name in names}
+    estimator = model.estimator(task, params, seed=0)
+    estimator.fit(rows, said if bounds is None else np.searchsorted(bounds, said))
+    # when
+    made_steady = steady(estimator)
+    whole = answers(made_steady, rows)
+    # then
+    for size, stop in ((1, 20), (2, 20), (7, 70), (64, 192), (200, N_ROWS)):
+        found = joined([answers(made_steady, rows[at : at + size]) for at in range(0, stop, size)])
+        same_bits(found, whole, slice(min(stop + (-stop) % size, N_ROWS)))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from daskflow.bundle.steady import unsteady
+from daskflow.bundle.steady_members import unsteady
 from daskflow.data.decision import Decision
 from daskflow.data.schema import ColumnKind, Schema, Target
 

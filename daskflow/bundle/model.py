@@ -18,7 +18,8 @@ from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
 from daskflow.bundle.side_by_side import Packed
-from daskflow.bundle.steady import SteadyLinear, steady, unsteady
+from daskflow.bundle.steady import SteadyLinear, steady
+from daskflow.bundle.steady_members import unsteady
 from daskflow.core import interruption
 from daskflow.core.errors import DataError
 from daskflow.core.protocols import Transformer

@@ -5,14 +5,15 @@ million the last bits differ, and a model would answer a request otherwise than 
 models, networks and naive Bayes multiply in one order of their own (`numpy.einsum`, which adds along each row alone);
 whatever else an estimator does stays its own. Trees look at each row by itself already. Estimators over others get
 steady members (`steady_members`), neighbours are found anew (`steady_neighbours`), and all others of scikit-learn and
-dask-ml answer in blocks of one size (`steady_blocks`). A class of a user's own predicts as it is: `unsteady` names it.
+dask-ml answer in blocks of one size (`steady_blocks`). A class of a user's own predicts as it is;
+`steady_members.unsteady` names it.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -22,7 +23,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from daskflow.bundle.steady_blocks import METHODS, disguised
-from daskflow.bundle.steady_members import TREES, functions_of, is_known, members_of, steady_whole
+from daskflow.bundle.steady_members import is_known, is_no_step, steady_whole
 from daskflow.core.warned import ignored
 
 KNOWN = ("sklearn", "daskflow")
@@ -58,44 +59,6 @@ def steady(estimator: Any) -> Any:
     if _is_counting(estimator):
         return _steady_counting(estimator)
     return steady_whole(estimator, _member)
-
-
-def unsteady(estimator: Any) -> tuple[str, ...]:
-    """Name the classes in an estimator whose answers for a row may depend on the rows beside it.
-
-    These are the classes of a user's own and of libraries that are not known here. Nobody has looked at how they
-    compute; most of them answer alike up to the last bits.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted.
-
-    Returns
-    -------
-    tuple of str
-        Full names, each once, in sorted order; empty for an estimator that is steady.
-    """
-    return tuple(sorted(set(_unknown(estimator))))
-
-
-def _unknown(estimator: Any) -> Iterator[str]:
-    """Names of classes, with repetitions."""
-    steps = getattr(estimator, "steps", None)
-    if isinstance(steps, list) and hasattr(estimator, "named_steps"):
-        members = [step for _, step in steps if not _is_no_step(step)]
-    elif hasattr(estimator, "part_rows_"):
-        members = [*estimator.estimators_, *filter(None, [getattr(estimator, "final_estimator_", None)])]
-    elif is_known(estimator):
-        members = list(members_of(estimator))
-        yield from functions_of(estimator)
-    else:
-        module = type(estimator).__module__
-        if module.partition(".")[0] not in TREES:
-            yield f"{module}.{type(estimator).__qualname__}"
-        return
-    for member in members:
-        yield from _unknown(member)
 
 
 def _member(estimator: Any) -> Any:
@@ -348,9 +311,9 @@ class SteadyPipeline:
 
     def __init__(self, pipeline: Any) -> None:
         """Take its steps."""
-        self._before = [_member(step) for _, step in pipeline.steps[:-1] if not _is_no_step(step)]
+        self._before = [_member(step) for _, step in pipeline.steps[:-1] if not is_no_step(step)]
         last = pipeline.steps[-1][1]
-        of_last = None if _is_no_step(last) else steady(last)
+        of_last = None if is_no_step(last) else steady(last)
         for name in METHODS:
             if hasattr(pipeline, name):
                 setattr(self, name, self._through(_unchanged if of_last is None else getattr(of_last, name)))
@@ -364,11 +327,6 @@ class SteadyPipeline:
             return of_last(X)
 
         return method
-
-
-def _is_no_step(step: Any) -> bool:
-    """Whether a step is left out."""
-    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def _unchanged(X: Any) -> Any:

@@ -139,7 +139,45 @@ def steady_whole(estimator: Any, member: Maker) -> Any:
     return in_few_blocks(estimator) if name in ALL_ROWS else in_blocks(estimator)
 
 
-def functions_of(estimator: Any) -> Iterator[str]:
+def unsteady(estimator: Any) -> tuple[str, ...]:
+    """Name the classes in an estimator whose answers for a row may depend on the rows beside it.
+
+    These are the classes of a user's own and of libraries that are not known here. Nobody has looked at how they
+    compute; most of them answer alike up to the last bits.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted.
+
+    Returns
+    -------
+    tuple of str
+        Full names, each once, in sorted order; empty for an estimator that is steady.
+    """
+    return tuple(sorted(set(_unknown(estimator))))
+
+
+def _unknown(estimator: Any) -> Iterator[str]:
+    """Names of classes, with repetitions."""
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and hasattr(estimator, "named_steps"):
+        members = [step for _, step in steps if not is_no_step(step)]
+    elif hasattr(estimator, "part_rows_"):
+        members = [*estimator.estimators_, *filter(None, [getattr(estimator, "final_estimator_", None)])]
+    elif is_known(estimator):
+        members = list(_members_of(estimator))
+        yield from _functions_of(estimator)
+    else:
+        module = type(estimator).__module__
+        if module.partition(".")[0] not in TREES:
+            yield f"{module}.{type(estimator).__qualname__}"
+        return
+    for member in members:
+        yield from _unknown(member)
+
+
+def _functions_of(estimator: Any) -> Iterator[str]:
     """Yield the names of a user's functions that an estimator calls for rows, such as a metric or a transformation."""
     params = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
     for value in params.values():
@@ -147,7 +185,7 @@ def functions_of(estimator: Any) -> Iterator[str]:
             yield f"{value.__module__}.{value.__qualname__}"
 
 
-def members_of(estimator: Any) -> Iterator[Any]:
+def _members_of(estimator: Any) -> Iterator[Any]:
     """Yield the fitted estimators that an estimator is made of."""
     name = type(estimator).__name__
     attributes = ("estimator",) if name == "FrozenEstimator" else MEMBERS.get(name, ())
@@ -191,3 +229,8 @@ def _in_turn(estimator: Any) -> Any:
 def _has_other_init(estimator: Any) -> bool:
     """Whether boosting begins with an estimator of the user's choice."""
     return getattr(estimator, "init", None) not in (None, "zero")
+
+
+def is_no_step(step: Any) -> bool:
+    """Whether a step is left out."""
+    return step is None or (isinstance(step, str) and step == "passthrough")
