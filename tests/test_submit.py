@@ -451,23 +451,39 @@ def test_a_successor_is_handed_in_as_early_as_this_job_waited_and_takes_over_as_
     assert not ready_file(folder).exists()
 
 
-def test_a_successor_that_has_begun_waits_while_this_job_has_finished_nothing(
-    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given a job in the middle of its first fit, and a successor that is there
-    now = time.time()
-    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(now) + 3600)})
+def test_no_successor_is_handed_in_early_while_this_job_has_finished_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a job in the second half of its time, in the middle of its first fit
+    monkeypatch.setattr("daskflow.workflow.walltime.LOOK_SECONDS", 0.05)
+    looked, handed_in = 0, threading.Event()
+
+    def is_worth_it() -> bool:
+        nonlocal looked
+        looked += 1
+        assert looked > 1 or not handed_in.is_set()
+        return looked > 1
+
+    def hand_in() -> bool:
+        handed_in.set()
+        return True
+
+    walltime = Walltime(
+        time.time() + 1700, 3600, hand_in, is_worth_it=is_worth_it, has_begun=handed_in.is_set, lead_seconds=1800
+    )
+    # when its fit is finished, then a successor is handed in, and takes over as it begins
+    with pytest.raises(KeyboardInterrupt), walltime:
+        time.sleep(20)
+    assert looked == 2
+    assert walltime.is_over
+
+
+def test_only_the_successor_itself_takes_over(folder: RunFolder, queue: FakeQueue) -> None:
+    controller = Controller(folder, {"DASKFLOW_JOB": "100"})
     controller.successor = "101"
-    ready_file(folder).write_text("101\n")
-    # then it is not followed before something is finished
-    with Journal(folder.journal) as journal:
-        journal.append({"record": "stage", "stage": "search", "failed": True, "at": now + 1})
-        assert not controller._is_followed()
-        journal.append({"record": "unit", "trial": "1", "fold": 0, "resource": 1, "at": now + 2})
-        assert controller._is_followed()
-    # nor by a job that is not its successor
+    assert not controller._is_followed()
     ready_file(folder).write_text("77\n")
     assert not controller._is_followed()
+    ready_file(folder).write_text("101\n")
+    assert controller._is_followed()
 
 
 def test_a_successor_that_is_not_needed_is_taken_back(
@@ -482,6 +498,7 @@ def test_a_successor_that_is_not_needed_is_taken_back(
     controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(time.time()) + 30)})
     controller.seconds = 80.0
     monkeypatch.setattr(controller, "_waited_seconds", lambda: 40.0)
+    monkeypatch.setattr(controller, "_has_gained", lambda: True)
     # when
     assert controller.run(lambda event: None) == "the run"  # type: ignore[comparison-overlap]
     # then

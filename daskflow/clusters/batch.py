@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from daskflow.clusters.shipping_archive import Archive
 
 
-SEAT_MEMORY_BYTES = 600 * 2**20
-"""A process that waits for fits takes about 150 MB: workers with less than this have none before the first fit."""
+def nobody_follows() -> bool:
+    """Say that no controller goes on when one ends: of a run that is not submitted."""
+    return False
 
 
 class Batch(Cluster):
@@ -163,6 +164,7 @@ class Batch(Cluster):
     _modules: tuple[str, ...] = PrivateAttr(default=())
     _spent: Spent = PrivateAttr(default=NOTHING)
     _environment: Archive | None = PrivateAttr(default=None)
+    _is_followed: Callable[[], bool] = PrivateAttr(default_factory=lambda: nobody_follows)
 
     @model_validator(mode="before")
     @classmethod
@@ -276,6 +278,17 @@ class Batch(Cluster):
         counted = self.model_copy()
         counted._spent = spent
         return counted
+
+    def followed(self, by: Callable[[], bool]) -> Self:
+        """Return the same cluster for a controller that is asked, when it ends, whether another one goes on."""
+        placed = self.model_copy()
+        placed._is_followed = by
+        return placed
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether jobs are left to another controller that goes on: not such as need what is packed by this one."""
+        return self._is_followed() and self.ship == "nothing"
 
     @property
     def spent(self) -> Spent:

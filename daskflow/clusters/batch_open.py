@@ -21,7 +21,7 @@ from distributed.utils import LoopRunner, get_ip, get_ip_interface
 from daskflow.clusters.address import LIBRARIES, SILENT, probe
 from daskflow.clusters.batch_jobs import QueueError
 from daskflow.clusters.batch_keys import Keys
-from daskflow.clusters.batch_lease import Lease
+from daskflow.clusters.batch_lease import Lease, read_handed_over
 from daskflow.clusters.batch_remedies import with_remedy
 from daskflow.clusters.batch_shipping import forget_unless_job, leave, shipped
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
@@ -34,6 +34,7 @@ from daskflow.core.access import new_token, seal_of
 from daskflow.core.errors import ClusterError, StorageError
 from daskflow.core.events import Event, Listener, nobody, tell
 from daskflow.core.protocols import Connection
+from daskflow.core.seeds import digest
 from daskflow.data.client_executor import ClientExecutor
 
 if TYPE_CHECKING:
@@ -161,8 +162,10 @@ class BatchCluster:
             _make(folder)
         batch = self.batch = shipped(batch, self.listener)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
-        told["modules"] = list(batch.modules)
-        self.lease.remove()  # workers of a scheduler that was killed remove the keys as long as its lease is there
+        handed = read_handed_over(batch.lease)
+        if handed is None or handed.shape != shape_of(batch):
+            handed = None
+            self.lease.remove()  # workers of a scheduler that was killed remove the keys as long as its lease is there
         security = self.keys.write(told)
         self._runner.start()
         try:
@@ -177,7 +180,7 @@ class BatchCluster:
         refusals = self._asked(self.queue.refusals, script, batch.request)
         if refusals:
             raise QueueError(" ".join(refusals))
-        self.lease.take(address)
+        self.lease.take(address, handed)
         self.client = BatchClient(address, security=security, loop=self._runner.loop, set_as_default=False)
         self.client.link = f"{self.dashboard}?token={self.token}"
         self._fleet = FleetLoop(
@@ -190,11 +193,13 @@ class BatchCluster:
             max_core_hours=batch.max_core_hours,
             spent=batch.spent,
         )
-        self._asked(self._fleet.start)
+        self._asked(self._fleet.start, handed)
         jobs = [str(job["id"]) for job in self._fleet.jobs()]
-        shown = ", ".join(jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
-        text = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} submitted to {batch.system}: {shown}. Logs: {batch.logs}"
-        tell(self.listener, "note", text=text)
+        former = [id for id in jobs if handed is not None and id in handed.jobs]
+        new = [id for id in jobs if id not in former]
+        parts = [f"{_counted(former)} taken over from the former controller: {_shown(former)}."] if former else []
+        parts += [f"{_counted(new)} submitted to {batch.system}: {_shown(new)}."] if new or not former else []
+        tell(self.listener, "note", text=" ".join([*parts, f"Logs: {batch.logs}"]))
 
     def _refuse_without_core_hours(self) -> None:
         """Hand in nothing when all that the run may use is used."""
@@ -260,15 +265,33 @@ class BatchCluster:
         jobs = self._fleet.jobs() if self._fleet is not None else []
         return {str(job["id"]) for job in jobs if job["state"] == Phase.RETIRING}
 
+    def _is_handed_over(self) -> bool:
+        """Leave the jobs to a controller that goes on, if there is one; return whether they are left."""
+        fleet = self._fleet
+        if fleet is None or self._scheduler is None or fleet.failure or not self.batch.hands_over:
+            return False
+        try:
+            jobs = self._wait(fleet.hand_over, within=CANCEL_SECONDS)
+            self.lease.hand_over(str(self._scheduler.address), jobs, shape_of(self.batch))
+        except Exception as error:
+            self._news.append(Event("warning", {"text": f"No job is handed over ({type(error).__name__}: {error})."}))
+            return False
+        self._fleet = None
+        return True
+
     def connection(self) -> Connection:
         """Return what a run uses."""
         return Connection(BatchExecutor(self), self.client, self.dashboard, describe(self.batch), self.token)
 
     def close(self) -> None:
-        """Take down what was started, in an order in which a kill in between leaves the least; never raises."""
+        """Take down what was started, in an order in which a kill in between leaves the least; never raises.
+
+        Where another controller goes on, the jobs are left to it.
+        """
         if os.getpid() != self._pid:
             return
-        self.lease.give_up()
+        if not self._is_handed_over():
+            self.lease.give_up()
         if self.batch.ship != "nothing" and self._scheduler is not None:
             with suppress(Exception):
                 self._wait(leave, self._scheduler, within=LEAVE_SECONDS)
@@ -304,11 +327,17 @@ async def _started(host: str, security: Any, seal: str) -> Any:
     )
 
 
-async def _show(scheduler: Any) -> None:
-    """Give a scheduler's web server Dask's own pages."""
-    from distributed.dashboard.scheduler import connect
+def shape_of(batch: Batch) -> str:
+    """Return what tells jobs of a run apart that ask for something else, or start something else."""
+    return digest(batch.job_script(), 16)
 
-    connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="/")
+
+def _counted(jobs: Sequence[str]) -> str:
+    return f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}"
+
+
+def _shown(jobs: Sequence[str]) -> str:
+    return ", ".join(jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
 
 
 def _make(folder: Path) -> None:

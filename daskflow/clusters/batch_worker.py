@@ -1,14 +1,17 @@
 """What a worker in a batch job does first: it compares versions with the run's, takes its job's number, and is guarded.
 
-A script loads it with ``--preload`` and ``--preload-nanny``.
+A script loads it with ``--preload`` and ``--preload-nanny``. A job whose scheduler hands it over begins anew with the
+next one.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from distributed import Nanny
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_jobs import JOB
 from daskflow.clusters.batch_keys import Keys, read_told
-from daskflow.clusters.batch_lease import Lease, read_lease
+from daskflow.clusters.batch_lease import FOLLOW_SECONDS, Lease, address_for, read_lease
 from daskflow.clusters.batch_remedies import SHIP
 from daskflow.clusters.guard import guard
 from daskflow.core.processes import die_with_parent
@@ -26,6 +29,9 @@ from daskflow.data.seats import SEATS
 
 REACH_SECONDS = 5.0
 """So long a worker that ends tries whether its scheduler is there."""
+
+GLANCE_SECONDS = 1.0
+"""How often a job that was handed over looks for the next scheduler."""
 
 UNFIT = 78
 """Exit code of a job whose Python cannot work with the run's."""
@@ -41,8 +47,13 @@ def dask_setup(process: Any) -> None:
         what it says last is the end of the log.
     """
     folder = Path(process.security.tls_ca_file or "").parent
-    told = read_told(folder)
     is_first = isinstance(process, Nanny) or process.nanny is None
+    if isinstance(process, Nanny):
+        own = str(process.scheduler_addr)
+        if (address := _address_now(folder, own)) not in (None, "", own):
+            _begin_anew(own, str(address))
+        atexit.register(follow, folder, own)
+    told = read_told(folder)
     sentence = _without_keys(folder) if not told else unfit(told, probe()(LIBRARIES)) if is_first else ""
     if sentence:
         # Dask logs what a preload raises, and goes on.
@@ -58,6 +69,38 @@ def dask_setup(process: Any) -> None:
         SEATS.prepare(modules)
     if job := os.environ.get(JOB):
         process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
+
+
+def follow(folder: Path, address: str, seconds: float = FOLLOW_SECONDS) -> None:
+    """Begin this process anew with the next scheduler, where its own has handed it over; else return.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the keys; the lease is beside it.
+    address : str
+        Of its own scheduler.
+    seconds : float
+        How long to wait for the next one.
+    """
+    until = time.monotonic() + seconds
+    while (now := _address_now(folder, address)) == "" and time.monotonic() < until:
+        time.sleep(GLANCE_SECONDS)
+    if now and now != address:
+        _begin_anew(address, now)
+
+
+def _address_now(folder: Path, address: str) -> str | None:
+    """Return which scheduler this job belongs to; see `address_for`."""
+    return address_for(read_lease(folder.parent / "lease"), address, os.environ.get(JOB, ""))
+
+
+def _begin_anew(address: str, now: str) -> None:
+    """Become the same program with another scheduler's address: the process stays, and gets the queue's signals."""
+    arguments = [now if word == address else word for word in sys.orig_argv]
+    sys.stderr.write(f"daskflow: the run goes on with another controller; this job works for it at {now}.\n")
+    sys.stderr.flush()
+    os.execv(sys.executable, arguments)
 
 
 def dask_teardown(process: Any) -> None:

@@ -120,6 +120,32 @@ class Fleet:
         self._refusals, self._most_at_once = 0, min(10**6, 2 * self._most_at_once)
         self._changed_at = now
 
+    def taken(self, jobs: Sequence[Job], since: float, now: float) -> None:
+        """Take in jobs of a former scheduler, which have waited or worked for the same run until a moment."""
+        for job in jobs:
+            is_running = job.state is JobState.RUNNING
+            self.members[job.id] = Member(
+                job.id,
+                submitted_at=now,
+                job=job,
+                phase=Phase.STARTING if is_running else Phase.PENDING,
+                began_at=(job.began_at or since) if is_running else None,
+                taken_at=since if is_running and (job.began_at or since) <= since else None,
+            )
+        self._changed_at = now
+
+    def to_hand_over(self, now: float) -> list[str]:
+        """Return the jobs that are worth something to the next scheduler: those that wait, and those that have time."""
+        started = statistics.median(self._start_ups) if self._start_ups else START_UP_SECONDS
+        least = now + 3 * started + min(MARGIN_SECONDS, MARGIN_SHARE * self.plan.seconds)
+        return [
+            each.id
+            for each in self.members.values()
+            if not each.leaves
+            and each.phase is not Phase.ENDED
+            and (each.phase is Phase.PENDING or (self._end_of(each) or math.inf) > least)
+        ]
+
     def refused(self, text: str, count: int, now: float) -> None:
         """Note that the queue accepted no more: fewer are asked for later; it is an end when there is no job at all."""
         self._refusals += 1
@@ -181,7 +207,7 @@ class Fleet:
         if member.worker_at is None:
             member.worker_at = now
             if member.began_at is not None:
-                self._start_ups.append(now - member.began_at)
+                self._start_ups.append(now - max(member.began_at, member.submitted_at))
             self._endings.a_worker_came()
             self._changed_at = now
         if member.phase in (Phase.PENDING, Phase.STARTING):
@@ -240,7 +266,7 @@ class Fleet:
                 actions.cancel.append(member.id)
         elif member.phase is Phase.STARTING:
             most = min(self.plan.start_seconds, 0.5 * self.plan.seconds)
-            if now - member.began_at > most:
+            if now - max(member.began_at, member.submitted_at) > most:
                 why = f"Job {member.id} has run for {words.lasting(most)}, and its worker has not come."
                 self._give_up(member, Ending("failed", why), now)
                 actions.cancel.append(member.id)

@@ -105,7 +105,7 @@ class Accounts:
         """Whether the limit, less what is kept for the refit and the test, will have been passed so soon; true once."""
         if self.most is None or self._was_said:
             return False
-        running = sum(self._cores for each in members if _began(each) is not None and each.ended_at is None)
+        running = sum(self._cores for each in members if each.counts_from is not None and each.ended_at is None)
         running = self._spent.cores + (0 if self._spent.holds_workers else running)
         reserve = running * (RESERVE_SECONDS + RESERVE_UNITS * longest_unit)
         most = 3600 * self.most
@@ -124,7 +124,7 @@ class Accounts:
         wasted = used if member.worker_at is None else min(used - busy, self._wasted.pop(id, 0.0) + lost)
         return {
             "cores": self._cores,
-            "began_at": _began(member),
+            "began_at": member.counts_from,
             "ended_at": now,
             "busy_seconds": round(busy, 3),
             "wasted_seconds": round(wasted, 3),
@@ -132,13 +132,8 @@ class Accounts:
         }
 
     def _used(self, member: Member, now: float) -> float:
-        began = _began(member)
+        began = member.counts_from
         if began is None:
             return 0.0
         until = member.ended_at if member.ended_at is not None else now
         return self._cores * max(0.0, until - began)
-
-
-def _began(member: Member) -> float | None:
-    """When a job began; its worker may come before the queue is asked."""
-    return member.began_at if member.began_at is not None else member.worker_at

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from daskflow.clusters.batch_jobs import Ending, Job, Queue, QueueError
+from daskflow.clusters.batch_jobs import Ending, Job, JobState, Queue, QueueError
+from daskflow.clusters.batch_lease import HandedOver
 from daskflow.clusters.fleet import LOOK_SECONDS, STEADY_SECONDS, Fleet
 from daskflow.clusters.fleet_accounts import NOTHING, Accounts, Spent
 from daskflow.clusters.fleet_lengths import Lengths
@@ -125,16 +126,25 @@ class FleetLoop:
         """What all jobs of the run have had so far, those of earlier invocations included."""
         return self._accounts.core_seconds(list(self.fleet.members.values()), self._clock()) / 3600
 
-    async def start(self) -> None:
-        """Submit the first jobs, and keep their number from now on.
+    async def start(self, handed: HandedOver | None = None) -> None:
+        """Take jobs that were handed over, submit those that lack, and keep their number from now on.
+
+        Parameters
+        ----------
+        handed : HandedOver, optional
+            By a former scheduler of the run.
 
         Raises
         ------
         QueueError
-            When they are refused.
+            When jobs are refused.
         """
         now = self._clock()
-        first = self.fleet.decide(Seen(now, jobs={})).submit
+        if handed is not None and handed.jobs:
+            found = await self._queue.look(handed.jobs)
+            self._jobs = {id: job for id, job in found.items() if job.state is not JobState.ENDED}
+            self.fleet.taken(list(self._jobs.values()), handed.since, now)
+        first = self.fleet.decide(Seen(now, jobs=self._jobs)).submit
         if first:
             await self._submit(first)
         self._scheduler.add_plugin(
@@ -143,10 +153,33 @@ class FleetLoop:
         self._scheduler.add_plugin(self._lengths)
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
 
+    async def hand_over(self) -> list[str]:
+        """Leave jobs to the next scheduler, cancel the others, and return the numbers of those that are left."""
+        await self._stop_deciding()
+        left = self.fleet.to_hand_over(self._clock())
+        await self._cancel_all([id for id in self.fleet.members if id not in left])
+        self._forget_all("The run goes on with another controller, which takes it over.", left)
+        return left
+
     async def stop(self) -> None:
         """Cancel every job of the run, those that wait too; what is being submitted is waited for."""
         if self._is_stopping:
             return
+        await self._stop_deciding()
+        await self._cancel_all(list(self.fleet.members))
+        self._forget_all("The run has ended.")
+
+    def _forget_all(self, words: str, left: Collection[str] = ()) -> None:
+        """Count what jobs have had; those that are left and have not begun have had nothing."""
+        now = self._clock()
+        for member in list(self.fleet.members.values()):
+            if member.id not in left or member.counts_from is not None:
+                self._account(member, Ending("done", words if member.id in left else "The run has ended."), now)
+            del self.fleet.members[member.id]
+        self._tell_jobs()
+
+    async def _stop_deciding(self) -> None:
+        """Let the jobs be as they are; what is being submitted is waited for."""
         self._is_stopping = True
         with suppress(ValueError):  # it was never started
             self._scheduler.remove_plugin(name="daskflow-fleet")
@@ -159,12 +192,6 @@ class FleetLoop:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._workers.retirements, return_exceptions=True)
-        await self._cancel_all()
-        now = self._clock()
-        for member in list(self.fleet.members.values()):
-            self._account(member, Ending("done", "The run has ended."), now)
-            del self.fleet.members[member.id]
-        self._tell_jobs()
 
     # The queue's side.
 
@@ -247,8 +274,7 @@ class FleetLoop:
         self.fleet.submitted(ids, self._clock())
         return ids
 
-    async def _cancel_all(self) -> None:
-        ids = list(self.fleet.members)
+    async def _cancel_all(self, ids: Sequence[str]) -> None:
         problem = ""
         for _ in range(CANCELS if ids else 0):
             try:
@@ -361,7 +387,7 @@ class FleetLoop:
         for member in self.fleet.members.values():
             if member.began_at is not None and member.id not in self._begun:
                 self._begun.add(member.id)
-                self._tell("job_began", began_at=member.began_at, **self._about(member))
+                self._tell("job_began", began_at=member.counts_from, **self._about(member))
         jobs = self.jobs()
         about = [(each["id"], each["state"], each["reason"], each["node"], each["ends_at"]) for each in jobs]
         if about != self._told:
@@ -388,7 +414,8 @@ class FleetLoop:
 
     def _about(self, member: Member) -> dict[str, Any]:
         plan, node = self.fleet.plan, member.job.node if member.job is not None else ""
-        return {"id": member.id, "role": "worker", "cores": plan.cores, "seconds": plan.seconds, "node": node}
+        seconds = plan.seconds if member.taken_at is None else 0.0  # it was asked for once
+        return {"id": member.id, "role": "worker", "cores": plan.cores, "seconds": seconds, "node": node}
 
 
 async def _within(seconds: float, answer: Coroutine[Any, Any, T]) -> T:

@@ -197,6 +197,8 @@ class Member:
         Since when its worker has had nothing to do.
     longest : float
         For how long the longest of its units had been running when it was last seen.
+    taken_at : float or None
+        Since when it counts here, of one that ran for a former scheduler; what it had before is written down.
     """
 
     id: str
@@ -214,3 +216,10 @@ class Member:
     known: Ending | None = None
     idle_since: float | None = None
     longest: float = 0.0
+    taken_at: float | None = None
+
+    @property
+    def counts_from(self) -> float | None:
+        """From when on its cores count; its worker may come before the queue is asked."""
+        began = self.began_at if self.began_at is not None else self.worker_at
+        return began if began is None or self.taken_at is None else max(began, self.taken_at)

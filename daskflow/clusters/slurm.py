@@ -58,6 +58,11 @@ class Slurm(Batch):
         """Return Slurm's commands."""
         return SlurmQueue()
 
+    @property
+    def hands_over(self) -> bool:
+        """Never with a single allocation: its steps end with it."""
+        return self.allocation == "jobs" and super().hands_over
+
     def worker_commands(self) -> Queue:
         """Slurm's commands, or steps of this job."""
         if self.allocation == "jobs":

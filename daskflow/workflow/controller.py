@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import QueueError
+from daskflow.clusters.batch_lease import read_handed_over
 from daskflow.clusters.batch_shipping import forget, packed
 from daskflow.core.errors import ClusterError, DaskflowError, JournalError, StorageError
 from daskflow.core.estimates import amount
@@ -86,6 +87,7 @@ class Controller:
             raise StorageError(f"{folder.path}/submit.toml names no batch queue (found {cluster.kind}).")
         self.seconds = cluster.request.seconds
         self.queue = queue_of(cluster.within(folder.path, mark_of(folder))) if queue is None else queue
+        self.workflow.cluster = cluster.followed(lambda: bool(self.successor))
         self.successor = ""
         self._refusal, self._is_idle = "", False
         self._began = self._works_since = time.time()
@@ -120,7 +122,12 @@ class Controller:
         self._note_own_job()
         self._cancel_left_over()
         walltime = Walltime(
-            self._ends_at(), self.seconds, self._hand_in, has_begun=self._is_followed, lead_seconds=waited
+            self._ends_at(),
+            self.seconds,
+            self._hand_in,
+            is_worth_it=self._has_gained,
+            has_begun=self._is_followed,
+            lead_seconds=waited,
         )
         with walltime:
             try:
@@ -186,10 +193,12 @@ class Controller:
         return ends_at(self.environment, otherwise)
 
     def _cancel_left_over(self) -> None:
-        """End workers of a controller that is gone: they belong to a scheduler that is gone, too."""
+        """End workers of a controller that is gone, but for those that it has handed over."""
+        handed = read_handed_over(placed_in(self.workflow, self.folder).lease)
+        stay = {*self.submission.ids, *(handed.jobs if handed is not None else ())}
         with suppress(QueueError):  # a queue that does not answer now; they leave by themselves, a little later
             jobs = asyncio.run(self.queue.of_run(mark_of(self.folder)))
-            left = [id for id in jobs if id not in self.submission.ids]
+            left = [id for id in jobs if id not in stay]
             if left:
                 asyncio.run(self.queue.cancel(left))
 
@@ -217,17 +226,22 @@ class Controller:
         write_submission(self.folder, self.submission)
         return True
 
-    def _is_followed(self) -> bool:
-        """Whether the successor has begun, and something was finished in this job's time that it need not do again.
+    def _has_gained(self) -> bool:
+        """Whether something was finished in this job's time that its successor need not do again.
 
-        Before that the work goes on to the last moment: a fit may take longer than what an early successor leaves.
+        Before that the work goes on to the last moment: a fit may take longer than what an early successor leaves, and
+        a successor that waits for it would lose as much of its own time.
         """
         with suppress(OSError):
-            if ready_file(self.folder).read_text().strip() == self.successor:
-                size = self.folder.journal.stat().st_size
-                if size != self._seen[0]:
-                    self._seen = size, has_gained(records_of(self.folder), self._works_since)
-                return self._seen[1]
+            size = self.folder.journal.stat().st_size
+            if size != self._seen[0]:
+                self._seen = size, has_gained(records_of(self.folder), self._works_since)
+        return self._seen[1]
+
+    def _is_followed(self) -> bool:
+        """Whether the successor has begun."""
+        with suppress(OSError):
+            return ready_file(self.folder).read_text().strip() == self.successor
         return False
 
     def _take_back(self) -> None:

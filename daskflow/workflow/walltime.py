@@ -19,6 +19,9 @@ LEAD_SHARE = 0.5
 AGAIN_SECONDS = 30.0
 """How often it is tried to hand in the successor while there is time."""
 
+LOOK_SECONDS = 2.0
+"""How often it is looked whether something was finished for which a successor is worth it."""
+
 GLANCE_SECONDS = 0.5
 """How often it is looked whether the successor has begun."""
 
@@ -37,6 +40,8 @@ class Walltime:
         How long it is in all.
     hand_in : callable
         Hands in the successor, in a thread of its own, and returns whether it did; tried again until the last moment.
+    is_worth_it : callable, optional
+        Whether a successor shall be handed in before the last moment.
     has_begun : callable, optional
         Whether the successor has begun.
     lead_seconds : float, optional
@@ -60,6 +65,7 @@ class Walltime:
         seconds: float,
         hand_in: Callable[[], bool],
         *,
+        is_worth_it: Callable[[], bool] = lambda: True,
         has_begun: Callable[[], bool] = lambda: False,
         lead_seconds: float = 0.0,
     ) -> None:
@@ -67,7 +73,7 @@ class Walltime:
         self.is_over = False
         self._last = end - min(MARGIN_SECONDS, MARGIN_SHARE * seconds)
         self._first = max(self._last - lead_seconds, end - LEAD_SHARE * seconds)
-        self._hand_in, self._has_begun = hand_in, has_begun
+        self._hand_in, self._is_worth_it, self._has_begun = hand_in, is_worth_it, has_begun
         self._near, self._left = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, name="daskflow-walltime", daemon=True)
         self._earlier: dict[int, Any] = {}
@@ -108,9 +114,11 @@ class Walltime:
         is_handed_in = False
         self._wait_until(self._first)
         while not self._left and not is_handed_in and not self._is_near():
-            is_handed_in = self._hand_in()
+            is_worth_it = self._is_worth_it()
+            is_handed_in = is_worth_it and self._hand_in()
             if not is_handed_in:
-                self._wait_until(min(self._last, time.time() + AGAIN_SECONDS))
+                pause = AGAIN_SECONDS if is_worth_it else LOOK_SECONDS
+                self._wait_until(min(self._last, time.time() + pause))
         while not self._left and not self._is_near() and not self._has_begun():
             self._near.wait(GLANCE_SECONDS)
         if self._left:

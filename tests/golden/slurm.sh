@@ -14,6 +14,18 @@ if ! grep -qsF -- "\"$daskflow_address\"" "$daskflow_lease"; then
     echo "$daskflow_address is in $daskflow_lease."
     exit 0
 fi
+daskflow_waited=0
+while grep -qsF -- "\"address\": \"\"" "$daskflow_lease" && [ "$daskflow_waited" -lt 300 ]; do
+    sleep 2
+    daskflow_waited=$((daskflow_waited + 2))
+done
+daskflow_said=$(cat "$daskflow_lease")
+daskflow_said=${daskflow_said#*\"address\": \"}
+daskflow_address=${daskflow_said%%\"*}
+if [ -z "$daskflow_address" ]; then
+    echo "daskflow: this job is not needed: no controller has come that goes on with the run."
+    exit 0
+fi
 daskflow_now="$daskflow_lease-$(hostname)-$$"
 if : > "$daskflow_now"; then
     daskflow_age=$(( $(stat -c %Y "$daskflow_now") - $(stat -c %Y "$daskflow_lease") ))
