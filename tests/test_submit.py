@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from daskflow.cli import main, watching
 from daskflow.clusters.batch_jobs import JobState, QueueError
+from daskflow.clusters.batch_lease import Lease
 from daskflow.clusters.slurm import Slurm
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
@@ -506,6 +507,59 @@ def test_a_successor_that_is_not_needed_is_taken_back(
     submission = read_submission(folder)
     assert submission is not None
     assert submission.ids == ("100",)
+
+
+def test_a_run_that_ends_leaves_no_job_to_anybody(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run whose last stage ends in the very moment in which it hands its workers over
+    lease = Lease(folder.path / "lease")
+
+    def ends(*_: Any, **__: Any) -> str:
+        lease.hand_over("tls://127.0.0.1:1", ["90"], "shape")
+        return "the run"
+
+    monkeypatch.setattr(Workflow, "run", ends)
+    controller = Controller(folder, {"DASKFLOW_JOB": "100"})
+    # when
+    assert controller.run(lambda event: None) == "the run"  # type: ignore[comparison-overlap]
+    # then
+    assert queue.cancelled == ["90"]
+    assert not lease.path.exists()
+
+
+def test_workers_that_were_handed_over_stay_and_others_go(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two workers of a former controller, one of which it has left
+    queue.add("90", mark_of(folder))
+    queue.add("91", mark_of(folder), JobState.PENDING)
+    Lease(folder.path / "lease").hand_over("tls://127.0.0.1:1", ["91"], "shape")
+    monkeypatch.setattr(Workflow, "run", lambda *_, **__: queue.cancelled.append("now it works"))
+    # when
+    Controller(folder, {"DASKFLOW_JOB": "100"}).run(lambda event: None)
+    # then
+    assert queue.cancelled[:2] == ["90", "now it works"]
+
+
+def test_a_controller_that_was_started_again_keeps_the_successor_that_it_had(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given the second of three jobs, whose node died when its successor waited; the first waits to be started again
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, submission.with_job("101").with_job("102"))
+    for job in ("101", "102"):
+        queue.add(job, mark_of(folder), JobState.PENDING)
+    controller = Controller(folder, {"DASKFLOW_JOB": "101"})
+    seen: list[Any] = []
+    monkeypatch.setattr(Workflow, "run", lambda *_, **__: seen.append((controller.successor, controller._hand_in())))
+    # when
+    controller.run(lambda event: None)
+    # then no second one is handed in, and what is not needed is cancelled
+    assert seen == [("102", True)]
+    assert len(queue.scripts) == 1
+    assert queue.cancelled == ["100", "102"]
 
 
 def test_where_a_users_jobs_are_limited_the_successor_is_handed_in_when_the_workers_are_gone(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_jobs import QueueError
-from daskflow.clusters.batch_lease import read_handed_over
+from daskflow.clusters.batch_lease import Lease, read_handed_over
 from daskflow.clusters.batch_shipping import forget, packed
 from daskflow.core.errors import ClusterError, DaskflowError, JournalError, StorageError
 from daskflow.core.estimates import amount
@@ -87,7 +87,8 @@ class Controller:
             raise StorageError(f"{folder.path}/submit.toml names no batch queue (found {cluster.kind}).")
         self.seconds = cluster.request.seconds
         self.queue = queue_of(cluster.within(folder.path, mark_of(folder))) if queue is None else queue
-        self.workflow.cluster = cluster.followed(lambda: bool(self.successor))
+        self._walltime: Walltime | None = None
+        self.workflow.cluster = cluster.followed(self._goes_on_elsewhere)
         self.successor = ""
         self._refusal, self._is_idle = "", False
         self._began = self._works_since = time.time()
@@ -115,13 +116,14 @@ class Controller:
         wait_until_free(self.folder, self.environment.get(JOB, ""), self.seconds / 2 + FREE_SECONDS)
         self._works_since = time.time()
         if self.workflow.id != self.folder.id:
+            self._take_back()
             raise self._given_up(
                 f"To this daskflow the workflow is another one than when it was submitted (ID {self.workflow.id}, was "
                 f"{self.folder.id}): submit it again from the environment that it shall run in."
             )
         self._note_own_job()
         self._cancel_left_over()
-        walltime = Walltime(
+        walltime = self._walltime = Walltime(
             self._ends_at(),
             self.seconds,
             self._hand_in,
@@ -162,6 +164,10 @@ class Controller:
         ready_file(self.folder).unlink(missing_ok=True)
         tell(listener, "note", text=f"The walltime ends; job {self.successor} goes on from here.{text}")
 
+    def _goes_on_elsewhere(self) -> bool:
+        """Whether this job ends because its successor goes on."""
+        return bool(self.successor) and self._walltime is not None and self._walltime.is_over
+
     def _waited_seconds(self) -> float:
         """How long this job waited in the queue, and took to start: its successor will, too."""
         own = {job.id: job.at for job in self.submission.jobs}.get(self.environment.get(JOB, ""))
@@ -195,17 +201,23 @@ class Controller:
     def _cancel_left_over(self) -> None:
         """End workers of a controller that is gone, but for those that it has handed over."""
         handed = read_handed_over(placed_in(self.workflow, self.folder).lease)
-        stay = {*self.submission.ids, *(handed.jobs if handed is not None else ())}
+        stay = set(handed.jobs if handed is not None else ())
+        generations = {job.id: job.generation for job in self.submission.jobs}
+        own = generations.get(self.environment.get(JOB, ""), self.submission.generation)
         with suppress(QueueError):  # a queue that does not answer now; they leave by themselves, a little later
             jobs = asyncio.run(self.queue.of_run(mark_of(self.folder)))
-            left = [id for id in jobs if id not in stay]
+            left = [id for id in jobs if id not in stay and id not in generations]
+            # Where a node died there may be a former job that waits to be started again, or a later one already.
+            left += [id for id in jobs if generations.get(id, own) < own and jobs[id].state == "pending"]
+            later = [id for id in jobs if generations.get(id, own) > own and jobs[id].state != "ended"]
+            self.successor = later[-1] if later else ""
             if left:
                 asyncio.run(self.queue.cancel(left))
 
-    def _hand_over(self) -> None:
-        """Hand in the successor, unless the last generations got nothing done."""
-        from daskflow.workflow.watching import records_of
-
+    def _hand_in(self) -> bool:
+        """Hand in the successor, unless the last generations got nothing done; return whether there is one."""
+        if self.successor:
+            return True
         jobs = self.submission.jobs
         self._is_idle = len(jobs) >= IDLE_JOBS and not has_gained(records_of(self.folder), jobs[-IDLE_JOBS].at)
         if self._is_idle:
@@ -245,10 +257,15 @@ class Controller:
         return False
 
     def _take_back(self) -> None:
-        """Cancel the successor: the run has ended before this job's time has."""
-        if self.successor:
-            with suppress(DaskflowError):  # one that begins all the same finds that there is nothing to do
-                asyncio.run(self.queue.cancel([self.successor]))
+        """Cancel the successor, and jobs that were left to it: the run has ended before this job's time has."""
+        lease = Lease(placed_in(self.workflow, self.folder).lease)
+        handed = read_handed_over(lease.path)
+        jobs = [*([self.successor] if self.successor else []), *(handed.jobs if handed is not None else ())]
+        if handed is not None:
+            lease.remove()  # they leave by themselves, too
+        if jobs:
+            with suppress(DaskflowError):  # a successor that begins all the same finds that there is nothing to do
+                asyncio.run(self.queue.cancel(jobs))
                 submission = read_submission(self.folder) or self.submission
                 self.submission = submission.without_job(self.successor)
                 write_submission(self.folder, self.submission)
