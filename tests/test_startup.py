@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import subprocess
@@ -18,9 +19,12 @@ from daskflow.core.errors import DataError, SettingsError
 from daskflow.core.events import Event
 from daskflow.core.folder import RunFolder
 from daskflow.core.protocols import Call, Limits, Unit
+from daskflow.core.space import LogUniform
 from daskflow.data.client_executor import packed
 from daskflow.data.seat_process import opened
 from daskflow.data.seats import Seats
+from daskflow.models import REGISTRY, construction
+from daskflow.search.random import Random
 from daskflow.workflow.opening import Opening
 from daskflow.workflow.submission import read_submission, read_workflow, workflow_file
 from daskflow.workflow.submitting import submit
@@ -86,14 +90,14 @@ def loaded_of(names: str, code: str, place: Path) -> list[str]:
 def test_a_workflow_is_checked_and_handed_in_without_what_no_check_needs(file: Path) -> None:
     # when a workflow of CSV files and a quick family is submitted, in a process of its own
     found = loaded_of(
-        "numba sparse dask.array dask.dataframe dask_ml bokeh daskflow.search.engine",
+        "sklearn scipy.stats numba sparse dask.array dask.dataframe dask_ml bokeh daskflow.search.engine",
         "queue = FakeQueue(); Slurm.commands = lambda self: queue\n"
         "from daskflow.workflow.submitting import submit; from daskflow.workflow.workflow import Workflow\n"
         f"submit(Workflow.from_toml({str(file)!r}), 'runs')\n"
         "assert len(queue.scripts) == 1\nSAY",
         file.parent,
     )
-    # then it has no compiler, none of Dask's collections, no search
+    # then it has no scikit-learn, no compiler, none of Dask's collections, no search
     assert found == []
 
 
@@ -237,3 +241,30 @@ def test_core_hours_are_said_once_the_first_fits_are_done(file: Path) -> None:
     # then that is said once, what it has had so far included
     (said,) = [event.fields["text"] for event in heard if event.name == "note"][1:]
     assert said == "Core-hours until the search ends: about 4 (2 to 6) on 2 cores."
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"alpha": [1, 2], "penalty": ["l1", "l2", "elasticnet"]},
+        {"alpha": list(range(30))},
+        {"alpha": LogUniform(1e-4, 1.0), "penalty": ["l1"]},
+        {"model": ["sgd", "ridge"], "sgd.alpha": [1, 2], "ridge.alpha": [3, 4, 5]},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:search.space has")
+def test_a_random_search_counts_its_candidates_without_drawing_them(space: dict[str, Any]) -> None:
+    search = Random(trials=20)
+    assert search.fits(space, seed=3)["candidates"] == len(search.policy(space, seed=3).candidates)
+
+
+@pytest.mark.parametrize("kind", [name for name, cls in REGISTRY.kinds.items() if cls.libraries])
+def test_a_family_that_names_what_its_fits_import_has_nothing_wrong_by_itself(kind: str) -> None:
+    # given a family that is not looked at where nobody sets a parameter
+    family = REGISTRY.parse(kind)
+    for task in family.tasks:
+        assert family.check(task) == []
+        # when its estimator is made all the same, then it has nothing wrong, and its libraries are there
+        assert construction.problems(family.template(task), {}, ()) == []
+    for name in family.libraries:
+        assert importlib.import_module(name)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
 
 
-POLITE = 10
+POLITE = 19
 """Priority of what nobody waits for, as ``nice`` counts it."""
 
 

@@ -31,7 +31,8 @@ class Model(Settings):
     tasks : tuple of str
         Tasks the family has an estimator for.
     libraries : tuple of str
-        Modules that a fit imports, and workers in jobs before it: the first fit is earlier by what that takes.
+        Modules that a fit imports, and workers in jobs before it: the first fit is earlier by what that takes. They
+        come with daskflow; a family that names some has nothing to be checked where nobody sets a parameter.
     copies : float
         What a fit takes beside its matrix of float32, in sizes of that, as ``tests/bench/family_memory.py`` measures
         it. For estimators of which nothing is known, 2: a copy in float64.
@@ -105,11 +106,14 @@ class Model(Settings):
             Placed under ``model.params`` and ``search.space``; names with the nearest right one, and fixed values
             that scikit-learn's own validation refuses.
         """
-        from daskflow.models import construction
-
         if task not in self.tasks:
             others = ", ".join(name for name, cls in REGISTRY.kinds.items() if task in cls.tasks and name != "families")
             return [Problem("model.kind", f"{self.kind} has no estimator for {task}; there is: {others}")]
+        names = tuple(names)
+        if self.libraries and not self.params and not names:
+            return []
+        from daskflow.models import construction  # loads scikit-learn, which takes a second
+
         try:
             template = self.template(task)
         except SettingsError as error:

@@ -27,6 +27,7 @@ class KNearest(Model):
     kind: Literal["k_nearest"] = "k_nearest"
 
     copies: ClassVar[float] = 2.5
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.neighbors",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

@@ -27,6 +27,7 @@ class LinearSVM(Model):
     kind: Literal["linear_svm"] = "linear_svm"
 
     copies: ClassVar[float] = 6.7
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.svm",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

@@ -24,6 +24,7 @@ class MLP(Model):
     kind: Literal["mlp"] = "mlp"
 
     copies: ClassVar[float] = 0.3
+    libraries: ClassVar[tuple[str, ...]] = ("daskflow.models.scaled.network",)
 
     def template(self, task: str) -> Any:
         """Return the regressor or the classifier."""

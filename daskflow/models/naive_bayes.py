@@ -32,6 +32,7 @@ class NaiveBayes(Model):
     distribution: Literal["gaussian", "bernoulli"] = "gaussian"
 
     copies: ClassVar[float] = 1.1
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn.naive_bayes",)
     tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass")
 
     def template(self, task: str) -> Any:

@@ -27,7 +27,7 @@ class SGD(Model):
     kind: Literal["sgd"] = "sgd"
 
     copies: ClassVar[float] = 0.1
-    libraries: ClassVar[tuple[str, ...]] = ("sklearn.linear_model", "daskflow.fused.kernels")
+    libraries: ClassVar[tuple[str, ...]] = ("daskflow.fused.sgd", "daskflow.fused.kernels")
 
     def template(self, task: str) -> Any:
         """Return the classifier or the regressor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -10,7 +11,6 @@ from pydantic import Field
 
 from daskflow.core.seeds import seed_of
 from daskflow.core.space import Distribution, branches
-from daskflow.core.warned import ignored
 from daskflow.search import Search
 from daskflow.search.candidates import check_space, named
 from daskflow.search.policies import AllAtOnce
@@ -53,8 +53,11 @@ class Random(Search):
 
     def fits(self, space: Mapping[str, Any], *, seed: int) -> Mapping[str, int]:
         """One fit per candidate and fold."""
-        with ignored():
-            number = self.capped(len(self.unlimited(space, seed=seed).candidates))
+        check_space(space, self.kind)
+        number = self.trials
+        if not _is_drawn(space):
+            number = min(number, sum(math.prod(map(len, own.values())) for own in branches(space)))
+        number = self.capped(number)
         return {"candidates": number, "units": number, "resource": number}
 
 
@@ -64,7 +67,7 @@ def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any
 
     spaces = branches(space)
     sampler = ParameterSampler(spaces, trials, random_state=seed_of(seed, "candidates"))
-    if not any(isinstance(values, Distribution) for values in space.values()) and len(sampler) < trials:
+    if not _is_drawn(space) and len(sampler) < trials:
         warnings.warn(
             f"search.space has {len(sampler)} combinations, fewer than search.trials = {trials}: each is tried once. "
             "Add values or a distribution, or choose search.kind = 'grid'.",
@@ -72,3 +75,8 @@ def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any
         )
         sampler = ParameterSampler(spaces, len(sampler), random_state=seed_of(seed, "candidates"))
     return list(sampler)
+
+
+def _is_drawn(space: Mapping[str, Any]) -> bool:
+    """Whether a space has a distribution: then there is no end of candidates."""
+    return any(isinstance(values, Distribution) for values in space.values())

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController
 
 from daskflow.core.protocols import ModelSettings
@@ -23,7 +22,6 @@ from daskflow.core.seeds import seed_of
 from daskflow.core.warned import ignored
 from daskflow.data.matrices import Batch, MatrixPart
 from daskflow.data.seats import SEAT
-from daskflow.fused.sgd import fit_many, fit_obstacle
 
 
 class Way(StrEnum):
@@ -135,6 +133,8 @@ class Training:
         start : int
             What `model` has seen.
         """
+        from sklearn.exceptions import ConvergenceWarning  # a controller foresees fits before it loads them
+
         way = self.way_for(params)
         fresh = self.begin(trial, params)
         estimator = fresh if model is None or not way.continues else model
@@ -167,6 +167,8 @@ class Training:
         return self.way_for(params) is Way.BLOCKS and self.model.fuses(self.task, params)
 
     def _fits_together(self, made: Any, params: Mapping[str, Any]) -> bool:
+        from daskflow.fused.sgd import fit_obstacle
+
         return self.way_for(params) is Way.WHOLE and not fit_obstacle(type(made), vars(made))
 
     def train_many(self, estimators: Sequence[Any], part: MatrixPart, start: int, stop: int) -> None:
@@ -194,6 +196,10 @@ class Training:
                     )
 
     def _fit_many(self, estimators: Sequence[Any], part: MatrixPart) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+
+        from daskflow.fused.sgd import fit_many
+
         batch = part.whole()
         with native_threads(estimators[0]), ignored(ConvergenceWarning):
             errors = fit_many(estimators, batch.X, batch.y, sample_weight=batch.weight)
