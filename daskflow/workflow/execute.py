@@ -35,7 +35,7 @@ from daskflow.workflow.continuing import check_data, check_versions
 from daskflow.workflow.core_hours import opened_accounts
 from daskflow.workflow.layout import laid_out
 from daskflow.workflow.listing import gist
-from daskflow.workflow.loading import LAST, load
+from daskflow.workflow.loading import LAST, compiled_loops, load
 from daskflow.workflow.opening import Opening
 from daskflow.workflow.recording import Recorder, versions
 from daskflow.workflow.run import Run, open_run
@@ -82,7 +82,7 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
                 tell(telling, "warning", text=journal.caution)
             write_atomically(folder.workflow, toml.write(workflow.dump()))
             folder.name_latest()
-            load(workflow.search.loads)
+            load(workflow.search.loads, compiled_loops)
             try:
                 cluster: Cluster | Given = given or _own_cluster(workflow, runs, folder, recorder, telling)
                 began = time.time()
