@@ -93,10 +93,10 @@ def say_earlier_core_hours(workflow: Workflow, runs: Path) -> bool:
     if not isinstance(workflow.cluster, Batch):
         return True
     from daskflow.workflow.core_hours_ahead import core_hours_ahead
-    from daskflow.workflow.plan import nothing_timed, plan
+    from daskflow.workflow.plan import foreseen, nothing_timed
 
     try:
-        outlook = plan(workflow, runs, timing=nothing_timed).outlook
+        outlook = foreseen(workflow, runs.absolute(), nothing_timed)
     except DaskflowError:  # the run says it
         return True
     click.echo(f"Core-hours: {core_hours_ahead(workflow, outlook, runs)}.", err=True)

@@ -157,11 +157,15 @@ def _lines(text: str) -> dict[str, str]:
     return found
 
 
-def plan(workflow: Workflow, runs: Path | str = "runs", *, timing: Timing = made_up_fits) -> Plan:
-    """Look at names, footers, headers and a sample, and forecast; computes nothing of the data.
+def foreseen(workflow: Workflow, runs: Path, timing: Timing) -> Outlook:
+    """Return how long a run will take, without the rest of its plan; `timing` says it where no earlier run does."""
+    table = workflow.table()
+    width = n_columns(table.features)
+    return outlook(workflow, table, _task(workflow, table), n_features=width, runs=runs, timing=timing)
 
-    Where no earlier run tells what fits take, `timing` finds it.
-    """
+
+def plan(workflow: Workflow, runs: Path | str = "runs") -> Plan:
+    """Look at names, footers, headers and a sample, and forecast; computes nothing of the data."""
     table = workflow.table()
     said = notes(workflow, table)
     features = table.features
@@ -180,7 +184,7 @@ def plan(workflow: Workflow, runs: Path | str = "runs", *, timing: Timing = made
     if room.problem:
         said.append(f"{room.problem} {room.remedies}")
     task = _task(workflow, table)
-    ahead = outlook(workflow, table, task, n_features=width, runs=runs, timing=timing)
+    ahead = outlook(workflow, table, task, n_features=width, runs=runs)
     if overlong := too_long(ahead, workflow.cluster, workflow.search.fit_seconds):
         said.append(f"cluster.walltime: {overlong}")
     whole = fit_bytes(workflow, task, learned_rows(workflow, rows), width)
@@ -238,11 +242,9 @@ def refuse_too_long(workflow: Workflow, runs: Path) -> None:
     if not isinstance(cluster, Batch):
         return
     table = workflow.table()
-    width = n_columns(table.features)
-    is_plausible = rows_of(table) * width / QUICK_CELLS > PLAUSIBLE * cluster.seconds
+    is_plausible = rows_of(table) * n_columns(table.features) / QUICK_CELLS > PLAUSIBLE * cluster.seconds
     timing: Timing = made_up_fits if is_plausible else nothing_timed
-    foreseen = outlook(workflow, table, _task(workflow, table), n_features=width, runs=runs, timing=timing)
-    if overlong := too_long(foreseen, cluster, workflow.search.fit_seconds):
+    if overlong := too_long(foreseen(workflow, runs, timing), cluster, workflow.search.fit_seconds):
         raise SettingsError([Problem("cluster.walltime", overlong)])
 
 
