@@ -257,9 +257,9 @@ def _plain(said: Any) -> NDArray[Any]:
 
 
 def _length(X: Any) -> int:
-    """How many rows there are; 0 for what is no table of rows."""
-    shape: tuple[int, ...] = getattr(X, "shape", ())
-    return int(shape[0]) if len(shape) == 2 else 0
+    """How many rows there are; 0 for what is no table of rows in memory."""
+    is_table = isinstance(X, np.ndarray | pd.DataFrame) or sparse.issparse(X)
+    return int(X.shape[0]) if is_table and X.ndim == 2 else 0
 
 
 def _rows(X: Any, places: NDArray[np.intp]) -> Any:

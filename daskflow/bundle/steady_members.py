@@ -21,6 +21,7 @@ TREES = ("xgboost", "lightgbm", "catboost")
 """Libraries whose models add up the trees' answers row by row."""
 
 MEMBERS = {
+    "ASHASearchCV": ("best_estimator_",),
     "_CalibratedClassifier": ("estimator",),
     "AdaBoostClassifier": ("estimators_",),
     "AdaBoostRegressor": ("estimators_",),
@@ -56,6 +57,8 @@ MEMBERS = {
     "StackingClassifier": ("estimators_", "final_estimator_"),
     "StackingRegressor": ("estimators_", "final_estimator_"),
     "SuccessiveHalvingSearchCV": ("best_estimator_",),
+    "TPEHyperbandSearchCV": ("best_estimator_",),
+    "TPESearchCV": ("best_estimator_",),
     "TransformedTargetRegressor": ("regressor_",),
     "TunedThresholdClassifierCV": ("estimator_",),
     "VotingClassifier": ("estimators_",),
@@ -77,13 +80,13 @@ BY_ROW = frozenset(
         *("Binarizer", "KBinsDiscretizer", "LabelBinarizer", "LabelEncoder", "MaxAbsScaler", "MinMaxScaler"),
         *("MissingIndicator", "OneHotEncoder", "OrdinalEncoder", "PolynomialFeatures", "PowerTransformer"),
         *("QuantileTransformer", "RobustScaler", "SimpleImputer", "SplineTransformer", "StandardScaler"),
-        *("TargetEncoder", "FunctionTransformer"),
+        *("BlockTransformer", "Categorizer", "DummyEncoder", "FunctionTransformer", "Preprocessor", "TargetEncoder"),
         # a choice of columns
         *("GenericUnivariateSelect", "SelectFdr", "SelectFpr", "SelectFromModel", "SelectFwe", "SelectKBest"),
         *("SelectPercentile", "SequentialFeatureSelector", "VarianceThreshold"),
         # texts and mappings
         *("CountVectorizer", "DictVectorizer", "FeatureHasher", "HashingVectorizer", "TfidfVectorizer"),
-        *("TfidfTransformer"),
+        "TfidfTransformer",
     )
 )
 """Classes that look at each row by itself, in an order that is the same for every number of rows."""
@@ -180,8 +183,9 @@ def _unknown(estimator: Any) -> Iterator[str]:
 def _functions_of(estimator: Any) -> Iterator[str]:
     """Yield the names of a user's functions that an estimator calls for rows, such as a metric or a transformation."""
     params = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
-    for value in params.values():
-        if isinstance(value, FunctionType) and value.__module__.partition(".")[0] not in KNOWN:
+    for name, value in params.items():
+        is_called = isinstance(value, FunctionType) and name not in ("score_func", "scoring", "refit")
+        if is_called and value.__module__.partition(".")[0] not in KNOWN:
             yield f"{value.__module__}.{value.__qualname__}"
 
 
