@@ -15,7 +15,7 @@ from distributed import Client, Scheduler, Worker
 
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Place, QueueError, Request
 from daskflow.clusters.fleet_loop import FleetLoop
-from daskflow.clusters.fleet_values import FleetPlan, Phase
+from daskflow.clusters.fleet_values import FleetPlan, Phase, Seen
 from daskflow.clusters.fleet_workers import Workers
 from daskflow.core.events import Event
 
@@ -296,5 +296,32 @@ def test_workers_of_other_names_are_nobodys_business() -> None:
             await run.fleet.stop()
             assert guest.status.name == "running"
             assert all(set(ids) <= {"7_0"} for name, ids in run.queue.calls if name in ("look", "cancel"))
+
+    asyncio.run(scenario())
+
+
+def test_where_the_user_has_too_many_jobs_it_is_asked_again_and_then_the_run_ends_with_the_queues_words() -> None:
+    async def scenario() -> None:
+        async with loop(FleetPlan(workers=2), starts=False) as run:
+            # given a queue that takes no more jobs of this user
+            run.queue.problem = "Slurm refused the job: AssocMaxSubmitJobLimit; Job violates accounting/QOS policy."
+            # when
+            await run.fleet.start()
+            # then it is no error yet, and it is one when it is refused for the third time
+            await asyncio.sleep(0.01)
+            assert not run.fleet.failure
+            for _ in range(2):
+                run.fleet.fleet.refused(run.queue.problem, 2, time.time())
+            assert "AssocMaxSubmitJobLimit" in run.fleet.fleet.decide(Seen(time.time(), jobs={})).fail
+
+    asyncio.run(scenario())
+
+
+def test_another_refusal_of_the_first_jobs_is_an_error_at_once() -> None:
+    async def scenario() -> None:
+        async with loop(FleetPlan(workers=2), starts=False) as run:
+            run.queue.problem = "Slurm refused the job: Invalid account."
+            with pytest.raises(QueueError, match="Invalid account"):
+                await run.fleet.start()
 
     asyncio.run(scenario())

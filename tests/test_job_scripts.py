@@ -330,6 +330,7 @@ def test_nothing_is_written_into_the_users_configuration_of_dask(tmp_path: Path)
         ("slurm", {"environment": {"a b": "1"}}, "environment: 'a b' is no name of a variable"),
         ("slurm", {"wall_time": "1 h"}, "wall_time: no such option; did you mean 'walltime'?"),
         ("sge", {"cores": 4}, "4 cores need a parallel environment on Grid Engine"),
+        ("pbs", {"allocation": "single"}, "allocation = 'single' is known of Slurm alone"),
         ("htcondor", {"queue": "long"}, "queue: there are no queues in HTCondor"),
         ("htcondor", {"directives": ["exclusive"]}, "directives: 'exclusive' should be a line such as"),
     ],

@@ -408,6 +408,23 @@ def test_a_preflight_tells_what_only_slurm_knows(commands: Commands) -> None:
     assert "Invalid account or account/partition combination specified. Set account" in refused
 
 
+FULL = (
+    "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; echo 'sbatch: error: Batch job submission failed: Job violates \
+accounting/QOS policy (job submit limit, user'\\''s size and/or time limits)' >&2; exit 1"
+)
+"""What Slurm answers who has as many jobs in the queue as an account or a QOS allows (MaxSubmitJobs)."""
+
+
+def test_a_user_with_as_many_jobs_as_may_be_is_told_so_and_no_preflight_calls_it_hopeless(commands: Commands) -> None:
+    commands(sbatch=FULL)
+    with pytest.raises(QueueError) as caught:
+        asyncio.run(SlurmQueue().submit(SCRIPT, 3))
+    assert "AssocMaxSubmitJobLimit" in str(caught.value)
+    assert "Job violates accounting/QOS policy" in str(caught.value)
+    assert "Ask for fewer workers" in str(caught.value)
+    assert asyncio.run(SlurmQueue().refusals(SCRIPT, Request(1, 2**30, 60, "normal"))) == []
+
+
 def test_one_of_several_partitions_is_enough(commands: Commands) -> None:
     commands(sbatch="exit 0")
     queue = SlurmQueue()

@@ -172,7 +172,7 @@ class Batch(Cluster):
         """Take from profiles and configuration what is not said."""
         if not isinstance(values, Mapping):
             return values
-        plain = cls.canonical(values)
+        plain = cls._with_jobs(cls.canonical(values))
         return plain if ALONE.get() else filled(cls, plain)
 
     @classmethod
@@ -187,6 +187,19 @@ class Batch(Cluster):
         return plain
 
     @classmethod
+    def _with_jobs(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Refuse one job for all workers, where that is known of Slurm alone; each a job is what there is elsewhere."""
+        if "allocation" in cls.model_fields or "allocation" not in values:
+            return values
+        if values["allocation"] != "jobs":
+            raise ValueError(
+                f"allocation = {values['allocation']!r} is known of Slurm alone, where srun starts workers inside the "
+                f"controller's job: on {cls.system} each worker is a job of its own. Where {cls.system} lets jobs "
+                "submit no jobs, start the run on the login node with `daskflow run`"
+            )
+        return {name: value for name, value in values.items() if name != "allocation"}
+
+    @classmethod
     def own_name(cls, word: str) -> str:
         """Return the name of the option that a word means, such as ``queue`` for ``partition``."""
         return cls.aliases.get(word, word)
@@ -194,7 +207,7 @@ class Batch(Cluster):
     @classmethod
     def takes_over(cls, word: str) -> bool:
         """Whether an option's value may be that of another kind."""
-        return cls.knows(word) and cls.own_name(word) not in cls.native
+        return (cls.knows(word) and cls.own_name(word) not in cls.native) or word == "allocation"
 
     @field_validator("walltime", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from daskflow.clusters.fleet import LOOK_SECONDS, STEADY_SECONDS, Fleet
 from daskflow.clusters.fleet_accounts import NOTHING, Accounts, Spent
 from daskflow.clusters.fleet_lengths import Lengths
 from daskflow.clusters.fleet_values import Actions, FleetPlan, Member, Phase, Seen
-from daskflow.clusters.fleet_words import lasting
+from daskflow.clusters.fleet_words import is_full, lasting
 from daskflow.clusters.fleet_workers import Changes, Workers
 from daskflow.core.events import Listener, nobody, tell
 
@@ -137,7 +137,8 @@ class FleetLoop:
         Raises
         ------
         QueueError
-            When jobs are refused.
+            When there are no jobs, and none is taken; but where only the user's other jobs are too many, it is asked
+            again.
         """
         now = self._clock()
         if handed is not None and handed.jobs:
@@ -146,7 +147,12 @@ class FleetLoop:
             self.fleet.taken(list(self._jobs.values()), handed.since, now)
         first = self.fleet.decide(Seen(now, jobs=self._jobs)).submit
         if first:
-            await self._submit(first)
+            try:
+                await self._submit(first)
+            except QueueError as error:
+                if not self.fleet.members and not is_full(_text(error)):
+                    raise
+                self.fleet.refused(_text(error), first, now)
         self._scheduler.add_plugin(
             Changes(self._changed, self._unit_ended, self._accounts.forget), name="daskflow-fleet"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -78,6 +79,22 @@ def never_starts(job: Job) -> str:
     'Job 7 would wait for ever: its partition is down (PartitionDown).'
     """
     return f"Job {job.id} would wait for ever: {_reason(job.reason, HOPELESS)}."
+
+
+_FULL = re.compile(r"MaxSubmitJob|max_u_jobs|would exceed .*per-user limit", re.IGNORECASE)
+
+
+def is_full(refusal: str) -> bool:
+    """Whether a queue refuses a job because the user has as many in it as may be: it takes others when those have gone.
+
+    Examples
+    --------
+    >>> is_full("AssocMaxSubmitJobLimit; Batch job submission failed: Job violates accounting/QOS policy")
+    True
+    >>> is_full("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)")  # or too large
+    False
+    """
+    return _FULL.search(refusal) is not None
 
 
 def is_hopeless(job: Job) -> bool:

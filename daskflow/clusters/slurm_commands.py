@@ -13,6 +13,7 @@ from itertools import groupby
 
 from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail, without_secrets
 from daskflow.clusters.batch_jobs import Ending, Job, Place, QueueError, Request
+from daskflow.clusters.fleet_words import is_full
 from daskflow.clusters.slurm_answers import (
     JOB_COLUMNS,
     SHAPE_COLUMNS,
@@ -305,7 +306,7 @@ class SlurmQueue:
             return list(dict.fromkeys(sentence for refused in found for sentence in refused))
         answer = await run(["sbatch", "--test-only"], script=script, environment=environment)
         words = answer.words
-        if answer.code == 0 or any(waits in words.lower() for waits in _WAITS_ONLY):
+        if answer.code == 0 or is_full(words) or any(waits in words.lower() for waits in _WAITS_ONLY):
             return []
         return [await self._refused(answer, asked)]
 
