@@ -240,7 +240,7 @@ def test_a_body_without_a_length_is_bounded_too() -> None:
 
 def test_a_body_that_does_not_come_is_told_and_a_client_that_vanishes_is_not() -> None:
     async def work() -> None:
-        served = app(MODEL, limits=Limits(timeout_seconds=0.05))
+        served = app(MODEL, limits=Limits(timeout_seconds=0.3))
 
         async def never() -> Any:
             await asyncio.sleep(3600)
