@@ -264,3 +264,15 @@ def test_a_cluster_gives_the_same(model: Model, client: Any) -> None:
     frame = frame_of()
     found = client.compute(model.predict_proba(dd.from_pandas(frame, npartitions=3))).result()
     pd.testing.assert_frame_equal(found, model.predict_proba(frame))
+
+
+@pytest.mark.parametrize("type_", [pa.date32(), pa.list_(pa.date32())])
+def test_a_day_that_pythons_calendar_lacks_is_refused_as_any_other(model: Model, type_: pa.DataType) -> None:
+    # given: days of the year 0, which are no text
+    days: Any = pa.array([-719_163] * 3, pa.int32()).view(pa.date32())
+    if type_ != pa.date32():
+        days = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), days)
+    frame = frame_of(3).assign(city=pd.Series(pd.arrays.ArrowExtensionArray(days), index=frame_of(3).index))
+    # then
+    with pytest.raises(DataError, match=r"'city' .* holds (times, such as '0000-12-31'|list<.*the model learned)"):
+        model.predict(frame)

@@ -141,7 +141,10 @@ def _first(array: Any) -> Any:
     try:
         return scalar.as_py()
     except (ValueError, OverflowError, NotImplementedError, pa.ArrowException):  # a day that Python's calendar lacks
-        return str(scalar)
+        try:
+            return str(scalar.cast(pa.string()))  # the scalar's own text is that of Python's value
+        except (pa.ArrowException, OverflowError):  # such days in a list
+            return str(scalar.type)
 
 
 def _zone(arrow_type: Any) -> str | None:
