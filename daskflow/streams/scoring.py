@@ -133,6 +133,7 @@ class Scorer:
         self._learned = pa.schema(
             [(c.name, pa.string() if c.type == "null" else c.arrow_type) for c in model.schema.columns]
         )
+        self._types = {c.name: None if c.type == "null" else c.arrow_type for c in self.columns.columns}
         self._needs: Collection[str] = {"labels", "probabilities"} if self.has_probabilities else {"labels"}
         types = {column.type for column in model.schema.columns}
         self._is_numbers = self._origin.is_plain and types <= NUMBERS and model.has_only_numbers
@@ -274,6 +275,9 @@ class Scorer:
                     infinite.setdefault(place, []).append(column.name)
                 array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
             if infinite:
+                continue
+            if array.type == self._types[column.name]:
+                arrays[column.name] = array
                 continue
             try:
                 arrays[column.name] = learned_array(array, column)
