@@ -127,7 +127,12 @@ def _own_cluster(workflow: Workflow, runs: Path, folder: RunFolder, recorder: Re
 
 
 def _meanwhile(cluster: Cluster | Given, opening: Opening, workflow: Workflow) -> Cluster | Given:
-    """The cluster; jobs that are handed in take seconds to begin, in which the table is opened."""
+    """The cluster; while its workers start, what the stages need is loaded.
+
+    Jobs that are handed in take seconds to begin, in which the table is opened, too. Where nothing is handed in the
+    stages are imported first: two threads that import libraries whose parts import each other may see half of one.
+    """
+    loads = workflow.search.loads
     if not isinstance(cluster, Batch):
         return cluster
     members = workflow.model.members if workflow.search.isolate else ()
