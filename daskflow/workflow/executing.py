@@ -33,6 +33,7 @@ from daskflow.workflow.exports import csv_of
 from daskflow.workflow.foresight import as_extended, foreseeing, plan_of, validation_ratio
 from daskflow.workflow.interim import tell_evaluated
 from daskflow.workflow.kept_predictions import write_parquet
+from daskflow.workflow.loading import LAST, loading
 from daskflow.workflow.opening import Opening
 from daskflow.workflow.preparing import Preparing
 from daskflow.workflow.refit import FITTED, Fitted, FittedModel, refit_best
@@ -224,7 +225,9 @@ class Execution(Preparing):
             beside += out_of_fold.units_of(work, best, [(fold.train, fold.validation) for fold in once])
         if learning_curve.is_wanted(flow.evaluation, result):
             beside += learning_curve.units_of(work, best, matrices.fold(0), metric, seed_of(flow.seed, "curve"))
-        with self.stage("refit"):
+        if part is not None:
+            beside += columns_seen.quietly(columns_seen.units_of(part, self.executor.slots, flow.seed))
+        with self.stage("refit"), loading(LAST if self.is_waiting else ()):
             fitted, answers = refit_best(
                 work,
                 best,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -34,6 +34,22 @@ def load(modules: Sequence[str], before: Callable[[], object] = lambda: None) ->
     thread = threading.Thread(target=_load, args=(before, tuple(modules)), name="daskflow-loading", daemon=True)
     thread.start()
     return thread
+
+
+@contextmanager
+def loading(modules: Sequence[str]) -> Iterator[None]:
+    """Import modules beside the block, and have them when it ends: nobody after it sees half of one.
+
+    Examples
+    --------
+    >>> with loading(["json"]):
+    ...     pass
+    """
+    thread = load(modules)
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _load(before: Callable[[], object], modules: Sequence[str]) -> None:

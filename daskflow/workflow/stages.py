@@ -139,6 +139,12 @@ class Stages:
                 cost = {"seconds": seconds, "cpu_seconds": 0.0, "peak_memory_bytes": 0}  # this process's: the scan's
                 self.recorder.append({"record": "stage", "stage": "download", **cost, **counts})
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this process has nothing to do while units run: they run in others."""
+        client = self.connection.client
+        return client is not None and not client.scheduler.address.startswith("inproc")
+
     def cost_elsewhere(self, stage: str, units: float, *, is_shared: bool) -> float:
         """What a stage's units add to this process's own time; those of the search record theirs themselves.
 
