@@ -188,7 +188,7 @@ def test_a_file_that_is_there_is_not_written_over(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "sentence"),
-    [("nowhere.csv", "there is no such file"), ("*.parquet", "matches no file"), (".", "folder without")],
+    [("nowhere.csv", "there is no such file"), ("*.parquet", "matches no file"), (".", "an empty folder")],
 )
 def test_paths_that_hold_nothing_are_a_sentence(folder: Path, path: str, sentence: str) -> None:
     result = call("init", path, "--target", "x")

@@ -233,3 +233,10 @@ def test_files_without_rows_are_a_sentence(run: Any, new: Path) -> None:
     with pytest.raises((DataError, SettingsError)):
         score(run.path, ["new.csv"], Path("scored.csv"))
     assert not Path("scored.csv").exists()
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_is_scored(run: Any, new: Path) -> None:
+    result = call("predict", run.path, "new.csv", "-o", "socred/today.parquet")
+    assert result.exit_code == 1
+    assert "socred/today.parquet cannot be written: there is no folder socred" in result.stderr
+    assert "scoring" not in result.stderr

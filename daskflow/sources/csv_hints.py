@@ -60,7 +60,7 @@ def note_on_types(sample: Sequence[SampledFile], cells: Cells, said: Mapping[str
     n_rows, n_files = sum(len(one.rows) for one in sample), len(sample)
     more = f" and {len(found) - SHOWN_TYPES} more" if len(found) > SHOWN_TYPES else ""
     return [
-        f"types found in {n_rows} rows of {n_files} file{'s' if n_files > 1 else ''}: {', '.join(found[:SHOWN_TYPES])}"
+        f"types found in {n_rows:,} rows of {n_files} file{'s' * (n_files > 1)}: {', '.join(found[:SHOWN_TYPES])}"
         f"{more}; a value that does not fit is a bad row, and dtypes says another type"
     ]
 

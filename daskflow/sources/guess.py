@@ -77,6 +77,8 @@ def _kind_of(items: Sequence[str], files_of: Callable[[str, Sequence[str]], tupl
             continue
         counts[kind] = sum(file.name.lower().endswith(SUFFIXES[kind]) for file in found)
         first = found[0]
+    if not counts and items and os.path.isdir(items[0]) and not os.listdir(items[0]):
+        raise DataError(f"path = '{items[0]}' is an empty folder: there is nothing to read in it.")
     if not counts:
         raise problem or DataError("path is an empty list: it names no files.")
     if any(counts.values()):

@@ -34,10 +34,14 @@ class ScoredFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Check the suffix; nothing is opened before the first piece."""
+        """Check the suffix and the folder; nothing is opened before the first piece."""
         if not path.name.lower().endswith(SUFFIXES):
             known = ", ".join(SUFFIXES)
             raise SettingsError([Problem("--output", f"{path.name}: the suffix says the format; there is: {known}")])
+        if not path.absolute().parent.is_dir():
+            raise StorageError(
+                f"{path} cannot be written: there is no folder {path.parent}. Make it, or correct --output."
+            )
         self.path = path
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
         self._file: Any = None
