@@ -300,3 +300,23 @@ def test_records_that_take_the_place_of_all_are_there_or_the_old_ones_are(
         assert read(path) == journal.records == [{"n": 7}, {"n": 8}]
         with pytest.raises(JournalError, match="in use"):
             Journal(path)
+
+
+def test_an_interrupt_while_the_disk_is_waited_for_leaves_a_journal_that_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that is interrupted in the middle of a record, as at the end of its walltime
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append({"record": "start"})
+        with monkeypatch.context() as patch:
+
+            def interrupted(_: int) -> None:
+                raise KeyboardInterrupt
+
+            patch.setattr(os, "fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                journal.append({"record": "unit"})
+        # when it writes down how it ends
+        journal.append({"record": "end"})
+    # then that stands behind what was written before
+    assert [record["record"] for record in read(tmp_path / "journal.jsonl")] == ["start", "end"]

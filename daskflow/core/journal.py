@@ -155,13 +155,16 @@ class Journal:
                 written += self._file.write(lines[written:])
             if durable:
                 self._sync()
-        except OSError as error:
+            self._size += len(lines)
+        except BaseException as error:
+            # An interrupt may come while the disk is waited for, and more is written afterwards.
             with suppress(OSError):
                 self._file.truncate(self._size)
+            if not isinstance(error, OSError):
+                raise
             raise StorageError(
                 f"{self.path} cannot be written: {error.strerror}. Make room, and run the same command again."
             ) from error
-        self._size += len(lines)
 
     def extend(self, records: Sequence[Mapping[str, Any]], *, durable: bool = True) -> None:
         """Write several records by one call, and by one wait for the disk when `durable`; as `append`."""
