@@ -7,6 +7,7 @@ next one.
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import platform
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from distributed import Nanny
 
 from daskflow.clusters.address import LIBRARIES, probe
@@ -32,6 +34,9 @@ REACH_SECONDS = 5.0
 
 GLANCE_SECONDS = 1.0
 """How often a job that was handed over looks for the next scheduler."""
+
+STAGES = ("daskflow.data.counts", "daskflow.data.passes", "daskflow.data.matrices")
+"""What splits, collects statistics and writes matrices."""
 
 UNFIT = 78
 """Exit code of a job whose Python cannot work with the run's."""
@@ -67,8 +72,17 @@ def dask_setup(process: Any) -> None:
     guard(process, str(told["seal"]))
     if modules := told.get("modules"):
         SEATS.prepare(modules)
+        process.executors["default"].submit(load)
     if job := os.environ.get(JOB):
         process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
+
+
+def load() -> None:
+    """Import what the first stages need, compiled loops too, while the run's own process opens the table."""
+    for module in STAGES:
+        importlib.import_module(module)
+    mix = importlib.import_module("daskflow.data.hashing").mix
+    mix(np.zeros(1, dtype=np.uint64))
 
 
 def follow(folder: Path, address: str, seconds: float = FOLLOW_SECONDS) -> None:

@@ -137,7 +137,8 @@ def _meanwhile(cluster: Cluster | Given, opening: Opening, workflow: Workflow) -
         return cluster
     members = workflow.model.members if workflow.search.isolate else ()
     modules = [name for member in members for name in (type(member).__module__, *member.libraries)]
-    return cluster.meanwhile(opening.begin).importing([*dict.fromkeys(modules), FITS] if modules else ())
+    begin = partial(opening.begin, STAGES, loads)
+    return cluster.meanwhile(begin).importing([*dict.fromkeys(modules), FITS] if modules else ())
 
 
 def _cluster(workflow: Workflow, runs: Path, recorder: Recorder, listener: Listener, *, is_submitted: bool) -> Cluster:

@@ -51,6 +51,7 @@ class Opening:
         self._is_begun = self._is_closed = False
         self._lock = threading.Lock()
         self._coming: list[tuple[str, Future[Held]]] = []
+        self._has_first: threading.Event | None = None
         self.spans: list[dict[str, Any]] = []
 
     def __enter__(self) -> Opening:
@@ -59,11 +60,35 @@ class Opening:
             self.begin()
         return self
 
-    def begin(self) -> None:
-        """Open the table in a thread, and load what the stages need, unless that is begun; else `table` opens it."""
+    def begin(self, first: str = "", then: Sequence[str] = ()) -> None:
+        """Open the table in a thread, and import modules, unless that is begun; else `table` opens it.
+
+        Parameters
+        ----------
+        first : str
+            A module for which `wait` waits.
+        then : sequence of str
+            Modules that are imported afterwards.
+        """
         if not self._is_begun:
             self._is_begun = True
-            threading.Thread(target=self._open, name="daskflow-opening", daemon=True).start()
+            self._has_first = threading.Event()
+            threading.Thread(target=self._load, args=(first, then), name="daskflow-opening", daemon=True).start()
+
+    def _load(self, first: str, then: Sequence[str]) -> None:
+        self._open()
+        is_open = self._table.exception() is None
+        if is_open and first:
+            load([first]).join()
+        if self._has_first is not None:
+            self._has_first.set()
+        if is_open:
+            load(then, compiled_loops)
+
+    def wait(self) -> None:
+        """Wait for what `begin` imports first, if it has begun anything."""
+        while self._has_first is not None and not self._has_first.wait(AGAIN_SECONDS):
+            interruption.check()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -169,6 +169,7 @@ def programs() -> dict[str, tuple[list[str], Callable[[Path], float | None]]]:
         "workflow: daskflow run": ([python, "-m", "daskflow", "run", "first.toml"], journalled),
         "in a job: plain, TLS": ([*in_a_job, f"exec {python} -u {plain} 'cars/*.csv' --tls"], printed),
         "in a job: daskflow submit": ([python, "-m", "daskflow", "submit", "first.toml"], journalled),
+        "in a job: daskflow submit --json": ([python, "-m", "daskflow", "submit", "first.toml", "--json"], journalled),
     }
 
 
