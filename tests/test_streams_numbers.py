@@ -181,6 +181,21 @@ def test_bytes_that_happen_to_fit_are_found_in_the_batch() -> None:
     assert scorer.rows(rows).dicts() == scorer._by_columns(rows).dicts()
 
 
+def test_a_column_of_which_nothing_is_made_is_looked_at_in_whatever_order_names_come() -> None:
+    # given a model that leaves out a column of one value, and requests with their names in two orders
+    scorer = Scorer(model_of(FLOATS.assign(idle=1.0)))
+    rows = [{"idle": 1.0, "real": 2.0, "other": 5.0, "third": 3.0}, {"other": 4.0, "third": 1.0, "real": 7.0}]
+    expected = scorer._by_columns([rows[0], {**rows[1], "idle": 1.0}]).dicts()
+    for idle in (1.0, "abcd"):  # this text has as many bytes as a number
+        parts = [packed(scorer, [rows[0]]), packed(scorer, [{**rows[1], "idle": idle}])]
+        for part in (parts, parts[::-1]):
+            # when
+            answers = scorer.packed(part)
+            # then a number is answered, and what is none never
+            told = None if answers is None else answers.dicts()
+            assert told == (None if idle == "abcd" else expected if part is parts else expected[::-1])
+
+
 def test_rows_that_are_none_or_empty_are_not_packed() -> None:
     scorer = Scorer(MODELS["floats"][0])
     pack = scorer.packer()

@@ -52,7 +52,7 @@ class Packed(NamedTuple):
     data : bytes
         Their numbers, row by row, each a `RECORD`.
     by_lane : list of slice or ndarray
-        Where the numbers of each lane stand in a row.
+        Where the numbers of each lane stand in a row, and behind them those of no lane.
     has_whole : bool
         Whether whole numbers are among them.
     singles : list of dict, or None
@@ -90,6 +90,7 @@ class SideBySide:
         self._maker = maker
         in_lanes = {maker.columns[number].name for lane in maker.lanes for number in lane.numbers}
         used = {column.name for column in maker.columns}
+        self._n_lanes = len(maker.lanes)
         self._numbers = [
             column
             for column in schema.columns
@@ -97,6 +98,7 @@ class SideBySide:
         ]
         names = [column.name for column in self._numbers]
         self._names = names
+        self._idle = [name for name in names if name not in in_lanes]
         self._get = itemgetter(*names) if len(names) > 1 else None
         self._keys: tuple[list[str] | None, list[Places]] = (None, [])
         numbers = {column.name: number for number, column in enumerate(maker.columns)}
@@ -108,7 +110,8 @@ class SideBySide:
         self._by_lane = self._places(names)
         is_whole = np.array(["int" in column.type for column in self._numbers])
         self._added = [
-            np.where(is_whole[places], 0.0, -0.0) if is_whole.any() else None for places in self._by_lane
+            np.where(is_whole[places], 0.0, -0.0) if is_whole.any() else None
+            for places in self._by_lane[: self._n_lanes]
         ]  # a whole number is never -0.0; what is added to others changes no bit
         self._has_single = any(column.type == "float" for column in self._numbers)
 
@@ -122,10 +125,11 @@ class SideBySide:
         return made if known.issuperset(made._names) else None
 
     def _places(self, names: Sequence[str]) -> list[Places]:
-        """Where the columns of each lane stand among some names."""
+        """Where the columns of each lane stand among some names, and then those of which nothing is made."""
         at = {name: place for place, name in enumerate(names)}
         columns = self._maker.columns
-        return [as_slice([at[columns[n].name] for n in lane.numbers]) for lane in self._maker.lanes]
+        lanes = [as_slice([at[columns[n].name] for n in lane.numbers]) for lane in self._maker.lanes]
+        return [*lanes, as_slice([at[name] for name in self._idle])]
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float32] | None, dict[str, int]]:
         """Return the matrix of all rows, and the rows by column whose level training has not seen.
@@ -211,7 +215,7 @@ class SideBySide:
             return None
         if not np.isfinite(values).all() and np.isinf(values).any():
             return None
-        lanes = [values[:, places] for places in by_lane]
+        lanes = [values[:, places] for places in by_lane[: self._n_lanes]]
         lanes = [lane if added is None else lane + added for lane, added in zip(lanes, self._added, strict=True)]
         try:
             matrix: NDArray[np.float32] = self._maker.matrix_of(lanes, singles, len(values))
