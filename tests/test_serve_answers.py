@@ -280,6 +280,37 @@ def slow_model() -> tuple[Any, Any]:
     return replace(MODEL, estimator=slow), slow
 
 
+class Panic(BaseException):
+    """As native code raises it."""
+
+
+class Panicking(type(MODEL.estimator)):  # type: ignore[misc]
+    """An estimator that panics when it is told to."""
+
+    def predict(self, X: Any) -> Any:
+        """Predict, or panic."""
+        if self.panics:
+            raise Panic("it is over")
+        return super().predict(X)
+
+
+def test_a_model_that_panics_keeps_nobody_waiting() -> None:
+    async def work() -> None:
+        estimator = Panicking()
+        estimator.__dict__.update(MODEL.estimator.__dict__)
+        estimator.panics = False
+        served = app(replace(MODEL, estimator=estimator))
+        for _ in range(2):  # in a thread, and when it is known to be quick, in the loop
+            estimator.panics = True
+            reply = await asyncio.wait_for(ask(served, body=rows_body(ROWS[:1]), headers=JSON), 30)
+            assert (reply.status, reply.reason) == (500, "model")
+            estimator.panics = False
+            for _ in range(9):
+                assert (await ask(served, body=rows_body(ROWS[:1]), headers=JSON)).status == 200
+
+    asyncio.run(work())
+
+
 async def until(holds: Any) -> None:
     """Wait for something to be so."""
     for _ in range(1000):

@@ -311,7 +311,7 @@ class _Found:
     answers: Answers | None
     dicts: list[Any] | None
     seconds: float
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class _Clock:
@@ -348,7 +348,9 @@ def _computed(served: Served, batch: Sequence[Asked]) -> _Found:
         for place, (reason, words) in answers.problems.items():
             dicts[place] = error_of(reason, words)
         return _Found(answers, dicts, clock.seconds)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of native code, or SystemExit: whoever waits is told, and the next go on
         return _Found(None, None, clock.seconds, error)
 
 
