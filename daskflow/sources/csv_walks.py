@@ -66,8 +66,9 @@ def settle(data: bytes, table: NDArray[np.uint8], states: Sequence[int]) -> list
 
 def first_record(data: bytes, table: NDArray[np.uint8], state: int) -> tuple[int, int]:
     """Return the place of the first record that begins among some letters (-1 for none), and the state there."""
-    if ALLOWANCE.covers(0):  # a line is short
+    if ALLOWANCE.covers(0):  # a line is short; one that is not takes off what it has
         place, found = _first_record(data, table.tobytes(), state)
+        ALLOWANCE.covers(place if place >= 0 else len(data))
     else:
         place, found = _compiled(_first_record)(_letters(data), table, np.uint8(state))
     return int(place), int(found)
