@@ -19,7 +19,7 @@ from daskflow.streams.drift_inputs import Watched
 from daskflow.streams.scoring import Scorer
 from daskflow.streams.serve_counts import Counts, prometheus
 from daskflow.streams.serve_sampling import LEAST_ROWS, Sample
-from daskflow.streams.serve_watching import ServeWatch
+from daskflow.streams.serve_watching import ServeWatch, WatchedHere
 from daskflow.streams.telling import records_in
 from tests.serving_client import JSON, ask, rows_body
 from tests.test_serve_answers import TABLE, written
@@ -162,6 +162,15 @@ def test_an_application_of_one_s_own_watches_what_it_answers_where_somebody_is_t
 
     asyncio.run(asyncio.wait_for(work(), 60))
     assert {record["detector"] for record in told} == {"PSI"}
+
+
+def test_a_watch_goes_on_where_whoever_is_told_of_an_alarm_fails(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(record: Any) -> None:
+        raise RuntimeError("the mail server is down")
+
+    WatchedHere(fails)._watch._tell({"record": "drift"})
+    assert "could not be told" in caplog.text
+    assert "the mail server is down" in caplog.text
 
 
 def test_a_card_that_cannot_be_read_is_said_and_nothing_is_watched() -> None:

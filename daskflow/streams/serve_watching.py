@@ -92,13 +92,14 @@ class WatchedHere(Sample):
     Parameters
     ----------
     tell : callable
-        Hears of each alarm, in a thread: a record ``drift`` of `core.live`.
+        Hears of each alarm, in a thread: a record ``drift`` of `core.live`. What it raises is logged.
     """
 
     def __init__(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
         """Begin with no rows."""
         super().__init__()
-        self._watch = ServeWatch(tell=tell, say=logger.warning)
+        self._tell = tell
+        self._watch = ServeWatch(tell=self._told, say=logger.warning)
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Future[None] | None = None
         self._is_begun = self._is_over = False
@@ -129,6 +130,13 @@ class WatchedHere(Sample):
         if self._looking is not None:
             await self._looking
         await asyncio.to_thread(self._watch.end)
+
+    def _told(self, record: Mapping[str, Any]) -> None:
+        """Tell of an alarm; the watch goes on whatever comes of it."""
+        try:
+            self._tell(record)
+        except Exception:
+            logger.exception("An alarm of drift could not be told.")
 
     def _hand_on(self) -> None:
         """Hand on what was taken, in a thread: a watch that begins reads the bins of all columns."""
