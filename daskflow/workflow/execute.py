@@ -85,6 +85,9 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             load(workflow.search.loads, compiled_loops)
             try:
                 cluster: Cluster | Given = given or _own_cluster(workflow, runs, folder, recorder, telling)
+                if not isinstance(cluster, Batch):
+                    # Before others import: of libraries whose parts import each other two threads may see halves.
+                    importlib.import_module(STAGES)
                 began = time.time()
                 with (
                     Opening(workflow, runs) as opening,
@@ -129,11 +132,11 @@ def _own_cluster(workflow: Workflow, runs: Path, folder: RunFolder, recorder: Re
 def _meanwhile(cluster: Cluster | Given, opening: Opening, workflow: Workflow) -> Cluster | Given:
     """The cluster; while its workers start, what the stages need is loaded.
 
-    Jobs that are handed in take seconds to begin, in which the table is opened, too. Where nothing is handed in the
-    stages are imported first: two threads that import libraries whose parts import each other may see half of one.
+    Jobs that are handed in take seconds to begin, in which the table is opened, too.
     """
     loads = workflow.search.loads
     if not isinstance(cluster, Batch):
+        load(loads, compiled_loops)
         return cluster
     members = workflow.model.members if workflow.search.isolate else ()
     modules = [name for member in members for name in (type(member).__module__, *member.libraries)]
