@@ -385,7 +385,7 @@ def stuck_words(computing: float, silent: float, most: float) -> str:
     if computing > most:
         return f"Its model had computed for {computing:.0f} s without an answer."
     if silent > max(most, LEAST_SILENCE):
-        return f"It had said nothing for {silent:.0f} s: its model holds the interpreter."
+        return f"It had said nothing for {silent:.0f} s: its model holds the interpreter or the event loop."
     return ""
 
 
