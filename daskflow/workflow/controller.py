@@ -18,7 +18,8 @@ from daskflow.core.errors import ClusterError, DaskflowError, JournalError, Stor
 from daskflow.core.estimates import amount
 from daskflow.core.events import Listener, tell
 from daskflow.core.folder import RunFolder
-from daskflow.core.journal import Journal, Record, write_atomically
+from daskflow.core.journal import Journal, Record, read, write_atomically
+from daskflow.core.mounts import about_locks
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import placed_in, queue_of, script_of
@@ -112,8 +113,10 @@ class Controller:
             self.note_end()
 
     def _run(self, listener: Listener) -> Run | None:
-        waited = self._waited_seconds()
-        wait_until_free(self.folder, self.environment.get(JOB, ""), self.seconds / 2 + FREE_SECONDS)
+        waited, own = self._waited_seconds(), self.environment.get(JOB, "")
+        has_former = any(id != own for id in self.submission.ids)  # without one nobody waits to be told
+        wait_until_free(self.folder, own if has_former else "", self.seconds / 2 + FREE_SECONDS)
+        self._wait_for_last_word()
         self._works_since = time.time()
         if self.workflow.id != self.folder.id:
             self._take_back()
@@ -129,7 +132,8 @@ class Controller:
             self._hand_in,
             is_worth_it=self._has_gained,
             has_begun=self._is_followed,
-            lead_seconds=waited,
+            # Where no lock keeps an early successor waiting, two would work on the run.
+            lead_seconds=0.0 if about_locks(self.folder.journal.absolute()) else waited,
         )
         with walltime:
             try:
@@ -145,6 +149,21 @@ class Controller:
                 return run
         self._hand_over(listener)
         return None
+
+    def _wait_for_last_word(self) -> None:
+        """Wait for a former controller that was interrupted just now: it still writes a report, and who goes on.
+
+        It holds the journal for a moment then, in which this job could not begin. Who was killed says no more.
+        """
+        last = (read(self.folder.journal) or [{}])[-1]
+        if (last.get("record"), last.get("error")) != ("end", "interrupted"):
+            return
+        until, own = time.monotonic() + READY_SECONDS, self.environment.get(JOB, "")
+        while time.time() - last.get("at", 0.0) < READY_SECONDS and time.monotonic() < until:
+            former = [job for job in (read_submission(self.folder) or self.submission).jobs if job.id != own]
+            if not former or former[-1].ended_at is not None:
+                return
+            time.sleep(0.2)
 
     def _hand_over(self, listener: Listener) -> None:
         """Say who goes on; ClusterError when nobody does."""
@@ -234,6 +253,8 @@ class Controller:
         except DaskflowError as error:
             self._refusal = str(error)
             return False
+        with suppress(StorageError):  # meanwhile the former job has written there when it ended
+            self.submission = read_submission(self.folder) or self.submission
         self.submission = self.submission.with_job(self.successor)
         write_submission(self.folder, self.submission)
         return True
