@@ -477,6 +477,78 @@ def test_no_successor_is_handed_in_early_while_this_job_has_finished_nothing(mon
     assert walltime.is_over
 
 
+def test_a_file_server_that_does_not_answer_for_a_moment_costs_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daskflow.workflow.walltime.AGAIN_SECONDS", 0.05)
+    asked = 0
+
+    def hand_in() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise OSError("no answer")
+        return True
+
+    walltime = Walltime(time.time() + 1700, 3600, hand_in, has_begun=lambda: asked > 1, lead_seconds=1800)
+    with pytest.raises(KeyboardInterrupt), walltime:
+        time.sleep(20)
+    assert asked == 2
+
+
+@pytest.mark.parametrize(("why", "lead"), [("", 7200.0), ("/home is nfs4, mounted with nolock", 0.0)])
+def test_where_locks_may_hold_on_one_machine_only_no_successor_is_handed_in_early(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch, why: str, lead: float
+) -> None:
+    # given a job that waited for two hours
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, replace(submission, jobs=(replace(submission.jobs[0], at=time.time() - 7200),)))
+    monkeypatch.setattr("daskflow.workflow.controller.about_locks", lambda path: why)
+    given: list[float] = []
+
+    def walltime(*_: Any, lead_seconds: float, **__: Any) -> None:
+        given.append(lead_seconds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("daskflow.workflow.controller.Walltime", walltime)
+    # when
+    with pytest.raises(KeyboardInterrupt):
+        Controller(folder, {"DASKFLOW_JOB": "100"}).run(lambda event: None)
+    # then
+    assert given == [pytest.approx(lead, abs=60)]
+
+
+def test_a_successor_waits_for_the_last_word_of_one_that_was_just_interrupted(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a former controller that has let the journal go, and still writes its report
+    with Journal(folder.journal) as journal:
+        journal.append({"record": "end", "status": "interrupted", "error": "interrupted", "at": time.time()})
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, submission.with_job("101"))
+    ended: list[float] = []
+
+    def end() -> None:
+        write_submission(folder, submission.with_job("101").with_end("100"))
+        ended.append(time.monotonic())
+
+    began: list[float] = []
+
+    def run(*_: Any, **__: Any) -> None:
+        began.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workflow, "run", run)
+    timer = threading.Timer(1.0, end)
+    timer.start()
+    # when
+    with pytest.raises(KeyboardInterrupt):
+        Controller(folder, {"DASKFLOW_JOB": "101"}).run(lambda event: None)
+    timer.join()
+    # then it goes on behind it
+    assert began[0] > ended[0]
+
+
 def test_only_the_successor_itself_takes_over(folder: RunFolder, queue: FakeQueue) -> None:
     controller = Controller(folder, {"DASKFLOW_JOB": "100"})
     controller.successor = "101"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 MARGIN_SECONDS, MARGIN_SHARE = 90.0, 0.25
 """So long before the walltime ends the work is interrupted; of a short walltime this share at most."""
@@ -114,8 +117,12 @@ class Walltime:
         is_handed_in = False
         self._wait_until(self._first)
         while not self._left and not is_handed_in and not self._is_near():
-            is_worth_it = self._is_worth_it()
-            is_handed_in = is_worth_it and self._hand_in()
+            is_worth_it = True
+            try:
+                is_worth_it = self._is_worth_it()
+                is_handed_in = is_worth_it and self._hand_in()
+            except Exception:  # as of a file server that does not answer now: without this thread nobody would go on
+                logger.exception("The job that goes on could not be handed in; it is tried again")
             if not is_handed_in:
                 pause = AGAIN_SECONDS if is_worth_it else LOOK_SECONDS
                 self._wait_until(min(self._last, time.time() + pause))
