@@ -149,6 +149,41 @@ def test_jobs_that_are_taken_over_are_neither_replaced_nor_given_up_nor_counted_
     assert fleet.to_hand_over(6390.0) == ["8"]
 
 
+def test_where_the_number_follows_the_work_those_that_wait_keep_their_place() -> None:
+    # given workers between none and eight, of which three are taken over before anything is to be done
+    fleet = Fleet(FleetPlan(workers=1, minimum=0, maximum=8, seconds=5400.0))
+    jobs = {id: Job(id, JobState.PENDING, reason="Priority") for id in ("7", "8", "9")}
+    fleet.taken(list(jobs.values()), since=4000.0, now=4030.0)
+    # then none is cancelled and none is handed in, as long as the work is on its way
+    for now in (4030.0, 4040.0, 4080.0):
+        actions = fleet.decide(Seen(now, jobs=jobs))
+        assert (actions.submit, actions.cancel) == (0, [])
+    # when nothing comes, they go
+    assert set(fleet.decide(Seen(4100.0, jobs=jobs)).cancel) == {"7", "8", "9"}
+
+
+def test_jobs_that_could_not_be_handed_over_are_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError("full")
+
+    async def scenario() -> None:
+        async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+            # given jobs that wait
+            queue = InProcessQueue(scheduler.address, pends=True)
+            loop = FleetLoop(scheduler, queue, FleetPlan(workers=2, seconds=3600.0), "#!/bin/bash")
+            await loop.start()
+            await asyncio.sleep(0)  # its sides begin
+            # when they cannot be left
+            monkeypatch.setattr(Fleet, "to_hand_over", fails)
+            with pytest.raises(OSError, match="full"):
+                await loop.hand_over()
+            await loop.stop()
+            # then none stays
+            assert all(job.state is JobState.ENDED for job in queue.jobs.values())
+
+    asyncio.run(scenario())
+
+
 def test_a_job_whose_worker_does_not_come_back_is_given_up() -> None:
     fleet = Fleet(FleetPlan(workers=1, seconds=5400.0))
     job = Job("7", JobState.RUNNING, began_at=1000.0, ends_at=6400.0)

@@ -119,11 +119,21 @@ def read_lease(path: Path) -> dict[str, Any] | None:
     Its age is measured by the file system's own clock, as `check_lines` does.
     """
     try:
-        known = dict(json.loads(path.read_text()))
+        known = dict(json.loads(_text_of(path)))
         age = _now_of(path.parent) - path.stat().st_mtime
     except (OSError, ValueError):
         return None
     return {**known, "is_live": age < STALE_SECONDS}
+
+
+def _text_of(path: Path) -> str:
+    """Read a file that another node may replace meanwhile: over NFS the old one is gone then."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return path.read_text()
 
 
 def read_handed_over(path: Path) -> HandedOver | None:

@@ -270,11 +270,15 @@ class BatchCluster:
         fleet = self._fleet
         if fleet is None or self._scheduler is None or fleet.failure or not self.batch.hands_over:
             return False
+        jobs: list[str] = []
         try:
             jobs = self._wait(fleet.hand_over, within=CANCEL_SECONDS)
             self.lease.hand_over(str(self._scheduler.address), jobs, shape_of(self.batch))
         except Exception as error:
             self._news.append(Event("warning", {"text": f"No job is handed over ({type(error).__name__}: {error})."}))
+            if jobs:  # the fleet has let them go
+                with suppress(Exception):
+                    self._wait(self.queue.cancel, jobs, within=CANCEL_SECONDS)
             return False
         self._fleet = None
         return True

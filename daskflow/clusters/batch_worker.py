@@ -55,8 +55,7 @@ def dask_setup(process: Any) -> None:
     is_first = isinstance(process, Nanny) or process.nanny is None
     if isinstance(process, Nanny):
         own = str(process.scheduler_addr)
-        if (address := _address_now(folder, own)) not in (None, "", own):
-            _begin_anew(own, str(address))
+        follow(folder, own)  # it may have been handed over while Python was loaded, and then there are no keys now
         atexit.register(follow, folder, own)
     told = read_told(folder)
     sentence = _without_keys(folder) if not told else unfit(told, probe()(LIBRARIES)) if is_first else ""

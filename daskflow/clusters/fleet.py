@@ -78,7 +78,7 @@ class Fleet:
         """Begin with no job."""
         self.plan = plan
         self.members: dict[str, Member] = {}
-        self._wanted = plan.first
+        self._wanted, self._has_taken = plan.first, False
         self._less_since: float | None = None
         self._most_needed = 0
         self._waits: deque[float] = deque(maxlen=50)
@@ -121,7 +121,12 @@ class Fleet:
         self._changed_at = now
 
     def taken(self, jobs: Sequence[Job], since: float, now: float) -> None:
-        """Take in jobs of a former scheduler, which have waited or worked for the same run until a moment."""
+        """Take in jobs of a former scheduler, which have waited or worked for the same run until a moment.
+
+        Where their number follows the work it is what it was, until there has been less work for a while.
+        """
+        if jobs and self.plan.is_adaptive:
+            self._wanted, self._has_taken = min(len(jobs), self.plan.highest), True
         for job in jobs:
             is_running = job.state is JobState.RUNNING
             self.members[job.id] = Member(
@@ -289,7 +294,8 @@ class Fleet:
             busy = sum(1 for each in seen.workers.values() if each.executing or each.waiting)
             units = sum(each.executing + each.waiting for each in seen.workers.values()) + seen.pending_tasks
             need = min(max(busy, math.ceil(units / plan.cores), plan.lowest), plan.highest)
-            if need >= self._wanted or not self._start_ups:  # before the first worker has come there is no work
+            has_begun = bool(self._start_ups) or self._has_taken
+            if need >= self._wanted or not has_begun:  # before the first worker has come there is no work
                 self._wanted, self._less_since = need, None
             elif self._less_since is None:
                 self._less_since, self._most_needed = seen.now, need

@@ -39,6 +39,9 @@ AT_ONCE, MOST_ASKED = 8, 40
 MOST_JOBS = 64
 """Jobs that watchers are told of one by one; of more, those that do not run come first."""
 
+LEFT = "The run goes on with another controller, which takes it over."
+"""What became of a job that is left to the next scheduler."""
+
 NOBODY_ASKED = Ending("unknown", "It ended together with many others.")
 
 UNREACHABLE = (QueueError, TimeoutError, OSError)
@@ -145,8 +148,11 @@ class FleetLoop:
             found = await self._queue.look(handed.jobs)
             self._jobs = {id: job for id, job in found.items() if job.state is not JobState.ENDED}
             self.fleet.taken(list(self._jobs.values()), handed.since, now)
-        first = self.fleet.decide(Seen(now, jobs=self._jobs)).submit
-        if first:
+        actions = self.fleet.decide(Seen(now, jobs=self._jobs))
+        if actions.cancel:
+            with suppress(*UNREACHABLE):  # of jobs that were left and are too many
+                await self._queue.cancel(actions.cancel)
+        if first := actions.submit:
             try:
                 await self._submit(first)
             except QueueError as error:
@@ -164,12 +170,15 @@ class FleetLoop:
         await self._stop_deciding()
         left = self.fleet.to_hand_over(self._clock())
         await self._cancel_all([id for id in self.fleet.members if id not in left])
-        self._forget_all("The run goes on with another controller, which takes it over.", left)
+        self._forget_all("The run goes on with another controller, which does not need it.", left)
         return left
 
     async def stop(self) -> None:
-        """Cancel every job of the run, those that wait too; what is being submitted is waited for."""
-        if self._is_stopping:
+        """Cancel every job of the run, those that wait too; what is being submitted is waited for.
+
+        Those, too, that could not be handed over.
+        """
+        if self._is_stopping and not self.fleet.members:
             return
         await self._stop_deciding()
         await self._cancel_all(list(self.fleet.members))
@@ -180,7 +189,7 @@ class FleetLoop:
         now = self._clock()
         for member in list(self.fleet.members.values()):
             if member.id not in left or member.counts_from is not None:
-                self._account(member, Ending("done", words if member.id in left else "The run has ended."), now)
+                self._account(member, Ending("done", LEFT if member.id in left else words), now)
             del self.fleet.members[member.id]
         self._tell_jobs()
 
