@@ -6,8 +6,9 @@ The stages are in `executing`, which takes a second to import: where workers are
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,28 +85,25 @@ def _execute(workflow: Workflow, runs: Path, *, fresh: bool, listener: Listener,
             folder.name_latest()
             load(workflow.search.loads, compiled_loops)
             try:
-                cluster: Cluster | Given = given or _own_cluster(workflow, runs, folder, recorder, telling)
-                if not isinstance(cluster, Batch):
-                    # Before others import: of libraries whose parts import each other two threads may see halves.
-                    importlib.import_module(STAGES)
-                began = time.time()
-                with (
-                    Opening(workflow, runs) as opening,
-                    _meanwhile(cluster, opening, workflow).open() as connection,
-                    telling.watched(connection),
-                ):
-                    tell(telling, "span", stage="cluster", part="", began=began, seconds=time.time() - began)
-                    from daskflow.workflow.executing import Execution
+                with _listening(folder):
+                    cluster: Cluster | Given = given or _own_cluster(workflow, runs, folder, recorder, telling)
+                    began = time.time()
+                    with (
+                        Opening(workflow, runs) as opening,
+                        _meanwhile(cluster, opening, workflow).open() as connection,
+                        telling.watched(connection),
+                    ):
+                        tell(telling, "span", stage="cluster", part="", began=began, seconds=time.time() - began)
+                        opening.wait()  # until it has imported what the next line does
+                        from daskflow.workflow.executing import Execution
 
-                    Execution(workflow, folder, runs, recorder, connection, telling, control).run(opening)
+                        Execution(workflow, folder, runs, recorder, connection, telling, control).run(opening)
             except KeyboardInterrupt as error:
                 _end(recorder, folder, error, "interrupted", "interrupted")
                 raise
             except Exception as error:
                 _end(recorder, folder, error, "failed", str(error) or type(error).__name__)
                 raise
-            finally:
-                close_mailbox(folder)
             folder.discard(folder.report)
             recorder.append({"record": "end", "status": "done", **_gist(folder)})
     run = open_run(folder.path, trusted=workflow.trusted)
@@ -119,6 +117,15 @@ def heard(folder: RunFolder, listener: Listener) -> Control:
         words = ", ".join(command.word for command in stale)
         tell(listener, "note", text=f"What was asked of this run before it was started is forgotten: {words}.")
     return Control(Mailbox(folder, lambda text: tell(listener, "warning", text=text)))
+
+
+@contextmanager
+def _listening(folder: RunFolder) -> Iterator[None]:
+    """Be asked by files as long as the journal is held: whoever goes on with the run opens the same place."""
+    try:
+        yield
+    finally:
+        close_mailbox(folder)
 
 
 def _own_cluster(workflow: Workflow, runs: Path, folder: RunFolder, recorder: Recorder, telling: Telling) -> Cluster:
