@@ -187,3 +187,15 @@ def test_encodings_are_guessed_with_a_note(data: bytes, encoding: str, tmp_path:
     _, options, notes = guess("a.csv", tmp_path)
     assert options == {"encoding": encoding}
     assert any(encoding in note for note in notes)
+
+
+def test_an_empty_folder_is_said_by_where_relative_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given an empty folder where a workflow's file is, and one of another name where the command runs
+    for name in ("workflows/data", "here/missing"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    # then only the former is an empty folder
+    with pytest.raises(DataError, match="'data' is an empty folder"):
+        guess("data", tmp_path / "workflows")
+    with pytest.raises(DataError, match="no such file"):
+        guess("missing", tmp_path / "workflows")

@@ -51,6 +51,8 @@ def guess(
     def files_of(kind: str, items: Sequence[str]) -> tuple[FoundFile, ...]:
         return resolve(items, kind, base, storage_options=storage_options, hive=True)
 
+    if given and _is_empty_folder(base / given[0]):
+        raise DataError(f"path = '{given[0]}' is an empty folder: there is nothing to read in it.")
     kind = _kind_of(given[:1], files_of)
     files = files_of(kind, given)
     if kind == "csv":
@@ -65,6 +67,13 @@ def guess(
     return kind, options, [f"{len(files)} {kind} file{'s' if len(files) > 1 else ''}.", *notes]
 
 
+def _is_empty_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and not any(path.iterdir())
+    except (OSError, ValueError):  # it may not be looked at, or is no path: whoever reads it says so
+        return False
+
+
 def _kind_of(items: Sequence[str], files_of: Callable[[str, Sequence[str]], tuple[FoundFile, ...]]) -> str:
     """The kind of what one entry stands for."""
     counts: dict[str, int] = {}
@@ -77,8 +86,6 @@ def _kind_of(items: Sequence[str], files_of: Callable[[str, Sequence[str]], tupl
             continue
         counts[kind] = sum(file.name.lower().endswith(SUFFIXES[kind]) for file in found)
         first = found[0]
-    if not counts and items and os.path.isdir(items[0]) and not os.listdir(items[0]):
-        raise DataError(f"path = '{items[0]}' is an empty folder: there is nothing to read in it.")
     if not counts:
         raise problem or DataError("path is an empty list: it names no files.")
     if any(counts.values()):
