@@ -133,6 +133,23 @@ def test_the_table_is_opened_when_jobs_are_handed_in_and_before_they_are_waited_
     assert order[:3] == ["start", "meanwhile", "wait_for_a_worker"]
 
 
+def test_where_the_table_is_opened_early_the_stages_are_imported_behind_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a source that opens at once, and modules that need the table to be open
+    (file.parent / "of_the_stages.py").write_text("")
+    monkeypatch.syspath_prepend(file.parent)
+    workflow = Workflow.from_toml(file)
+    monkeypatch.setattr(type(workflow.data), "opens_early", True)
+    # when
+    with Opening(workflow, file.parent / "runs") as opening:
+        opening.begin("of_the_stages")
+        opening.wait()
+        # then
+        assert "of_the_stages" in sys.modules
+        assert opening.table(lambda event: None).schema.names == ("km", "make", "price")
+
+
 def test_parameters_of_a_submitted_workflow_are_checked_where_it_runs_all_the_same(folder: RunFolder) -> None:
     # given a submitted workflow that somebody has changed since
     content = workflow_file(folder).read_text()

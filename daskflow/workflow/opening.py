@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,7 +62,7 @@ class Opening:
         return self
 
     def begin(self, first: str = "", then: Sequence[str] = ()) -> None:
-        """Open the table in a thread, and import modules, unless that is begun; else `table` opens it.
+        """Open the table in a thread, unless that is begun, and import modules behind it; else `table` opens it.
 
         Parameters
         ----------
@@ -70,14 +71,16 @@ class Opening:
         then : sequence of str
             Modules that are imported afterwards.
         """
-        if not self._is_begun:
-            self._is_begun = True
+        if self._has_first is None:
+            is_opening, self._is_begun = self._is_begun, True
             self._has_first = threading.Event()
-            threading.Thread(target=self._load, args=(first, then), name="daskflow-opening", daemon=True).start()
+            loads = partial(self._load, first, then, is_opening=is_opening)
+            threading.Thread(target=loads, name="daskflow-loading", daemon=True).start()
 
-    def _load(self, first: str, then: Sequence[str]) -> None:
-        self._open()
-        is_open = self._table.exception() is None
+    def _load(self, first: str, then: Sequence[str], *, is_opening: bool) -> None:
+        if not is_opening:
+            self._open()
+        is_open = self._table.exception() is None  # waits for it
         if is_open and first:
             load([first]).join()
         if self._has_first is not None:
