@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import NMF, PCA, TruncatedSVD
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingRegressor,
@@ -69,6 +69,8 @@ ESTIMATORS: dict[str, tuple[Any, int]] = {
     "kernel-map": (make_pipeline(Nystroem(n_components=20, random_state=0), Ridge()), 0),
     "kernel": (KernelRidge(kernel="rbf"), 0),
     "discriminant": (QuadraticDiscriminantAnalysis(), 3),
+    "discriminant-last": (make_pipeline(StandardScaler(), LinearDiscriminantAnalysis()), 9),
+    "discriminant-first": (make_pipeline(LinearDiscriminantAnalysis(), LogisticRegression()), 9),
     "neighbours": (KNeighborsClassifier(5, algorithm="brute", weights="distance"), 3),
     "neighbours-streets": (KNeighborsRegressor(5, algorithm="brute", p=1, weights="distance"), 0),
     "counts": (MultinomialNB(), 9),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
-from daskflow.bundle.steady_blocks import METHODS, disguised
+from daskflow.bundle.steady_blocks import METHODS, disguised, in_blocks
 from daskflow.bundle.steady_members import is_known, is_no_step, steady_whole
 from daskflow.core.warned import ignored
 
@@ -66,7 +66,9 @@ def _member(estimator: Any) -> Any:
     made = steady(estimator)
     if made is estimator or isinstance(made, type(estimator)):
         return made
-    return disguised(estimator, {name: getattr(made, name) for name in METHODS if hasattr(made, name)})
+    rest = in_blocks(estimator)  # a linear discriminant also transforms
+    methods = [name for name in METHODS if hasattr(estimator, name)]
+    return disguised(estimator, {name: getattr(made if hasattr(made, name) else rest, name) for name in methods})
 
 
 def product(X: Any, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -313,7 +315,7 @@ class SteadyPipeline:
         """Take its steps."""
         self._before = [_member(step) for _, step in pipeline.steps[:-1] if not is_no_step(step)]
         last = pipeline.steps[-1][1]
-        of_last = None if is_no_step(last) else steady(last)
+        of_last = None if is_no_step(last) else _member(last)
         for name in METHODS:
             if hasattr(pipeline, name):
                 setattr(self, name, self._through(_unchanged if of_last is None else getattr(of_last, name)))
