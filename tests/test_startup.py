@@ -235,6 +235,17 @@ def test_a_process_that_was_prepared_has_loaded_its_modules_and_makes_the_first_
     assert outcome.value == (prepared.process.pid, True), outcome
 
 
+def test_where_the_system_gives_no_process_nobody_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    seats = Seats()
+    monkeypatch.setattr(subprocess, "Popen", refuses)
+    with pytest.raises(BlockingIOError):
+        seats.prepare([])
+    assert seats.used() == {"cpu": 0.0, "memory": 0.0}
+
+
 def test_workers_with_little_memory_have_no_process_before_the_first_fit(tmp_path: Path) -> None:
     asked = ["daskflow.search.fits"]
     assert Slurm(memory="1 GiB", walltime="10 min").importing(asked).modules == tuple(asked)

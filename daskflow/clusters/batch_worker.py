@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,12 @@ def dask_setup(process: Any) -> None:
     if process.nanny is not None:
         die_with_parent()  # the kernel sees to it while native code holds the interpreter lock, too
     guard(process, str(told["seal"]))
-    if modules := told.get("modules"):
-        SEATS.prepare(modules)
-        process.executors["default"].submit(load)
     if job := os.environ.get(JOB):
         process.name = job  # Dask makes a number of what looks like one, and reads 17_2 as 172
+    if modules := told.get("modules"):
+        process.executors["default"].submit(load)
+        with suppress(OSError):  # no process is to be had now: the first fit asks again, and says so
+            SEATS.prepare(modules)
 
 
 def load() -> None:

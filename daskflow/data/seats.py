@@ -79,7 +79,7 @@ class Seat:
     """
 
     def __init__(self, dropped: Collection[str] = (), modules: Sequence[str] = ()) -> None:
-        """Start the process."""
+        """Start the process; OSError when the system gives none."""
         self._dropped, self._modules = dropped, modules
         # Appended to: what is written by the process does not depend on where it is read here.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the seat
@@ -90,25 +90,33 @@ class Seat:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        started = threading.Event()
+        started, refused = threading.Event(), list[OSError]()
 
         def keep() -> None:
             # The process dies with the thread that started it, so this thread lasts as long as the process.
             environment = {name: value for name, value in os.environ.items() if name not in SINGLE}
-            with theirs:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno()), *self._modules],
-                    env={**environment, **QUIET, SEAT: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._log,
-                    stderr=self._log,
-                )
-            started.set()
+            try:
+                with theirs:
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-m", "daskflow.data.seat_process", str(theirs.fileno()), *self._modules],
+                        env={**environment, **QUIET, SEAT: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=self._log,
+                        stderr=self._log,
+                    )
+            except OSError as error:
+                refused.append(error)
+                return
+            finally:
+                started.set()
             self.process.wait()
 
         threading.Thread(target=keep, name="daskflow-seat", daemon=True).start()
         started.wait()
+        if refused:
+            ours.close()
+            raise refused[0]
         self._channel = ours
 
     def run(self, function: Any, arguments: Sequence[Any], calls: Sequence[Call], limits: Limits) -> list[Outcome]:
