@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import NMF, PCA, TruncatedSVD
+from sklearn.decomposition import NMF, PCA, SparsePCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -77,6 +77,7 @@ ESTIMATORS: dict[str, tuple[Any, int]] = {
     "zeros-and-ones": (BernoulliNB(binarize=0.7), 9),
     "complement": (ComplementNB(), 3),
     "link": (PoissonRegressor(), 0),
+    "one-in-another-shape": (make_pipeline(SparsePCA(3, random_state=0, max_iter=20), Ridge()), 0),
     "one-by-one": (make_pipeline(NMF(3, random_state=0, max_iter=20), Ridge()), 0),
 }
 

@@ -233,11 +233,11 @@ def _is_the_same_anywhere(own: Callable[[Any], Any], rows: Any, n_rows: int, dty
 
 
 def _blockwise(own: Callable[[Any], Any], X: Any, n_rows: int, dtype: Any) -> Any:
-    """Answer block by block."""
+    """Answer block by block; a row alone is given twice, for of one row some estimators answer in another shape."""
     total, found = _length(X), []
     for start in range(0, total, n_rows):
         stop = min(start + n_rows, total)
-        block = _rows(X, np.minimum(np.arange(start, start + n_rows), stop - 1))
+        block = _rows(X, np.minimum(np.arange(start, start + max(n_rows, 2)), stop - 1))
         found.append(_first(own(block if dtype is None else block.astype(dtype)), stop - start))
     return _joined(found)
 
