@@ -235,6 +235,30 @@ def test_a_fleet_leaves_its_jobs_to_the_next_and_that_takes_them() -> None:
     asyncio.run(closing())
 
 
+def test_what_jobs_had_that_ended_between_two_controllers_is_counted() -> None:
+    async def scenario(scheduler: Scheduler) -> list[dict[str, Any]]:
+        # given a job that ran when it was left, and has ended before the next came, and one that ended before
+        events: list[Event] = []
+        queue = InProcessQueue(scheduler.address, pends=True)
+        queue.jobs["8"] = Job("8", JobState.ENDED, began_at=1000.0, ends_at=4600.0)
+        queue.jobs["9"] = Job("9", JobState.ENDED, began_at=1000.0, ends_at=3900.0)
+        plan = FleetPlan(workers=1, seconds=7200.0, cores=2)
+        second = FleetLoop(scheduler, queue, plan, "#!/bin/bash", on_event=events.append)
+        # when
+        await second.start(HandedOver(("8", "9"), ("tls://a:1",), 4000.0))
+        await second.stop()
+        return [dict(event.fields) for event in events if event.name == "job" and event.fields["core_hours"]]
+
+    async def closing() -> list[dict[str, Any]]:
+        async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+            return await scenario(scheduler)
+
+    # then what it had since then is counted
+    (job,) = asyncio.run(closing())
+    assert (job["id"], job["began_at"], job["ended_at"]) == ("8", 4000.0, 4600.0)
+    assert job["core_hours"] == pytest.approx(2 * 600 / 3600, abs=1e-5)
+
+
 def test_jobs_of_one_allocation_or_with_a_packed_environment_are_not_left() -> None:
     def follows() -> bool:
         return True

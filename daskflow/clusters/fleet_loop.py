@@ -148,6 +148,7 @@ class FleetLoop:
             found = await self._queue.look(handed.jobs)
             self._jobs = {id: job for id, job in found.items() if job.state is not JobState.ENDED}
             self.fleet.taken(list(self._jobs.values()), handed.since, now)
+            self._count_between([job for job in found.values() if job.state is JobState.ENDED], handed.since, now)
         actions = self.fleet.decide(Seen(now, jobs=self._jobs))
         if actions.cancel:
             with suppress(*UNREACHABLE):  # of jobs that were left and are too many
@@ -164,6 +165,14 @@ class FleetLoop:
         )
         self._scheduler.add_plugin(self._lengths)
         self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
+
+    def _count_between(self, jobs: Sequence[Job], since: float, now: float) -> None:
+        """Count what jobs have had that ended between two controllers, as long as the queue still shows them."""
+        for job in jobs:
+            ended = min(job.ends_at or 0.0, now)
+            if job.began_at is not None and ended > since:
+                member = Member(job.id, since, job=job, began_at=job.began_at, taken_at=since, ended_at=ended)
+                self._account(member, Ending("done", "It ended before the next controller came."), ended)
 
     async def hand_over(self) -> list[str]:
         """Leave jobs to the next scheduler, cancel the others, and return the numbers of those that are left."""
