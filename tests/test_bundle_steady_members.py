@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import threading
 from typing import Any
 
 import numpy as np
@@ -33,12 +32,12 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from daskflow.bundle.card_text import card_text
 from daskflow.bundle.model import Model
 from daskflow.bundle.steady import steady
-from daskflow.bundle.steady_blocks import in_blocks, one_thread
+from daskflow.bundle.steady_blocks import in_blocks
 from daskflow.bundle.steady_members import unsteady
 from daskflow.data.decision import Decision
 from daskflow.data.predictions import predict
@@ -177,51 +176,6 @@ def test_threads_share_out_rows_and_not_trees() -> None:
     np.testing.assert_allclose(whole, forest.predict_proba(rows))
     assert forest.n_jobs == 2
     assert made.n_jobs == 1
-
-
-def test_threads_are_let_go_by_the_last_who_holds_them() -> None:
-    with threadpool_limits(2):
-        before = [pool["num_threads"] for pool in threadpool_info()]
-        with one_thread():
-            with one_thread():
-                pass
-            assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-        assert [pool["num_threads"] for pool in threadpool_info()] == before
-
-
-def test_each_thread_holds_its_own_and_any_may_be_the_last_to_let_go() -> None:
-    def numbers() -> list[int]:
-        return [pool["num_threads"] for pool in threadpool_info()]
-
-    def ask(enters: threading.Event, entered: threading.Event, leaves: threading.Event, told: list[list[int]]) -> None:
-        enters.wait(60)
-        told.append(numbers())
-        with one_thread():
-            told.append(numbers())
-            entered.set()
-            leaves.wait(60)
-        told.append(numbers())
-
-    # given two threads of which the second enters after the first, and leaves after it
-    now, first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(4))
-    first, second = list[list[int]](), list[list[int]]()
-    threads = [
-        threading.Thread(target=ask, args=(now, first_is_in, second_is_in, first)),
-        threading.Thread(target=ask, args=(first_is_in, second_is_in, first_is_out, second)),
-    ]
-    with threadpool_limits(2, user_api="blas"):  # by a thread that lives on
-        before = numbers()
-        # when
-        for thread in threads:
-            thread.start()
-        now.set()
-        threads[0].join(60)
-        first_is_out.set()
-        threads[1].join(60)
-        # then each has one thread as long as it is inside, and all is as before when both are out
-        assert set(first[1]) == set(second[1]) == {1}
-        assert second[2] == first[0]
-        assert numbers() == before
 
 
 class Mine(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above

@@ -11,11 +11,8 @@ of five kinds of processor OpenBLAS adds there in another order. In double preci
 from __future__ import annotations
 
 import copy
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 from types import FunctionType
 from typing import Any
@@ -24,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import ThreadpoolController
 
+from daskflow.core.native_threads import held_to
 from daskflow.core.warned import ignored
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
@@ -174,7 +171,7 @@ class Blocks:
             total = _length(X)
             if not total:  # or nothing that has rows: it says what is wrong
                 return own(X)
-            with one_thread():
+            with held_to(1):
                 n_rows, dtype = self._plan(X)
                 return _blockwise(own, X, n_rows, dtype)
 
@@ -288,55 +285,3 @@ def _joined(parts: list[Any]) -> Any:
     if hasattr(parts[0], "iloc"):
         return pd.concat(parts)
     return np.concatenate(parts)
-
-
-_lock = threading.Lock()
-_inside = 0
-_held: Any = None
-_pools: tuple[int, Any, Any] | None = None
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold BLAS and OpenMP to one thread: how they share out a product changes its last bits.
-
-    OpenMP's number of threads belongs to the thread that asks, so each holds its own. The pools of BLAS are the
-    process's: whoever comes first holds them and the last to leave lets them go, so that two threads of a server never
-    put back what the other has set.
-    """
-    global _inside, _held, _pools
-    with _lock:
-        if _pools is None or _pools[0] != len(sys.modules):  # only an import can bring a new one
-            found = ThreadpoolController()
-            _pools = len(sys.modules), found.select(user_api="openmp"), found.select(user_api="blas")
-        _, own, shared = _pools
-        held_here = own.limit(limits=1)
-        if _inside == 0:
-            with _in_charge(shared):
-                _held = shared, shared.limit(limits=1)
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            held_here.restore_original_limits()
-            _inside -= 1
-            if _inside == 0:
-                with _in_charge(_held[0]):
-                    _held[1].restore_original_limits()
-                _held = None
-
-
-@contextmanager
-def _in_charge(pools: Any) -> Iterator[None]:
-    """Let this thread set the pools of BLAS: threadpoolctl 3.8 lets only the first that did so, while it lives."""
-    _let_go(pools)
-    yield
-    _let_go(pools)
-
-
-def _let_go(pools: Any) -> None:
-    """Let any thread set the pools of BLAS."""
-    for pool in pools.lib_controllers:
-        if hasattr(pool, "clear_controlling_thread"):
-            pool.clear_controlling_thread(force=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from daskflow.core.native_threads import held_to, hold
 from daskflow.core.protocols import ModelSettings
 from daskflow.core.seeds import seed_of
 from daskflow.core.warned import ignored
@@ -317,28 +315,13 @@ def _call(method: Callable[..., Any], X: Any, y: Any, extra: Mapping[str, Any]) 
         method(X.copy(), np.array(y), **{name: np.array(value) for name, value in extra.items()})
 
 
-_pools: tuple[int, ThreadpoolController] | None = None
-_pools_lock = threading.Lock()
-_held: tuple[int, int] | None = None
-"""In a process that runs one fit at a time: modules when the pools were last held, and to how many threads."""
-
-
 def native_threads(estimator: Any) -> AbstractContextManager[Any]:
     """Hold BLAS and OpenMP to the estimator's ``n_jobs``, else to one thread."""
-    global _pools, _held
     jobs = getattr(estimator, "n_jobs", None)
     if isinstance(jobs, int) and jobs < 0:
         return nullcontext()
     wanted = max(1, jobs or 1)
-    if os.environ.get(SEAT) and _held == (len(sys.modules), wanted):
-        return nullcontext()
-    with _pools_lock:
-        # Looking for the pools takes 4 to 15 ms, using them 0.1 ms; only an import can bring a new one.
-        if _pools is None or _pools[0] != len(sys.modules):
-            _pools = len(sys.modules), ThreadpoolController()
-        found = _pools[1]
-    limited: AbstractContextManager[Any] = found.limit(limits=wanted)
     if os.environ.get(SEAT):  # it stays, for the next fit mostly wants the same
-        _held = len(sys.modules), wanted
+        hold(wanted)
         return nullcontext()
-    return limited
+    return held_to(wanted)
