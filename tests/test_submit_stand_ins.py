@@ -27,8 +27,8 @@ name = "cars"
 metrics = ["roc_auc"]
 [data]
 kind = "generated"
-rows = 2000
-partitions = 2
+rows = 40_000
+partitions = 4
 task = "binary"
 [split]
 folds = 2
