@@ -210,7 +210,7 @@ def test_a_finished_run_whose_search_gets_more_time_goes_on(frame: pd.DataFrame,
     assert run(1e-10).records == run(1e-9).records == first.records
     longer = run(1.0, listener=lambda event: said.append(str(event.fields.get("text", ""))))
     assert longer.path == first.path
-    assert "This run was finished, and its search has more time now: it goes on." in said
+    assert "This run was finished, and goes on: there is more time for its search, or its model is gone." in said
     assert outcome(longer) == outcome(expected)
     assert longer.model.predict(frame.drop(columns="late")).tolist() == expected.model.predict(frame).tolist()
     begun = [(r["trial"], r["fold"], r["resource"]) for r in longer.records if r["record"] == "start"]

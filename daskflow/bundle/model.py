@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from daskflow.bundle.awaited import awaited
 from daskflow.bundle.one_row import OneRow
 from daskflow.bundle.rows import check_names, rows_of
-from daskflow.bundle.side_by_side import Packed
+from daskflow.bundle.side_by_side import Packed, Packer
 from daskflow.bundle.steady import SteadyLinear, steady
 from daskflow.bundle.steady_members import unsteady
 from daskflow.core import interruption

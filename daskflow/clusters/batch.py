@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from daskflow.clusters.shipping_archive import Archive
 
 
+SEAT_MEMORY_BYTES = 600 * 2**20
+"""A process that waits for fits takes about 150 MB: workers with less than this have none before the first fit."""
+
+
 def nobody_follows() -> bool:
     """Say that no controller goes on when one ends: of a run that is not submitted."""
     return False

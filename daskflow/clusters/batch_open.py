@@ -162,6 +162,7 @@ class BatchCluster:
             _make(folder)
         batch = self.batch = shipped(batch, self.listener)
         told = {"seal": seal_of(self.token), "versions": probe()(LIBRARIES), "host": socket.gethostname()}
+        told["modules"] = list(batch.modules)
         handed = read_handed_over(batch.lease)
         if handed is None or handed.shape != shape_of(batch):
             handed = None
@@ -329,6 +330,13 @@ async def _started(host: str, security: Any, seal: str) -> Any:
     return await guarded(Scheduler, seal)(
         host=host, port=0, protocol="tls", security=security, dashboard=False, dashboard_address=f"{HOST}:0"
     )
+
+
+async def _show(scheduler: Any) -> None:
+    """Give a scheduler's web server Dask's own pages."""
+    from distributed.dashboard.scheduler import connect
+
+    connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="/")
 
 
 def shape_of(batch: Batch) -> str:

@@ -43,7 +43,7 @@ class Grid(Search):
         SettingsError
             For a space without parameters, with a distribution, or with more than `max_candidates` combinations.
         """
-        from sklearn.model_selection import ParameterGrid
+        from sklearn.model_selection import ParameterGrid  # takes a second: jobs are handed in before
 
         self._size(space)
         return AllAtOnce(named(ParameterGrid(branches(space))))

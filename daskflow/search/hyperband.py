@@ -83,7 +83,7 @@ class Hyperband(Search):
 
     def _patience(self) -> int:
         if self.patience is True:
-            from dask_ml.model_selection._hyperband import _get_patience  # not for each worker that gets the settings
+            from dask_ml.model_selection._hyperband import _get_patience
 
             return int(_get_patience(self.patience, self.max_iter, self.aggressiveness, self.tol))
         return int(self.patience)
@@ -124,7 +124,7 @@ class Hyperband(Search):
 
     def rules(self, space: Mapping[str, Any] | None = None, random_state: int = 0) -> list[tuple[int, int, _Capped]]:
         """Return number, size and rule of dask-ml's brackets, most adaptive first; `space` is what their draws use."""
-        from dask_ml.model_selection import HyperbandSearchCV
+        from dask_ml.model_selection import HyperbandSearchCV  # takes seconds, and no other search needs it
         from dask_ml.model_selection._hyperband import _get_hyperband_params
         from sklearn.linear_model import SGDClassifier
 

@@ -62,8 +62,8 @@ class Random(Search):
 
 
 def draw(space: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
-    """Draw candidates by the sampler that dask-ml uses; fewer, with a warning, where the space has fewer."""
-    from sklearn.model_selection import ParameterSampler
+    """Draw candidates by scikit-learn's sampler, as dask-ml does; fewer, with a warning, where the space has fewer."""
+    from sklearn.model_selection import ParameterSampler  # takes a second: jobs are handed in before
 
     spaces = branches(space)
     sampler = ParameterSampler(spaces, trials, random_state=seed_of(seed, "candidates"))

@@ -30,7 +30,11 @@ def was_done(journal: Journal) -> bool:
 def reopen(folder: RunFolder, listener: Listener) -> None:
     """Let a run that was finished go on: what it was judged by is made anew, and its model answers until then."""
     folder.discard(folder.metrics, folder.predictions, folder.report)
-    tell(listener, "note", text="This run was finished, and its search has more time now: it goes on.")
+    tell(
+        listener,
+        "note",
+        text="This run was finished, and goes on: there is more time for its search, or its model is gone.",
+    )
 
 
 def has_more_time(workflow: Workflow, journal: Journal) -> bool:

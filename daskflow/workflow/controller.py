@@ -23,6 +23,7 @@ from daskflow.core.mounts import about_locks
 from daskflow.workflow.acting import is_held
 from daskflow.workflow.submission import Submission, mark_of, read_submission, read_workflow, write_submission
 from daskflow.workflow.submitting import placed_in, queue_of, script_of
+from daskflow.workflow.walltime import Walltime, ends_at
 
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
@@ -235,6 +236,8 @@ class Controller:
 
     def _hand_in(self) -> bool:
         """Hand in the successor, unless the last generations got nothing done; return whether there is one."""
+        from daskflow.workflow.watching import records_of
+
         if self.successor:
             return True
         jobs = self.submission.jobs
@@ -268,6 +271,8 @@ class Controller:
         with suppress(OSError):
             size = self.folder.journal.stat().st_size
             if size != self._seen[0]:
+                from daskflow.workflow.watching import records_of
+
                 self._seen = size, has_gained(records_of(self.folder), self._works_since)
         return self._seen[1]
 

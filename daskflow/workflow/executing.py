@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +21,13 @@ from daskflow.data.decision import Decision
 from daskflow.data.schema import Target
 from daskflow.metrics import Metric
 from daskflow.search import engine
+from daskflow.search.budgets import Budgeted
 from daskflow.search.candidates import candidates_record, check_record, preprocess_params
 from daskflow.search.fits import MatrixWork
 from daskflow.search.lengths import Lengths
 from daskflow.search.policies import Policy
 from daskflow.search.steering import CANCELLED
-from daskflow.workflow import learning_curve, out_of_fold
+from daskflow.workflow import columns_seen, learning_curve, out_of_fold
 from daskflow.workflow.account import card, describe, values
 from daskflow.workflow.cache import forget, open_store
 from daskflow.workflow.evaluation import TestPart, evaluate_test, remarks
@@ -67,13 +69,13 @@ class Execution(Preparing):
         if len(prepared) > 1:
             describe(self.folder, self.workflow, blocks, target, plan, chosen.fitted[-1])
         self.turn_down()
-        fitted, decision, told = self.refit(result, work, chosen.matrices, target, metric)
+        test, evaluation = chosen.matrices.test, None
+        part = test and TestPart(test, self.aside(blocks, plan), blocks.features, blocks.roles, target)
+        fitted, decision, told, seen = self.refit(result, work, chosen.matrices, target, metric, part)
         self.turn_down()
         model = FittedModel(fitted, chosen.fitted[-1], blocks.features, target, decision)
-        evaluation = None
-        if chosen.matrices.test is not None:
-            part = TestPart(chosen.matrices.test, self.aside(blocks, plan), blocks.features, blocks.roles, target)
-            evaluation = self.judge(part, model, metrics, metric, result, told)
+        if part is not None:
+            evaluation = self.judge(part, model, metrics, metric, result, told, seen)
         else:
             self.warn("There is no test part (split.test = 0): the scores are those that chose the model.")
         with self.stage("model"):
@@ -100,8 +102,12 @@ class Execution(Preparing):
         metric: Metric,
         result: SearchResult,
         told: dict[str, Any],
+        seen: Mapping[str, Any],
     ) -> Evaluation:
-        """Judge the model by the test rows, then explain it; what there is is written after each of the two."""
+        """Judge the model by the test rows, then explain it; what there is is written after each of the two.
+
+        What was `seen` of columns before is taken as it is.
+        """
         settings, seed = self.workflow.evaluation, self.workflow.seed
         with self.stage("evaluation"):
             evaluation, judged = evaluate_test(
@@ -117,7 +123,9 @@ class Execution(Preparing):
                 seed=seed,
                 listener=self.listener,
             )
-            evaluation = replace(evaluation, details={**evaluation.details, **told})
+            units = columns_seen.units_of(part, self.executor.slots, seed)
+            columns = columns_seen.details_of(part, judged.said, units, seen, self.executor)
+            evaluation = replace(evaluation, details={**evaluation.details, **columns, **told})
             self.write_metrics(evaluation)
             if settings.predictions:
                 write_parquet(self.folder.predictions, judged, part.target)
@@ -192,6 +200,8 @@ class Execution(Preparing):
                 lengths=Lengths(seer.forecast, cluster.seconds) if isinstance(cluster, Batch) else None,
             )
             found["ended"] = result.ended
+            if isinstance(policy, Budgeted) and result.ended == policy.ended() and policy.limit:
+                found["limit"] = policy.limit
         if result.ended:
             tell(self.listener, "note", text=f"The search ended because {result.ended}.")
         for trial in result.trials:
@@ -208,17 +218,20 @@ class Execution(Preparing):
         matrices: matrices_of.Matrices,
         target: Target,
         metric: Metric,
-    ) -> tuple[Fitted, Decision, dict[str, Any]]:
-        """Fit the winner on every row that is not test; beside it, what the decision and the learning curve need.
+        part: TestPart | None,
+    ) -> tuple[Fitted, Decision, dict[str, Any], dict[str, Any]]:
+        """Fit the winner on every row that is not test; beside it, what needs no fit of all rows.
 
-        What an earlier invocation fitted is taken as it is.
+        That is what the decision and the learning curve need, and what the columns say; libraries that the end needs
+        are loaded. What an earlier invocation fitted is taken as it is.
         """
         flow, best = self.workflow, result.best
         earlier = next((r for r in reversed(self.recorder.journal.records) if r["record"] == "refitted"), None)
-        if earlier is not None and earlier["trial"] == best.id:
+        same = {"trial": best.id, "resource": best.resource}
+        if earlier is not None and all(earlier.get(word) == value for word, value in same.items()):
             fitted = Fitted(self.folder.path / FITTED, earlier["sha256"])
             if fitted.is_whole:
-                return fitted, Decision.load(earlier["decision"]), earlier["told"]
+                return fitted, Decision.load(earlier["decision"]), earlier["told"], {}
         beside = []
         if flow.decision.is_learned:
             once = matrices.folds[: len(matrices.folds) // flow.split.repeats]  # a row is in one fold of each repeat
@@ -244,9 +257,9 @@ class Execution(Preparing):
         told: dict[str, Any] = {"decision": found} if flow.decision.is_active else {}
         if any(key.startswith("curve-") for key in answers):
             told["learning_curve"] = learning_curve.curve_of(metric.name, answers)
-        record = {"record": "refitted", "trial": best.id, "sha256": fitted.sha256}
+        record = {"record": "refitted", **same, "sha256": fitted.sha256}
         self.recorder.append({**record, "decision": decision.dump(), "told": told})
-        return fitted, decision, told
+        return fitted, decision, told, answers
 
     def finish(self) -> None:
         """Write the leaderboard and remove what only the search needed."""

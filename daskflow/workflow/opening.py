@@ -12,16 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from daskflow.core import interruption
 from daskflow.core.errors import DaskflowError
 from daskflow.core.events import Listener, tell
 from daskflow.data.arriving import span_of
-from daskflow.data.hashing import mix
 from daskflow.data.recipe import without_block
 from daskflow.data.table import Arriving, Held, Table
 from daskflow.workflow.cache import block_folder
+from daskflow.workflow.loading import compiled_loops, load
 from daskflow.workflow.workflow import Workflow
 
 AGAIN_SECONDS = 0.2
@@ -58,7 +56,8 @@ class Opening:
     def __enter__(self) -> Opening:
         """Begin, where that is worth something; what goes wrong is raised by `table`."""
         if self._workflow.data.opens_early:
-            self.begin()
+            self._is_begun = True
+            threading.Thread(target=self._open, name="daskflow-opening", daemon=True).start()
         return self
 
     def begin(self, first: str = "", then: Sequence[str] = ()) -> None:
@@ -104,7 +103,6 @@ class Opening:
         try:
             self._workflow.check_parameters()
             table = self._workflow.table()
-            _load()
         except BaseException as error:
             self._table.set_exception(error)
             return
@@ -155,12 +153,6 @@ class Opening:
             coming, self._coming = self._coming, []
         for _, future in coming:
             future.add_done_callback(_give_back)
-
-
-def _load() -> None:
-    """Load what the stages need, the compiled loops too, which takes a second or two."""
-
-    mix(np.zeros(1, dtype=np.uint64))
 
 
 def _give_back(future: Future[Held]) -> None:

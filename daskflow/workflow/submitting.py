@@ -84,7 +84,9 @@ def submit(
     ControlError
         When the run goes on, waits in the queue, or is done.
     """
-    from daskflow.workflow.plan import refuse_too_long  # the controller imports this file, and foresees nothing
+    # The controller imports this file, and foresees nothing.
+    from daskflow.workflow.continuing import has_more_time, is_done
+    from daskflow.workflow.plan import refuse_too_long
 
     cluster = batch_cluster(workflow)
     workflow = workflow.opened()
