@@ -168,7 +168,7 @@ def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlur
     assert (folder.path / "keys").exists()
     cleaned = daskflow("cleanup")
     # then the workers and the keys are gone, and the other job is not
-    assert re.search(r"removed 2 jobs \(.*\), keys", cleaned.stdout), cleaned
+    assert re.search(r"removed 2 jobs \(", cleaned.stdout), cleaned  # a cancelled worker may remove the keys before
     until(lambda: list(slurm.jobs()) == [other.strip()], "the end of the workers")
     assert not (folder.path / "keys").exists()
     # when it is submitted again, it goes on; when it is cancelled, nothing is left of it either
