@@ -164,7 +164,7 @@ class FleetLoop:
             Changes(self._changed, self._unit_ended, self._accounts.forget), name="daskflow-fleet"
         )
         self._scheduler.add_plugin(self._lengths)
-        self._tasks = [asyncio.create_task(self._guarded(side())) for side in (self._keep_jobs, self._keep_workers)]
+        self._tasks = [asyncio.create_task(self._guarded(side)) for side in (self._keep_jobs, self._keep_workers)]
 
     def _count_between(self, jobs: Sequence[Job], since: float, now: float) -> None:
         """Count what jobs have had that ended between two controllers, as long as the queue still shows them."""
@@ -385,10 +385,10 @@ class FleetLoop:
             if event is self._look:
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def _guarded(self, side: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, side: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A mistake of ours ends the run with a sentence, for without this the workers would not be held."""
         try:
-            await side
+            await side()
         except Exception as error:
             logger.exception("The fleet has stopped")
             self._fail(f"The workers' jobs are not looked after any more: {type(error).__name__}: {error}")
