@@ -37,8 +37,8 @@ VERBS = (
 )
 """Verbs in the order of a first day; each is the function of its name in the file of its name."""
 
-INNER = ("controller",)
-"""What jobs say to themselves: like verbs, but not listed."""
+INNER = ("controller", "foresee")
+"""What jobs, and verbs, say to themselves: like verbs, but not listed."""
 
 
 class Verbs(click.Group):

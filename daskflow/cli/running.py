@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +21,12 @@ from daskflow.core.space import told
 
 if TYPE_CHECKING:
     from daskflow.workflow.run import Run
+    from daskflow.workflow.submitting import Submitted
     from daskflow.workflow.workflow import Workflow
 
 
-POLITE = 19
-"""Priority of what nobody waits for, as ``nice`` counts it."""
+PATIENCE_SECONDS = 20.0
+"""A machine with nothing else to do times fits in 5 s; who has submitted a run need not wait much longer."""
 
 
 def run_workflow(workflow: Workflow, runs: Path, *, fresh: bool, as_json: bool) -> None:
@@ -61,26 +61,38 @@ def say_core_hours(workflow: Workflow, runs: Path, *, has_controller: bool = Fal
         return
     from daskflow.workflow.core_hours_ahead import core_hours_ahead
 
-    found: list[str] = []
-
-    def foresee() -> None:
-        _give_way()
-        with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
-            outlook = workflow.plan(runs.absolute()).outlook
-            found.append(str(core_hours_ahead(workflow, outlook, runs.absolute(), has_controller=has_controller)))
-
-    thread = threading.Thread(target=foresee, name="daskflow-core-hours", daemon=True)
-    thread.start()
-    thread.join()
-    for text in found:
-        click.echo(f"Core-hours: {text}.", err=True)
+    with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
+        outlook = workflow.plan(runs.absolute()).outlook
+        told = core_hours_ahead(workflow, outlook, runs.absolute(), has_controller=has_controller)
+        click.echo(f"Core-hours: {told}.", err=True)
 
 
-def _give_way() -> None:
-    """Let the jobs that were handed in go first, where they run on this machine; of this thread alone."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
+def say_core_hours_of(workflow: Workflow, done: Submitted) -> None:
+    """Say on stderr about how many core-hours a run that was handed in will use.
+
+    Where no earlier run tells, fits are timed for it, by a process that gives way to the run's jobs, which may have
+    begun on this machine. One that is too busy for that lets nobody wait: then it is said that it is not known.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With a sentence that the run is handed in all the same.
+    """
+    from daskflow.core.priority import printed_aside
+    from daskflow.workflow.core_hours_ahead import core_hours_ahead
+
+    folder, told = done.folder, None
+    if done.outlook.seconds is None:
+        command = [sys.executable, "-m", "daskflow", "foresee", str(folder.path)]
+        try:
+            told = printed_aside(command, os.environ, PATIENCE_SECONDS)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(
+                f"Interrupted, and handed in all the same: `daskflow cancel {shown(folder.path)}` ends the run."
+            ) from error
+    if told is None:
+        told = str(core_hours_ahead(workflow, done.outlook, folder.path.parent.parent, has_controller=True))
+    click.echo(f"Core-hours: {told.strip()}.", err=True)
 
 
 def say_earlier_core_hours(workflow: Workflow, runs: Path) -> bool:

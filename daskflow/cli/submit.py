@@ -29,7 +29,7 @@ def submit(
     Exit codes: 0 handed in; 1 the run goes on already, or is done; 2 the workflow or the command line is wrong; 3 the
     queue refused it, or there is none.
     """
-    from daskflow.cli.running import print_json, say_core_hours, summarized
+    from daskflow.cli.running import print_json, say_core_hours, say_core_hours_of, summarized
     from daskflow.core.folder import RunFolder
     from daskflow.workflow.submitting import batch_cluster, script_of, submit
 
@@ -53,4 +53,4 @@ def submit(
     click.echo(f"  daskflow watch {folder}    its pages, or --text")
     click.echo(f"  daskflow logs {folder}     what its jobs write")
     click.echo(f"  daskflow cancel {folder}   end it; what is finished is kept")
-    say_core_hours(workflow, runs, has_controller=True)  # behind the job, which waits for nobody
+    say_core_hours_of(workflow, done)  # behind the job, which waits for nobody

@@ -227,8 +227,8 @@ PLAUSIBLE = 0.01
 """Where that takes less than this share of a walltime, no fits are timed to see whether one takes longer."""
 
 
-def refuse_too_long(workflow: Workflow, runs: Path) -> None:
-    """See that a fit comes to its end within a walltime, as far as can be foreseen.
+def refuse_too_long(workflow: Workflow, runs: Path) -> Outlook:
+    """See that a fit comes to its end within a walltime, as far as can be foreseen; return what is foreseen of the run.
 
     It is by earlier runs, or where there is much data, by timing a few fits for 2 seconds. What is seen only when fits
     are done, the search sees.
@@ -240,12 +240,13 @@ def refuse_too_long(workflow: Workflow, runs: Path) -> None:
     """
     cluster = workflow.cluster
     if not isinstance(cluster, Batch):
-        return
+        return Outlook("no walltime ends it")
     table = workflow.table()
     is_plausible = rows_of(table) * n_columns(table.features) / QUICK_CELLS > PLAUSIBLE * cluster.seconds
-    timing: Timing = made_up_fits if is_plausible else nothing_timed
-    if overlong := too_long(foreseen(workflow, runs, timing), cluster, workflow.search.fit_seconds):
+    found = foreseen(workflow, runs, made_up_fits if is_plausible else nothing_timed)
+    if overlong := too_long(found, cluster, workflow.search.fit_seconds):
         raise SettingsError([Problem("cluster.walltime", overlong)])
+    return found
 
 
 def nothing_timed(workflow: Workflow, task: str, shape: Shape, steps: Sequence[Step]) -> None:

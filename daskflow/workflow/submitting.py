@@ -28,6 +28,7 @@ from daskflow.workflow.submission import (
 if TYPE_CHECKING:
     from daskflow.clusters.batch_jobs import Queue
     from daskflow.clusters.shipping_archive import Archive
+    from daskflow.workflow.outlook import Outlook
     from daskflow.workflow.workflow import Workflow
 
 
@@ -43,11 +44,14 @@ class Submitted:
         Number of the controller's job.
     notes : tuple of str
         What the check of the workflow understood.
+    outlook : Outlook
+        How long it will take, as far as that was known before.
     """
 
     folder: RunFolder
     job: str
     notes: tuple[str, ...]
+    outlook: Outlook
 
 
 def queue_of(cluster: Batch) -> Queue:
@@ -95,7 +99,7 @@ def submit(
     placed = placed_in(workflow, folder)
     queue = queue_of(placed)
     _refuse(queue, cluster, workflow, folder)
-    refuse_too_long(workflow, folder.path.parent.parent)
+    outlook = refuse_too_long(workflow, folder.path.parent.parent)
     folder.make()
     _check_idle(folder, queue)
     try:
@@ -123,7 +127,7 @@ def submit(
         if is_held(folder.journal):
             raise ControlError(f"Run {folder.name}/{folder.id} goes on: {folder.path}.") from error
         raise
-    return Submitted(folder, job, notes)
+    return Submitted(folder, job, notes, outlook)
 
 
 def batch_cluster(workflow: Workflow) -> Batch:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
 
 TIMED_SECONDS = 2.0
-"""How long fits on made-up rows go on, about."""
+"""How long fits on made-up rows go on, about; time that other work on the machine takes does not count."""
 
 SLOW_SECONDS, FIRST_SECONDS = 1.0, 4.0
 """A family whose smallest fit takes longer is not timed: what more rows cost cannot be seen in the time. The very
@@ -332,12 +332,12 @@ class _Stopwatch:
         part = self.part(n_rows)
         if self.timed(0, part).fit > FIRST_SECONDS:
             return None
-        begun = time.perf_counter()
+        begun = _clocks()
         took = self.timed(0, part)
         if took.fit > SLOW_SECONDS:
             return None
         times = [(n_rows, took.fit)]
-        while n_rows < most and time.perf_counter() - begun + 1.2 * MORE * took.timing < TIMED_SECONDS:
+        while n_rows < most and _since(begun) + 1.2 * MORE * took.timing < TIMED_SECONDS:
             n_rows = min(most, n_rows * MORE)
             part = self.part(n_rows)
             took = self.timed(0, part)
@@ -345,7 +345,7 @@ class _Stopwatch:
         if len(times) < 2:
             return None
         measured = [took]
-        while len(measured) < len(self.candidates) and time.perf_counter() - begun + took.timing < 1.2 * TIMED_SECONDS:
+        while len(measured) < len(self.candidates) and _since(begun) + took.timing < 1.2 * TIMED_SECONDS:
             took = self.timed(len(measured), part)
             measured.append(took)
         return Law.through(times), measured
@@ -392,6 +392,11 @@ class _Stopwatch:
 def _clocks() -> tuple[float, float]:
     """Wall and processor seconds."""
     return time.perf_counter(), time.process_time()
+
+
+def _since(begun: tuple[float, float]) -> float:
+    """Seconds since then, without those that other work on the machine took."""
+    return _between(begun, _clocks())[0]
 
 
 def _between(begun: tuple[float, float], ended: tuple[float, float]) -> tuple[float, float]:
