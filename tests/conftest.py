@@ -60,6 +60,13 @@ def slurm() -> Iterator[Any]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def _a_slurm_with_nothing_to_do(request: pytest.FixtureRequest) -> None:
+    """A test on Slurm begins when what an earlier one has left there is gone: jobs take seconds to be cleaned up."""
+    if "slurm" in request.fixturenames:
+        request.getfixturevalue("slurm").until_empty()
+
+
 @pytest.fixture(scope="module")
 def sge() -> Iterator[Any]:
     """A real Grid Engine on this machine, a `TestQueue`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import Process, connection, get_context
@@ -16,7 +17,7 @@ import daskflow.metrics
 from daskflow import models
 from daskflow.clusters.address import Address
 from daskflow.clusters.local import Local
-from daskflow.core.journal import Journal
+from daskflow.core.journal import Journal, read
 from daskflow.core.processes import die_with_parent
 from daskflow.core.protocols import Death, Outcome, Unit
 from daskflow.core.results import SearchResult
@@ -53,12 +54,45 @@ class Audited(MatrixWork):
 
 
 def audited(audit: str, work: Fit, steps: Sequence[Step]) -> list[Answer | Failure]:
-    """Note the start of each job, and do them."""
+    """Note the start of each job, and do them, unless the search is held up."""
     keys = [unit_key(step.candidate.trial, step.fold, step.stop) for step in steps]
     file = os.open(audit, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(file, "".join(f"{key}\n" for key in keys).encode())
     os.close(file)
+    while is_held_up(Path(audit).parent):
+        time.sleep(0.005)
     return fit_together(work, steps)
+
+
+def hold_up(folder: Path, after: int | None) -> None:
+    """Let no unit of a search in a folder go on when so many are finished, until this is called again; None: let all.
+
+    Who kills something at a moment of the search would come too late on a busy machine.
+    """
+    file = folder / "held"
+    if after is None:
+        file.unlink(missing_ok=True)
+        return
+    file.with_suffix(".new").write_text(str(after))
+    file.with_suffix(".new").replace(file)
+
+
+def is_held_up(folder: Path) -> bool:
+    """Whether so many units of the search in a folder are finished that the next ones wait."""
+    try:
+        most = int((folder / "held").read_text())
+    except FileNotFoundError:
+        return False
+    return len(finished(folder)) >= most
+
+
+def finished(folder: Path) -> list[str]:
+    """Keys of the units on record."""
+    return [
+        unit_key(record["trial"], record["fold"], record["resource"])
+        for record in read(folder / "journal.jsonl")
+        if record["record"] == "unit"
+    ]
 
 
 class ForkExecutor(InlineExecutor):
@@ -109,7 +143,7 @@ def search(kind: str, folder: Path, matrices: Matrices, on: str = "inline") -> t
         return search_on(InlineExecutor(), kind, folder, matrices)
     if on == "forks":
         return search_on(ForkExecutor(), kind, folder, matrices)
-    cluster = Local(workers=2, memory="1 GiB") if on == "local" else Address(address=on)
+    cluster = Local(workers=2, memory="1 GiB") if on == "local" else Address(address=on, timeout_seconds=120)
     with cluster.open() as opened:
         return search_on(opened.executor, kind, folder, matrices)
 

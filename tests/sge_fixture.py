@@ -75,7 +75,7 @@ def started(command: list[object], folder: Path, port: str, ports: int) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=(folder / "up.err").open("w"),  # a pipe would stay open for as long as the daemons live
-        timeout=120,
+        timeout=240,
         check=False,
     )
     if done.returncode != 0:

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,23 @@ class TestSlurm:
                 subprocess.run(command, check=False, capture_output=True, timeout=60)
             time.sleep(0.2)
 
+    def until_empty(self, seconds: float = 90.0) -> None:
+        """End whatever is in the queue, and wait until it is gone and all nodes can be used."""
+        end = time.monotonic() + seconds
+        while jobs := self.jobs():
+            assert time.monotonic() < end, f"jobs did not go: {jobs}"
+            subprocess.run(["scancel", "--quiet", *jobs], check=False, capture_output=True, timeout=60)
+            time.sleep(0.2)
+        self.until_idle(*(f"n{number + 1}" for number in range(NODES)), seconds=seconds)
+
+    def until_stopped(self, *jobs: str, seconds: float = 60.0) -> None:
+        """Wait until the signal STOP has come to every process of jobs: Slurm hands signals on behind its answer."""
+        end = time.monotonic() + seconds
+        names = {name for job in jobs for name in self.ask("squeue", "-h", "--array", "-j", job, "-o", "%A").split()}
+        while not (found := _states_of(self.conf, names)) or set(found) != {"T"}:
+            assert time.monotonic() < end, f"processes of {jobs} still run: {found}"
+            time.sleep(0.05)
+
     def node_of(self, job: str) -> str:
         """Return where a job runs."""
         return self.ask("squeue", "-h", "--array", "-j", job, "-o", "%N").strip()
@@ -90,7 +107,7 @@ class TestSlurm:
         """End slurmctld: jobs run on, and nothing can be asked. Killed, it forgets what came in its last seconds."""
         process = int((self.folder / "run" / "slurmctld.pid").read_text())
         os.kill(process, number)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while Path(f"/proc/{process}/exe").exists():
             assert time.monotonic() < end, "slurmctld did not end"
             time.sleep(0.1)
@@ -130,7 +147,7 @@ def running_slurm() -> Iterator[TestSlurm]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(folder / "up.err").open("w"),  # a pipe would stay open for as long as the daemons live
-            timeout=120,
+            timeout=240,
             check=False,
         )
         if done.returncode != 0:
@@ -138,6 +155,18 @@ def running_slurm() -> Iterator[TestSlurm]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
             yield TestSlurm(folder)
+
+
+def _states_of(conf: Path, jobs: Collection[str]) -> list[str]:
+    """Return the states of the processes that run in jobs, given by their numbers, of the Slurm of a configuration."""
+    wanted = {f"SLURM_JOB_ID={job}".encode() for job in jobs}
+    states = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            environment = set((process / "environ").read_bytes().split(b"\0"))
+            if f"SLURM_CONF={conf}".encode() in environment and environment & wanted:
+                states.append((process / "stat").read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def free_base_port(count: int) -> int:

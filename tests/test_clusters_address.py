@@ -46,19 +46,19 @@ def test_connect_joins_an_address(client: Any) -> None:
 
 
 def test_an_address_where_nothing_answers_is_a_sentence_in_time() -> None:
-    # given a port that is free
+    # given a port that nobody else can take, and where nobody listens
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    begun = time.monotonic()
-    # when
-    with (
-        pytest.raises(ClusterError, match=f"No scheduler answers at tcp://127.0.0.1:{port} within 1 s"),
-        flow.clusters.Address(address=f"tcp://127.0.0.1:{port}", timeout_seconds=1).open(),
-    ):
-        pass
-    # then
-    assert time.monotonic() - begun < 10
+        begun = time.monotonic()
+        # when
+        with (
+            pytest.raises(ClusterError, match=f"No scheduler answers at tcp://127.0.0.1:{port} within 1 s"),
+            flow.clusters.Address(address=f"tcp://127.0.0.1:{port}", timeout_seconds=1).open(),
+        ):
+            pass
+    # then: 30 s without the option
+    assert time.monotonic() - begun < 25
 
 
 def test_a_scheduler_without_workers_is_a_sentence() -> None:
@@ -66,8 +66,8 @@ def test_a_scheduler_without_workers_is_a_sentence() -> None:
     with (
         LocalCluster(n_workers=0, processes=False, protocol="tcp://", dashboard_address="127.0.0.1:0") as empty,
         # when, then
-        pytest.raises(ClusterError, match="has no worker, 1 s after it answered"),
-        flow.clusters.Address(address=empty.scheduler_address, timeout_seconds=1).open(),
+        pytest.raises(ClusterError, match="has no worker, 3 s after it answered"),
+        flow.clusters.Address(address=empty.scheduler_address, timeout_seconds=3).open(),  # of which it needs little
     ):
         pass
 
@@ -183,7 +183,7 @@ def test_a_scheduler_that_is_lost_is_a_sentence_and_nothing_else_is_printed(tmp_
         others.kill()
         others.wait()
     # then
-    output, noise = mine.communicate(timeout=60)
+    output, noise = mine.communicate(timeout=120)
     assert output.startswith("The connection to the scheduler was lost. Run the same command again")
     assert noise == ""
     assert mine.returncode == 0

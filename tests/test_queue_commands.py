@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from daskflow.clusters.batch_commands import Answer, for_jobs, run, tail
 from daskflow.clusters.batch_jobs import QueueError
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 def test_a_command_reads_its_script_and_gives_both_outputs_and_its_code() -> None:
@@ -46,16 +47,18 @@ def test_a_file_that_cannot_be_run_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_command_is_ended_with_its_children_when_it_takes_too_long(tmp_path: Path) -> None:
     # given
-    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    child = tmp_path / "child"
+    script = f"sleep 300 & echo $! > {child}; wait"
 
-    # when
-    start = time.monotonic()
-    with pytest.raises(QueueError, match=r"'?sh'? has not answered for 0 s"):
-        asyncio.run(run(["sh", "-c", script], seconds=0.4))
+    # when it has so much time, more where the machine is too busy for it to begin its child in that
+    for seconds in (0.4, 4.0, 40.0):
+        with pytest.raises(QueueError, match=rf"'?sh'? has not answered for {seconds:.0f} s"):
+            asyncio.run(run(["sh", "-c", script], seconds=seconds))
+        if child.exists() and child.read_text().endswith("\n"):
+            break
 
     # then
-    assert time.monotonic() - start < PATIENCE_SECONDS
-    _until_gone(int((tmp_path / "child").read_text()))
+    _until_gone(int(child.read_text()))
 
 
 def test_a_command_ends_with_the_task_that_waits_for_it(tmp_path: Path) -> None:
@@ -72,16 +75,17 @@ def test_a_command_ends_with_the_task_that_waits_for_it(tmp_path: Path) -> None:
     _until_gone(int((tmp_path / "own").read_text()))
 
 
-def test_the_loop_goes_on_while_a_command_runs() -> None:
-    async def both() -> int:
-        running = asyncio.create_task(run(["sleep", "0.3"]))
-        turns = 0
-        while not running.done():
+def test_the_loop_goes_on_while_a_command_runs(tmp_path: Path) -> None:
+    async def both() -> Answer:
+        # given a command that ends when the loop has come round some times
+        running = asyncio.create_task(run(["sh", "-c", f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo went"]))
+        for _ in range(6):
             await asyncio.sleep(0.01)
-            turns += 1
-        return turns
+            assert not running.done()
+        (tmp_path / "go").touch()
+        return await running
 
-    assert asyncio.run(both()) > 5
+    assert asyncio.run(both()) == Answer(0, "went", "")
 
 
 def test_a_command_has_no_part_in_ctrl_c() -> None:
@@ -154,8 +158,9 @@ def _until_gone(process: int) -> None:
             os.kill(process, 0)
         except ProcessLookupError:
             return
-        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return  # ended; that nobody waits for it is the business of the machine's first process
+        with suppress(OSError):  # it has gone since
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return  # ended; that nobody waits for it is the business of the machine's first process
         time.sleep(0.02)
     os.kill(process, signal.SIGKILL)
     pytest.fail(f"process {process} still ran")

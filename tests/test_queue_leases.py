@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -39,10 +40,18 @@ def door() -> Iterator[str]:
         yield f"tls://127.0.0.1:{listening.getsockname()[1]}"
 
 
+@contextmanager
+def refused() -> Iterator[str]:
+    """The address of somebody who was killed: nobody listens there, and nobody else can take it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"tls://127.0.0.1:{taken.getsockname()[1]}"
+
+
 def started(lease: Path, address: str) -> tuple[int, str]:
     """Run what a job does before its worker; return the exit code and what it said."""
     script = "\n".join([*check_lines(shlex.quote(str(lease)), address), AFTER])
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout.strip()
 
 
@@ -98,7 +107,8 @@ def test_a_job_starts_its_worker_only_while_its_own_scheduler_lives(tmp_path: Pa
     longer = time.time() - STALE_SECONDS - 5
     os.utime(lease.path, (longer, longer))
     code, said = started(lease.path, door)
-    assert (code, "was killed 6" in said) == (0, True)
+    assert code == 0
+    assert re.search(r"its scheduler was killed \d{2,3} s ago", said), said
     assert read_lease(lease.path) is not None
     assert read_lease(lease.path)["is_live"] is False  # type: ignore[index]
     # and nothing is left beside the lease
@@ -110,13 +120,12 @@ def test_a_job_starts_its_worker_only_while_its_own_scheduler_lives(tmp_path: Pa
 
 def test_a_job_that_cannot_reach_its_scheduler_says_so_and_fails(tmp_path: Path) -> None:
     # given a scheduler that was killed a moment ago
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = f"tls://127.0.0.1:{listening.getsockname()[1]}"
-    lease = Lease(tmp_path / "lease")
-    lease.take(address)
-    # when
-    code, said = started(lease.path, address)
-    lease.give_up()
+    with refused() as address:
+        lease = Lease(tmp_path / "lease")
+        lease.take(address)
+        # when
+        code, said = started(lease.path, address)
+        lease.give_up()
     # then
     assert code == 1
     assert f"{socket.gethostname()} does not reach the scheduler at {address}" in said
@@ -130,7 +139,7 @@ def test_a_lease_is_touched_while_its_process_lives(tmp_path: Path, monkeypatch:
     lease.take("tls://10.0.0.1:1")
     os.utime(lease.path, (1.0, 1.0))
     # when, then
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while lease.path.stat().st_mtime < 2:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -147,22 +156,21 @@ def test_keys_of_a_scheduler_that_was_killed_are_removed_and_no_others(tmp_path:
     lease.take(door)
     assert not remove_left_behind(keys.folder, door)
     # and those of another one than the worker's
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        killed = f"tls://127.0.0.1:{listening.getsockname()[1]}"
-    assert not remove_left_behind(keys.folder, killed)
-    assert keys.folder.exists()
-    # when it is its own that was killed
-    lease.give_up()
-    other = Lease(lease.path)
-    other.take(killed)
-    # then
-    assert remove_left_behind(keys.folder, killed)
-    assert list(tmp_path.iterdir()) == []
-    other.give_up()
-    # and where it ended by itself there is nothing to do
-    keys.write({})
-    assert not remove_left_behind(keys.folder, killed)
-    assert keys.folder.exists()
+    with refused() as killed:
+        assert not remove_left_behind(keys.folder, killed)
+        assert keys.folder.exists()
+        # when it is its own that was killed
+        lease.give_up()
+        other = Lease(lease.path)
+        other.take(killed)
+        # then
+        assert remove_left_behind(keys.folder, killed)
+        assert list(tmp_path.iterdir()) == []
+        other.give_up()
+        # and where it ended by itself there is nothing to do
+        keys.write({})
+        assert not remove_left_behind(keys.folder, killed)
+        assert keys.folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

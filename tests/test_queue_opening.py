@@ -31,9 +31,9 @@ from daskflow.core.events import Event
 from tests.another_user import talks
 from tests.slurm_fixture import TestSlurm
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm"), pytest.mark.timeout(900)]
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 OPENED = """
 import signal, sys, time
@@ -167,7 +167,7 @@ def test_another_user_of_the_machine_reaches_nothing(slurm: TestSlurm, place: Pa
         assert (done.stdout, done.returncode) == (f"tried {5 + 2 * 3 + len(pages)}\n", 0), done.stderr
         for address, kind in {client.scheduler.address: "Scheduler", worker: "Worker"}.items():
             assert asyncio.run(talks(address, Keys(folder / "keys").security())) == kind
-        assert client.submit(os.getuid).result(timeout=30) == os.getuid()
+        assert client.submit(os.getuid).result(timeout=120) == os.getuid()
         assert client.dashboard_link == f"{connection.dashboard}?token={connection.token}"
     assert left_in(folder) == []
 
@@ -214,19 +214,19 @@ def test_jobs_of_a_process_that_was_killed_leave_by_themselves(slurm: TestSlurm,
         driver.kill()
         driver.wait(PATIENCE_SECONDS)
     # then both are gone soon, and the second has not even started Python
-    until(lambda: not jobs_of(slurm, folder), seconds=30)
+    until(lambda: not jobs_of(slurm, folder))
     first, second = sorted((folder / "logs").glob("*.log"), key=lambda file: file.stat().st_size, reverse=True)
     assert "Registered to" in first.read_text()
     assert "this job is not needed" in second.read_text()
     assert "distributed" not in second.read_text()
-    # within two seconds of its start
-    assert 0 <= lasted(slurm, second.stem) <= 2
+    # and it has not waited for anybody: on a machine with little to do it takes a second or two
+    assert 0 <= lasted(slurm, second.stem) <= 20
     # and the worker has taken the keys along, which the killed process could not
     assert left_in(folder) == []
     # and the same folder can be opened again
     with Slurm(**settings()).within(folder, "again").open() as connection:
         assert left_in(folder) == ["keys", "lease"]
-        assert connection.client.submit(abs, -3).result(timeout=30) == 3
+        assert connection.client.submit(abs, -3).result(timeout=120) == 3
     assert left_in(folder) == []
 
 
@@ -250,7 +250,7 @@ def test_a_python_that_the_nodes_lack_ends_the_start_with_the_log_and_what_to_do
     begun = time.monotonic()
     with pytest.raises(ClusterError) as caught, Slurm(**settings(python="/no/such/python")).within(folder, "x").open():
         pass
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 120
     assert "/no/such/python: No such file or directory" in str(caught.value)
     assert "The nodes do not have that Python; the run's is Python 3." in str(caught.value)
     assert "Name one that they have with cluster.python" in str(caught.value)

@@ -12,7 +12,7 @@ import pytest
 from daskflow.clusters.batch_jobs import Ending, Job, JobState, Queue, QueueError
 from tests.stand_in_queues import COMMANDS, StandIn, standing_in
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 MARK = "4f1e2d3c5b-0a1b2c3d"
 
@@ -126,9 +126,12 @@ def test_every_kind_of_end_is_told_apart(system: StandIn, tmp_path: Path) -> Non
         assert killed.exit_code is None
         assert "signal 9" in killed.words
 
-        # when the walltime of all jobs is half a second
-        system.is_set_up(seconds=0.5)
-        late = await end_of("echo so far; exec sleep 100")
+        # when the walltime of a job is over, once it has said something
+        (id,) = await queue.submit(script(system, tmp_path, "echo so far; exec sleep 100"))
+        log = tmp_path / "logs" / f"{id}.log"
+        await until(lambda: queue.look([id]), lambda _: log.is_file() and log.stat().st_size > 0)
+        system.jobs.end(id, "walltime")
+        late = await ended(queue, id)
 
         # then
         assert late.why == "walltime"

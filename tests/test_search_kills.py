@@ -8,7 +8,6 @@ import os
 import pickle
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,8 +21,10 @@ import pytest
 from daskflow.core.errors import DaskflowError
 from daskflow.data.matrices import Matrices
 from tests import killed_run, killed_search
+from tests.killed_search import finished, hold_up
 from tests.small_matrices import classes, matrices_of
-from tests.test_search_resume import audit, finished, gist, models
+from tests.slurm_fixture import free_base_port
+from tests.test_search_resume import SLACK, audit, gist, models
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
@@ -98,6 +99,7 @@ def disturbed(
     processes = multiprocessing.get_context("forkserver")  # imports are done once, so a start takes little
     processes.set_forkserver_preload(killed_run.PRELOAD)
     files = folder / "killed", folder / "matrices.pkl", folder / "said"
+    hold_up(folder / "killed", moments[0] + SLACK)
     for _ in range(2 * len(strikes)):
         done, begun = set(finished(folder / "killed")), len(audit(folder / "killed"))
         running = processes.Process(target=drive, args=(kind, *files, on()))
@@ -110,6 +112,7 @@ def disturbed(
                 time.sleep(rng.random() * 0.05)
                 if running.is_alive() and kill_one(left[0], driver):
                     struck.append(left.pop(0))
+                    hold_up(folder / "killed", moments[len(struck)] + SLACK if left else None)
         running.join()
         said = (folder / "said").read_text() if (folder / "said").exists() else ""
         # then nothing that was on record when it started began again
@@ -130,7 +133,7 @@ def disturbed(
     starts = Counter(audit(folder / "killed"))
     assert starts.total() - len(starts) <= len(struck) * WORKERS * killed_search.BATCH, json.dumps(struck)
     # and no process of it is left
-    gone = time.monotonic() + 10
+    gone = time.monotonic() + 60
     while (left_over := _those_of(folder)) and time.monotonic() < gone:
         time.sleep(0.1)
     assert left_over == []
@@ -141,7 +144,7 @@ def _those_of(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", sorted(killed_search.SEARCHES))
 def test_guarantees_1_2_3_killed_processes_of_a_local_cluster_change_nothing(
     kind: str, tmp_path: Path, matrices: Matrices
@@ -163,9 +166,8 @@ class Processes:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        # Not one of those that the system gives to whoever connects: a scheduler comes back to it after its death.
+        self.address = f"tcp://127.0.0.1:{free_base_port(1)}"
         self.scheduler: subprocess.Popen[str] | None = None
         self.nannies: list[subprocess.Popen[str]] = []
 
@@ -180,7 +182,7 @@ class Processes:
             port = self.address.rpartition(":")[2]
             self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
         while len(self.nannies) < WORKERS:
-            limits = ["--nthreads", "1", "--memory-limit", "1GiB", "--no-dashboard", "--death-timeout", "60"]
+            limits = ["--nthreads", "1", "--memory-limit", "1GiB", "--no-dashboard", "--death-timeout", "120"]
             self.nannies.append(self._start("worker", self.address, "--nanny", *limits))
         return self.address
 
@@ -230,7 +232,7 @@ def processes() -> Iterator[Processes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_guarantee_11_a_killed_scheduler_nanny_or_both_at_once_change_nothing(
     tmp_path: Path, matrices: Matrices, processes: Processes
 ) -> None:

@@ -20,6 +20,7 @@ from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import read
 from daskflow.workflow import open_run
 from daskflow.workflow.workflow import Workflow
+from tests.gated_fits import GATE, MODEL, open_gate
 from tests.slurm_fixture import TestSlurm
 
 WORKFLOW = """
@@ -33,7 +34,7 @@ task = "binary"
 [split]
 folds = 2
 [model]
-kind = "sgd"
+{model}
 [search]
 kind = "random"
 trials = {trials}
@@ -46,6 +47,8 @@ workers = 2
 memory = "700 MiB"
 interface = "lo"
 """
+
+SGD = 'kind = "sgd"'
 
 SLOW_FITS = """
 import os, time
@@ -70,13 +73,20 @@ def place(tmp_path: Path, slurm: TestSlurm, monkeypatch: pytest.MonkeyPatch) -> 
     subprocess.run(["scancel", "--user", str(os.getuid()), "--quiet"], check=False, timeout=30)
 
 
+@pytest.fixture
+def gate(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A gate at which all but the first fits of jobs wait until it is opened, so that a run goes on until then."""
+    monkeypatch.setenv(GATE, str(place / "gate"))
+    return place / "gate"
+
+
 def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=240)
+    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=300)
 
 
-def submitted(place: Path, trials: int, more: str = "") -> RunFolder:
+def submitted(place: Path, trials: int, more: str = "", model: str = SGD) -> RunFolder:
     """Submit the workflow from a shell that is killed as soon as it has done so."""
-    (place / "workflow.toml").write_text(WORKFLOW.format(trials=trials) + more)
+    (place / "workflow.toml").write_text(WORKFLOW.format(trials=trials, model=model) + more)
     shell = f"{sys.executable} -m daskflow submit workflow.toml; echo done; sleep 600"
     with subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
@@ -86,7 +96,7 @@ def submitted(place: Path, trials: int, more: str = "") -> RunFolder:
     return find_run("runs/submitted")
 
 
-def until(happened: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def until(happened: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     """Wait until something is so, and return it."""
     end = time.monotonic() + seconds
     while not (found := happened()):
@@ -104,16 +114,19 @@ def jobs_of_controller(folder: RunFolder) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_submitted_run_outlives_its_shell_and_its_walltime_and_ends_as_one_that_ran_here(
-    place: Path, slurm: TestSlurm
+    place: Path, slurm: TestSlurm, gate: Path
 ) -> None:
     # given a run whose shell is gone, in the middle of its search
-    folder = submitted(place, trials=12)
+    folder = submitted(place, trials=12, model=MODEL)
     until(lambda: records(folder, "unit"), "the first fit")
     (first,) = jobs_of_controller(folder)
     # when its queue says that its walltime ends
     slurm.ask("scancel", "--signal=USR1", "--batch", first)
     # then another job goes on, and ends it
+    until(lambda: len(records(folder, "invocation")) == 2, "the second job's beginning")
+    open_gate(gate)
     until(lambda: open_run(folder.path).status == "done", "the end")
     assert len(jobs_of_controller(folder)) == 2
     assert len(records(folder, "invocation")) == 2
@@ -141,7 +154,7 @@ def test_a_submitted_run_outlives_its_shell_and_its_walltime_and_ends_as_one_tha
 def test_what_slurm_refuses_is_one_sentence_of_submit_and_of_run_and_leaves_nothing(
     place: Path, slurm: TestSlurm
 ) -> None:
-    (place / "workflow.toml").write_text(WORKFLOW.format(trials=2) + 'queue = "nope"\n')
+    (place / "workflow.toml").write_text(WORKFLOW.format(trials=2, model=SGD) + 'queue = "nope"\n')
     for verb in ("submit", "run"):
         refused = daskflow(verb, "workflow.toml")
         assert refused.returncode == 3, refused
@@ -154,6 +167,7 @@ def test_what_slurm_refuses_is_one_sentence_of_submit_and_of_run_and_leaves_noth
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlurm) -> None:
     # given a run with workers, and a job that is not its own
     folder = submitted(place, trials=3000)
@@ -162,7 +176,10 @@ def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlur
     assert len(slurm.jobs()) == 4
     # when its controller is killed, so that it can put nothing away, while its workers are too slow to do it
     (first,) = jobs_of_controller(folder)
-    slurm.ask("scancel", "--signal=STOP", "--full", *(set(slurm.jobs()) - {first, other.strip()}))
+    workers = set(slurm.jobs()) - {first, other.strip()}
+    until(lambda: {slurm.jobs()[each] for each in workers} == {"RUNNING"}, "both workers")
+    slurm.ask("scancel", "--signal=STOP", "--full", *workers)
+    slurm.until_stopped(*workers)
     slurm.ask("scancel", "--signal=KILL", "--batch", first)
     until(lambda: first not in slurm.jobs(), "the controller's end")
     assert (folder.path / "keys").exists()
@@ -183,14 +200,16 @@ def test_cancel_and_cleanup_leave_no_job_and_no_key(place: Path, slurm: TestSlur
 
 
 @pytest.mark.slow
-def test_where_jobs_may_submit_no_jobs_one_job_holds_all_workers(place: Path, slurm: TestSlurm) -> None:
+@pytest.mark.timeout(900)
+def test_where_jobs_may_submit_no_jobs_one_job_holds_all_workers(place: Path, slurm: TestSlurm, gate: Path) -> None:
     # given
-    folder = submitted(place, trials=2, more='allocation = "single"\n')
+    folder = submitted(place, trials=2, more='allocation = "single"\n', model=MODEL)
     # when it works, its workers are steps of its one job
     until(lambda: records(folder, "unit"), "the first fit")
     (job,) = jobs_of_controller(folder)
     assert list(slurm.jobs()) == [job]
-    assert f"{job}.1" in slurm.ask("squeue", "--steps", "-h", "-o", "%i")
+    until(lambda: f"{job}.1" in slurm.ask("squeue", "--steps", "-h", "-o", "%i"), "the second worker's step")
+    open_gate(gate)
     # then it ends as always, and leaves nothing
     until(lambda: open_run(folder.path).status == "done", "the end")
     until(lambda: not slurm.jobs(), "an empty queue")
@@ -227,7 +246,7 @@ def test_a_run_of_many_walltimes_gets_something_done_in_each_and_ends_as_one_tha
     (place / "slow_fits.py").write_text(SLOW_FITS)
     monkeypatch.syspath_prepend(str(place))
     monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    text = WORKFLOW.format(trials=70).replace('kind = "sgd"', 'kind = "estimator"\nestimator = "slow_fits:Slow"')
+    text = WORKFLOW.format(trials=70, model='kind = "estimator"\nestimator = "slow_fits:Slow"')
     text = text.replace("[evaluation]", "[search.space]\nalpha = {loguniform = [1e-6, 0.1]}\n[evaluation]")
     (place / "workflow.toml").write_text(text + 'walltime = "2 min"\n')
     done = daskflow("submit", "workflow.toml")

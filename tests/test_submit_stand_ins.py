@@ -16,11 +16,12 @@ import pytest
 
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import read
+from tests.gated_fits import GATE, MODEL, open_gate
 from tests.stand_in_queues import COMMANDS, StandIn, standing_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 300.0
 
 WORKFLOW = """
 name = "cars"
@@ -33,7 +34,7 @@ task = "binary"
 [split]
 folds = 2
 [model]
-kind = "sgd"
+{model}
 [search]
 kind = "random"
 trials = 6
@@ -41,7 +42,7 @@ trials = 6
 explain = false
 replicates = 100
 [cluster]
-"""
+""".replace("{model}", MODEL)
 
 ON_A_QUEUE = """
 kind = "{kind}"
@@ -62,7 +63,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def daskflow(place: Path, *words: str) -> str:
     """Run a command to its end in a folder, and return what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "daskflow", *words], cwd=place, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "daskflow", *words], cwd=place, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -81,12 +82,15 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setenv("DASKFLOW_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(GATE, str(tmp_path / "gate"))
     # OpenBLAS has loops of its own for every processor; which ones it takes decides the last bits.
     processor = os.environ.get("OPENBLAS_CORETYPE", "")
     options = ON_A_QUEUE.format(kind=request.param, path=ROOT, processor=processor)
     (tmp_path / "workflow.toml").write_text(WORKFLOW + options)
     with standing_in(request.param, tmp_path / "system") as standing:
-        standing.is_set_up(environment={name: os.environ[name] for name in ("DASKFLOW_STAND_IN", "DASKFLOW_CACHE_DIR")})
+        standing.is_set_up(
+            environment={name: os.environ[name] for name in ("DASKFLOW_STAND_IN", "DASKFLOW_CACHE_DIR", GATE)}
+        )
         yield standing
 
 
@@ -117,7 +121,7 @@ def until(happened: Callable[[], Any], what: str) -> Any:
 def test_a_submitted_run_replaces_a_killed_worker_and_gives_what_a_local_one_gives(
     system: StandIn, local: dict[str, Any], tmp_path: Path
 ) -> None:
-    # given a run whose controller is a job, too
+    # given a run whose controller is a job, too, and whose fits come to no end before the gate is opened
     said = daskflow(tmp_path, "submit", "workflow.toml", "--json")  # which times no fits while the run goes on
     folder = find_run(tmp_path / "runs" / "cars")
     (controller,) = [job["id"] for job in json.loads((folder.path / "submit.json").read_text())["jobs"]]
@@ -133,6 +137,8 @@ def test_a_submitted_run_replaces_a_killed_worker_and_gives_what_a_local_one_giv
     victim = until(worker, "a worker's coming")
     os.killpg(victim["process"], signal.SIGKILL)
     status = json.loads(daskflow(tmp_path, "status", "--json", str(folder.path)))
+    until(lambda: len(system.jobs.all()) == 4, "another worker's job")
+    open_gate(tmp_path / "gate")
     until(lambda: read(folder.journal)[-1].get("record") == "end", "the end of the run")
 
     # then another has taken its place, and it is told why

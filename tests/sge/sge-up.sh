@@ -55,7 +55,7 @@ if ! is_alive "$folder/namespace.pid"; then
     unshare --mount --propagation private bash -c "mount --bind '$folder/conf/hosts' /etc/hosts
         mount --bind '$lib' /usr/lib/gridengine
         echo \$\$ >'$folder/namespace.pid'; exec sleep infinity" </dev/null >/dev/null 2>&1 9>&- &
-    for _ in $(seq 50); do [ -s "$folder/namespace.pid" ] && break; sleep 0.1; done
+    for _ in $(seq 600); do [ -s "$folder/namespace.pid" ] && break; sleep 0.1; done
     is_alive "$folder/namespace.pid" || fail "no mount namespace could be made"
 fi
 within() { nsenter --target "$(cat "$folder/namespace.pid")" --mount --wd="$folder" "$@" 9>&-; }
@@ -83,7 +83,7 @@ if [ ! -e "$folder/spooldb/sge" ]; then
 fi
 qconf() { within "$lib/qconf" "$@"; }
 is_alive "$folder/spool/qmaster/qmaster.pid" || within "$lib/sge_qmaster" >"$folder/conf/qmaster.log" 2>&1 </dev/null
-for _ in $(seq 100); do qconf -sss >/dev/null 2>&1 && break; sleep 0.1; done
+for _ in $(seq 600); do qconf -sss >/dev/null 2>&1 && break; sleep 0.1; done
 qconf -sss >/dev/null || fail "sge_qmaster does not answer; see $folder/spool/qmaster/messages and $folder/conf"
 rmdir /usr/lib/gridengine 2>/dev/null || true
 exec 9>&-
@@ -107,7 +107,7 @@ if ! qconf -sql 2>/dev/null | grep -q '^all\.q$'; then
 fi
 is_alive "$folder/spool/execd/$host/execd.pid" || within "$lib/sge_execd" >"$folder/conf/execd.log" 2>&1 </dev/null
 within "$lib/qmod" -d closed.q >/dev/null
-for _ in $(seq 150); do
+for _ in $(seq 900); do
     if within "$lib/qstat" -f -q all.q 2>/dev/null | grep -q "^all\.q.*lx-amd64 *$"; then
         echo "run: . $folder/env.sh"
         exit 0

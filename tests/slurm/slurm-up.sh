@@ -76,7 +76,7 @@ export SLURM_CONF="$folder/slurm.conf"
 # 2. Daemons, each with its file under FOLDER/run -------------------------------------------------------------------
 # Where the first process of a container reaps nobody, ended daemons stay as zombies, which answer to kill -0.
 is_alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$(cat "$1")/status" 2>/dev/null; }
-wait_for() { for _ in $(seq 150); do eval "$1" && return 0; sleep 0.1; done; fail "waited 15 s for: $1; see $folder/log"; }
+wait_for() { for _ in $(seq 600); do eval "$1" && return 0; sleep 0.1; done; fail "waited 60 s for: $1; see $folder/log"; }
 socket="$folder/munge/munge.socket"
 if ! is_alive "$folder/munge/munged.pid"; then
     rm -f "$socket"*
@@ -93,7 +93,7 @@ for number in $(seq "$nodes"); do
 done
 
 # 3. Every node answers; one that was down when its state was saved is put back -------------------------------------
-for _ in $(seq 300); do
+for _ in $(seq 900); do
     states=$(sinfo -h -N -p normal -o '%N %T' 2>/dev/null || true)
     if [ -n "$states" ] && ! grep -qvE ' (idle|mixed|allocated|completing)$' <<<"$states"; then
         echo "run: . $folder/env.sh"
