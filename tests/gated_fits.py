@@ -1,4 +1,4 @@
-"""Fits that wait at a gate which a test opens: what happens in the middle of a run does so however fast the machine is."""
+"""Fits that wait at a gate which a test opens: then the middle of a run lasts as long as the test needs it."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from daskflow.core.errors import DaskflowError
 from daskflow.data.matrices import Matrices
 from tests import killed_run, killed_search
 from tests.killed_search import finished, hold_up
-from tests.small_matrices import classes, matrices_of
 from tests.slurm_fixture import free_base_port
+from tests.small_matrices import classes, matrices_of
 from tests.test_search_resume import SLACK, audit, gist, models
 
 ROOT = Path(__file__).resolve().parents[1]

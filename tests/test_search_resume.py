@@ -21,7 +21,6 @@ from tests import killed_run, killed_search
 from tests.killed_search import finished, hold_up
 from tests.small_matrices import classes, matrices_of
 
-
 SLACK = 3
 """So many more units than at the moment of a kill may be finished before it; then they wait for it."""
 
