@@ -17,7 +17,7 @@ from daskflow.workflow.doctor import Finding, Level
 from daskflow.workflow.doctor_queue import examine_queue
 from tests.slurm_fixture import TestSlurm
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def runs(tmp_path: Path, slurm: TestSlurm) -> Path:
     yield folder
     assert list(folder.iterdir()) == []
     assert not list(tmp_path.rglob("pwned"))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while slurm.jobs():
         assert time.monotonic() < end, slurm.jobs()
         time.sleep(0.1)
 
 
-def wrong(runs: Path, *, wait: float = 90, **settings: Any) -> list[Finding]:
+def wrong(runs: Path, *, wait: float = 240, **settings: Any) -> list[Finding]:
     """What is not well with a queue."""
     cluster = Slurm(**{"memory": "1 GiB", "walltime": "10 min", **settings})
     return [finding for finding in examine_queue(cluster, runs, wait_seconds=wait) if finding.level is not Level.OK]
@@ -138,14 +138,14 @@ def test_a_queue_that_is_full_says_why_it_waits(runs: Path, slurm: TestSlurm) ->
     blocker = slurm.ask(
         "sbatch", "--parsable", "-N4", "--exclusive", "-t5", "-o/dev/null", "--wrap", "sleep 300"
     ).strip()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while slurm.jobs().get(blocker) != "RUNNING":
         assert time.monotonic() < end
         time.sleep(0.1)
 
     # when
     try:
-        (finding,) = wrong(runs, wait=3)
+        (finding,) = wrong(runs, wait=6)
     finally:
         slurm.ask("scancel", blocker)
 

@@ -28,6 +28,7 @@ def core_seconds(slurm: TestSlurm) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("place")
 def test_core_hours_are_slurms_own_and_the_limit_ends_the_search_before_it_is_passed(
     tmp_path: Path, slurm: TestSlurm
@@ -35,7 +36,7 @@ def test_core_hours_are_slurms_own_and_the_limit_ends_the_search_before_it_is_pa
     # given a search that would take much longer than the core-hours that it may use
     folder = submitted(tmp_path, trials=30_000, more=LIMIT)
     # when it has ended by itself, and Slurm has written its jobs down
-    until(lambda: open_run(folder.path).status == "done", "the end", seconds=200)
+    until(lambda: open_run(folder.path).status == "done", "the end", seconds=400)
     until(lambda: not slurm.jobs(), "an empty queue")
     run = open_run(folder.path)
     # then the search was stopped in good time, and the best so far was refitted and evaluated
@@ -47,14 +48,14 @@ def test_core_hours_are_slurms_own_and_the_limit_ends_the_search_before_it_is_pa
     assert when_stopped is not None
     assert float(when_stopped[1]) < 0.035
     assert (stop["command"], stop["by"]) == ("stop", "max_core_hours")
-    # and each job was counted as Slurm counts it, to the second or two that its end takes
+    # and each job was counted as Slurm counts it, but for what its end takes on a busy machine
     theirs = until(
         lambda: (all_ended := core_seconds(slurm)).keys() >= {job.id for job in run.jobs} and all_ended, "ends"
     )
     assert [job.role for job in run.jobs] == ["controller", "worker", "worker"]
     for job in run.jobs:
-        assert job.used_seconds == pytest.approx(theirs[job.id], abs=6.0)
-    assert 3600 * run.core_hours.used == pytest.approx(sum(theirs[job.id] for job in run.jobs), rel=0.06)
+        assert job.used_seconds == pytest.approx(theirs[job.id], abs=15.0)
+    assert 3600 * run.core_hours.used == pytest.approx(sum(theirs[job.id] for job in run.jobs), abs=45.0, rel=0)
     # and the parts make the whole
     found = run.core_hours
     assert found == CoreHours.of(run.jobs)

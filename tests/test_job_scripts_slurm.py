@@ -34,7 +34,7 @@ def test_slurm_takes_every_directive_and_names_logs_by_job_whatever_stands_in_th
         assert await queue.refusals(worker, cluster.request) == []
         ids = [*await queue.submit(worker), *await queue.submit(worker, 2)]
         ids += await queue.submit(cluster.controller_script(["/bin/sh", "-c", 'echo "$DASKFLOW_JOB $SEEN"']))
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while any(job.state != JobState.ENDED for job in (await queue.look(ids)).values()):
             assert time.monotonic() < until
             await asyncio.sleep(0.2)

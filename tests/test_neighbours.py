@@ -25,14 +25,14 @@ DONE: list[str] = []
 def done(name: str, gate: str = "") -> str:
     """Tell, when its gate is open, that it ran."""
     if gate:
-        GATES[gate].wait(20)
+        GATES[gate].wait(120)
     DONE.append(name)
     return name
 
 
 def short(name: str) -> None:
-    """Take some milliseconds, and tell that it ran."""
-    time.sleep(0.003)
+    """Take so long that a thread which is not given a processor for a moment misses few turns; tell that it ran."""
+    time.sleep(0.015)
     DONE.append(name)
 
 
@@ -101,13 +101,13 @@ def test_a_thread_that_waits_for_an_outcome_is_interrupted_at_once(one_thread: A
         begun = time.monotonic()
         # when
         with pytest.raises(KeyboardInterrupt):
-            executor.next(20)
+            executor.next(100)
     finally:
         CURRENT.reset(token)
         executor.cancel()
         GATES["never"].set()
     # then
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert executor.pending == 0
 
 

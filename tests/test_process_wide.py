@@ -22,14 +22,14 @@ def overlapping(first: AbstractContextManager[object], second: AbstractContextMa
     def other() -> None:
         with second:
             entered.set()
-            may_leave.wait(10)
+            may_leave.wait(60)
 
     thread = threading.Thread(target=other)
     with first:
         thread.start()
-        entered.wait(10)
+        entered.wait(60)
     may_leave.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_filters_are_as_before_when_blocks_of_two_threads_overlap() -> None:
@@ -50,7 +50,7 @@ def in_another_thread(function: Callable[[], None]) -> None:
     """Call it there."""
     thread = threading.Thread(target=function)
     thread.start()
-    thread.join(10)
+    thread.join(60)
 
 
 def warn(text: str) -> None:

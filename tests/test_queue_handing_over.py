@@ -78,7 +78,7 @@ def test_a_job_that_starts_between_two_controllers_waits_for_the_next(tmp_path: 
         timer = threading.Timer(0.5, other.take, [address, handed])
         timer.start()
         # when
-        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
         timer.join()
         other.give_up()
     # then
@@ -89,7 +89,7 @@ def test_a_job_for_which_nobody_comes_leaves(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(batch_lease, "FOLLOW_SECONDS", 1.0)
     lease = handed_over(tmp_path, "7")
     script = "\n".join([*check_lines(shlex.quote(str(lease.path)), FIRST), "echo starts"])
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert done.stdout.strip().endswith("no controller has come that goes on with the run.")
 

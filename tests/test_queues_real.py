@@ -18,6 +18,7 @@ from daskflow.core.folder import find_run
 from daskflow.core.journal import read
 from daskflow.workflow import open_run
 from daskflow.workflow.workflow import Workflow
+from tests.gated_fits import GATE, MODEL, open_gate
 from tests.sge_fixture import TestQueue
 
 WORKFLOW = """
@@ -31,7 +32,7 @@ task = "binary"
 [split]
 folds = 2
 [model]
-kind = "sgd"
+{model}
 [search]
 kind = "random"
 trials = {trials}
@@ -42,11 +43,14 @@ replicates = 100
 
 KINDS = ("sge", "pbs")
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TestQueue:
     """The batch system of this kind, whose commands come first."""
     found: TestQueue = request.getfixturevalue(request.param)
+    until(lambda: not found.jobs(), "the end of what an earlier test has left")
     monkeypatch.setenv("PATH", f"{found.commands}:{os.environ['PATH']}")
     return found
 
@@ -61,23 +65,23 @@ def place(queue: TestQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         subprocess.run(["qdel", line.split()[0]], check=False, timeout=30, capture_output=True)
 
 
-def written(queue: TestQueue, trials: int) -> str:
+def written(queue: TestQueue, trials: int, model: str = 'kind = "sgd"') -> str:
     """Write the workflow; a job gets nothing of this environment but what is said."""
-    options = {"kind": queue.kind, "workers": 2, "interface": "lo", "walltime": "5 min", **queue.options}
+    options = {"kind": queue.kind, "workers": 2, "interface": "lo", "walltime": "15 min", **queue.options}
     lines = [f"{name} = {value!r}".replace("'", '"') for name, value in options.items()]
     lines += ["[cluster.environment]", f'PATH = "{os.environ["PATH"]}"']
     # OpenBLAS has loops of its own for every processor; which ones it takes decides the last bits.
-    passed = [name for name in ("PYTHONPATH", "OPENBLAS_CORETYPE") if os.environ.get(name)]
+    passed = [name for name in ("PYTHONPATH", "OPENBLAS_CORETYPE", GATE) if os.environ.get(name)]
     lines += [f'{name} = "{os.environ[name]}"' for name in passed]
-    Path("queued.toml").write_text(WORKFLOW.format(trials=trials) + "\n".join(["[cluster]", *lines, ""]))
+    Path("queued.toml").write_text(WORKFLOW.format(trials=trials, model=model) + "\n".join(["[cluster]", *lines, ""]))
     return "queued.toml"
 
 
 def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=240)
+    return subprocess.run([sys.executable, "-m", "daskflow", *words], capture_output=True, text=True, timeout=300)
 
 
-def until(happened: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def until(happened: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     """Wait until something is so, and return it."""
     end = time.monotonic() + seconds
     while not (found := happened()):
@@ -88,9 +92,12 @@ def until(happened: Callable[[], Any], what: str, seconds: float = 120) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("queue", KINDS, indirect=True)
-def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(queue: TestQueue, place: Path) -> None:
-    # given a run whose first worker is deleted as soon as its first unit is done
-    file = written(queue, trials=40)
+def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(
+    queue: TestQueue, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run whose first worker is deleted when both are there, and whose fits end only when another is on its way
+    monkeypatch.setenv(GATE, str(place / "gate"))
+    file = written(queue, trials=20, model=MODEL)
     seen: list[Event] = []
     deleted: list[str] = []
 
@@ -98,9 +105,11 @@ def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(
         seen.append(event)
         if event.name == "jobs":
             running.update(str(job["id"]) for job in event.fields["jobs"] if job["state"] == "running")
-        if event.name == "unit" and not deleted and len(running) == 2:
+        if not deleted and len(running) == 2:
             deleted.append(min(running))
             queue.delete(deleted[0])
+        if event.name in ("note", "warning") and "Another takes its place" in str(event.fields["text"]):
+            open_gate(place / "gate")
 
     running: set[str] = set()
     # when
@@ -114,7 +123,7 @@ def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(
     assert there.metrics == here.metrics
     assert [trial.score for trial in there.trials] == [trial.score for trial in here.trials]
     # and nothing is in the queue
-    until(lambda: not queue.jobs(), "an empty queue", 20)
+    until(lambda: not queue.jobs(), "an empty queue")
 
 
 @pytest.mark.slow
@@ -133,15 +142,21 @@ def test_a_submitted_run_is_told_of_and_cancelled_and_a_refused_one_is_an_error(
     folder = find_run("runs/queued")
     until(lambda: [record for record in read(folder.journal) if record["record"] == "unit"], "the first fit")
     # then its jobs and their logs are told
-    status = daskflow("status", "runs/queued").stdout
-    assert re.search(rf"{re.escape(found[1])} +controller +running +on \S+ +[1-4] min", status), status
-    assert len(re.findall(r" worker +running +on \S+ +[1-4] min", status)) == 2, status
+    told = r" +running +on \S+ +\d+ min"
+
+    def with_both_workers() -> str:
+        said = daskflow("status", "runs/queued").stdout
+        return said if len(re.findall(r" worker +running", said)) == 2 else ""
+
+    status = until(with_both_workers, "both workers' coming")
+    assert re.search(rf"{re.escape(found[1])} +controller{told}", status), status
+    assert len(re.findall(rf" worker{told}", status)) == 2, status
     logs = daskflow("logs", "runs/queued").stdout
     assert f"controller {found[1]} | " in logs
     assert re.search(r"worker \S+ \| .*Registered to", logs), logs
     # and when it is cancelled, nothing is left of it
     cancelled = daskflow("cancel", "runs/queued")
     assert "Cancelled 3 jobs" in cancelled.stdout, cancelled
-    until(lambda: not queue.jobs(), "an empty queue", 20)
+    until(lambda: not queue.jobs(), "an empty queue")
     assert open_run(folder.path).status == "interrupted"
     assert not (folder.path / "keys").exists()

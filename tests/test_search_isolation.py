@@ -44,7 +44,8 @@ class Troublesome(ClassifierMixin, BaseEstimator):
         elif self.does == "exit":
             os._exit(3)
         elif self.does == "memory":
-            self.held = [np.ones(2**21) for _ in range(512)]
+            self.held = [np.ones(2**21) for _ in range(40)]  # 640 MiB
+            time.sleep(3600)
         elif self.does == "native loop":
             ctypes.PyDLL(None).pause()  # holds the interpreter's lock: no Python thread can end it
         elif self.does.startswith("nap"):
@@ -89,21 +90,21 @@ def search_for(connection: Any, folder: Path, does: list[str], **options: Any) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("does", "reason", "tries"),
+    ("does", "timeout", "reason", "tries"),
     [
-        ("segfault", "Crashed: its process died of SIGSEGV", 2),
-        ("exit", "Crashed: its process died of exit code 3", 2),
-        ("memory", "Out of memory: a fit may hold 300 MiB here, and it held", 1),
-        ("native loop", "Too slow: a fit may take 2 s here, and it took", 1),
-        ("sleep", "Too slow: a fit may take 2 s here, and it took", 1),
+        ("segfault", "120 s", "Crashed: its process died of SIGSEGV", 2),
+        ("exit", "120 s", "Crashed: its process died of exit code 3", 2),
+        ("memory", "120 s", "Out of memory: a fit may hold 300 MiB here, and it held", 1),
+        ("native loop", "5 s", "Too slow: a fit may take 5 s here, and it took", 1),
+        ("sleep", "5 s", "Too slow: a fit may take 5 s here, and it took", 1),
     ],
 )
 def test_guarantees_7_8_a_fit_that_ends_or_hangs_its_process_costs_its_candidate_only(
-    does: str, reason: str, tries: int, connection: Any, tmp_path: Path
+    does: str, timeout: str, reason: str, tries: int, connection: Any, tmp_path: Path
 ) -> None:
     workers = _pids(connection)
     # when one candidate of three is bad
-    result, _ = search_for(connection, tmp_path, ["well", does, "fine"], fit_timeout="2 s", fit_memory="300 MiB")
+    result, _ = search_for(connection, tmp_path, ["well", does, "fine"], fit_timeout=timeout, fit_memory="300 MiB")
     # then it ranks last with its reason, after a bounded number of tries, and the others are scored
     last = result.ranked()[-1]
     assert last.params == {"does": does}
@@ -132,7 +133,7 @@ def test_a_failed_fit_leaves_its_log_and_no_process_stays(connection: Any, tmp_p
     assert "before the error" in text
     assert "raise ValueError" in text
     # and no seat is left after the search
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while _seats() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert _seats() == []
@@ -165,7 +166,7 @@ def test_guarantee_7_a_deadline_follows_from_the_median_of_what_fits_took() -> N
 @pytest.mark.slow
 def test_a_fit_that_is_not_wanted_any_more_is_ended_and_the_next_goes_on() -> None:
     own = seats.Seats()
-    limits = Limits(seconds=60)
+    limits = Limits(seconds=600)
     with own.taken() as seat:
         # when a call runs, and its key is dropped
         def drop() -> None:
@@ -175,10 +176,10 @@ def test_a_fit_that_is_not_wanted_any_more_is_ended_and_the_next_goes_on() -> No
 
         dropping = threading.Thread(target=drop)
         dropping.start()
-        first, second = seat.run(time.sleep, (), [Call("long", (50,)), Call("short", (0,))], limits)
+        first, second = seat.run(time.sleep, (), [Call("long", (250,)), Call("short", (0,))], limits)
         dropping.join()
     own.vacate()
     # then
     assert first.death is Death.DROPPED
-    assert first.seconds < 30
+    assert first.seconds < 120
     assert second.error is None

@@ -66,14 +66,14 @@ def job(place: Path, archive: Archive, name: str = "a", python: str = sys.execut
 
 def refused(place: Path, archive: Archive, python: str = sys.executable) -> str:
     """What a job says that cannot begin."""
-    _, said = (process := job(place, archive, python=python)).communicate(timeout=30)
+    _, said = (process := job(place, archive, python=python)).communicate(timeout=120)
     assert process.returncode == UNFIT, said
     return said
 
 
 def until(happened: Callable[[], Any]) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -104,7 +104,7 @@ def test_two_jobs_of_a_node_share_one_copy_and_the_last_one_removes_it(place: Pa
 
     # when one leaves, the other keeps the copy, and a third one uses it
     (place / "a.end").touch()
-    assert first.wait(30) == 0
+    assert first.wait(120) == 0
     third = job(place, archive, "c")
     until_said(place, "c")
     assert (copy / "ready").stat().st_mtime_ns == written
@@ -112,7 +112,7 @@ def test_two_jobs_of_a_node_share_one_copy_and_the_last_one_removes_it(place: Pa
     # when all have left, one of them by a signal, nothing is left
     second.terminate()
     (place / "c.end").touch()
-    assert (second.wait(30), third.wait(30)) == (143, 0)
+    assert (second.wait(120), third.wait(120)) == (143, 0)
     assert list((place / "disk").iterdir()) == []
 
 
@@ -134,7 +134,7 @@ def test_a_job_that_is_killed_as_it_removes_the_copy_leaves_nothing(
 
     # when the queue has no more patience
     leaving.kill()
-    leaving.communicate(timeout=30)
+    leaving.communicate(timeout=120)
     assert on_disk(place)
     (place / "go").touch()
 
@@ -147,7 +147,7 @@ def test_what_a_killed_job_left_is_removed_by_the_next_one_whatever_it_runs(plac
     killed = job(place, packed(place))
     until_said(place, "a")
     killed.kill()
-    killed.wait(30)
+    killed.wait(120)
     half = place / "disk" / f"daskflow-{os.getuid()}" / "0123456789abcdef"
     half.mkdir()
     half.with_suffix(".lock").touch()
@@ -161,7 +161,7 @@ def test_what_a_killed_job_left_is_removed_by_the_next_one_whatever_it_runs(plac
     # then only its own is there
     assert on_disk(place) == [other.sha256[:16], f"{other.sha256[:16]}.lock"]
     (place / "b.end").touch()
-    assert next_one.wait(30) == 0
+    assert next_one.wait(120) == 0
 
 
 def test_an_archive_is_written_once_and_again_when_it_was_damaged(place: Path) -> None:

@@ -18,7 +18,7 @@ from daskflow.workflow import open_run
 from daskflow.workflow.workflow import Workflow
 from tests.slurm_fixture import TestSlurm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 WORKFLOW = """
 name = "shipped"
@@ -43,7 +43,7 @@ kind = "slurm"
 memory = "900 MiB"
 interface = "lo"
 ship = "packages"
-death_timeout = 120
+death_timeout = 400
 """
 
 OWN = """
@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, slurm: TestSlurm) -> Iterato
     One for all tests here: what is packed for the first is there for the others.
     """
     place = tmp_path_factory.mktemp("shipped")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "bare"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "bare"], check=True, timeout=200)
     (place / "own_score.py").write_text(OWN)
     said = f'python = "{place}/bare/bin/python"\nscratch = "{place}/node\'s disk"\n'
     # A shell that loads modules sets PYTHONPATH, too; what is there must not be mixed in.
@@ -81,11 +81,11 @@ def test_a_submitted_run_brings_its_packages_to_nodes_without_any_and_leaves_non
 ) -> None:
     # when a run is submitted whose nodes have a bare Python
     told = subprocess.run(
-        [sys.executable, "-m", "daskflow", "submit", "workflow.toml"], capture_output=True, text=True, timeout=200
+        [sys.executable, "-m", "daskflow", "submit", "workflow.toml"], capture_output=True, text=True, timeout=400
     )
     assert told.returncode == 0, told.stderr
     folder = find_run("runs/shipped")
-    end = time.monotonic() + 280
+    end = time.monotonic() + 500
     while (there := open_run(folder.path)).status not in ("done", "failed"):
         assert time.monotonic() < end, (there.status, [log.read_text() for log in folder.path.glob("logs/*")])
         time.sleep(0.5)
