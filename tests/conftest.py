@@ -21,6 +21,13 @@ NOT_INSTALLED_IS_A_FAILURE = "DASKFLOW_TESTS_STRICT" in os.environ
 """CI sets it: what a developer's machine may lack, CI must have."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests time enough for a machine that is busy with others: only what hangs is to be ended."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))
+
+
 def lacking(what: str) -> None:
     """Skip a test for something this machine lacks; under CI that is a failure."""
     if NOT_INSTALLED_IS_A_FAILURE:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
 from daskflow.data.matrices import MatrixPart
+from daskflow.search import boosting, checkpoints
+from daskflow.search.boosters import Seat
+from daskflow.search.boosting import Boost
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,19 @@ def write_part(folder: Path, X: Any, y: Any, *, n_blocks: int = 8, weight: Any =
         is_sparse=sparse.issparse(X),
         is_weighted=weight is not None,
     )
+
+
+def held_rank(job: Boost, seat: Seat) -> None:
+    """Train as `boosting.boost_rank` does, but wait behind each checkpoint as long as there is no file ``go``."""
+    save, go = checkpoints.save, Path(job.folder).with_name("go")
+
+    def save_and_wait(folder: Path, fit: str, rounds: int, content: bytes) -> None:
+        save(folder, fit, rounds, content)
+        while rounds < job.recipe.rounds and not go.exists():
+            time.sleep(0.02)
+
+    with mock.patch.object(checkpoints, "save", save_and_wait):
+        boosting.boost_rank(job, seat)
 
 
 def rounds_on_disk(folder: Path) -> int:

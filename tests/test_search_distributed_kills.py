@@ -26,15 +26,14 @@ from daskflow.core.protocols import Connection
 from daskflow.search import boosting
 from daskflow.search.distributed_fit import distributed_fit
 from tests.conftest import NOT_INSTALLED_IS_A_FAILURE
-from tests.distributed_parts import Family, rounds_on_disk, write_part
+from tests.distributed_parts import Family, held_rank, rounds_on_disk, write_part
 
 if not NOT_INSTALLED_IS_A_FAILURE and not all(find_spec(name) for name in ("xgboost", "lightgbm")):
     pytest.skip("xgboost or lightgbm is missing", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
-ROUNDS, MANY_ROUNDS = 160, 1000
-"""Enough for a kill to meet them, of two processes, and of one with both threads."""
+ROUNDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +71,19 @@ def undisturbed(rows: Any, cluster: Connection, tmp_path_factory: Any) -> Callab
     return predicted
 
 
-def boosted(library: str, rounds: int = ROUNDS) -> Any:
+def boosted(library: str) -> Any:
     """An estimator whose rounds do not draw anything."""
     if library == "xgboost":
-        return import_module("xgboost").XGBClassifier(n_estimators=rounds, max_depth=5)
-    return import_module("lightgbm").LGBMClassifier(n_estimators=rounds, verbose=-1)
+        return import_module("xgboost").XGBClassifier(n_estimators=ROUNDS, max_depth=5)
+    return import_module("lightgbm").LGBMClassifier(n_estimators=ROUNDS, verbose=-1)
 
 
-def fitted(
-    library: str, part: Any, folder: Path, connection: Connection, listener: Any, spread: Any, rounds: int = ROUNDS
-) -> Any:
+def fitted(library: str, part: Any, folder: Path, connection: Connection, listener: Any, spread: Any) -> Any:
     """Fit over both workers."""
     return distributed_fit(
         connection,
         part,
-        Family(boosted(library, rounds)),
+        Family(boosted(library)),
         {},
         task="binary",
         n_classes=2,
@@ -108,19 +105,20 @@ def seats_of(pid: int) -> list[int]:
 
 
 class Killer:
-    """Listens, and kills a process once some rounds are on the disk."""
+    """Listens, kills a process once some rounds are on the disk, and then lets the fit go on, which waits for it."""
 
-    def __init__(self, connection: Connection, which: str, rounds: int = ROUNDS) -> None:
-        self.connection, self.which, self.rounds = connection, which, rounds
+    def __init__(self, connection: Connection, which: str, folder: Path) -> None:
+        self.connection, self.which, self.go = connection, which, folder / "go"
         self.warnings: list[str] = []
         self.killed: list[int] = []
 
     def __call__(self, event: Event) -> None:
         if event.name == "warning":
             self.warnings.append(event.fields["text"])
-        if event.name == "progress" and not self.killed and event.fields["done"] < self.rounds:
+        if event.name == "progress" and not self.killed and event.fields["done"] < ROUNDS:
             self.killed.append(self.victim())
             os.kill(self.killed[0], signal.SIGKILL)
+            self.go.touch()
 
     def victim(self) -> int:
         """Process of the first worker, of the last one, or of the seat beside the last one."""
@@ -140,13 +138,15 @@ def test_a_killed_process_costs_some_rounds_and_the_model_is_that_of_an_undistur
     undisturbed: Callable[[str], Any],
     tmp_path: Path,
     caplog: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given what an undisturbed fit over two workers gives
     X, part = rows
     expected = undisturbed(library)
 
     # when a process is killed between two checkpoints
-    killer = Killer(connection, which)
+    monkeypatch.setattr(boosting, "boost_rank", held_rank)
+    killer = Killer(connection, which, tmp_path)
     with caplog.at_level(logging.WARNING, logger="daskflow"):
         ours = fitted(library, part, tmp_path / "k", connection, killer, "workers")
 
@@ -164,24 +164,26 @@ def test_a_killed_process_costs_some_rounds_and_the_model_is_that_of_an_undistur
 
 
 def test_on_one_machine_the_death_of_the_worker_that_does_not_train_disturbs_nothing(
-    rows: Any, connection: Connection, tmp_path: Path
+    rows: Any, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, part = rows
-    killer = Killer(connection, "last", MANY_ROUNDS)
+    monkeypatch.setattr(boosting, "boost_rank", held_rank)
+    killer = Killer(connection, "last", tmp_path)
 
-    ours = fitted("xgboost", part, tmp_path / "k", connection, killer, "machines", MANY_ROUNDS)
+    ours = fitted("xgboost", part, tmp_path / "k", connection, killer, "machines")
 
     assert killer.killed
     assert killer.warnings == []
-    own = boosted("xgboost", MANY_ROUNDS).set_params(n_jobs=2).fit(X, np.load(Path(part.folder) / "y.npy"))
+    own = boosted("xgboost").set_params(n_jobs=2).fit(X, np.load(Path(part.folder) / "y.npy"))
     assert np.allclose(ours.predict_proba(X), own.predict_proba(X), atol=1e-5)
 
 
 def test_a_fit_whose_processes_die_again_and_again_is_given_up_and_can_be_called_again(
-    rows: Any, connection: Connection, tmp_path: Path
+    rows: Any, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given somebody who kills every process beside a worker as soon as it is there
+    # given somebody who kills every process beside a worker as soon as it is there, and before it is done
     _, part = rows
+    monkeypatch.setattr(boosting, "boost_rank", held_rank)
     workers = connection.client.run(os.getpid).values()
     over = threading.Event()
 
@@ -202,6 +204,7 @@ def test_a_fit_whose_processes_die_again_and_again_is_given_up_and_can_be_called
     finally:
         over.set()
         hunter.join()
+        (tmp_path / "go").touch()
     assert len([event for event in told if event.name == "warning"]) == boosting.MOST_RESTARTS
 
     # and once nobody kills any more it comes to its end

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -358,6 +359,10 @@ def test_logs_before_the_first_line_say_why(folder: RunFolder) -> None:
     assert "has written a log yet" in result.stderr
 
 
+WORKS = threading.Event()
+"""Set when the work of a run goes on."""
+
+
 class Working:
     """Stands for the work of a run: records something or nothing, and goes on until it is interrupted."""
 
@@ -368,6 +373,7 @@ class Working:
         with Journal(self.folder.journal) as journal:
             for record in self.records:
                 journal.append({**record, "at": time.time()})
+            WORKS.set()
             time.sleep(120)
 
 
@@ -378,8 +384,14 @@ def until_written(happened: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def controller_near_its_end(folder: RunFolder, queue: FakeQueue) -> Controller:
-    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(time.time()) + 2)})
+def controller_near_its_end(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Controller:
+    """A controller whose last moment comes when the work goes on, however long that takes to begin."""
+    now = time.time()
+    WORKS.clear()
+    monkeypatch.setattr(
+        "daskflow.workflow.walltime.time", SimpleNamespace(time=lambda: now + (60.0 if WORKS.is_set() else 0.0))
+    )
+    controller = Controller(folder, {"DASKFLOW_JOB": "100", "SLURM_JOB_END_TIME": str(int(now) + 2)})
     controller.seconds = 4.0
     return controller
 
@@ -393,7 +405,7 @@ def test_before_its_walltime_ends_a_controller_hands_in_its_successor(
     monkeypatch.setattr(Workflow, "run", Working(folder, [unit]))
     said: list[str] = []
     # when
-    done = controller_near_its_end(folder, queue).run(lambda event: said.append(event.fields["text"]))
+    done = controller_near_its_end(folder, monkeypatch).run(lambda event: said.append(event.fields["text"]))
     # then the same job is in the queue again, as the next generation, and the worker of the dead one is gone
     assert done is None
     submission = read_submission(folder)
@@ -413,7 +425,7 @@ def test_a_controller_that_got_nothing_done_after_two_that_did_not_is_the_last(
     assert submission is not None
     write_submission(folder, replace(submission, jobs=submission.jobs * 3))
     with pytest.raises(ClusterError, match=r"Nothing new was finished in 3 walltimes of 4 s"):
-        controller_near_its_end(folder, queue).run(lambda event: None)
+        controller_near_its_end(folder, monkeypatch).run(lambda event: None)
     assert len(queue.scripts) == 1
     assert read(folder.journal)[-1]["status"] == "failed"
     assert [run["status"] for run in list_runs("runs")] == ["failed"]
@@ -454,7 +466,7 @@ def test_a_successor_is_handed_in_as_early_as_this_job_waited_and_takes_over_as_
 
 def test_no_successor_is_handed_in_early_while_this_job_has_finished_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a job in the second half of its time, in the middle of its first fit
-    monkeypatch.setattr("daskflow.workflow.walltime.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("daskflow.workflow.walltime.LOOK_SECONDS", 0.2)
     looked, handed_in = 0, threading.Event()
 
     def is_worth_it() -> bool:
@@ -478,7 +490,7 @@ def test_no_successor_is_handed_in_early_while_this_job_has_finished_nothing(mon
 
 
 def test_a_file_server_that_does_not_answer_for_a_moment_costs_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daskflow.workflow.walltime.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("daskflow.workflow.walltime.AGAIN_SECONDS", 0.2)
     asked = 0
 
     def hand_in() -> bool:
@@ -655,7 +667,7 @@ def test_where_a_users_jobs_are_limited_the_successor_is_handed_in_when_the_work
     monkeypatch.setattr(Workflow, "run", work)
     said: list[str] = []
     # when
-    done = controller_near_its_end(folder, queue).run(lambda event: said.append(event.fields["text"]))
+    done = controller_near_its_end(folder, monkeypatch).run(lambda event: said.append(event.fields["text"]))
     # then
     assert done is None
     assert len(queue.scripts) == 2
@@ -672,7 +684,7 @@ def test_where_no_successor_is_taken_the_run_has_failed_with_the_queues_words(
     monkeypatch.setattr("daskflow.workflow.controller.BETWEEN_SECONDS", 0.01)
     monkeypatch.setattr(Workflow, "run", Working(folder, []))
     with pytest.raises(ClusterError, match=r"the queue does not take the job that would go on: Slurm refused the"):
-        controller_near_its_end(folder, queue).run(lambda event: None)
+        controller_near_its_end(folder, monkeypatch).run(lambda event: None)
     assert [run["status"] for run in list_runs("runs")] == ["failed"]
 
 

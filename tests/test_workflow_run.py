@@ -440,8 +440,10 @@ def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_pat
         before = len(read(journal)) if journal.exists() else 0
         process = processes.Process(target=killed_run.run, args=(tmp_path / "flow.toml", tmp_path / "killed"))
         process.start()
-        more = rng.randint(1, 15)
+        more, units = rng.randint(1, 15), len(finished(journal)) if journal.exists() else 0
         while process.is_alive() and len(kills) < len(moments):
+            # no more than some units beyond the moment are finished, however late this is
+            killed_run.hold_up(tmp_path / "killed", max(moments[len(kills)], units + more) + 2)
             done = len(finished(journal)) if journal.exists() and len(read(journal)) >= before + more else -1
             if done >= moments[len(kills)]:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -450,6 +452,8 @@ def test_ten_kills_at_random_moments_change_nothing(frame: pd.DataFrame, tmp_pat
                 in_flight += begun_and_not_finished(journal)
                 break
             process.join(0.005)  # polls a file of another process
+        if len(kills) == len(moments):
+            killed_run.hold_up(tmp_path / "killed", None)
         process.join()
         if process.exitcode == 0:
             break
