@@ -111,10 +111,16 @@ class Site:
 
     def stand_at(self, at: float, run_id: str) -> None:
         """Let the replay stand still at a moment."""
-        body = json.dumps({"run": run_id, "at": at, "paused": True}).encode()
+        self._post("daskflow-replay", {"run": run_id, "at": at, "paused": True})
+
+    def do(self, command: str) -> None:
+        """Ask the run to do something."""
+        self._post("daskflow-do", {"command": command})
+
+    def _post(self, page: str, told: dict[str, Any]) -> None:
         headers = {"Authorization": f"Bearer {self._token}", "X-Daskflow": "1", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.base}daskflow-replay", body, headers)
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).read()
+        request = urllib.request.Request(f"{self.base}{page}", json.dumps(told).encode(), headers)
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).read()
 
 
 def watch_console(page: Any, base: str, said: list[str]) -> None:

@@ -32,7 +32,7 @@ class Answer:
 
 def ask(place: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
     """Ask a server at ``host:port``; names of headers are written with underscores."""
-    connection = http.client.HTTPConnection(place, timeout=30)
+    connection = http.client.HTTPConnection(place, timeout=60)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, named)
@@ -43,7 +43,7 @@ def ask(place: str, path: str, method: str = "GET", body: bytes | None = None, *
 
 def begin(place: str, path: str, length: int, **headers: str) -> int:
     """Announce a body, send none of it, and return the status of what is answered all the same."""
-    connection = http.client.HTTPConnection(place, timeout=5)
+    connection = http.client.HTTPConnection(place, timeout=60)
     try:
         connection.putrequest("POST", path)
         for name, value in {"Content_Length": str(length), **headers}.items():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import daskflow as flow
+from tests.browsing import comes
 from tests.report_records import HOSTILE
 from tests.run_folders import make_run, row_hashes, scores, truth
 from tests.test_reports_browser import TEXT_COLOURS, browser, chromium, opened
@@ -37,7 +38,7 @@ def test_the_page_is_drawn_without_a_request_an_error_or_a_hostile_name_that_run
     assert requests == [path.as_uri()]
     assert errors == []
     assert page.evaluate("window.owned") is None
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    comes(page, "() => document.documentElement.scrollWidth", width)
     # and the numbers of the table are those that were found
     cells = page.locator("#test table tbody tr.marked").all_inner_texts()
     assert [str(other.differences["roc_auc"]) in text for other, text in zip(found.against, cells, strict=True)] == [

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from daskflow.reports.profile_page import write
+from tests.browsing import comes
 from tests.profiled import profiled
 from tests.test_profile_page import HOSTILE
 from tests.test_reports_browser import TEXT_COLOURS, browser, chromium, opened
@@ -37,13 +38,12 @@ def test_the_page_is_drawn_without_a_request_or_an_error_and_finds_columns(brows
     page.wait_for_function(f"() => ({TEXT_COLOURS})().every(colour => colour === '{expected}')")
     assert requests == [page_path.as_uri()]
     assert errors == []
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    comes(page, "() => document.documentElement.scrollWidth", width)
     # and a column is found by its name, and by a finding's link when it is hidden
     page.fill("#wanted", "leve")
-    assert page.eval_on_selector_all(".card:not([hidden]) h3", "found => found.map(each => each.textContent)") == [
-        "level"
-    ]
-    assert page.inner_text("#shown") == "1 of 119 columns"
+    found = "() => [...document.querySelectorAll('.card:not([hidden]) h3')].map((one) => one.textContent)"
+    comes(page, found, ["level"])
+    comes(page, "() => document.getElementById('shown').innerText", "1 of 119 columns")
     page.fill("#wanted", "no such column")
     page.click("a[href^='#column-']")
     page.wait_for_function("() => document.querySelectorAll('.card:not([hidden])').length === 119")

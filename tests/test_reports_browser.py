@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,13 @@ from typing import Any
 import pytest
 
 from daskflow.reports.page import write
-from tests.conftest import lacking
+from tests.browsing import Processor, comes, launch_options, until
 from tests.report_records import full_record, hostile_full, multiclass_full, regression_full
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
+Options = dict[str, Any]
+
 DRAWN = """() => window.Bokeh && Bokeh.documents.length > 0
   && Bokeh.documents[0].roots().length === document.querySelectorAll('[data-root-id]').length
   && (document.getElementById('figures') === null || document.documentElement.dataset.drawn === 'true')"""
@@ -26,24 +24,19 @@ TEXT_COLOURS = """() => Bokeh.documents[0].roots().flatMap(root => [...root.refe
 
 
 @pytest.fixture(scope="module")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        lacking("Chromium")
-    return str(found)
+def chromium() -> Options:
+    return launch_options()
 
 
 @pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=["light and wide", "dark and narrow"])
-def browser(request: pytest.FixtureRequest, chromium: str, tmp_path: Path) -> Iterator[Any]:
+def browser(request: pytest.FixtureRequest, chromium: Options, tmp_path: Path) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     scheme, width = request.param
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(tmp_path / "profile"),
-            executable_path=chromium,
-            args=FLAGS,
-            headless=True,
+            **chromium,
             offline=True,
             color_scheme=scheme,
             viewport={"width": width, "height": 900},
@@ -79,12 +72,12 @@ def test_the_report_is_drawn_without_a_request_or_an_error(browser: Any, tmp_pat
     page.wait_for_function(f"() => ({TEXT_COLOURS})().every(colour => colour === '{expected}')")
     assert requests == [report.as_uri()]
     assert errors == []
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    comes(page, "() => document.documentElement.scrollWidth", width)
     # and no figure is empty, nor reaches beyond its place
-    assert page.evaluate(EMPTY_FIGURES) == []
+    comes(page, EMPTY_FIGURES, [])
     # and texts stand out from what is behind them
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-    assert page.evaluate(PALE_TEXTS) == []
+    comes(page, PALE_TEXTS, [])
 
 
 EMPTY_FIGURES = """() => [...document.querySelectorAll('figure')].filter(figure => {
@@ -137,7 +130,7 @@ def test_hostile_names_run_nothing_and_ask_for_nothing(browser: Any, tmp_path: P
 
 
 @pytest.fixture
-def wide(chromium: str, tmp_path: Path) -> Iterator[Any]:
+def wide(chromium: Options, tmp_path: Path) -> Iterator[Any]:
     """A page of a full report in a wide window, with a mouse."""
     from playwright.sync_api import sync_playwright
 
@@ -146,9 +139,7 @@ def wide(chromium: str, tmp_path: Path) -> Iterator[Any]:
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(tmp_path / "profile"),
-            executable_path=chromium,
-            args=FLAGS,
-            headless=True,
+            **chromium,
             offline=True,
             viewport={"width": 1440, "height": 1000},
             reduced_motion="reduce",
@@ -159,12 +150,22 @@ def wide(chromium: str, tmp_path: Path) -> Iterator[Any]:
         context.close()
 
 
-def ready_to_drag(page: Any, name: str) -> None:
-    """Bring the pointer to a figure, which has its tools a moment later."""
-    page.locator(f"#figure-{name} .place").hover()
+def drag(page: Any, name: str, begin: Any, end: Any, condition: str) -> None:
+    """Drag over a figure until a condition holds, between two points that are functions of its box."""
+    place = page.locator(f"#figure-{name} .place")
+    place.scroll_into_view_if_needed()
+    place.hover()  # it has its tools a moment later
     figure = f"Bokeh.documents[0].roots().find(one => one.name === '{name}')"
     page.wait_for_function(f"() => {figure}.toolbar.gestures.pan.active !== null")
-    page.wait_for_timeout(300)
+
+    def once() -> None:
+        box = place.bounding_box()
+        page.mouse.move(*begin(box))
+        page.mouse.down()
+        page.mouse.move(*end(box), steps=5)
+        page.mouse.up()
+
+    until(page, once, condition)
 
 
 MODEL = "Bokeh.documents[0].get_model_by_name"
@@ -174,36 +175,39 @@ def test_what_is_marked_in_one_place_is_marked_in_all(wide: Any) -> None:
     # when a candidate is ticked in the leaderboard
     wide.check("[data-marks=trials] tr[data-row='2'] input")
     # then it is marked in the figures' source, and said
-    assert wide.evaluate(f"() => [...{MODEL}('trials_data').selected.indices]") == [2]
+    comes(wide, f"() => [...{MODEL}('trials_data').selected.indices]", [2])
     assert "1 candidate marked" in wide.inner_text("[data-live=trials]")
     # when a box is drawn around dots of an axis of the parallel coordinates
     wide.check("input[name=dragging][value=mark]")
-    place = wide.locator("#figure-parallel .place")
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
-    ready_to_drag(wide, "parallel")
-    wide.mouse.move(box["x"] + box["width"] - 140, box["y"] + 5)
-    wide.mouse.down()
-    wide.mouse.move(box["x"] + box["width"] - 20, box["y"] + 120, steps=5)
-    wide.mouse.up()
+    drag(
+        wide,
+        "parallel",
+        lambda box: (box["x"] + box["width"] - 140, box["y"] + 5),
+        lambda box: (box["x"] + box["width"] - 20, box["y"] + 120),
+        f"() => {MODEL}('trials_data').selected.indices.length > 3",
+    )
     # then the candidates of high score are marked, in the table too
-    wide.wait_for_function(f"() => {MODEL}('trials_data').selected.indices.length > 3")
     marked = sorted(wide.evaluate(f"() => [...{MODEL}('trials_data').selected.indices]"))
     assert marked == list(range(len(marked)))
-    ticked = wide.locator("[data-marks=trials] tr.chosen input:checked").count()
-    assert ticked == min(len(marked), 50)
+    comes(
+        wide,
+        "() => document.querySelectorAll('[data-marks=trials] tr.chosen input:checked').length",
+        min(len(marked), 50),
+    )
     # when nothing shall be marked
     wide.click("[data-live=trials] button")
-    assert wide.evaluate(f"() => {MODEL}('trials_data').selected.indices.length") == 0
-    assert wide.locator("tr.chosen").count() == 0
+    comes(wide, f"() => {MODEL}('trials_data').selected.indices.length", 0)
+    comes(wide, "() => document.querySelectorAll('tr.chosen').length", 0)
 
 
 def test_a_threshold_that_is_chosen_moves_the_marks_in_all_curves(wide: Any) -> None:
     first = wide.evaluate(f"() => [...{MODEL}('roc_marker_data').get('x')]")
     # when another threshold is chosen by the keyboard
     wide.focus("[data-marks=thresholds] input:checked")
+    begun = int(wide.get_attribute("[data-marks=thresholds] tr:has(input:checked)", "data-row"))
     wide.keyboard.press("ArrowDown")
     wide.keyboard.press("ArrowDown")
+    wide.wait_for_selector(f"[data-marks=thresholds] tr.chosen:not([data-row='{begun}'])")
     # then marks and lines have moved, and a sentence says what it brings
     after = wide.evaluate(f"() => [...{MODEL}('roc_marker_data').get('x')]")
     assert after < first
@@ -212,27 +216,29 @@ def test_a_threshold_that_is_chosen_moves_the_marks_in_all_curves(wide: Any) -> 
     assert wide.evaluate(f"() => {MODEL}('thresholds_line').location") == threshold
     assert f"Threshold {threshold:.4g}"[:13] in wide.inner_text("[data-live=thresholds]")
     # when the curve itself is tapped
-    box = wide.locator("#figure-gain .place").bounding_box()
-    wide.locator("#figure-gain .place").scroll_into_view_if_needed()
-    wide.locator("#figure-gain .place").click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.3})
-    wide.wait_for_function(f"() => {MODEL}('thresholds_line').location !== {threshold}")
+    place = wide.locator("#figure-gain .place")
+    box = place.bounding_box()
+    place.scroll_into_view_if_needed()
+    until(
+        wide,
+        lambda: place.click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.3}),
+        f"() => {MODEL}('thresholds_line').location !== {threshold}",
+    )
     wide.click("[data-live=thresholds] button")
-    assert wide.evaluate(f"() => [...{MODEL}('roc_marker_data').get('x')]") == first
+    comes(wide, f"() => [...{MODEL}('roc_marker_data').get('x')]", first)
 
 
 def test_dragging_zooms_and_a_double_click_resets(wide: Any) -> None:
-    place = wide.locator("#figure-calibration .place")
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
-    ready_to_drag(wide, "calibration")
-    wide.mouse.move(box["x"] + 100, box["y"] + 60)
-    wide.mouse.down()
-    wide.mouse.move(box["x"] + 250, box["y"] + 200, steps=5)
-    wide.mouse.up()
     ends = "() => { const f = Bokeh.documents[0].roots().find(r => r.name === 'calibration'); return f.x_range.end }"
-    wide.wait_for_function(f"() => ({ends})() < 1")
-    wide.mouse.dblclick(box["x"] + 200, box["y"] + 150)
-    wide.wait_for_function(f"() => ({ends})() === 1.02")
+    drag(
+        wide,
+        "calibration",
+        lambda box: (box["x"] + 100, box["y"] + 60),
+        lambda box: (box["x"] + 250, box["y"] + 200),
+        f"() => ({ends})() < 1",
+    )
+    box = wide.locator("#figure-calibration .place").bounding_box()
+    until(wide, lambda: wide.mouse.dblclick(box["x"] + 200, box["y"] + 150), f"() => ({ends})() === 1.02")
 
 
 def test_cells_of_the_confusion_matrix_show_rows_or_shares(wide: Any) -> None:
@@ -240,15 +246,15 @@ def test_cells_of_the_confusion_matrix_show_rows_or_shares(wide: Any) -> None:
       .find(r => r.name === 'cells_dark').glyph.text.field"""
     assert wide.evaluate(field) == "count_dark"
     wide.click(".switch button[value=share]")
-    assert wide.evaluate(field) == "share_dark"
-    assert wide.get_attribute(".switch button[value=share]", "aria-pressed") == "true"
+    comes(wide, field, "share_dark")
+    wide.wait_for_selector(".switch button[value=share][aria-pressed=true]")
 
 
 def test_the_contents_stay_in_sight_and_the_keyboard_skips_them(wide: Any) -> None:
     wide.keyboard.press("Tab")
-    assert wide.evaluate("document.activeElement.className") == "skip"
+    comes(wide, "() => document.activeElement.className", "skip")
     wide.keyboard.press("Enter")
-    assert wide.evaluate("document.activeElement.id") == "content"
+    comes(wide, "() => document.activeElement.id", "content")
     wide.click(".contents a[href='#cost']")
     wide.wait_for_function("() => document.querySelector('.contents a[aria-current]')?.hash === '#cost'")
     assert wide.evaluate("document.querySelector('.contents').getBoundingClientRect().top") >= 0
@@ -262,14 +268,15 @@ def test_the_contents_stay_in_sight_and_the_keyboard_skips_them(wide: Any) -> No
     )
 
 
-def test_it_prints_on_white_with_whole_figures_also_from_a_dark_screen(chromium: str, tmp_path: Path) -> None:
+def test_it_prints_on_white_with_whole_figures_also_from_a_dark_screen(chromium: Options, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     report = tmp_path / "report.html"
     write(full_record(), report)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        browser = playwright.chromium.launch(**chromium)
         page = browser.new_page(color_scheme="dark", viewport={"width": 1440, "height": 1000})
+        page.set_default_timeout(60_000)
         page.goto(report.as_uri())
         page.wait_for_function(DRAWN)
         # when it is made ready for paper of 186 mm between the margins
@@ -277,28 +284,30 @@ def test_it_prints_on_white_with_whole_figures_also_from_a_dark_screen(chromium:
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         page.set_viewport_size({"width": 703, "height": 1000})
         # then nothing is wider than the paper, axes are dark on white, and figures are not parted
-        assert page.evaluate("document.documentElement.scrollWidth") <= 703
-        assert set(page.evaluate(TEXT_COLOURS)) == {"#57606a"}
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        assert page.evaluate("[...document.querySelectorAll('figure')].every(one => "
-                             "getComputedStyle(one).breakInside === 'avoid' && one.offsetHeight < 1000)")  # fmt: skip
+        comes(page, "() => document.documentElement.scrollWidth <= 703", True)
+        comes(page, f"() => [...new Set(({TEXT_COLOURS})())]", ["#57606a"])
+        comes(page, "() => getComputedStyle(document.body).backgroundColor", "rgb(255, 255, 255)")
+        whole = "(one) => getComputedStyle(one).breakInside === 'avoid' && one.offsetHeight < 1000"
+        comes(page, f"() => [...document.querySelectorAll('figure')].every({whole})", True)
         assert page.pdf(format="A4")[:5] == b"%PDF-"
         browser.close()
 
 
-def test_a_report_of_a_thousand_trials_is_small_and_quickly_drawn(chromium: str, tmp_path: Path) -> None:
+def test_a_report_of_a_thousand_trials_is_small_and_quickly_drawn(chromium: Options, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     report = tmp_path / "report.html"
     write(full_record(1_000), report)
     assert report.stat().st_size < 4_000_000
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        browser = playwright.chromium.launch(**chromium)
         page = browser.new_page()
-        start = time.monotonic()
+        page.set_default_timeout(120_000)
+        page.goto("about:blank")
+        processor = Processor(page)
         page.goto(report.as_uri(), wait_until="commit")
         page.wait_for_function(DRAWN)
-        seconds = time.monotonic() - start
+        seconds = processor.seconds()
         browser.close()
     # tests/bench/report_page.py measures; this only sees that it has not become another thing, on a busy machine
     assert seconds < 20

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from daskflow.dashboard.serving import Server
+from tests.browsing import comes, until
 from tests.seen_searches import state_of
 from tests.test_pages_browser import COUNT, MODEL, Visitor, chromium, parted, visitor  # noqa: F401
 from tests.told_runs import told_run
@@ -31,15 +32,20 @@ ON_SCREEN = f"""([axis, height]) => {{
 }}"""
 
 
-def brush(page: Any, axis: int, low: float, high: float) -> None:
-    """Drag a box around a part of an axis."""
-    (left, bottom), (right, top) = (
-        page.evaluate(ON_SCREEN, [axis + side, at]) for side, at in ((-0.2, low), (0.2, high))
-    )
-    page.mouse.move(left, bottom)
-    page.mouse.down()
-    page.mouse.move(right, top, steps=3)
-    page.mouse.up()
+def brush(page: Any, axis: int, low: float, high: float, marked: set[str]) -> None:
+    """Drag a box around a part of an axis, until those trials are marked."""
+
+    def drag() -> None:
+        (left, bottom), (right, top) = (
+            page.evaluate(ON_SCREEN, [axis + side, at]) for side, at in ((-0.2, low), (0.2, high))
+        )
+        page.mouse.move(left, bottom)
+        page.mouse.down()
+        page.mouse.move(right, top, steps=3)
+        page.mouse.up()
+
+    until(page, drag, f"() => ({MARKED})().length === {len(marked)}")
+    comes(page, MARKED, sorted(marked))
 
 
 def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor: Visitor) -> None:  # noqa: F811
@@ -57,18 +63,15 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         scores, first_axis = page.evaluate(HEIGHTS, score), page.evaluate(HEIGHTS, 0)
 
         # when the upper half of the scores is brushed, then those trials are marked
-        brush(page, score, 0.5, 1.04)
-        page.wait_for_selector(".marked-line:not([hidden])")
         good = {trial for trial, height in scores.items() if height >= 0.5}
         assert len(good) > 3
-        assert set(page.evaluate(MARKED)) == good
+        brush(page, score, 0.5, 1.04, good)
+        page.wait_for_selector(".marked-line:not([hidden])")
 
         # when a part of another axis is brushed as well, then those that go through both stay
-        brush(page, 0, -0.04, 0.6)
         both = {trial for trial in good if first_axis[trial] <= 0.6}
         assert 0 < len(both) < len(good)
-        page.wait_for_function(f"(n) => ({MARKED})().length === n", arg=len(both))
-        assert set(page.evaluate(MARKED)) == both
+        brush(page, 0, -0.04, 0.6, both)
 
         # when the run goes on, then they stay marked
         before = page.evaluate(COUNT)
@@ -76,12 +79,10 @@ def test_brushing_one_axis_after_the_other_marks_what_goes_through_both(visitor:
         page.wait_for_function(f"() => ({COUNT})() > {before}")
         n_scored = len(state_of([*first, *more]).search.ranked())
         page.wait_for_function(f"(n) => Object.keys(({HEIGHTS})(0)).length === n", arg=n_scored)
-        assert set(page.evaluate(MARKED)) == both
+        comes(page, MARKED, sorted(both))
 
         # when marks are cleared, then the next brush begins anew
         page.keyboard.press("Escape")
         page.wait_for_selector(".marked-line", state="hidden")
         first_axis = page.evaluate(HEIGHTS, 0)
-        brush(page, 0, -0.04, 0.6)
-        wanted = {trial for trial, height in first_axis.items() if height <= 0.6}
-        page.wait_for_function(f"(n) => ({MARKED})().length === n", arg=len(wanted))
+        brush(page, 0, -0.04, 0.6, {trial for trial, height in first_axis.items() if height <= 0.6})

@@ -88,7 +88,7 @@ def test_the_answer_that_says_that_a_run_is_over_has_all_of_it(monkeypatch: pyte
         for start in range(len(run) - 40, len(run), 10):
             source.tell(*run[start : start + 10])
             time.sleep(0.08)
-        waiting.join(10)
+        waiting.join(100)
     # then
     assert answers[-1]["values"]["status"]["value"] == "done"
 
@@ -135,7 +135,7 @@ def test_a_viewer_that_waits_is_answered_after_a_while_when_nothing_happens(monk
         begun = time.monotonic()
         told = feed(server, had(first), first["boot"], wait="1")
     # then
-    assert 0.25 < time.monotonic() - begun < 5
+    assert 0.25 < time.monotonic() - begun < 60
     assert told["columns"] == told["values"] == {}
 
 
@@ -313,7 +313,7 @@ def test_a_run_that_begins_anew_is_shown_anew(monkeypatch: pytest.MonkeyPatch) -
         source.begin_anew(*told_run()[:30])
         waiting = time.monotonic()
         while (now := feed(server, had(first), first["boot"]))["header"]["status"] != "running":
-            assert time.monotonic() - waiting < 10
+            assert time.monotonic() - waiting < 60
         # then
         assert now["boot"] != first["boot"]
         assert now["columns"]["scores_data"]["from"] == 0
@@ -337,12 +337,12 @@ def test_many_viewers_wait_at_once_and_all_get_the_news(monkeypatch: pytest.Monk
         for viewer in viewers:
             viewer.start()
         # when
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while server.watched.viewers < 20 and time.monotonic() < deadline:
             time.sleep(0.01)
         source.tell(*run[len(half) :])
         for viewer in viewers:
-            viewer.join(20)
+            viewer.join(100)
     # then
     assert len(got) == 20
     assert all(each["values"]["status"]["value"] == "done" for each in got)

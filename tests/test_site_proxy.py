@@ -30,7 +30,7 @@ def proxy(target: str, keeps_host: bool) -> Iterator[str]:
             headers = dict(self.headers)
             if not keeps_host:
                 headers |= {"Host": target, "X-Forwarded-Host": self.headers["Host"]}
-            connection = http.client.HTTPConnection(target, timeout=20)
+            connection = http.client.HTTPConnection(target, timeout=60)
             connection.request(self.command, path, body, headers)
             answer = connection.getresponse()
             content = answer.read()

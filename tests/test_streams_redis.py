@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from daskflow.core.errors import DataError, SettingsError
 from daskflow.streams import OpenSource, sink_of, source_of
 from daskflow.streams.records import Record, Result
+from tests.open_ports import open_port
 from tests.redis_server import RedisServer, redis_server
 
 
@@ -445,9 +445,7 @@ def test_rediss_is_encrypted_and_trusts_only_the_authority_it_is_told(tmp_path: 
     own = tmp_path / "own.pem"
     certify(own)
     options = ["--tls-cert-file", str(own), "--tls-key-file", str(own), "--tls-ca-cert-file", str(own)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = open_port()
     with redis_server(tmp_path / "r", *options, "--tls-auth-clients", "no", "--tls-port", str(port)) as server:
         with redis.Redis(port=server.port) as client:
             fill(client, 3)

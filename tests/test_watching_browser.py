@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,9 +24,8 @@ from daskflow.core.folder import RunFolder, find_run
 from daskflow.dashboard.serving import Server
 from daskflow.dashboard.watched import stream_screens
 from daskflow.workflow.watching_streams import StreamSource
-from tests.conftest import lacking
+from tests.browsing import Processor, launch_options
 from tests.look_at_pages import READY, Site, Told, watch_console
-from tests.test_reports_browser import FLAGS
 from tests.test_streams_scoring import MODEL, ROWS
 from tests.told_runs import told_run
 
@@ -75,12 +73,9 @@ def chromium() -> Iterator[Any]:
     """The system's Chromium."""
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        lacking("Chromium")
+    options = launch_options()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS, headless=True)
+        browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
 
@@ -136,10 +131,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproce
         process.wait()
 
 
-def worker_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """Return one of a run's worker processes."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    return next(one for one in family if "spawn_main" in " ".join(one.cmdline()) and one.children())
+def worker_of(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Return one of a run's worker processes, or None where there is none at the moment."""
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since they were listed
+            if "spawn_main" in " ".join(one.cmdline()) and one.children():
+                return one
+    return None
 
 
 def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(chromium: Any, running: Any) -> None:
@@ -152,7 +150,7 @@ def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(c
             return ""
 
     # given a run, and the link that `daskflow watch` prints
-    own = wait_for(link, 60, "the run's own link")
+    own = wait_for(link, 120, "the run's own link")
     with opened(chromium, at(own, "daskflow-search")) as (page, said):
         # when it is watched while it searches, and a worker is killed after some points
         counts: set[int] = set()
@@ -161,20 +159,22 @@ def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(c
         def seen() -> bool:
             nonlocal killed_at
             counts.add(page.evaluate(SCORED))
-            if not killed_at and max(counts) >= 3:
-                worker_of(process).kill()
+            if not killed_at and max(counts) >= 3 and (worker := worker_of(process)) is not None:
+                worker.kill()
                 killed_at = max(counts)
             return bool(killed_at) and max(counts) > killed_at and len(counts - {0, -1}) >= 4
 
         # then points come little by little, before and after it
-        wait_for(seen, 90, "four counts of points, before and after the death of a worker")
-        # and Dask's own page leads there, in the bar of all its pages
+        wait_for(seen, 120, "four counts of points, before and after the death of a worker")
+        # and Dask's own page leads there, in the bar of all its pages (the run waits until it was looked at)
+        Site(own).do("pause")
         page.goto(own.replace("/daskflow?", "/status?"))
         page.locator("a[href='daskflow']").first.click()
         page.wait_for_function(READY)
         assert "seen" in page.inner_text("h1")
         assert [line for line in said if not is_dasks(line)] == []
-    assert process.wait(90) == 0, (place / "log").read_text()
+        Site(own).do("resume")
+    assert process.wait(120) == 0, (place / "log").read_text()
 
 
 def is_dasks(line: str) -> bool:
@@ -184,7 +184,7 @@ def is_dasks(line: str) -> bool:
 
 def test_the_replay_of_a_finished_run_ends_with_the_numbers_of_its_file(chromium: Any, running: Any) -> None:
     process, place = running
-    assert process.wait(120) == 0, (place / "log").read_text()
+    assert process.wait(180) == 0, (place / "log").read_text()
     folder: RunFolder = find_run(place / "runs" / "seen")
     # given its replay from another shell
     command = [sys.executable, "-m", "daskflow", "watch", str(folder.path), "--replay", "100000", "--no-open"]
@@ -201,44 +201,41 @@ def test_the_replay_of_a_finished_run_ends_with_the_numbers_of_its_file(chromium
             assert f"{told['low']:.4f} to {told['high']:.4f}" in text
             assert said == []
         watch.send_signal(signal.SIGINT)
-        assert watch.wait(20) == 0
+        assert watch.wait(60) == 0
 
 
-INTERACTIONS = """async () => {
-  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))
-  const time = async (action, isDone) => {
-    const times = []
-    for (let turn = 0; turn < 5; turn += 1) {
-      const begun = performance.now()
-      action(turn)
-      do await painted(); while (!isDone(turn) && performance.now() - begun < 3000)
-      times.push(performance.now() - begun)
-      await new Promise((done) => setTimeout(done, 100))
-    }
-    return times.sort((one, other) => one - other)[2]
-  }
+INTERACTIONS = """() => {
   const table = document.querySelector('#panel-search_trials')
-  const heads = () => [...table.querySelectorAll('thead button')]
   const order = () => [...table.querySelectorAll('tbody [data-trial]')].map((row) => row.dataset.trial).join()
-  const orders = new Set([order()])
-  const sorting = await time((turn) => heads()[turn + 1].click(), () => orders.add(order()).size > 1)
   const dialog = document.getElementById('trial')
+  const line = document.querySelector('.marked-line')
   const scores = Bokeh.documents[0].get_model_by_name('search_scores_data')
   const trials = [...new Set(scores.get('trial'))].slice(0, 5)
-  const opening = await time((turn) => { location.hash = `#trial=${encodeURIComponent(trials[turn])}` },
-    (turn) => dialog.open && dialog.querySelector('h2').textContent.endsWith(trials[turn])
-      && dialog.querySelector('.content section') !== null)
-  dialog.close()
-  const line = document.querySelector('.marked-line')
   const some = (first) => [...Array(200).keys()].map((row) => row + first)
-  const brushing = await time((turn) => { scores.selected.indices = some(50 * turn) }, () => !line.hidden)
-  return {sorting, opening, brushing, orders: orders.size, marked: line.textContent}
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))
+  const until = async (isDone) => { do await painted(); while (!isDone()) }
+  window.orders = [order()]
+  window.interactions = {
+    sorting: async (turn) => {
+      table.querySelectorAll('thead button')[turn + 1].click()
+      await painted()
+      window.orders.push(order())
+    },
+    opening: async (turn) => {
+      location.hash = `#trial=${encodeURIComponent(trials[turn])}`
+      await until(() => dialog.open && dialog.querySelector('h2').textContent.endsWith(trials[turn])
+        && dialog.querySelector('.content section') !== null)
+    },
+    brushing: async (turn) => {
+      dialog.close()
+      scores.selected.indices = some(50 * turn)
+      await until(() => !line.hidden)
+    },
+  }
 }"""
 
 
 def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) -> None:
-    from daskflow.dashboard.serving import Server
-
     # given a run of 10,000 trials, told to its end
     records = told_run(base=5800, partitions=400, workers=8)
     with Server(Told(records, "large", str(records[0]["id"])), replay_speed=1.0) as server:
@@ -246,13 +243,19 @@ def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) ->
         site.stand_at(float(records[-1]["at"]), str(records[0]["id"]))
         with opened(chromium, at(server.address, "daskflow-search")) as (page, said):
             page.wait_for_function("() => document.querySelectorAll('#panel-search_trials [data-trial]').length > 9")
-            page.wait_for_timeout(2000)
+            page.evaluate(INTERACTIONS)
+            processor = Processor(page)
+            taken: dict[str, list[float]] = {}
             # when it is sorted, trials are opened and points are marked
-            times = page.evaluate(INTERACTIONS)
-            # then each takes less than 200 ms, as the page itself measures
-            assert max(times[word] for word in ("sorting", "opening", "brushing")) < 200, times
-            assert times["orders"] > 2
-            assert "trials marked" in times["marked"]
+            for word in ("sorting", "opening", "brushing"):
+                for turn in range(5):
+                    begun = processor.seconds()
+                    page.evaluate("([word, turn]) => window.interactions[word](turn)", [word, turn])
+                    taken.setdefault(word, []).append(processor.seconds() - begun)
+            # then each takes the page less than 200 ms of the processor, whatever else the machine does
+            assert max(sorted(each)[2] for each in taken.values()) < 0.2, taken
+            assert page.evaluate("() => new Set(window.orders).size") > 2
+            assert "trials marked" in page.inner_text(".marked-line")
             assert said == []
 
 
@@ -274,17 +277,20 @@ def test_a_stream_that_goes_on_is_seen_with_its_rates_and_its_errors(chromium: A
         wait_for(lambda: (folder / "events.jsonl").exists(), 60, "The stream")
         server = Server(StreamSource(folder), page="daskflow-stream", make_screens=stream_screens)
         with server, opened(chromium, server.address) as (page, said):
-            counts = []
-            for _ in range(4):
+            counts = [0]
+
+            def grown() -> bool:
                 lines = [json.dumps(row) for row in [*ROWS[:50], {"real": "x"}]]
-                streaming.stdin.write("".join(f"{line}\n" for line in lines).encode())
-                streaming.stdin.flush()
-                time.sleep(1.5)
+                streaming.stdin.write("".join(f"{line}\n" for line in lines).encode())  # type: ignore[union-attr]
+                streaming.stdin.flush()  # type: ignore[union-attr]
+                time.sleep(0.4)
                 counts.append(page.evaluate(SECONDS))
-            # then the page has grown while it was looked at, says why records have no answer, and asks nobody else
+                return len({*counts} - {-1, 0}) >= 3
+
+            # then the page grows while it is looked at, says why records have no answer, and asks nobody else
+            wait_for(grown, 90, "three counts of seconds")
             page.wait_for_function("document.body.innerText.includes('missing')")
-            assert counts == sorted(counts)
-            assert counts[-1] > counts[0] >= 0
+            assert counts[1:] == sorted(counts[1:])
             assert "Lag of the source" not in page.evaluate("document.body.innerText")
             assert not said
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,29 +21,35 @@ class Told:
     def __init__(self, records: Sequence[Record], *, name: str = "late-flights", id: str = "a1b2c3d4e5") -> None:
         """Begin with these."""
         self.name, self.id, self.is_running = name, id, True
+        self.asked: list[Command] = []
         self._waiting = list(records)
         self._restarts = False
+        self._lock = threading.Lock()  # servers ask in a thread of their own
 
     def new(self) -> list[Record]:
         """Hand out what was told since the last call."""
-        if self._restarts:
-            self._restarts = False
-            error = RuntimeError("The journal is shorter than it was.")
-            error.restarted = True  # type: ignore[attr-defined]
-            raise error
-        found, self._waiting = self._waiting, []
+        with self._lock:
+            if self._restarts:
+                self._restarts = False
+                error = RuntimeError("The journal is shorter than it was.")
+                error.restarted = True  # type: ignore[attr-defined]
+                raise error
+            found, self._waiting = self._waiting, []
         return found
 
     def tell(self, *records: Record) -> None:
         """Have more to say."""
-        self._waiting = [*self._waiting, *records]
+        with self._lock:
+            self._waiting = [*self._waiting, *records]
 
     def begin_anew(self, *records: Record) -> None:
         """Forget everything, as a run that is started with --fresh does."""
-        self._waiting, self._restarts = list(records), True
+        with self._lock:
+            self._waiting, self._restarts = list(records), True
 
     def act(self, command: Command) -> str:
         """Do as a run does: the command becomes a record."""
+        self.asked.append(command)
         self.tell({"record": "control", "at": time.time(), **command.dump()})
         return f"{command.word} was asked for."
 

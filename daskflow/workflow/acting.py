@@ -18,7 +18,7 @@ from daskflow.search.budgets import seconds_of
 if TYPE_CHECKING:
     from daskflow.core.folder import RunFolder
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
 """How long the run's answer is waited for; it looks for commands about twice a second."""
 
 LATER_SECONDS = 1.5

@@ -23,8 +23,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from daskflow.reports.page import write
+from tests.browsing import FLAGS
 from tests.report_records import full_record, multiclass_full, regression_full
-from tests.test_reports_browser import DRAWN, FLAGS
+from tests.test_reports_browser import DRAWN
 
 
 def drawn_in(path: Path, chromium: str) -> tuple[float, float, int]:
