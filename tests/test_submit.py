@@ -234,6 +234,23 @@ def test_cancel_ends_the_jobs_of_this_run_only(folder: RunFolder, queue: FakeQue
     assert "nothing to cancel" in again.stderr
 
 
+def test_cancel_puts_away_what_a_controller_has_left_that_is_killed_as_it_ends(
+    folder: RunFolder, queue: FakeQueue
+) -> None:
+    # given a controller whose job the queue calls ended at once, and which is killed a moment later
+    (folder.path / "keys").mkdir()
+    held = Journal(folder.journal)
+    killed = threading.Timer(0.3, held.close)
+    killed.start()
+    # when
+    result = call("cancel", "runs/cars")
+    killed.join()
+    # then
+    assert result.exit_code == 0, result.output
+    assert not (folder.path / "keys").exists()
+    assert [run["status"] for run in list_runs("runs")] == ["interrupted"]
+
+
 def test_a_queue_that_does_not_answer_is_a_sentence(folder: RunFolder, queue: FakeQueue) -> None:
     queue.failing = "squeue does not answer."
     for verb in ("status", "cancel", "cleanup"):

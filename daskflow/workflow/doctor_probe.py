@@ -20,7 +20,6 @@ def look(folder: str) -> "dict[str, Any]":
     found = {
         "token": asked["token"],
         "host": socket.gethostname(),
-        "time": time.time(),
         "python": platform.python_version(),
         "executable": sys.executable,
         "interfaces": sorted(name for _, name in socket.if_nameindex()),
@@ -31,6 +30,7 @@ def look(folder: str) -> "dict[str, Any]":
         "folders": {folder: answered(place, asked["token"]) for folder, place in asked["folders"].items()},
     }
     found["versions"], found["failure"] = libraries(asked["libraries"])
+    found["time"] = time.time()  # last: what importing took on a busy node is no difference of clocks
     return found
 
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from daskflow.clusters.batch import Batch
     from daskflow.clusters.batch_jobs import Job, Queue
 
-LEAVING_SECONDS = 20.0
-"""How long jobs that were cancelled may take to go."""
+LEAVING_SECONDS, AGAIN_SECONDS = 60.0, 5.0
+"""How long jobs that were cancelled may take to go, and how often they are cancelled meanwhile."""
+
+PUTTING_AWAY_SECONDS = 40.0
+"""How long a controller whose job the queue calls ended may still put away: Slurm kills it after 30 s by default."""
 
 GLANCE_SECONDS = 0.5
 
@@ -104,7 +107,9 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
             f"Run {name} is on no batch queue. Where it was started Ctrl-C ends it, and from here "
             f"`daskflow control {folder.path} stop` ends its search."
         )
-    living = _living(folder, queue_of)
+    jobs = jobs_of(folder, queue_of)
+    living = jobs.living if jobs is not None else ()
+    has_controller = jobs is not None and any(job in jobs.controllers for job in living)
     if not living:
         status = status_of(read(folder.journal), folder.journal)
         if status == "waiting":
@@ -115,18 +120,21 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
     # Cancelled and looked at again: a controller may have handed in another job at its last moment.
     while living and time.monotonic() < until:
         asyncio.run(queue_of(cluster).cancel([job.id for job in living]))
-        left = time.monotonic() + LEAVING_SECONDS / 4
+        left = time.monotonic() + AGAIN_SECONDS
         while living and time.monotonic() < left:
             time.sleep(GLANCE_SECONDS)
             living = _living(folder, queue_of)
     if living:
         words = ", ".join(job.id for job in living)
         raise ControlError(f"Jobs that do not go within {LEAVING_SECONDS:g} s of being cancelled: {words}.")
+    until = time.monotonic() + PUTTING_AWAY_SECONDS
+    while has_controller and is_held(folder.journal) and time.monotonic() < until:
+        time.sleep(GLANCE_SECONDS)  # killed before it is done, it leaves the rest to us
     if not is_held(folder.journal):
         put_away(cluster, folder)  # some queues kill at once, so that a controller puts nothing away
     mark_ended(folder, "It was cancelled.")
-    jobs = f"{count} job{'s' if count > 1 else ''}"
-    return f"Cancelled {jobs} of run {name}. What is finished is kept: submit it again to go on."
+    words = f"{count} job{'s' if count > 1 else ''}"
+    return f"Cancelled {words} of run {name}. What is finished is kept: submit it again to go on."
 
 
 def put_away(cluster: Batch, folder: RunFolder) -> list[str]:
