@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -110,3 +111,50 @@ def test_a_client_that_waits_for_leave_to_send_is_told_before_it_sends(served: t
     _, port = served
     sent = HEAD + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 999999\r\n\r\n"
     assert over_wire(port, sent).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("head", "n_bytes", "status"),
+    [
+        pytest.param(b"Content-Type: application/json\r\nContent-Length: %d\r\n", 30_000_000, b"413", id="too large"),
+        pytest.param(b"Content-Type: text/plain\r\nContent-Length: %d\r\n", 30_000_000, b"415", id="another type"),
+    ],
+)
+def test_a_client_that_sends_its_whole_body_first_is_told_why_it_was_refused(
+    head: bytes, n_bytes: int, status: bytes
+) -> None:
+    # given a server with time enough, and a body that no socket holds by itself
+    with listening_to(app(MODEL, limits=Limits(timeout_seconds=30, max_bytes=50_000)), 30) as port:
+        sent = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head % n_bytes + b"\r\n"
+        # when the client looks for its answer only when all is sent, then it is there, and nothing was reset
+        got = over_wire(port, sent + b"x" * n_bytes, 30)
+    assert got.split(b" ")[1] == status
+    assert b'"error"' in got
+
+
+def test_a_refused_client_that_never_ends_has_its_end(served: tuple[App, int]) -> None:
+    _, port = served
+    sent = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"2710\r\n" + b"x" * 10_000 + b"\r\n"
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(sent + chunk * 6)
+        # when it sends on for ever, though it has its answer, then the connection is closed at the time-out
+        got = connection.recv(65536)
+        is_endless = False
+        with suppress(ConnectionError):
+            while time.monotonic() < began + 100 * SECONDS:
+                connection.sendall(chunk)
+            is_endless = True
+    assert got.split(b" ")[1] == b"413"
+    assert not is_endless
+    assert is_answered(port)
+
+
+def test_a_connection_that_is_kept_is_used_again_after_a_refusal(served: tuple[App, int]) -> None:
+    _, port = served
+    sent = HEAD + b"Content-Length: 99999\r\n\r\n" + b"x" * 99_999
+    # when a good request follows the refused one
+    got = over_wire(port, sent + request_of(rows_body(ROWS[:1]), b"Connection: close"))
+    # then both have their answers
+    assert [part[:3] for part in got.split(b"HTTP/1.1 ")[1:]] == [b"413", b"200"]

@@ -166,6 +166,27 @@ def test_a_file_of_lines_goes_on_behind_any_of_them_and_with_what_was_added(tmp_
         taken(source, tmp_path, {"a.jsonl": whole[-1].offset})
 
 
+@pytest.mark.parametrize("torn", [b'{"x": ', b'{"x": "\xc3', b'{"x": "' + b"y" * 99], ids=["object", "letter", "long"])
+def test_a_last_line_that_is_still_written_is_left_for_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, torn: bytes
+) -> None:
+    # given a file whose last line is half there
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"x": 1}\n' + torn)
+    source = LinesSource(path="a.jsonl", max_bytes=64)
+    (first,) = taken(source, tmp_path)
+    # then that is said, and it is no record yet
+    assert "a.jsonl: line 2 has no end, and is no whole record yet" in caplog.text
+    # when it becomes whole, then it is the next record, with more behind it
+    path.write_bytes(b'{"x": 1}\n{"x": "\xc3\xa4"}\n{"x": 3}\n')
+    found = taken(source, tmp_path, {"a.jsonl": first.offset})
+    assert [(record.id, record.values) for record in found] == [("a.jsonl:2", {"x": "ä"}), ("a.jsonl:3", {"x": 3})]
+    # and when it ends as it is, it is a problem
+    path.write_bytes(b'{"x": 1}\n' + torn + b"\n")
+    (dead,) = taken(source, tmp_path, {"a.jsonl": first.offset})
+    assert dead.problem
+
+
 def test_a_pipe_gives_what_comes_and_loses_nothing_when_a_wait_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     there, end = os.pipe()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import stat
 from collections import deque
@@ -21,6 +22,7 @@ from daskflow.streams.lines_writing import LinesFile, StandardOutput
 from daskflow.streams.paths import check_above
 from daskflow.streams.records import Record
 
+LOG = logging.getLogger("daskflow.streams")
 STANDARD = "-"
 CHUNK_BYTES = 64 * 1024
 
@@ -28,8 +30,9 @@ CHUNK_BYTES = 64 * 1024
 class LinesSource(StreamSource):
     """JSON lines: one object of values by column name in each; blank lines are passed over.
 
-    It ends where the file ends. A file that has grown since goes on at the next start, where the last one ended; what
-    comes over standard input begins anew, and cannot be asked for again.
+    It ends where the file ends. A file that has grown since goes on at the next start, where the last one ended; a last
+    line that nothing ends, and that is no whole object yet, is still being written, and left for that start. What comes
+    over standard input begins anew, and cannot be asked for again.
 
     Attributes
     ----------
@@ -127,7 +130,15 @@ class _Lines:
                 raise DataError(f"{self._name} cannot be read any more: {error.strerror}.") from error
             self._has_ended = not chunk
             for line in self._cutter.cut(chunk) if chunk else self._cutter.rest():
-                self._ready.append(self._record(line.raw, line.number, line.end, line.n_bytes))
+                record = self._record(line.raw, line.number, line.end, line.n_bytes)
+                if not chunk and self._is_regular and record.problem:
+                    LOG.warning(
+                        "%s: line %d has no end, and is no whole record yet (%s). It is left for the next start; a "
+                        "newline behind it makes it a dead letter",
+                        self._name, line.number, record.problem,
+                    )  # fmt: skip
+                    continue
+                self._ready.append(record)
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
     def _record(self, raw: bytes, number: int, end: int, n_bytes: int) -> Record:

@@ -25,6 +25,7 @@ from daskflow.streams.serve_batching import Batcher
 from daskflow.streams.serve_counts import Counts, Values
 from daskflow.streams.serve_limits import MALFORMED, STUCK, TYPE, Gone, Limits, Refusal, too_busy, too_large
 from daskflow.streams.serve_models import Served, successor
+from daskflow.streams.serve_refusing import send_before_the_body
 from daskflow.streams.serve_watching import WatchedHere
 
 Scope = MutableMapping[str, Any]
@@ -155,9 +156,10 @@ class App:
         began = time.perf_counter()
         kind = JSON_TYPE
         more: tuple[tuple[bytes, bytes], ...] = ()
-        n_held = 0
+        n_held, has_more = 0, True
         try:
             is_table, length = self._checked(scope)
+            has_more = False
             # Mostly the body came with the headers: then it is had by one step, without a timer and without a turn.
             body, coming = _at_once(receive)
             if coming is not None:
@@ -181,6 +183,7 @@ class App:
             status, payload = refusal.status, said(refusal)
             more = tuple((name.encode(), value.encode()) for name, value in refusal.headers.items())
             self.counts.problems[refusal.reason] += 1
+            has_more = has_more or refusal.has_more
         except Gone:
             self.counts.problems["gone"] += 1
             return
@@ -188,8 +191,11 @@ class App:
             self._held -= n_held
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(payload)), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": payload})
         self.counts.request(status, time.perf_counter() - began)
+        if has_more:
+            await send_before_the_body(receive, send, payload, self.limits.timeout_seconds)
+        else:
+            await send({"type": "http.response.body", "body": payload})
 
     def _checked(self, scope: Scope) -> tuple[bool, int]:
         """Return whether the body is a table, and its length (0 where not said), as the headers say."""
@@ -242,6 +248,8 @@ class App:
                     message = await receive()
         except BaseException as error:
             self._held -= n_held
+            if isinstance(error, Refusal):
+                error.has_more = bool(message.get("more_body", False))
             if not isinstance(error, TimeoutError):
                 raise
             raise Refusal(

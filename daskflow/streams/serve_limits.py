@@ -65,12 +65,15 @@ class Refusal(Exception):  # noqa: N818  it is an answer
         A sentence for whoever wrote the client.
     headers : mapping
         Further headers of the answer.
+    has_more : bool
+        Whether more of the request's body may come, though it is refused already.
     """
 
     status: int
     reason: str
     words: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    has_more: bool = False
 
     def __str__(self) -> str:
         """The sentence."""
