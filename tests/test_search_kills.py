@@ -21,10 +21,10 @@ import pytest
 from daskflow.core.errors import DaskflowError
 from daskflow.data.matrices import Matrices
 from tests import killed_run, killed_search
-from tests.killed_search import finished, hold_up
+from tests.killed_search import hold_up, n_finished
 from tests.slurm_fixture import free_base_port
 from tests.small_matrices import classes, matrices_of
-from tests.test_search_resume import SLACK, audit, gist, models
+from tests.test_search_resume import SLACK, audit, finished, gist, models
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
@@ -108,7 +108,7 @@ def disturbed(
         while running.is_alive():
             running.join(0.005)
             at_work = len(audit(folder / "killed")) > begun
-            if left and at_work and len(finished(folder / "killed")) >= moments[len(struck)]:
+            if left and at_work and n_finished(folder / "killed") >= moments[len(struck)]:
                 time.sleep(rng.random() * 0.05)
                 if running.is_alive() and kill_one(left[0], driver):
                     struck.append(left.pop(0))

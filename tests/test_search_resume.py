@@ -18,7 +18,7 @@ from daskflow.core.journal import read
 from daskflow.core.results import SearchResult
 from daskflow.data.matrices import Matrices
 from tests import killed_run, killed_search
-from tests.killed_search import finished, hold_up
+from tests.killed_search import hold_up, n_finished
 from tests.small_matrices import classes, matrices_of
 
 SLACK = 3
@@ -39,6 +39,15 @@ def gist(result: SearchResult) -> Any:
         for t in result.trials
     ]
     return trials, result.best.id
+
+
+def finished(folder: Path) -> list[str]:
+    """Keys of the units on record."""
+    return [
+        f"fit-{record['trial']}-{record['fold']}-{record['resource']}"
+        for record in read(folder / "journal.jsonl")
+        if record["record"] == "unit"
+    ]
 
 
 def models(folder: Path) -> dict[str, str]:
@@ -85,7 +94,7 @@ def kill_at_random(kind: str, folder: Path, matrices: Matrices, moments: list[in
             victims.insert(0, "worker")  # one for each driver: a job whose worker dies twice is given up
         while victims and moments and process.is_alive():
             process.join(0.001)
-            if not audit(folder)[begun:] or len(finished(folder)) < moments[0]:
+            if n_finished(folder) < moments[0] or not audit(folder)[begun:]:
                 continue
             process.join(rng.random() * 0.01)
             if process.is_alive() and strike(driver, victims[0], rng):
