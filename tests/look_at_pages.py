@@ -39,7 +39,13 @@ PAGES = {
 MOMENTS = ("empty", "early", "middle", "end")
 """Nothing but the run's name; half of the scan; two thirds of the search; the end."""
 
-LOOKS = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390), "phone-dark": ("dark", 390)}
+LOOKS = {
+    "light": ("light", 1280),
+    "dark": ("dark", 1280),
+    "wide": ("light", 2200),
+    "phone": ("light", 390),
+    "phone-dark": ("dark", 390),
+}
 MADE: dict[str, dict[str, Any]] = {
     "usual": {"base": 81, "partitions": 160, "workers": 8, "stream": 600, "fit_seconds": 1.5},
     "small": {"base": 3, "folds": 1, "partitions": 1, "workers": 1},

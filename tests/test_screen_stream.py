@@ -137,7 +137,7 @@ def test_a_stream_that_tells_almost_nothing_does_no_harm() -> None:
 def test_without_a_stream_the_page_says_when_it_fills() -> None:
     viewed = Viewed(StreamScreen()).look(state_of(told_run()), 0.0)
 
-    assert "when a model answers requests or a stream" in viewed.values["stream_tiles"][0]["note"]
+    assert "while the model is served (daskflow serve)" in viewed.values["stream_tiles"][0]["note"]
     assert not any(viewed.is_shown(key) for key in FIGURES)
     assert all(panel.empty for panel in viewed.panels if panel.key != "stream_tiles")
     assert all(viewed.values[f"{panel.key}.hidden"] for panel in viewed.panels if panel.key != "stream_tiles")

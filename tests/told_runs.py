@@ -374,7 +374,7 @@ def _search(
                             tell(
                                 end,
                                 "importance",
-                                trials=done // folds,
+                                trials=min(len(candidates), done // folds),
                                 method="share of the scores' variance that one parameter alone explains (fANOVA)",
                                 parameters=[
                                     {"name": name, "value": share, "low": share * 0.7, "high": min(1.0, share * 1.3)}

@@ -30,7 +30,7 @@ def panels() -> Sequence[Row]:
         Row([_partitions()]),
         Row(_pace()),
         Row(_missing(), (2, 3)),
-        Row(_drift(), (3, 2)),
+        Row(_drift(), (5, 4)),
         Row(
             [
                 Widget(

@@ -17,7 +17,6 @@ def panel() -> Figure:
         "where the run was continued.",
         gantt.live_gantt(),
         empty="Bars come when the first stage begins.",
-        min_width=360,
     )
 
 
@@ -25,7 +24,9 @@ def slots(state: RunState, now: float) -> list[Slot]:
     """Return what is drawn now."""
     overlap = state.spans.overlap(None if state.is_over else now)
     columns = gantt.bars(overlap)
-    names = [stage.stage for stage in overlap.stages]
+    begun = [stage.stage for stage in overlap.stages]
+    # Those to come have their rows from the beginning: what is drawn stays where it is.
+    names = begun if state.is_over else [*begun, *(name for name in state.stages.known if name not in begun)]
     low = -max(len(names) - 1, 0) - 0.6
     end = max(round(overlap.wall, 1), 1.0)
     epoch = f"{state.spans.version}.{round(overlap.wall, 1)}"
@@ -39,5 +40,5 @@ def slots(state: RunState, now: float) -> list[Slot]:
             "gantt_y_axis",
             {"major_label_overrides": {-place: style.shown(name) for place, name in enumerate(names)}},
         ),
-        Value("gantt.empty", not names),
+        Value("gantt.empty", not begun),
     ]

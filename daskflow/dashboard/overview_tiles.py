@@ -67,7 +67,7 @@ def _progress(state: RunState, now: float) -> Tile:
         return {"label": label, "value": word, "note": note, "state": tone}
     stage = state.stages.now_running()
     if stage is None:
-        return {"label": label, "value": "between stages", "note": _place(state)}
+        return {"label": label, "value": words.between(state), "note": _place(state)}
     share = words.share_of(state, stage)
     value = words.counted(state, stage) or stage.name
     found = words.still(stage, now) or ("" if math.isnan(share) else f"{100 * share:.0f} % done")

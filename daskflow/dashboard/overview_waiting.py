@@ -65,11 +65,13 @@ def _fits(state: RunState, now: float) -> list[str]:
     workers = _well(state)
     where = f" on {words.plural(workers, 'worker')}" if workers else ""
     fold_text = f", fold {fold}" if search.n_folds > 1 else ""
+    has_rungs = len({step.resource for step in search.plan}) > 1 or not search.plan
+    how_far = f", to resource {resource}" if has_rungs else ""
     verb = "runs" if n_running == 1 else "run"
     age = words.lasting(max(0.0, now - since))
     which = "it has run" if n_running == 1 else "the oldest"
     who = f"{words.plural(n_running, 'fit')} {verb}{where}"
-    said = [f"{who}, {which} for {age}: trial {trial}{fold_text}, to resource {resource}."]
+    said = [f"{who}, {which} for {age}: trial {trial}{fold_text}{how_far}."]
     more = len(oldest) - n_running
     if more > 0:
         said.append(f"{words.plural(more, 'more fit')} {'waits' if more == 1 else 'wait'} for a free slot.")

@@ -102,6 +102,7 @@ class OverviewScreen:
             Value("waiting", awaited(state, now)),
             Value("notes", notes(state)),
             Value("workers", workers(state)),
+            Value("workers.hidden", state.is_over and state.status != "waiting"),
             *_jobs(state, now),
             *self._best.slots(state, now),
             *overview_gantt.slots(state, now),

@@ -24,6 +24,9 @@ MAX_BARS = 8
 LEAST_SCORED = 12
 """Trials with a score, before which nothing is said of importance."""
 
+WORDS_BELOW = 0.08
+"""Of the height of the scores so much is left below them, for what is written there."""
+
 FACET_WIDTH = 0.84
 """Of the room for one parameter so much is its axis."""
 
@@ -277,7 +280,7 @@ class Facets:
             Columns("search_parameters_data", chosen.columns(pictures.FACETS, dots), epoch),
             Columns("search_parameters_ticks_data", words, f"{standing.generation}.{hash(repr(words))}"),
             Columns("search_parameters_edges_data", frames, f"{standing.generation}.{len(names)}"),
-            score_range(standing, "search_parameters_y"),
+            score_range(standing, "search_parameters_y", below=WORDS_BELOW),
             Look("search_parameters_y_axis", {"axis_label": standing.metric_label()}),
             Look(
                 "search_parameters_x",

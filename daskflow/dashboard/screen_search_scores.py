@@ -125,7 +125,8 @@ class Scores:
                 known = search.trials.get(fit.trial)
                 error = style.shown(known.error if known else "", 120)
                 x = round(standing.clock(fit.ended, fit.invocation), 2)
-                for name, value in zip(("trial", "x", "y", "error"), (fit.trial, x, EDGE, error), strict=True):
+                y = EDGE if search.greater_is_better else 1 - EDGE
+                for name, value in zip(("trial", "x", "y", "error"), (fit.trial, x, y, error), strict=True):
                     self._failed[name].append(value)
             self._n_failed += 1
         self._failures = len(search.fits)
@@ -193,9 +194,10 @@ def time_range(standing: Standing, name: str) -> Look:
     return Look(name, {"start": ends[0], "end": ends[1], "reset_start": ends[0], "reset_end": ends[1]})
 
 
-def score_range(standing: Standing, name: str) -> Look:
-    """Return the ends of the score's axis."""
+def score_range(standing: Standing, name: str, *, below: float = 0.0) -> Look:
+    """Return the ends of the score's axis, with such a share of it left free below."""
     low, high = standing.span
+    low -= below * (high - low)
     return Look(name, {"start": low, "end": high, "reset_start": low, "reset_end": high})
 
 

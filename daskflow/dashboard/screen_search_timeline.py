@@ -69,7 +69,7 @@ def panel() -> Figure:
         "joined, paler where the worker was idle between them.",
         pictures.timeline(),
         empty="Bars come as fits end: which worker ran them, and when.",
-        min_width=360,
+        min_width=320,
     )
 
 

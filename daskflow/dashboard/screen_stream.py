@@ -187,7 +187,7 @@ def _in_sight(queue: Sequence[int | None], limit: Sequence[int | None]) -> float
 def tiles(stream: StreamState) -> list[dict[str, Any]]:
     """Return the numbers that matter of the last ten seconds, and of all."""
     if not stream.n_seen:
-        note = "This page fills when a model answers requests or a stream."
+        note = "This page fills while the model is served (daskflow serve) or answers a stream (daskflow stream)."
         return [{"label": "Stream", "value": f"no {stream.unit} yet", "note": note}]
     recent = [record for _, record in list(stream.seen)[-10:]]
     seconds = sum(float(record.get("seconds") or 1.0) for record in recent) or 1.0

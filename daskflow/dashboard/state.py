@@ -199,7 +199,7 @@ class RunState:
         self.begun.append((at, self.earlier_seconds))
         self.id = str(record.get("id", self.id))
         self.invoked, self.invocations = at, self.invocations + 1
-        self.status, self.error, self.workers = "running", "", {}
+        self.status, self.error, self.cluster, self.workers = "running", "", {}, {}
         self._before = at
 
     _before: float = 0.0

@@ -14,7 +14,7 @@
   // be compared. None where they are too small for that.
   const decimals = (values) => {
     const numbers = values.filter((one) => isNumber(one) && one !== 0 && Math.abs(one) < 1000)
-    const most = numbers.some((one) => Math.abs(one) >= 0.1) ? 4 : 6
+    const most = numbers.some((one) => Math.abs(one) >= 0.01) ? 4 : 6
     let needed = 0
     for (const one of numbers) {
       if (Math.abs(one) < 10 ** -most) return null
@@ -159,7 +159,7 @@
     const measure = () => {
       const step = Math.max(1, Math.floor(value.rows.length / SAMPLED))
       let total = hasTrials ? 34 : 0
-      const wanted = value.columns.map((column) => {
+      const wanted = value.columns.map((column, place) => {
         let longest = clean(column.title).length + 2
         if (column.kind === "number") digits.set(column.key, decimals(value.rows.map((row) => row[column.key])))
         for (let place = 0; place < value.rows.length; place += step) {
@@ -167,7 +167,9 @@
         }
         const most = column.kind === "params" ? 60 : column.kind === "text" ? 36 : 26
         room.set(column.key, Math.max(room.get(column.key) ?? 0, Math.min(most, Math.max(6, longest))))
-        return room.get(column.key) * 7.4 + (RIGHT.has(column.kind) ? 24 : column.kind === "state" ? 38 : 33)
+        // Text behind a number stands further off, and the best row is bold.
+        const beside = RIGHT.has(column.kind) ? 24 : RIGHT.has(value.columns[place - 1]?.kind) ? 44 : column.kind === "state" ? 38 : 33
+        return room.get(column.key) * 7.4 + beside
       })
       total += wanted.reduce((sum, one) => sum + one, 0)
       keep(widths, hasTrials ? [34, ...wanted] : wanted, () => make("col"), (col, width) => {

@@ -45,7 +45,8 @@ const daskflow = {widgets: {}}
     if (Number.isInteger(value) && size < 1e15) return whole.format(value)
     if (size >= 1000 && size < 1e15) return value.toLocaleString("en", {minimumFractionDigits: 1, maximumFractionDigits: 1})
     if (size >= 0.01 && size < 100) return value.toFixed(4)
-    return String(Number(value.toPrecision(4)))
+    const short = Number(value.toPrecision(4))
+    return size > 0 && size < 1e-4 ? short.toExponential() : String(short)
   }
 
   const bytes = (value) => {

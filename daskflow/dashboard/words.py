@@ -225,7 +225,7 @@ def in_one_line(state: RunState, now: float) -> str:
         return f"done in {lasting(state.seconds(now))}{_best(state)}"
     stage = state.stages.now_running()
     if stage is None:
-        return "between two stages"
+        return between(state)
     far = [f"{stage.name}: {counted(state, stage)}" if counted(state, stage) else stage.name]
     if state.status == "paused":
         return f"paused by hand; {far[0]}"
@@ -234,6 +234,20 @@ def in_one_line(state: RunState, now: float) -> str:
         return f"stopped {by}, the best so far is kept; {far[0]}"
     far += [text for text in (still(stage, now),) if text]
     return ", ".join(far)
+
+
+def between(state: RunState) -> str:
+    """Return what a run does while no stage goes on.
+
+    Examples
+    --------
+    >>> between(RunState()), between(RunState(cluster={"slots": 4}))
+    ('opening the cluster', 'about to begin')
+    """
+    if not state.cluster:
+        return "opening the cluster"
+    has_begun = any(each.state == "done" for each in state.stages.known.values())
+    return "between two stages" if has_begun else "about to begin"
 
 
 def _streaming(stream: StreamState) -> str:

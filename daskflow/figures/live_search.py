@@ -45,7 +45,7 @@ def sample(made: figure, words: str, mark: str, color: str, alpha: float = 1.0) 
 
 
 def scores() -> figure:
-    """Return the scores over time: dots, the best so far as steps, failed trials at the lower edge."""
+    """Return the scores over time: dots, the best so far as steps, failed trials at the edge of the worst."""
     made = axes.frame("search_scores", height=330, x_label="time since the run began (h:mm:ss)", y_label="score")
     axes.seconds(made)
     known = empty("search_interval", ("left", "right", "low", "high", "said"))

@@ -226,10 +226,22 @@ def _edge_texts(edges: Sequence[float]) -> list[str]:
     """Numbers with as few digits as tell them apart, at least three; whole numbers with all of theirs."""
     texts: list[str] = []
     for digits in range(3, 18):
-        texts = [str(int(edge)) if _is_whole(edge) else f"{edge:.{digits}g}" for edge in edges]
+        texts = [str(int(edge)) if _is_whole(edge) else _rounded(edge, digits) for edge in edges]
         if len(set(texts)) == len(texts):
             break
     return texts
+
+
+def _rounded(edge: float, digits: int) -> str:
+    """A number with so many digits, written out up to a thousand million million.
+
+    Examples
+    --------
+    >>> _rounded(1604.25, 3), _rounded(0.12345, 3), _rounded(1.234e-7, 3), _rounded(1.5e20, 3)
+    ('1600', '0.123', '1.23e-07', '1.5e+20')
+    """
+    text = f"{edge:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(edge) < 1e15 else text
 
 
 def _is_whole(edge: float) -> bool:
