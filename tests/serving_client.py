@@ -112,10 +112,10 @@ def listening_to(app: Any, timeout_seconds: float = 10.0) -> Iterator[int]:
             yield listener.getsockname()[1]
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
-def over_wire(port: int, request: bytes, seconds: float = 10.0) -> bytes:
+def over_wire(port: int, request: bytes, seconds: float = 60.0) -> bytes:
     """Send bytes and return all that comes until the other side closes."""
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
         connection.sendall(request)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from daskflow.streams import OpenSource, source_of
 from daskflow.streams.records import Record
+from tests.open_ports import open_port
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,7 +22,7 @@ class Site:
     """A server whose one address does what the test says; it can be stopped and started again."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.port = open_port()  # it may be stopped, and started again there
         self.asked: list[web.Request] = []
         self.handler: Handler = lambda request: answered([])
         self._runner: web.AppRunner | None = None
@@ -33,7 +34,6 @@ class Site:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         assert self._runner is not None
@@ -57,7 +57,7 @@ def rows(*numbers: int) -> list[dict[str, int]]:
     return [{"n": number} for number in numbers]
 
 
-def run(what: Callable[[Site], Awaitable[Any]], *, seconds: float = 20) -> Any:
+def run(what: Callable[[Site], Awaitable[Any]], *, seconds: float = 100) -> Any:
     """Run a test against a site of its own, for at most so many seconds."""
 
     async def limited() -> Any:

@@ -28,7 +28,7 @@ from daskflow.workflow import Workflow, toml
 from daskflow.workflow.opening import Opening
 from tests import killed_run
 from tests.misbehaving_server import Handler, Reply, Request, Server, answer, file, serving
-from tests.test_sources_http import LIMITS, bodies, csv_at, encoded, frame
+from tests.test_sources_http import LIMITS, assert_no_threads_are_left, bodies, csv_at, encoded, frame
 
 # files that come when a test says so
 
@@ -200,9 +200,8 @@ def test_nothing_is_fed_where_workers_do_not_see_the_folder(tmp_path: Path) -> N
 def server() -> Iterator[Server]:
     with serving() as running:
         yield running
-    assert ENGINE.wait(10)
-    left = [thread.name for thread in threading.enumerate()]
-    assert not any(name.startswith(("daskflow", "misbehaving")) for name in left), left
+    assert ENGINE.wait(60)
+    assert_no_threads_are_left()
 
 
 def http(tmp_path: Path, urls: Sequence[str], **options: Any) -> Http:
@@ -362,7 +361,7 @@ def test_a_run_that_is_killed_while_files_come_continues_with_those_that_are_the
     # when it is killed once three files have come, and others are on their way
     process = processes.Process(target=killed_run.run, args=(tmp_path / "flow.toml", tmp_path / "runs"))
     process.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     journals = "cache/*/.daskflow-fetch.jsonl"
     while sum(b'"done"' in each.read_bytes() for each in tmp_path.glob(journals)) < 3 or bodies(server, "/d/4.csv") < 2:
         assert time.monotonic() < deadline

@@ -140,18 +140,17 @@ def test_a_command_that_was_ended_continues_where_it_was(how: int, server: Serve
     urls = server.at("/a.csv", file(BODY)), server.at("/b.csv", slow, file(BODY))
     command = [sys.executable, "-m", "daskflow", "fetch", *urls, "--to", str(tmp_path), "--json"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    part = tmp_path / ".b.csv.part"
+    part, journal = tmp_path / ".b.csv.part", tmp_path / ".daskflow-fetch.jsonl"
     try:
         assert half.wait(60)
         pause = threading.Event()
-        for _ in range(500):  # until the file system has most of what was sent, and the other file
-            if part.exists() and part.stat().st_size > 200_000 and (tmp_path / "a.csv").exists():
+        for _ in range(3000):  # until the file system has most of what was sent, and the other one is on record
+            if part.exists() and part.stat().st_size > 200_000 and b'"done"' in journal.read_bytes():
                 break
             pause.wait(0.02)
-        pause.wait(0.3)  # until it is on record that the other one is whole
         # when it is ended
         running.send_signal(how)
-        stdout, stderr = running.communicate(timeout=30)
+        stdout, stderr = running.communicate(timeout=120)
     finally:
         running.kill()
         running.wait()
@@ -185,7 +184,10 @@ def test_the_rate_and_the_concurrency_are_kept(server: Server, tmp_path: Path) -
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.02)
+        for _ in range(3000):
+            await asyncio.sleep(0.02)
+            if most >= 2:
+                break
         await reply.send(200, BODY)
         now -= 1
 

@@ -238,9 +238,9 @@ def test_ten_thousand_partitions_of_many_columns_cost_little() -> None:
     spent = []
     for first in range(6_000, 8_000, 20):
         state.hear(records[first : first + 20])
-        begun = time.process_time()
+        begun = time.thread_time()
         slots = screen.slots(state, state.last)
-        spent.append(time.process_time() - begun)
+        spent.append(time.thread_time() - begun)
         viewed.take(slots)
 
     assert sum(spent) / len(spent) < 0.005

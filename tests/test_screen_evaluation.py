@@ -239,7 +239,7 @@ def test_names_that_try_to_break_the_page_stand_in_it_as_text() -> None:
 def test_a_look_costs_little() -> None:
     state = state_of(judged(report_records.multiclass_full(), "accuracy"))
     screen = EvaluationScreen()
-    begun = time.process_time()
+    begun = time.thread_time()
     for _ in range(40):
         screen.slots(state, state.last)
-    assert (time.process_time() - begun) / 40 < 0.005
+    assert (time.thread_time() - begun) / 40 < 0.005

@@ -151,8 +151,8 @@ def test_a_look_costs_little() -> None:
     records = [record for record in told_run(stream=1900) if record["record"] == "stream"]
     state.hear(records[:1800])
     screen.slots(state, state.last)
-    begun = time.process_time()
+    begun = time.thread_time()
     for record in records[1800:]:
         state.hear([record])
         screen.slots(state, state.last)
-    assert (time.process_time() - begun) / 100 < 0.005
+    assert (time.thread_time() - begun) / 100 < 0.005

@@ -253,7 +253,7 @@ def test_a_body_that_does_not_come_is_told_and_a_client_that_vanishes_is_not() -
 
         assert (await ask(served, receive=gone, headers=JSON)).status == 0
         assert served.counts.problems["gone"] == 1
-        assert (await ask(served, body=rows_body(ROWS[:1]), headers=JSON)).status == 200
+        assert await is_answered(served)
 
     asyncio.run(work())
 
@@ -266,7 +266,7 @@ class Slow(type(MODEL.estimator)):  # type: ignore[misc]
         if len(X) and self.waits:
             import time
 
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 100
             while self.waits and time.monotonic() < deadline:
                 time.sleep(0.005)
         return super().predict(X)
@@ -313,11 +313,22 @@ def test_a_model_that_panics_keeps_nobody_waiting() -> None:
 
 async def until(holds: Any) -> None:
     """Wait for something to be so."""
-    for _ in range(1000):
+    for _ in range(12_000):
         if holds():
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it was never so")
+
+
+async def is_answered(served: Any) -> bool:
+    """Whether a row is answered, on a busy machine perhaps not the first time within so short a time."""
+    for _ in range(600):
+        reply = await ask(served, body=rows_body(ROWS[:1]), headers=JSON)
+        if reply.status == 200:
+            return True
+        assert reply.reason in ("slow", "late"), reply.words
+        await asyncio.sleep(0.1)
+    return False
 
 
 def test_what_comes_while_the_model_computes_is_one_batch_and_a_full_queue_says_so() -> None:
@@ -356,7 +367,7 @@ def test_who_gets_no_answer_in_time_is_told_and_a_server_that_is_stuck_is_not_re
         assert (await ask(served, "GET", "/ready")).json["why"] == "stuck"
         slow.waits = False
         await until(lambda: not served.batcher._computing)
-        assert (await ask(served, body=rows_body(ROWS[:1]), headers=JSON)).status == 200
+        assert await is_answered(served)
         assert (await ask(served, "GET", "/ready")).json["ready"] is True
 
     asyncio.run(work())
@@ -545,7 +556,7 @@ def test_another_model_takes_over_between_two_requests_and_a_bad_one_does_not(tm
         # then the first goes on, until a good one comes
         reply = await swap(second, shown)
         assert reply.json == {"model": served.served.identity, "before": before}
-        await asyncio.sleep(0.02)
+        await until(lambda: seen[-1].json.get("model") == served.served.identity)
         stop = True
         await going
         assert {each.status for each in seen} == {200}

@@ -96,7 +96,7 @@ def test_the_next_file_of_a_store_comes_while_one_is_worked_on(
         begun[own].set()
         following = str(int(own) + 1)
         if int(own) % 4 == 0:  # the first of a bundle: it is not answered before the second is asked for
-            came_before[own] = begun[following].wait(20)
+            came_before[own] = begun[following].wait(120)
 
     Network.asked.clear()
     Network.gate = gate

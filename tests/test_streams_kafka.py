@@ -49,12 +49,12 @@ def produce(brokers: str, topic: str, values: Sequence[Any], partition: int | No
     for number, value in enumerate(values):
         body = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
         producer.produce(topic, body, partition=number % 4 if partition is None else partition)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def run(what: Callable[[], Awaitable[Any]]) -> Any:
     async def limited() -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             return await what()
 
     return asyncio.run(limited())
@@ -145,6 +145,8 @@ def test_a_consumer_that_waits_is_not_read_ahead_and_a_cancelled_take_loses_noth
                 found += [] if taking.cancelled() else taking.result()
             found += await source.take(1)
             await asyncio.sleep(0.5)
+            while source.lag is None:
+                await asyncio.sleep(0.01)
             held, lag = len(source._inbox), source.lag  # type: ignore[attr-defined]
             return found + await taken(source, 3000 - len(found)), held, lag
 

@@ -56,7 +56,8 @@ def killed_and_continued(model: Path, source: str, sink: str, folder: Path, kill
     hits = 0
     for kill in range(kills):
         before = -1 if kill % 3 == 2 else n_commits(folder)  # mostly something new has been committed before
-        process = PROCESSES.Process(target=work, args=(str(model), source, sink, options))
+        slow = {**options, "pause_seconds": 0.02}  # it is not done before it is killed
+        process = PROCESSES.Process(target=work, args=(str(model), source, sink, slow))
         process.start()
         until = time.monotonic() + 60
         while n_commits(folder) <= before and process.is_alive() and time.monotonic() < until:
@@ -67,7 +68,7 @@ def killed_and_continued(model: Path, source: str, sink: str, folder: Path, kill
         process.join()
     process = PROCESSES.Process(target=work, args=(str(model), source, sink, options))
     process.start()
-    process.join(120)
+    process.join(250)
     assert process.exitcode == 0
     return hits
 
@@ -151,7 +152,7 @@ def test_sigterm_answers_what_was_read_from_a_pipe_and_ends_well(standing: Any) 
         process.send_signal(signal.SIGTERM)
         results += reader.readlines()
     # then whatever it had read is answered
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     assert [int(json.loads(each)["id"].partition(":")[2]) for each in results] == list(range(1, len(results) + 1))
     assert b"stopped" in process.stderr.read()
     assert len(results) * 512 <= sent
@@ -166,6 +167,6 @@ def test_a_reader_that_goes_away_ends_the_stream_with_a_sentence(standing: Any) 
         assert b"prediction" in reader.readline()
     os.dup2(feed, answers)  # the last reading end is gone
     os.write(feed, (json.dumps(ROWS[1]) + "\n").encode())
-    assert process.wait(30) == 1
+    assert process.wait(120) == 1
     assert b"Whoever read the results has gone" in process.stderr.read()
     os.close(feed)

@@ -112,7 +112,7 @@ class Run:
             return made
 
         try:
-            return asyncio.run(asyncio.wait_for(work(), 20))
+            return asyncio.run(asyncio.wait_for(work(), 100))
         finally:
             self.commits.close()
             self.dead.close()

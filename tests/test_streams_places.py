@@ -39,7 +39,7 @@ def taken(source: Any, base: Path, positions: Mapping[str, Any] | None = None, m
             await opened.commit(found)
         return found
 
-    return asyncio.run(asyncio.wait_for(work(), 20))
+    return asyncio.run(asyncio.wait_for(work(), 100))
 
 
 def written(sink: Any, base: Path, batches: Sequence[Sequence[str]], mark: Any = None) -> Any:
@@ -366,9 +366,9 @@ def test_a_folder_that_waits_gives_files_as_they_appear(tmp_path: Path) -> None:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(opened.take(5), 0.05)
             (tmp_path / "a.jsonl").write_text('{"x": 1}\n')
-            assert [record.id for record in await asyncio.wait_for(opened.take(5), 10)] == ["a.jsonl:1"]
+            assert [record.id for record in await asyncio.wait_for(opened.take(5), 60)] == ["a.jsonl:1"]
             (tmp_path / "0.jsonl").write_text('{"x": 2}\n')
-            assert [record.id for record in await asyncio.wait_for(opened.take(5), 10)] == ["0.jsonl:1"]
+            assert [record.id for record in await asyncio.wait_for(opened.take(5), 60)] == ["0.jsonl:1"]
 
     asyncio.run(work())
 

@@ -33,10 +33,13 @@ def row(number: int) -> dict[str, Any]:
     return {**values, "real": "seven"} if number % 1000 == 7 else values
 
 
-def fill(port: int) -> None:
-    """Add the records to the stream ``orders``, with IDs that count from 1 on."""
+def fill(port: int, kills: threading.Semaphore) -> None:
+    """Add the records to the stream ``orders``, with IDs that count from 1 on; a part of them behind each kill."""
+    part = N_RECORDS // (N_KILLS + 1)
     with redis.Redis(port=port) as client:
         for first in range(0, N_RECORDS, 1000):
+            if first and first % part == 0:
+                kills.acquire()
             pipe = client.pipeline(transaction=False)
             for number in range(first, first + 1000):
                 pipe.xadd("orders", {"record": json.dumps(row(number))}, id=f"{number + 1}-0")
@@ -49,7 +52,8 @@ def test_none_is_lost_and_none_is_doubled_whatever_is_killed(tmp_path: Path) -> 
     parts = {name: getattr(MODEL, name) for name in ("estimator", "transformer", "schema", "target")}
     write(model, **parts, card={})
     with redis_server(tmp_path / "redis") as server, redis.Redis(port=server.port, decode_responses=True) as client:
-        producer = threading.Thread(target=fill, args=(server.port,))
+        n_kills = threading.Semaphore(0)
+        producer = threading.Thread(target=fill, args=(server.port, n_kills))
         producer.start()
         source, hits = f"{server.url}?stream=orders&group=g", 0
 
@@ -69,10 +73,11 @@ def test_none_is_lost_and_none_is_doubled_whatever_is_killed(tmp_path: Path) -> 
             hits += process.is_alive()
             process.kill()
             process.join()
+            n_kills.release()
         killed_at = client.hlen("answers")
         producer.join()
         last = started(once=True)
-        last.join(120)
+        last.join(250)
         # then
         assert last.exitcode == 0
         assert hits == N_KILLS

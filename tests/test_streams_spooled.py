@@ -201,7 +201,9 @@ def test_a_full_spool_lets_the_server_wait(tmp_path: Path) -> None:
     async def through(site: Site) -> tuple[int, int]:
         site.handler = telling(*[body] * 300, hold=True)
         async with opened(f"{site.url('ws')}#spool_bytes=2MB", tmp_path) as source:
-            await asyncio.sleep(0.5)
+            while sum(path.stat().st_size for path in tmp_path.rglob("*.spool")) < 2_000_000:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
             held = sum(path.stat().st_size for path in tmp_path.rglob("*.spool"))
             return held, len(await taken(source, 300))
 
