@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -21,6 +22,7 @@ from daskflow.cli import main, watching
 from daskflow.clusters.batch_jobs import JobState, QueueError
 from daskflow.clusters.batch_lease import Lease
 from daskflow.clusters.slurm import Slurm
+from daskflow.core import priority
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Journal, read
@@ -69,6 +71,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "workflow.toml").write_text(WORKFLOW)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plans, "outlook", lambda *_, **__: Outlook("nothing is timed here"))  # it takes a few fits
+    monkeypatch.setattr(priority, "printed_aside", lambda *_: None)  # nor by another process
     return place / "workflow.toml"
 
 
@@ -121,6 +124,87 @@ def test_submit_writes_what_the_job_needs_and_says_what_to_type_next(file: Path,
     assert len(workflow.table().partitions) == 1
 
 
+HOUR = Outlook("by 9 fits", 3600.0, 1800.0, 7200.0, 2.0, 1.5, 3.0)
+
+
+def test_the_core_hours_of_a_submitted_run_are_said_by_earlier_runs_at_once(
+    file: Path, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given earlier runs that tell how long this one will take
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing is to be timed")
+
+    monkeypatch.setattr(plans, "outlook", lambda *_, **__: HOUR)
+    monkeypatch.setattr(priority, "printed_aside", refuse)
+    # when, then
+    result = call("submit", file)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[-1] == "Core-hours: about 3 (1.5 to 6) on 3 cores."
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [("about 9 on 3 cores\n", "about 9 on 3 cores."), (None, "not known before the first fits; 3 for each 60 min.")],
+    ids=["in time", "too late"],
+)
+def test_fits_are_timed_for_a_submitted_run_by_a_process_beside_this_one(
+    told: str | None, said: str, file: Path, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given no earlier run, and a process that tells, or is too slow on this machine
+    asked: list[str] = []
+    monkeypatch.setattr(priority, "printed_aside", lambda command, *_: asked.extend(command) or told)
+    # when
+    result = call("submit", file)
+    # then it was asked about the run, whose job had been handed in before
+    assert result.exit_code == 0, result.output
+    assert asked[1:] == ["-m", "daskflow", "foresee", str(find_run("runs/cars").path)]
+    assert result.stderr.splitlines()[-1] == f"Core-hours: {said}"
+
+
+def test_who_does_not_wait_for_the_core_hours_is_told_that_the_run_is_handed_in(
+    file: Path, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given somebody who types Ctrl-C meanwhile
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(priority, "printed_aside", interrupt)
+    # when
+    result = call("submit", file)
+    # then
+    assert result.exit_code == 130
+    said = (
+        f"Interrupted, and handed in all the same: `daskflow cancel runs/cars/{find_run('runs/cars').id}` ends the run."
+    )
+    assert result.stderr.splitlines()[-1] == said
+    assert len(queue.jobs) == 1
+
+
+def test_the_process_that_times_fits_gives_way_and_prints_one_line(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that was submitted
+    gave: list[bool] = []
+    monkeypatch.setattr(priority, "give_way", lambda: gave.append(True))
+    monkeypatch.setattr(plans, "outlook", lambda *_, **__: HOUR)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    # when
+    result = call("foresee", folder.path)
+    # then
+    assert result.stdout == "about 3 (1.5 to 6) on 3 cores\n", result.output
+    assert gave == [True]
+
+
+def test_a_walltime_that_systems_read_differently_is_said_in_words(file: Path, queue: FakeQueue) -> None:
+    # given a walltime of one minute for Slurm, which is an hour elsewhere
+    result = call("submit", file, "--set", "cluster.walltime=1:00")
+    assert "  cluster.walltime = '1:00' is 1 min" in result.stderr.splitlines()
+    # and what is plain is not said
+    queue.jobs.clear()
+    assert "cluster.walltime" not in call("submit", file, "--set", "cluster.walltime=1 h").stderr
+
+
 def test_a_run_that_waits_is_listed_as_waiting_and_its_folder_can_be_watched(folder: RunFolder) -> None:
     assert [run["status"] for run in list_runs("runs")] == ["waiting"]
     watched = call("watch", folder.path, "--json")
@@ -171,6 +255,17 @@ def test_without_slurm_there_is_one_sentence(file: Path, monkeypatch: pytest.Mon
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.splitlines()) == 1
     assert not Path("runs").exists()
+
+
+def test_where_the_latest_run_was_removed_the_others_are_named(file: Path, folder: RunFolder, queue: FakeQueue) -> None:
+    # given two runs of a name, and the folder of the later one is removed
+    later = submit(Workflow.from_toml(file, {"seed": 5}), "runs").folder
+    shutil.rmtree(later.path)
+    # when, then
+    result = call("status", "runs/cars")
+    assert result.exit_code == 1
+    said = f"runs/cars holds other runs, but its latest run, {later.id}, is gone. Name one: {folder.id}."
+    assert result.stderr.splitlines() == [f"Error: {said}"]
 
 
 def test_status_says_what_each_job_waits_for_by_one_command(folder: RunFolder, queue: FakeQueue) -> None:

@@ -26,8 +26,8 @@ def submit(
 
     `daskflow status`, `logs`, `watch`, `control` and `cancel` take the run's folder, on any machine that sees it.
 
-    Exit codes: 0 handed in; 1 the run goes on already, or is done; 2 the workflow or the command line is wrong; 3 the
-    queue refused it, or there is none.
+    Exit codes: 0 handed in; 1 the data are wrong, or the run goes on already or is done; 2 the workflow or the command
+    line is wrong; 3 the queue refused it, or there is none.
     """
     from daskflow.cli.running import print_json, say_core_hours, say_core_hours_of, summarized
     from daskflow.core.folder import RunFolder

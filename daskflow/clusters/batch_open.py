@@ -22,6 +22,7 @@ from daskflow.clusters.address import LIBRARIES, SILENT, probe
 from daskflow.clusters.batch_jobs import QueueError
 from daskflow.clusters.batch_keys import Keys
 from daskflow.clusters.batch_lease import Lease, read_handed_over
+from daskflow.clusters.batch_places import in_words
 from daskflow.clusters.batch_remedies import with_remedy
 from daskflow.clusters.batch_shipping import forget_unless_job, leave, shipped
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
@@ -402,5 +403,5 @@ def describe(batch: Batch) -> str:
     workers = "worker" if number == 1 else "workers"
     cores = "core" if batch.cores == 1 else "cores"
     place = f", queue {batch.queue}" if batch.queue else ""
-    memory = format_bytes(batch.memory_bytes)
-    return f"{batch.kind}: {number} {workers} x {batch.cores} {cores}, {memory} each, {batch.walltime} walltime{place}"
+    memory, walltime = format_bytes(batch.memory_bytes), in_words(batch.seconds)
+    return f"{batch.kind}: {number} {workers} x {batch.cores} {cores}, {memory} each, {walltime} walltime{place}"

@@ -171,6 +171,10 @@ def find_run(path: Path | str) -> RunFolder:
     latest = given / "latest"
     folder = given / latest.read_text().strip() if latest.is_file() else given
     if not (folder / "journal.jsonl").is_file():
+        others = sorted(file.parent.name for file in given.glob("*/journal.jsonl"))
+        if others:
+            gone = f"its latest run, {folder.name}, is gone" if latest.is_file() else "nothing says which is the latest"
+            raise StorageError(f"{given} holds other runs, but {gone}. Name one: {', '.join(others)}.")
         raise StorageError(
             f"{given} is not a run folder: it holds no journal.jsonl. "
             "Give runs/NAME or runs/NAME/ID; `daskflow runs` lists them."

@@ -114,7 +114,8 @@ class Journal:
                 if error.errno not in WITHOUT_LOCKS:
                     self._file.close()
                     raise JournalError(
-                        f"{path} is in use by another run; wait for it, or give this one another name."
+                        f"{path} is in use by another run, or by this one in another process or job: "
+                        f"`daskflow status {path.parent}` says more. Wait for it, or give this one another name."
                     ) from error
                 why = why or f"{path.parent} is on a file system without locks"
             if _is_at(self._file, path):

@@ -79,7 +79,7 @@ def logs_of(folder: RunFolder, job: str | None = None) -> list[JobLog]:
     if not found:
         raise ControlError(
             f"No job of run {name} has written a log yet: none was in {place}. `daskflow status {folder.path}` says "
-            "what they wait for."
+            "whether there are any, and what they wait for."
         )
     return found
 

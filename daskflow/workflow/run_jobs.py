@@ -114,7 +114,7 @@ def cancel_run(folder: RunFolder, queue_of: Callable[[Batch], Queue] = queue_of)
         status = status_of(read(folder.journal), folder.journal)
         if status == "waiting":
             mark_ended(folder, "Its job is gone from the queue.")
-        raise ControlError(f"Run {name} has no jobs in the queue (it is {status}): there is nothing to cancel.")
+        raise ControlError(f"Run {name} has no jobs in the queue (its status: {status}): there is nothing to cancel.")
     count = len(living)
     until = time.monotonic() + LEAVING_SECONDS
     # Cancelled and looked at again: a controller may have handed in another job at its last moment.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskflow.clusters.batch import Batch
+from daskflow.clusters.batch_places import in_words
 from daskflow.clusters.batch_shipping import packed
 from daskflow.core.errors import ControlError, JournalError, SettingsError
 from daskflow.core.folder import RunFolder
@@ -94,7 +95,7 @@ def submit(
 
     cluster = batch_cluster(workflow)
     workflow = workflow.opened()
-    notes = tuple(workflow.check())
+    notes = (*workflow.check(), *_walltime_notes(cluster))
     folder = RunFolder(Path(runs).resolve() / workflow.name / workflow.id)
     placed = placed_in(workflow, folder)
     queue = queue_of(placed)
@@ -128,6 +129,12 @@ def submit(
             raise ControlError(f"Run {folder.name}/{folder.id} goes on: {folder.path}.") from error
         raise
     return Submitted(folder, job, notes, outlook)
+
+
+def _walltime_notes(cluster: Batch) -> list[str]:
+    """Say what ``1:00`` is: a minute on one system, an hour on another."""
+    text = cluster.walltime
+    return [f"cluster.walltime = '{text}' is {in_words(cluster.seconds)}"] if text.count(":") == 1 else []
 
 
 def batch_cluster(workflow: Workflow) -> Batch:
