@@ -188,7 +188,7 @@ def test_headers_that_drip_are_left(server: Server, tmp_path: Path) -> None:
             await reply.raw(b"X-A: 1\r\n")
             await asyncio.sleep(0.02)
 
-    text = failure(fetch(tmp_path, server.at("/a.csv", drip), retries=0, idle_seconds=0.2))
+    text = failure(fetch(tmp_path, server.at("/a.csv", drip), retries=0, connect_seconds=1, idle_seconds=0.2))
     assert "no answer within" in text
 
 
