@@ -231,6 +231,13 @@ def test_a_node_like_this_machine_is_well() -> None:
             "Python there",
             "cannot load the libraries: ImportError: GLIBC",
         ),
+        (
+            {"failure": "ModuleNotFoundError: No module named 'distributed'"},
+            Level.FAIL,
+            "Python there",
+            "No module named 'distributed'. Install them there, or set cluster.python to one that has them; or "
+            "cluster.ship = 'packages' has them sent along.",
+        ),
         ({"folders": {"/store": "Permission denied"}}, Level.FAIL, "shared folder", "write /store: Permission denied"),
         ({"reached": "timed out"}, Level.FAIL, "network", "n1 does not reach this machine's address: timed out"),
         ({"interfaces": ["lo"]}, Level.FAIL, "interface", "n1 has no 'eth0'; it has lo."),

@@ -57,13 +57,16 @@ class CoreHoursAhead:
         --------
         >>> print(CoreHoursAhead(9, 4.5, 3.0, 7.2, used=0.5, limit=6.0))
         about 4.5 (3 to 7.2) on 9 cores, besides 0.5 used before; 5.5 of max_core_hours = 6 are left, which may not do
+        >>> print(CoreHoursAhead(1, 0.5, 0.3, 0.9))
+        about 0.5 (0.3 to 0.9) on 1 core
         >>> print(CoreHoursAhead(9, None, None, None))
         not known before the first fits; 9 for each 60 min
         """
         if self.expected is None or self.low is None or self.high is None:
             told = f"not known before the first fits; {hours(self.cores)} for each 60 min"
         else:
-            told = f"about {rounded(self.expected)} ({rounded(self.low)} to {rounded(self.high)}) on {self.cores} cores"
+            cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
+            told = f"about {rounded(self.expected)} ({rounded(self.low)} to {rounded(self.high)}) on {cores}"
         told += f", besides {hours(self.used)} used before" if self.used else ""
         if self.left is None:
             return told

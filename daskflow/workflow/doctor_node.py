@@ -74,6 +74,8 @@ def of_python_there(found: Mapping[str, Any], cluster: Batch) -> list[Finding]:
         return [Finding(Level.FAIL, "Python there", words)]
     if found["failure"]:
         words = f"{python} cannot load the libraries: {found['failure']}"
+        if found["failure"].startswith("ModuleNotFoundError"):
+            words += f". Install them there, or set cluster.python to one that has them; or {ship}."
         return [Finding(Level.FAIL, "Python there", words)]
     if "daskflow" not in there:
         words = f"{python} has no daskflow. Install it there, or set cluster.python to one that has; or {ship}."
