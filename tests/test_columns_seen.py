@@ -90,7 +90,7 @@ def test_it_is_what_all_columns_say_together_however_they_are_shared_out(part: P
         # then they find the same, in the same order
         assert len(units_of) == min(slots, 3)
         assert found == whole
-        assert list(found["inputs"]) == [*(name for name in names if name != "day"), PREDICTION]
+        assert list(found["inputs"]) == [*names, PREDICTION]
 
 
 def test_what_fails_beside_the_refit_is_looked_at_again_and_then_says_why(part: Part) -> None:

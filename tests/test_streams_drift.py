@@ -94,6 +94,38 @@ def test_rows_as_in_training_raise_no_alarm() -> None:
     assert all(value < 0.02 and bound == 0.25 for value, bound in values.values())
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_may_go_on_but_not_fall_behind_training_or_be_missing(unit: str, zone: str | None) -> None:
+    # given a model that learned the times of a year
+    hours = np.datetime64("2023-01-01T00", "h") + np.arange(8_760)
+    table = pa.table({"at": pa.array(hours.astype(f"datetime64[{unit}]"), pa.timestamp(unit, zone))})
+    schema = Schema.of(table.schema)
+    reference = json.loads(json.dumps(reference_of(table, schema, Predictions(np.zeros(0)), [])))
+    assert set(reference) == {"at"}
+    end = "" if zone is None else "+01:00"
+
+    def told(times: list[str | None]) -> list[str]:
+        watch = DriftWatch(schema, task="regression", reference=reference, settings=DriftSettings(window=200))
+        assert watch.unwatched == ()
+        return [alarm.words for alarm in watch.seen([{"at": time} for time in times])]
+
+    # then what comes years later is no alarm, nor is the first day again
+    assert told([f"20{24 + place // 20}-05-01T00:00:00{end}" for place in range(400)]) == []
+    assert told([f"2023-01-01T00:00:00{end}"] * 400) == []
+    # and times before it are, and missing ones
+    (early,) = told([f"1970-01-01T00:00:00{end}" if place % 2 else f"2024-05-01T00:00:00{end}" for place in range(400)])
+    assert "(before 2022-12-31: 0.0 % before, 50.0 % now)" in early
+    (missing,) = told([None if place % 2 else f"2024-05-01T00:00:00{end}" for place in range(400)])
+    assert "(missing: 0.0 % before, 50.0 % now)" in missing
+    # and of a column without any, that there are some now
+    none = reference_of(table.slice(0, 0), schema, Predictions(np.zeros(0)), [])["at"]
+    assert Bins.load(none).first_day == ""
+    assert Bins.load(none).count(["2024-05-01", None]).tolist() == [0, 1, 1]
+    # without what training saw nothing is said of them
+    assert DriftWatch(schema, task="regression").unwatched == ("at",)
+
+
 def test_a_column_that_moves_is_named_once_with_what_moved() -> None:
     watch = watch_of()
     assert not watch.seen(rows(3_000, 2), said(3_000, 2))

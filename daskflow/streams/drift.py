@@ -15,7 +15,7 @@ from pydantic import Field
 from daskflow.core.errors import DataError
 from daskflow.core.settings import Settings
 from daskflow.data.predictions import Predictions
-from daskflow.data.schema import ColumnKind, Schema
+from daskflow.data.schema import Column, ColumnKind, Schema
 from daskflow.streams.drift_bins import PREDICTION, Bins, answers_of
 from daskflow.streams.drift_errors import DELTA, RISE, THRESHOLD, ErrorWatch
 from daskflow.streams.drift_shares import Move, ShareWatch
@@ -130,7 +130,7 @@ class DriftWatch:
     Parameters
     ----------
     columns : Schema
-        Of the rows. Times are not watched: they move by themselves.
+        Of the rows. Times are watched where the reference has them: see `drift_bins.Bins`.
     task : str
         binary, multiclass or regression.
     classes : sequence
@@ -170,8 +170,7 @@ rows from 1 to 200.
         """Begin with nothing seen; nothing of river is needed before `learned`."""
         self.settings = settings or DriftSettings()
         self._clock, self._task, self._classes = clock, task, tuple(str(label) for label in classes)
-        watchable = [column for column in columns.columns if column.kind is not ColumnKind.DATETIME]
-        watched = watchable[: self.settings.most_columns]
+        watched = watchable(columns, reference or {})[: self.settings.most_columns]
         names = {column.name for column in watched}
         self.unwatched = tuple(column.name for column in columns.columns if column.name not in names)
         self._reference = {name: Bins.load(bins) for name, bins in (reference or {}).items()}
@@ -197,7 +196,7 @@ rows from 1 to 200.
     def _new_shares(self, name: str, kind: ColumnKind) -> ShareWatch:
         """Watch a column against its training rows, where their bins are of its kind."""
         bins = self._reference.get(name)
-        if bins is not None and (bins.edges is not None) != (kind is ColumnKind.NUMERIC):
+        if bins is not None and not bins.are_of(kind):
             bins = None
         asked = self.settings
         return ShareWatch(kind, bins, window=asked.window, least=asked.psi, n_columns=self._n_watched)
@@ -355,3 +354,15 @@ rows from 1 to 200.
         if state["errors"] is not None:
             self._errors = self._new_errors()
             self._errors.load(state["errors"])
+
+
+def watchable(columns: Schema, reference: Mapping[str, Any]) -> list[Column]:
+    """Return the columns that can be watched: all but times of which the reference knows nothing.
+
+    When a stream began says nothing about what came before it.
+    """
+    return [
+        column
+        for column in columns.columns
+        if column.kind is not ColumnKind.DATETIME or "first_day" in reference.get(column.name, {})
+    ]

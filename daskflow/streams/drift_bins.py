@@ -56,6 +56,9 @@ class Bins:
         Of others: a bin for each; then those that were seen but rare, those that were not seen, and missing.
     rare : frozenset of str or None
         The levels of the bin of rare ones; None when there are too many to know, and the bin holds the unseen ones too.
+    first_day : str or None
+        Of times, as ``2024-05-01``: a bin for those before it, one for those from then on, one for missing. A stream's
+        times move on by themselves; but they do not fall behind all that training saw, and do not begin to be missing.
     counts : tuple of int
         Reference rows by bin.
     """
@@ -63,6 +66,7 @@ class Bins:
     edges: tuple[float, ...] | None = None
     levels: tuple[str, ...] = ()
     rare: frozenset[str] | None = frozenset()
+    first_day: str | None = None
     counts: tuple[int, ...] = ()
 
     @classmethod
@@ -74,7 +78,8 @@ class Bins:
         values : sequence or pyarrow array
             Of one column; None and nan are missing.
         kind : ColumnKind
-            Numbers are cut at their quantiles; booleans and texts are levels.
+            Numbers are cut at their quantiles, times a day before the first of them, since days depend on the time
+            zone; booleans and texts are levels.
         """
         if kind is ColumnKind.NUMERIC:
             numbers = numbers_of(values)
@@ -84,6 +89,9 @@ class Bins:
             if len(edges) and edges[-1] == there.max():
                 edges = edges[:-1]
             made = cls(edges=tuple(edges.tolist()))
+        elif kind is ColumnKind.DATETIME:
+            days = [day for day in days_of(values) if day is not None]
+            made = cls(first_day=str(np.datetime64(min(days), "D") - 1) if days else "")
         else:
             seen = counted(values)
             seen.pop(None, None)
@@ -97,11 +105,17 @@ class Bins:
     @property
     def n_bins(self) -> int:
         """How many bins there are, those without rows too."""
+        if self.first_day is not None:
+            return 3
         return len(self.levels) + 3 if self.edges is None else len(self.edges) + 2
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each bin holds, in words."""
+        if self.first_day is not None:
+            if not self.first_day:  # training saw none
+                return "no time", "any time", "missing"
+            return f"before {self.first_day}", f"from {self.first_day} on", "missing"
         if self.edges is None:
             return (*self.levels, "other levels", "unseen levels", "missing")
         low, high = ("", *(f"over {edge:.6g} " for edge in self.edges)), (*(f"to {e:.6g}" for e in self.edges), "")
@@ -115,22 +129,33 @@ class Bins:
             codes = np.searchsorted(np.asarray(self.edges), numbers, side="left")
             codes[np.isnan(numbers)] = self.n_bins - 1
             return np.bincount(codes, minlength=self.n_bins)
-        places: dict[Any, int] = {level: place for place, level in enumerate(self.levels)}
+        if self.first_day is not None:
+            places = [2 if day is None else int(day >= self.first_day) for day in days_of(values)]
+            return np.bincount(np.array(places, dtype=np.int64), minlength=self.n_bins)
+        at: dict[Any, int] = {level: place for place, level in enumerate(self.levels)}
         found = np.zeros(self.n_bins, dtype=np.int64)
         other = len(self.levels)
         for level, count in counted(values).items():
             if level is None:
                 found[-1] += count
-            elif level in places:
-                found[places[level]] += count
+            elif level in at:
+                found[at[level]] += count
             else:
                 found[other if self.rare is None or level in self.rare else other + 1] += count
         return found
+
+    def are_of(self, kind: ColumnKind) -> bool:
+        """Whether values of a kind can be counted by these."""
+        if kind is ColumnKind.NUMERIC or self.edges is not None:
+            return kind is ColumnKind.NUMERIC and self.edges is not None
+        return (kind is ColumnKind.DATETIME) == (self.first_day is not None)
 
     def dump(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         if self.edges is not None:
             return {"edges": list(self.edges), "counts": list(self.counts)}
+        if self.first_day is not None:
+            return {"first_day": self.first_day, "counts": list(self.counts)}
         rare = None if self.rare is None else sorted(self.rare)
         return {"levels": list(self.levels), "rare": rare, "counts": list(self.counts)}
 
@@ -140,6 +165,8 @@ class Bins:
         counts = tuple(int(count) for count in values["counts"])
         if "edges" in values:
             return cls(edges=tuple(float(edge) for edge in values["edges"]), counts=counts)
+        if "first_day" in values:
+            return cls(first_day=str(values["first_day"]), counts=counts)
         rare = values["rare"]
         return cls(levels=tuple(values["levels"]), rare=None if rare is None else frozenset(rare), counts=counts)
 
@@ -152,7 +179,7 @@ def reference_of(table: pa.Table, schema: Schema, said: Predictions, classes: Se
     table : pa.Table
         Training rows, a random sample; ten thousand are plenty.
     schema : Schema
-        Its columns; times are left out, since they move by themselves.
+        Its columns.
     said : Predictions
         Answers to rows that the model was not trained on; the first hundred thousand count.
     classes : sequence
@@ -166,7 +193,7 @@ def inputs_of(table: pa.Table, schema: Schema) -> dict[str, Any]:
     return {
         column.name: Bins.of(table.column(column.name), column.kind).dump()
         for column in schema.columns
-        if column.kind is not ColumnKind.DATETIME and column.name in table.column_names
+        if column.name in table.column_names
     }
 
 
@@ -193,6 +220,20 @@ def numbers_of(values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray
     elif not isinstance(values, np.ndarray):
         values = [np.nan if value is None else float(value) for value in values]
     return np.asarray(values, dtype=np.float64)
+
+
+def days_of(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> list[str | None]:
+    """Return the days of times as ISO 8601 texts, a missing one as None; each by its own zone.
+
+    Examples
+    --------
+    >>> days_of(["2024-05-01T13:30:00Z", None, "2024-05-02"])
+    ['2024-05-01', None, '2024-05-02']
+    """
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        days = values.cast(pa.date32()).cast(pa.int32()).to_pylist()
+        return [None if day is None else str(np.datetime64(day, "D")) for day in days]
+    return [None if value is None or value != value else str(value)[:10] for value in values]
 
 
 def counted(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Counter[str | None]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from daskflow.core.journal import plain
 from daskflow.data.predictions import Predictions
-from daskflow.data.schema import ColumnKind, Schema
-from daskflow.streams.drift import INPUTS, DriftSettings, DriftWatch
+from daskflow.data.schema import Schema
+from daskflow.streams.drift import INPUTS, DriftSettings, DriftWatch, watchable
 from daskflow.streams.meter import Meter
 from daskflow.streams.records import Answered, Answerer, Record
 from daskflow.streams.scoring import Scorer
@@ -37,7 +37,7 @@ class Watched:
     Attributes
     ----------
     columns : Schema
-        Those that are watched: the first of the model's, without times.
+        Those that are watched: the first of the model's.
     task : str
         binary, multiclass or regression.
     classes : tuple
@@ -55,8 +55,9 @@ class Watched:
     def of(cls, scorer: Scorer, settings: DriftSettings | None = None) -> Self:
         """Read it from a scorer's model."""
         model, most = scorer.model, (settings or DriftSettings()).most_columns
-        watchable = [column for column in scorer.columns.columns if column.kind is not ColumnKind.DATETIME]
-        return cls(Schema(tuple(watchable[:most])), model.task, tuple(model.classes), model.card.get(INPUTS) or {})
+        reference = model.card.get(INPUTS) or {}
+        watched = watchable(scorer.columns, reference)[:most]
+        return cls(Schema(tuple(watched)), model.task, tuple(model.classes), reference)
 
     @property
     def probability(self) -> str:
