@@ -19,9 +19,6 @@ MAX_AXES = 8
 SCALE = ("#9ec5fe", "#6ea8fe", "#3b82f6", "#2563eb", "#7c3aed", "#b45309", "#d97706")
 """From the worst to the best."""
 
-PLATE = "#374151"
-"""What white texts stand on, in light and dark: they must be read over lines."""
-
 
 def parallel(drawn: Trials) -> figure | None:
     """Return one line per trial across its parameters to its score; None where fewer than two parameters varied.
@@ -93,11 +90,12 @@ def parallel(drawn: Trials) -> figure | None:
         y=[height for marks in ticks for height, _ in marks],
         text=[style.shown(text, 12) for marks in ticks for _, text in marks],
     )
-    made.text(
-        "x", "y", "text", source=words, x_offset=4, padding=2, text_baseline="middle", text_color="white",
+    texts = made.text(
+        "x", "y", "text", source=words, x_offset=5, padding=1, text_baseline="middle", text_color=style.INK,
         text_font_size="11px", text_font={"value": "system-ui, sans-serif"},
-        background_fill_color=PLATE, background_fill_alpha=0.85,
+        background_fill_color=style.PLATE, background_fill_alpha=0.8,
     )  # fmt: skip
+    texts.glyph.tags = [style.INK_TAG, style.PLATE_TAG]
     return made
 
 

@@ -98,7 +98,9 @@ def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
         tiles.append((f"test {metric}", tables.estimate(score), f"95 %: {bounds}" if bounds else "no interval"))
     if record.data.get("rows") is not None:
         partitions = words.plural(int(record.data.get("partitions", 0)), "partition")
-        tiles.append(("rows", f"{record.data['rows']:,}", f"{partitions}, {words.size(record.data.get('bytes', 0))}"))
+        n_bytes = record.data.get("bytes") or 0  # a generated table has none
+        basis = f"{partitions}, {words.size(n_bytes)}" if n_bytes else partitions
+        tiles.append(("rows", f"{record.data['rows']:,}", basis))
     if record.search:
         trials = record.search.trials
         failed = sum(bool(trial.error) for trial in trials)

@@ -33,10 +33,11 @@ def data(record: RunRecord) -> Part | None:
 
 def _size(record: RunRecord) -> str:
     """How much there is."""
+    n_bytes = record.data.get("bytes") or 0  # a generated table has none
+    files = f" of {words.plural(record.data.get('files') or 0, 'file')} ({words.size(n_bytes)})" if n_bytes else ""
     text = (
         f"{words.plural(record.data.get('rows') or 0, 'row')} in "
-        f"{words.plural(record.data.get('partitions') or 0, 'partition')} of "
-        f"{words.plural(record.data.get('files') or 0, 'file')} ({words.size(record.data.get('bytes') or 0)}), "
+        f"{words.plural(record.data.get('partitions') or 0, 'partition')}{files}, "
         f"{words.plural(len(record.data['columns']), 'column')}"
     )
     if record.feature_names:
