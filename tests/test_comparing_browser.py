@@ -15,7 +15,7 @@ from tests.test_reports_browser import TEXT_COLOURS, browser, chromium, opened
 
 __all__ = ["browser", "chromium"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_page_is_drawn_without_a_request_an_error_or_a_hostile_name_that_runs(browser: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.open_ports import open_port
 from tests.told_runs import stage_moment, told_run
 from tests.told_source import Told, until_now
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DRAWN = "() => document.documentElement.dataset.drawn === 'true'"
 MODEL = "Bokeh.documents[0].get_model_by_name"
@@ -251,8 +251,8 @@ def test_ten_thousand_trials_are_marked_and_sorted_without_waiting(visitor: Visi
             begun = processor.seconds()
             page.evaluate(SHOWN, action)
             seconds[name] = processor.seconds() - begun
-        # Measured 24 to 125 ms of the clock; this only sees that it has not become another thing.
-        assert max(seconds.values()) < 0.8, seconds
+        # Measured 17 to 35 ms; this only sees that it has not become another thing.
+        assert max(seconds.values()) < 0.4, seconds
         assert page.evaluate("() => window.sizes") == [page.evaluate("() => window.ids.length"), 0]
 
 

@@ -15,7 +15,7 @@ from tests.profiled import profiled
 from tests.test_profile_page import HOSTILE
 from tests.test_reports_browser import TEXT_COLOURS, browser, chromium, opened
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 __all__ = ["browser", "chromium"]
 

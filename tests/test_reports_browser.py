@@ -12,7 +12,7 @@ from daskflow.reports.page import write
 from tests.browsing import Processor, comes, launch_options, until
 from tests.report_records import full_record, hostile_full, multiclass_full, regression_full
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 Options = dict[str, Any]
 
@@ -309,5 +309,5 @@ def test_a_report_of_a_thousand_trials_is_small_and_quickly_drawn(chromium: Opti
         page.wait_for_function(DRAWN)
         seconds = processor.seconds()
         browser.close()
-    # tests/bench/report_page.py measures; this only sees that it has not become another thing, on a busy machine
-    assert seconds < 20
+    # tests/bench/report_page.py measures (1.3 s here); this only sees that it has not become another thing
+    assert seconds < 8

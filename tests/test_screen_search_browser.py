@@ -13,7 +13,7 @@ from tests.test_pages_browser import COUNT, MODEL, Visitor, chromium, parted, vi
 from tests.told_runs import told_run
 from tests.told_source import Told
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 MARKED = f"""() => {{
   const source = {MODEL}('search_parallel_data')

@@ -29,7 +29,7 @@ from tests.look_at_pages import READY, Site, Told, watch_console
 from tests.test_streams_scoring import MODEL, ROWS
 from tests.told_runs import told_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 WORKFLOW = """
 name = "seen"
