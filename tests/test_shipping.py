@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -162,6 +163,23 @@ def test_what_a_killed_job_left_is_removed_by_the_next_one_whatever_it_runs(plac
     assert on_disk(place) == [other.sha256[:16], f"{other.sha256[:16]}.lock"]
     (place / "b.end").touch()
     assert next_one.wait(120) == 0
+
+
+def test_who_packs_is_told_before_and_who_finds_it_packed_need_not_wait(place: Path) -> None:
+    # given two runs, one after the other
+    heard: list[str] = []
+    for run in ("run", "other"):
+        archive_of(
+            lambda: small(place),
+            place / "environments",
+            place / run / "environment.tar.gz",
+            lambda event: heard.append(event.fields["text"]),
+        )
+    # then the first one was told that it takes its time
+    assert len(heard) == 1
+    assert re.fullmatch(
+        r"[\d.]+ \w+ of environment are being packed for the nodes; later runs use them again.", heard[0]
+    )
 
 
 def test_an_archive_is_written_once_and_again_when_it_was_damaged(place: Path) -> None:

@@ -24,8 +24,10 @@ from daskflow.clusters.batch_lease import Lease
 from daskflow.clusters.slurm import Slurm
 from daskflow.core import priority
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
+from daskflow.core.events import Event
 from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import Journal, read
+from daskflow.workflow import controller as controllers
 from daskflow.workflow import list_runs
 from daskflow.workflow import plan as plans
 from daskflow.workflow.controller import Controller, has_gained, ready_file, wait_until_free
@@ -756,6 +758,45 @@ def test_a_controller_that_was_started_again_keeps_the_successor_that_it_had(
     assert seen == [("102", True)]
     assert len(queue.scripts) == 1
     assert queue.cancelled == ["100", "102"]
+
+
+def test_a_controller_that_is_started_again_beside_its_successor_ends_at_once(
+    folder: RunFolder, queue: FakeQueue
+) -> None:
+    # given the first of two jobs, which the queue starts again while the second works on the run
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, submission.with_job("101"))
+    queue.add("101", mark_of(folder))
+    heard: list[Event] = []
+    # when
+    with Journal(folder.journal):
+        assert Controller(folder, {"DASKFLOW_JOB": "100"}).run(heard.append) is None
+    # then it says so, and has touched nothing
+    assert [event.fields["text"] for event in heard] == [
+        "Job 101 goes on with the run, so this job, which began again, ends."
+    ]
+    assert queue.cancelled == []
+    assert len(queue.scripts) == 1
+    assert not ready_file(folder).exists()
+
+
+def test_a_controller_that_is_started_again_waits_where_its_successor_still_does(
+    folder: RunFolder, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given the first of two jobs, while the second is pending and a process of the first still holds the journal
+    submission = read_submission(folder)
+    assert submission is not None
+    write_submission(folder, submission.with_job("101"))
+    queue.add("101", mark_of(folder), JobState.PENDING)
+    waited: list[str] = []
+    monkeypatch.setattr(controllers, "wait_until_free", lambda _, job, __: waited.append(job))
+    monkeypatch.setattr(Workflow, "run", lambda *_, **__: "the run")
+    # when, then
+    with Journal(folder.journal) as journal:
+        monkeypatch.setattr(controllers, "read", lambda _: journal.records)
+        assert Controller(folder, {"DASKFLOW_JOB": "100"}).run(lambda event: None) == "the run"  # type: ignore[comparison-overlap]
+    assert waited == ["100"]
 
 
 def test_where_a_users_jobs_are_limited_the_successor_is_handed_in_when_the_workers_are_gone(

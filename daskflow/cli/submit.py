@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from daskflow.cli.verb import Verb, overriding, shown, workflow_of
+
+if TYPE_CHECKING:
+    from daskflow.core.events import Event
 
 
 @click.command(cls=Verb)
@@ -41,7 +45,7 @@ def submit(
             say_core_hours(workflow, runs, has_controller=True)
             return
         workflow = workflow.opened()
-        done = submit(workflow, runs, fresh=fresh)
+        done = submit(workflow, runs, fresh=fresh, listener=_say)
     if as_json:
         print_json({"run": str(done.folder.path), "job": done.job, "kind": workflow.cluster.kind, "notes": done.notes})
         return
@@ -54,3 +58,8 @@ def submit(
     click.echo(f"  daskflow logs {folder}     what its jobs write")
     click.echo(f"  daskflow cancel {folder}   end it; what is finished is kept")
     say_core_hours_of(workflow, done)  # behind the job, which waits for nobody
+
+
+def _say(event: Event) -> None:
+    """Print what is done meanwhile."""
+    click.echo(f"  {event.fields['text']}", err=True)

@@ -45,7 +45,7 @@ def packed(batch: Batch, listener: Listener = nobody) -> Archive | None:
         return contents(batch.ship_packages, relocatable(sys.executable) if batch.ship == "python" else None)
 
     began = time.perf_counter()
-    archive, is_new = archive_of(asked, batch.environments, batch.environment_link)
+    archive, is_new = archive_of(asked, batch.environments, batch.environment_link, listener)
     if is_new:
         size, seconds = format_bytes(archive.path.stat().st_size), time.perf_counter() - began
         text = f"The environment is packed for the nodes in {seconds:.0f} s: {batch.environments}, {size}."

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dask.utils import format_bytes
+
 from daskflow.clusters.shipping import Contents
 from daskflow.core.errors import StorageError
+from daskflow.core.events import Listener, nobody, tell
 
 KEPT = 3
 """So many archives stay in the folder; those used longest ago go first. One that a run has linked lives on there."""
@@ -66,7 +69,9 @@ SHOWN = Archive(Path("ENVIRONMENT.tar.gz"), "SHA256", 0)
 """Stands in scripts that are only shown: the archive is written when a run begins."""
 
 
-def archive_of(contents: Callable[[], Contents], folder: Path, link: Path) -> tuple[Archive, bool]:
+def archive_of(
+    contents: Callable[[], Contents], folder: Path, link: Path, listener: Listener = nobody
+) -> tuple[Archive, bool]:
     """Return an environment's archive, linked to where a run keeps it, and whether it was packed just now.
 
     Parameters
@@ -78,6 +83,8 @@ def archive_of(contents: Callable[[], Contents], folder: Path, link: Path) -> tu
     link : Path
         Another name of the file, in the run's folder: there it stays as long as the run needs it, whatever becomes of
         the first. Where the file system has no links, the first one's path is used.
+    listener : callable
+        Hears that files are being packed, which takes its time.
 
     Raises
     ------
@@ -99,6 +106,8 @@ def archive_of(contents: Callable[[], Contents], folder: Path, link: Path) -> tu
                 os.utime(file)
                 return _linked(archive, link), False
             file.unlink(missing_ok=True)
+        size = format_bytes(found.size_bytes)
+        tell(listener, "note", text=f"{size} of environment are being packed for the nodes; later runs use them again.")
         archive = _packed(found, folder)
         linked = _linked(archive, link)
         _prune(folder)
@@ -107,7 +116,7 @@ def archive_of(contents: Callable[[], Contents], folder: Path, link: Path) -> tu
     except OSError as error:
         raise StorageError(
             f"The environment cannot be packed into {folder}: {error.strerror or error}. Name another folder that "
-            "see with cluster.shared, or make room."
+            "the nodes see with cluster.shared, or make room."
         ) from error
     return linked, True
 

@@ -97,7 +97,7 @@ class Controller:
         self._seen: tuple[int, bool] = (0, False)
 
     def run(self, listener: Listener) -> Run | None:
-        """Run the workflow, or continue it; None when the walltime ended first, and a successor goes on.
+        """Run the workflow, or continue it; None when a successor goes on: the walltime ended first, or long ago.
 
         Raises
         ------
@@ -114,6 +114,9 @@ class Controller:
             self.note_end()
 
     def _run(self, listener: Listener) -> Run | None:
+        if later := self._overtaken_by():
+            tell(listener, "note", text=f"Job {later} goes on with the run, so this job, which began again, ends.")
+            return None
         waited, own = self._waited_seconds(), self.environment.get(JOB, "")
         has_former = any(id != own for id in self.submission.ids)  # without one nobody waits to be told
         wait_until_free(self.folder, own if has_former else "", self.seconds / 2 + FREE_SECONDS)
@@ -150,6 +153,22 @@ class Controller:
                 return run
         self._hand_over(listener)
         return None
+
+    def _overtaken_by(self) -> str:
+        """Number of a later controller that works on the run; empty where there is none.
+
+        A queue starts a job again whose node it gave up, when the walltime may have ended before that. It would wait
+        for a journal that is not let go, with its cores, and the later one would wait for it in turn at its own end.
+        """
+        generations = {job.id: job.generation for job in self.submission.jobs}
+        own = generations.get(self.environment.get(JOB, ""))
+        later = [id for id, generation in generations.items() if own is not None and generation > own]
+        if not later or not is_held(self.folder.journal):
+            return ""
+        with suppress(QueueError):  # a queue that does not answer now: it waits, as for a former one
+            jobs = asyncio.run(self.queue.look(later))
+            return next((id for id in reversed(later) if id in jobs and jobs[id].state == "running"), "")
+        return ""
 
     def _wait_for_last_word(self) -> None:
         """Wait for a former controller that was interrupted just now: it still writes a report, and who goes on.

@@ -14,6 +14,7 @@ from daskflow.clusters.batch import Batch
 from daskflow.clusters.batch_places import in_words
 from daskflow.clusters.batch_shipping import packed
 from daskflow.core.errors import ControlError, JournalError, SettingsError
+from daskflow.core.events import Listener, nobody
 from daskflow.core.folder import RunFolder
 from daskflow.core.journal import Journal
 from daskflow.workflow.acting import is_held
@@ -66,6 +67,7 @@ def submit(
     *,
     fresh: bool = False,
     queue_of: Callable[[Batch], Queue] = queue_of,
+    listener: Listener = nobody,
 ) -> Submitted:
     """Hand a workflow to its batch queue, or hand it in again to continue.
 
@@ -79,6 +81,8 @@ def submit(
         Start anew: what the run's folder holds is removed first.
     queue_of : callable, optional
         Gives the queue of a cluster.
+    listener : callable, optional
+        Hears what takes its time before the job is handed in.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def submit(
             write_workflow(folder, workflow)
             shutil.copyfile(workflow_file(folder), folder.workflow)
             write_submission(folder, submission)
-            script = script_of(workflow, folder, environment=packed(placed))
+            script = script_of(workflow, folder, environment=packed(placed, listener))
             (job,) = asyncio.run(queue.submit(script))
             # The job waits until this journal is closed, so it reads what is written here.
             write_submission(folder, submission.with_job(job))
