@@ -345,6 +345,6 @@ def test_names_fit_into_fifteen_characters() -> None:
 
 def test_many_jobs_are_read_quickly() -> None:
     text = "".join(PROFESSIONAL.replace("1234.", f"{number}.") for number in range(5000, 5500))
-    began = time.process_time()
+    began = time.thread_time()
     assert len(jobs_of(blocks_of(text, "Job Id"))) == 504
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0

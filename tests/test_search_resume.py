@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import random
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from daskflow.core.journal import read
 from daskflow.core.results import SearchResult
 from daskflow.data.matrices import Matrices
+from daskflow.workflow.acting import is_held
 from tests import killed_run, killed_search
 from tests.killed_search import hold_up, n_finished
 from tests.small_matrices import classes, matrices_of
@@ -107,7 +109,16 @@ def kill_at_random(kind: str, folder: Path, matrices: Matrices, moments: list[in
         if process.exitcode == 0:
             return killed
         assert process.exitcode == -signal.SIGKILL
+        until_free(folder / "journal.jsonl")
     raise AssertionError("the search does not come to its end")
+
+
+def until_free(journal: Path) -> None:
+    """Wait until the forks of a killed driver are gone, too, which have its lock on the journal for as long."""
+    end = time.monotonic() + 60
+    while is_held(journal):
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def check_killed(kind: str, folder: Path, matrices: Matrices, *, kills: int, seed: int) -> None:
