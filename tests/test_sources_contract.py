@@ -62,7 +62,7 @@ def web() -> Iterator[None]:
     """A web server, for the kind that reads from one."""
     with serving() as WEB[0]:
         yield
-        assert ENGINE.wait(10)
+        assert ENGINE.wait(60)
 
 
 WEB: list[Any] = [None]
