@@ -364,6 +364,7 @@ def test_who_gets_no_answer_in_time_is_told_and_a_server_that_is_stuck_is_not_re
         slow.waits = True
         replies = await asyncio.gather(*[ask(served, body=rows_body(ROWS[:1]), headers=JSON) for _ in range(2)])
         assert [(reply.status, reply.reason) for reply in replies] == [(504, "late")] * 2
+        await until(lambda: served.batcher.is_stuck)  # it began to compute a little later than it was asked
         assert (await ask(served, "GET", "/ready")).json["why"] == "stuck"
         slow.waits = False
         await until(lambda: not served.batcher._computing)
