@@ -50,8 +50,8 @@ pytestmark = pytest.mark.timeout(900)
 def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TestQueue:
     """The batch system of this kind, whose commands come first."""
     found: TestQueue = request.getfixturevalue(request.param)
-    until(lambda: not found.jobs(), "the end of what an earlier test has left")
     monkeypatch.setenv("PATH", f"{found.commands}:{os.environ['PATH']}")
+    until(lambda: not found.jobs(), "the end of what an earlier test has left")
     return found
 
 
