@@ -27,6 +27,7 @@ from daskflow.dashboard.screen_overview import OverviewScreen
 from daskflow.dashboard.slots import Value
 from daskflow.dashboard.state import RunState
 from daskflow.dashboard.summary import summary_of
+from daskflow.dashboard.words import in_one_line
 from daskflow.reports import part_cost
 from daskflow.reports.blocks import Grid, Heading, Text
 from daskflow.search.steering import Steering
@@ -300,6 +301,27 @@ def told(records: list[Record], now: float) -> tuple[RunState, dict[str, Any]]:
     state.hear(records)
     shown = {slot.name: slot.value for slot in OverviewScreen().slots(state, now) if isinstance(slot, Value)}
     return state, shown
+
+
+def test_a_run_whose_workers_all_wait_in_the_queue_says_so_before_anything_else() -> None:
+    # given a run on a queue without a worker, before its first stage and in it
+    jobs = [{"id": f"8_{place}", "state": "pending", "reason": "Resources"} for place in range(2)]
+    records = [INVOCATION, {"record": "jobs", "jobs": jobs, "counts": {"pending": 2}, "at": BEGAN + 5}]
+    scan = {"record": "begun", "stage": "scan", "total": 40, "at": BEGAN + 6}
+    for begun in (records, [*records, scan]):
+        # when
+        _, shown = told(begun, BEGAN + 60)
+        # then
+        assert shown["waiting"] == ["The queue: no worker runs, 2 jobs wait in it (Resources)."]
+        (health,) = (tile for tile in shown["tiles"] if tile["label"] == "Health")
+        assert (health["value"], health["note"], health["state"]) == ("no worker runs", "2 jobs in the queue", "wait")
+    assert in_one_line(told(records, BEGAN + 60)[0], BEGAN + 60) == "waiting in the queue"
+    # and as soon as a worker runs, the others are told of beside what is awaited
+    worker = {"record": "workers", "workers": [], "counts": {"running": 1}, "at": BEGAN + 61}
+    runs = {"record": "jobs", "jobs": jobs[1:], "counts": {"pending": 1, "running": 1}, "at": BEGAN + 61}
+    _, shown = told([*records, scan, worker, runs], BEGAN + 62)
+    assert shown["waiting"][0].startswith("The table is read")
+    assert shown["waiting"][1] == "1 more job waits in the queue (Resources)."
 
 
 def test_the_overview_shows_jobs_while_they_wait_run_and_have_ended() -> None:

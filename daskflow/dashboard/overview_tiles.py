@@ -104,6 +104,8 @@ def _health(state: RunState) -> Tile:
         words.plural(warnings, "warning") if warnings else "",
     ]
     said = [part for part in parts if part]
+    if words.is_in_queue(state):
+        said = ["no worker runs", f"{words.plural(words.queued(state), 'job')} in the queue", *said]
     if state.status == "failed":
         return {
             "label": "Health",

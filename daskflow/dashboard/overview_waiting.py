@@ -38,6 +38,8 @@ def awaited(state: RunState, now: float) -> list[str]:
         running = min(len(state.search.running), _slots(state) or len(state.search.running))
         rest = f"; {words.plural(running, 'fit')} that had begun may still end" if running else ""
         return [f"Somebody: the search was paused by hand and holds back new fits{rest}.", *found]
+    if words.is_in_queue(state):
+        return found
     if stage is None:
         if not state.cluster:
             return ["The cluster: it is being opened.", *found]
@@ -81,10 +83,10 @@ def _fits(state: RunState, now: float) -> list[str]:
 def _troubles(state: RunState) -> list[str]:
     """Return what holds the run up that is no work."""
     counts = {str(word): int(count) for word, count in (state.workers.get("counts") or {}).items()}
-    said = []
+    said = _queue(state)
     if counts and not counts.get("running"):
         said.append("No worker is well: work waits for one.")
-    if state.workers and not counts and not state.workers.get("workers"):
+    if state.workers and not counts and not state.workers.get("workers") and not words.is_in_queue(state):
         said.append("No worker: work waits for one.")
     said += [
         f"{words.plural(counts[word], 'worker')} {text}"
@@ -95,6 +97,19 @@ def _troubles(state: RunState) -> list[str]:
         if counts.get(word)
     ]
     return said
+
+
+def _queue(state: RunState) -> list[str]:
+    """Return what waits in a batch queue, and why; nothing on none."""
+    n_jobs = words.queued(state)
+    if not n_jobs:
+        return []
+    told = next((str(each.get("reason") or "") for each in state.jobs.told if each.get("state") == "pending"), "")
+    why = f" ({words.shortened(told, 120)})" if told else ""
+    verb = "waits" if n_jobs == 1 else "wait"
+    if words.is_in_queue(state):
+        return [f"The queue: no worker runs, {words.plural(n_jobs, 'job')} {verb} in it{why}."]
+    return [f"{words.plural(n_jobs, 'more job')} {verb} in the queue{why}."]
 
 
 def _slots(state: RunState) -> int:

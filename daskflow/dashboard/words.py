@@ -236,6 +236,24 @@ def in_one_line(state: RunState, now: float) -> str:
     return ", ".join(far)
 
 
+def queued(state: RunState) -> int:
+    """Return how many of a run's jobs wait in a batch queue; 0 on none.
+
+    Examples
+    --------
+    >>> state = RunState(status="running")
+    >>> state.hear([{"record": "jobs", "counts": {"pending": 3}, "at": 0.0}])
+    >>> queued(state), is_in_queue(state), between(state)
+    (3, True, 'waiting in the queue')
+    """
+    return 0 if state.is_over else int(state.jobs.counts.get("pending") or 0)
+
+
+def is_in_queue(state: RunState) -> bool:
+    """Return whether a run has no worker because all of their jobs wait in a batch queue."""
+    return queued(state) > 0 and not state.jobs.counts.get("running") and not state.workers.get("counts")
+
+
 def between(state: RunState) -> str:
     """Return what a run does while no stage goes on.
 
@@ -244,6 +262,8 @@ def between(state: RunState) -> str:
     >>> between(RunState()), between(RunState(cluster={"slots": 4}))
     ('opening the cluster', 'about to begin')
     """
+    if is_in_queue(state):
+        return "waiting in the queue"
     if not state.cluster:
         return "opening the cluster"
     has_begun = any(each.state == "done" for each in state.stages.known.values())
