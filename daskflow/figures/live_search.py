@@ -94,8 +94,8 @@ def gaps(made: figure, name: str) -> None:
         line_width=1.5,
     )  # fmt: skip
     made.text(
-        "x", "top", "text", source=source, y_range_name="edge", x_offset=4, y_offset=12, text_color=style.NEUTRAL,
-        text_font_size="11px", text_font={"value": "system-ui, sans-serif"},
+        "x", "top", "text", source=source, y_range_name="edge", x_offset=4, y_offset=12, text_color=style.INK,
+        text_alpha=0.75, tags=[style.INK_TAG], text_font_size="11px", text_font={"value": "system-ui, sans-serif"},
     )  # fmt: skip
 
 

@@ -86,8 +86,8 @@ def facets() -> figure:
     )  # fmt: skip
     made.text(
         "x", "y", "text", source=empty("search_parameters_ticks", ("x", "y", "text", "align")), y_range_name="edge",
-        text_align="align", text_baseline="bottom", text_color=style.NEUTRAL, text_font_size="11px",
-        text_font={"value": "system-ui, sans-serif"},
+        text_align="align", text_baseline="bottom", text_color=style.INK, text_alpha=0.75, tags=[style.INK_TAG],
+        text_font_size="11px", text_font={"value": "system-ui, sans-serif"},
     )  # fmt: skip
     style.hover(made, [dots], {"candidate": "@trial", "parameter": "@name", "value": "@value", "score": "@score"})
     style.markable(made, [dots])
