@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -304,7 +305,10 @@ REAL: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 
 def looked_at(kind: str, executor: Executor, folder: Path, seed: int) -> list[Told]:
-    """Search for real; the forecasts after a quarter, half, and three quarters of the fits, and what came."""
+    """Search for real; the forecasts after a quarter, half, and three quarters of the fits, and what came.
+
+    Of a search in this thread time is what its process has of a processor, which no other work on the machine changes.
+    """
     model, settings, space = REAL[kind]
     search = REGISTRY.parse(settings)
     X, y = classes(1500, 12, seed=seed)
@@ -330,9 +334,12 @@ def looked_at(kind: str, executor: Executor, folder: Path, seed: int) -> list[To
         continues=work.training.way.continues,
     )
     states: list[tuple[float, Forecast]] = []
-    seer = Foreseeing(nobody, forecast, Memory())
+    is_here = isinstance(executor, InlineExecutor)
+    seer = Foreseeing(nobody, forecast, Memory(), **({"clock": time.process_time} if is_here else {}))
 
     def hear(event: Event) -> None:
+        if is_here and event.name == "unit":
+            event = Event("unit", {**event.fields, "seconds": event.fields["cpu_seconds"]}, time.process_time())
         seer(event)
         if event.name == "unit":
             states.append((event.at, copy.deepcopy(forecast)))
