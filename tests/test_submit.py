@@ -22,7 +22,7 @@ from daskflow.cli import main, watching
 from daskflow.clusters.batch_jobs import JobState, QueueError
 from daskflow.clusters.batch_lease import Lease
 from daskflow.clusters.slurm import Slurm
-from daskflow.core import priority
+from daskflow.core import priority, processes
 from daskflow.core.errors import ClusterError, ControlError, SettingsError
 from daskflow.core.events import Event
 from daskflow.core.folder import RunFolder, find_run
@@ -186,8 +186,9 @@ def test_the_process_that_times_fits_gives_way_and_prints_one_line(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a run that was submitted
-    gave: list[bool] = []
-    monkeypatch.setattr(priority, "give_way", lambda: gave.append(True))
+    did: list[str] = []
+    monkeypatch.setattr(processes, "die_with_parent", lambda: did.append("tied to who asked"))
+    monkeypatch.setattr(priority, "give_way", lambda: did.append("gave way"))
     monkeypatch.setattr(plans, "outlook", lambda *_, **__: HOUR)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
@@ -195,7 +196,7 @@ def test_the_process_that_times_fits_gives_way_and_prints_one_line(
     result = call("foresee", folder.path)
     # then
     assert result.stdout == "about 3 (1.5 to 6) on 3 cores\n", result.output
-    assert gave == [True]
+    assert did == ["tied to who asked", "gave way"]
 
 
 def test_a_walltime_that_systems_read_differently_is_said_in_words(file: Path, queue: FakeQueue) -> None:

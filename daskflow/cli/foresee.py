@@ -18,7 +18,9 @@ ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def foresee(folder: Path) -> None:
     """Print about how many core-hours a submitted run will use; what is timed for that gives way to everything."""
     from daskflow.core.priority import give_way
+    from daskflow.core.processes import die_with_parent
 
+    die_with_parent()  # nobody else reads what it prints, and on a busy machine it would take minutes
     give_way()  # before anything is loaded
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
