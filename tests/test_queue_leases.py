@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.comm.tcp import TCPListener
 
 from daskflow.clusters.address import LIBRARIES, probe
 from daskflow.clusters.batch_keys import Keys, read_told
@@ -25,7 +28,7 @@ from daskflow.clusters.batch_lease import STALE_SECONDS, Lease, check_lines, rea
 from daskflow.clusters.batch_open import host_of
 from daskflow.clusters.batch_remedies import with_remedy
 from daskflow.clusters.batch_signals import ended_by_signals, undisturbed
-from daskflow.clusters.batch_worker import remove_left_behind, unfit
+from daskflow.clusters.batch_worker import is_worth_a_line, remove_left_behind, unfit
 from daskflow.core.errors import ClusterError, StorageError
 from daskflow.data import client_executor
 from daskflow.data.client_executor import ClientExecutor
@@ -239,6 +242,23 @@ def test_a_python_that_cannot_work_with_the_runs_is_told_with_both_versions() ->
     assert "login1" in sentence
     without = {name: value for name, value in here.items() if name != "daskflow"}
     assert f"daskflow missing (there {here['daskflow']})" in unfit({"host": "login1", "versions": here}, without)
+
+
+def test_a_workers_log_has_no_traceback_of_a_connection_that_came_as_it_closed() -> None:
+    # given what tornado logs of a listener that is closed while somebody connects, and of anything else
+    def record(error: Exception) -> logging.LogRecord:
+        try:
+            raise error
+        except Exception:
+            return logging.LogRecord("tornado.application", logging.ERROR, "", 0, "text", (), sys.exc_info())
+
+    listener = TCPListener("tcp://127.0.0.1:0", lambda comm: None)
+    with pytest.raises(ValueError, match="TCPListener") as closed:
+        listener.get_host_port()
+    # then only the first is left out
+    assert not is_worth_a_line(record(closed.value))
+    assert is_worth_a_line(record(ValueError("a mistake")))
+    assert is_worth_a_line(logging.LogRecord("tornado.application", logging.ERROR, "", 0, "text", (), None))
 
 
 def test_an_interface_that_is_not_there_is_told_with_those_that_are() -> None:

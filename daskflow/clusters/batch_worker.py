@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import logging
 import os
 import platform
 import socket
@@ -52,6 +53,7 @@ def dask_setup(process: Any) -> None:
         Of this process; started with the run's keys, so their folder is known. The nanny is the job's first process:
         what it says last is the end of the log.
     """
+    logging.getLogger("tornado.application").addFilter(is_worth_a_line)
     folder = Path(process.security.tls_ca_file or "").parent
     is_first = isinstance(process, Nanny) or process.nanny is None
     if isinstance(process, Nanny):
@@ -76,6 +78,17 @@ def dask_setup(process: Any) -> None:
         process.executors["default"].submit(load)
         with suppress(OSError):  # no process is to be had now: the first fit asks again, and says so
             SEATS.prepare(modules)
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out what Dask's listener logs with a traceback when somebody connects as it closes: no end is without it.
+
+    Parameters
+    ----------
+    record : logging.LogRecord
+        Of ``tornado.application``.
+    """
+    return record.exc_info is None or "on non-started TCPListener" not in str(record.exc_info[1])
 
 
 def load() -> None:
