@@ -21,7 +21,9 @@
       const text = String(Number(one.toFixed(most)))
       needed = Math.max(needed, text.includes(".") ? text.length - text.indexOf(".") - 1 : 0)
     }
-    return needed
+    // Beside thousands, which have one.
+    const some = values.filter((one) => isNumber(one) && one !== 0).map(Math.abs)
+    return some.some((one) => one >= 1000) && Math.min(...some) >= 10 ? Math.min(1, needed) : needed
   }
   const words = (kind, value, digits) => {
     if (value === null || value === undefined || value === "") return "–"
