@@ -12,11 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import Ridge
 
 from daskflow.bundle import Model
+from daskflow.bundle.rows import rows_of
 from daskflow.core.errors import DataError
 from daskflow.data.joins import Join
-from daskflow.data.schema import Column, ColumnKind, Schema
+from daskflow.data.schema import Column, ColumnKind, Schema, Target, Task
+from daskflow.preprocess import Preprocessor
+from daskflow.preprocess.fitted import FittedColumn
 from daskflow.streams.reading import RowReader
 from daskflow.streams.scoring import Scorer
 from tests.test_bundle_one_row import MODEL, model_of, training
@@ -64,6 +68,31 @@ def test_rows_requests_streams_and_tables_have_the_same_bits(kind: str) -> None:
         model.predict_one({**row, "since": stamp}) for row, stamp in zip(ROWS[:50], FRAME["since"][:50], strict=True)
     ]
     assert one == [answer["prediction"] for answer in expected[:50]]
+
+
+def test_a_step_that_takes_arrays_is_asked_once_for_all_rows_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a model of a text that only tf-idf reads, and what counts how often a column's steps work
+    frame = pd.DataFrame({"words": [f"red lamp {number % 7}" for number in range(300)], "y": range(300)})
+    preprocessor = Preprocessor(columns={"words": [{"kind": "text", "min_df": 1}]}).fit(frame[["words"]])
+    schema = Schema((Column("words", ColumnKind.CATEGORICAL, "string"),))
+    matrix = preprocessor.fitted_.matrix(rows_of(frame[["words"]], schema))
+    model = Model(Ridge().fit(matrix, frame["y"]), preprocessor.fitted_, schema, Target("y", Task.REGRESSION, (), ()))
+    n_calls, apply = [0], FittedColumn.apply
+
+    def counted(self: FittedColumn, *arguments: Any) -> Any:
+        n_calls[0] += 1
+        return apply(self, *arguments)
+
+    monkeypatch.setattr(FittedColumn, "apply", counted)
+    rows = frame[["words"]].to_dict("records")
+    scorer = Scorer(model)
+    # when rows come alone and together, then they have the same bits, and a batch takes as many calls as a row
+    alone = [scorer.rows([row]).dicts()[0] for row in rows[:5]]
+    for size in (2, 64, 256):
+        n_calls[0] = 0
+        assert scorer.rows(rows[:size]).dicts()[:2] == alone[:2]
+        assert scorer.matrix(rows[:size])[1] == list(range(size))
+        assert n_calls[0] <= 4, size
 
 
 def test_answers_as_a_table_are_what_predict_writes() -> None:
