@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -25,6 +26,7 @@ from daskflow.search.jobs import Answer, Job, unit_key
 from daskflow.search.lengths import Lengths
 from daskflow.search.policies import Candidate, Request
 from daskflow.search.schedules import Rung
+from daskflow.workflow import timed_fits
 from daskflow.workflow.submitting import submit
 from tests.fake_queue import FakeQueue
 from tests.fleet_on_slurm import ShortLived, held
@@ -137,9 +139,10 @@ def long_unit(run: Loop, number: int, seconds: float) -> Future:
 
 
 def ends_in(run: Loop, id: str, seconds: float) -> None:
-    """Let the queue say when a job ends, of a worker that has been there for long."""
-    run.queue.jobs[id] = replace(run.queue.jobs[id], ends_at=time.time() + seconds)
-    run.fleet.fleet.members[id].job = run.queue.jobs[id]
+    """Let the queue say when a job ends, and the fleet have heard it, of a worker that has been there for long."""
+    said = run.queue.jobs[id] = replace(run.queue.jobs[id], ends_at=time.time() + seconds)
+    run.fleet._jobs = {**run.fleet._jobs, id: said}  # what it heard before would undo it at its next decision
+    run.fleet.fleet.members[id].job = said
     run.fleet.fleet.members[id].worker_at = time.time() - 3600 + seconds
 
 
@@ -177,7 +180,9 @@ def test_a_unit_goes_to_a_worker_with_time_for_it_and_waits_for_one_where_there_
 def test_a_workflow_whose_fits_outlast_a_walltime_is_refused_before_a_job_is_handed_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given far more rows than a minute is enough for
+    # given far more rows than a minute is enough for, and fits that are timed by what nobody else takes
+    own_time = SimpleNamespace(perf_counter=time.process_time, process_time=time.process_time)
+    monkeypatch.setattr(timed_fits, "time", own_time)
     queue = FakeQueue()
     monkeypatch.setattr(flow.clusters.Slurm, "commands", lambda self: queue)
 
