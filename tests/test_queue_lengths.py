@@ -141,7 +141,7 @@ def long_unit(run: Loop, number: int, seconds: float) -> Future:
 def ends_in(run: Loop, id: str, seconds: float) -> None:
     """Let the queue say when a job ends, and the fleet have heard it, of a worker that has been there for long."""
     said = run.queue.jobs[id] = replace(run.queue.jobs[id], ends_at=time.time() + seconds)
-    run.fleet._jobs = {**run.fleet._jobs, id: said}  # what it heard before would undo it at its next decision
+    run.fleet._jobs = dict(run.queue.jobs)  # what it heard before would undo it at its next decision
     run.fleet.fleet.members[id].job = said
     run.fleet.fleet.members[id].worker_at = time.time() - 3600 + seconds
 
