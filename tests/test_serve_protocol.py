@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 
+from daskflow.streams import serve_refusing
 from daskflow.streams.serve_app import App, app
 from daskflow.streams.serve_limits import Limits
 from tests.serving_client import listening_to, over_wire, rows_body
@@ -146,13 +147,14 @@ def test_a_client_that_waits_for_leave_to_send_is_told_before_it_sends(served: t
     ],
 )
 def test_a_client_that_sends_its_whole_body_first_is_told_why_it_was_refused(
-    head: bytes, n_bytes: int, status: bytes
+    head: bytes, n_bytes: int, status: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a server with time enough, and a body that no socket holds by itself
-    with listening_to(app(MODEL, limits=Limits(timeout_seconds=30, max_bytes=50_000)), 30) as port:
+    # given a server with time enough, also for a client that gets no processor, and a body that no socket holds
+    monkeypatch.setattr(serve_refusing, "IDLE_SECONDS", 60.0)
+    with listening_to(app(MODEL, limits=Limits(timeout_seconds=60, max_bytes=50_000)), 60) as port:
         sent = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head % n_bytes + b"\r\n"
         # when the client looks for its answer only when all is sent, then it is there, and nothing was reset
-        got = over_wire(port, sent + b"x" * n_bytes, 30)
+        got = over_wire(port, sent + b"x" * n_bytes, 60)
     assert got.split(b" ")[1] == status
     assert b'"error"' in got
 
