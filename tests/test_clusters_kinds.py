@@ -28,6 +28,7 @@ from daskflow.core.access import cookie_name, seal_of
 from daskflow.core.errors import ClusterError, SettingsError, StorageError
 from daskflow.core.protocols import Unit
 from daskflow.data.execution import InlineExecutor, run_all
+from tests.site_client import ask_dask
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "threads": {"workers": 2},
@@ -92,8 +93,9 @@ def test_every_cluster_with_a_dashboard_serves_it_under_the_address_it_names(ope
         assert connection.dashboard is None
         return
     assert connection.client.dashboard_link == f"{connection.dashboard}?token={connection.token}"
-    with urllib.request.urlopen(connection.client.dashboard_link, timeout=30) as page:
-        assert b"bokeh" in page.read().lower()
+    place, path = connection.client.dashboard_link.removeprefix("http://").split("/", 1)
+    page = ask_dask(place, f"/{path}")
+    assert (page.status, "bokeh" in page.text.lower()) == (200, True)
 
 
 def test_no_web_server_of_a_cluster_answers_without_the_token(opened: tuple[Cluster, Any]) -> None:
@@ -150,10 +152,7 @@ def websocket_status(base: str, origin: str, token: str) -> int:
 
     place = base.removeprefix("http://")
     cookie = f"{cookie_name(seal_of(token))}={token}"
-    with urllib.request.urlopen(
-        urllib.request.Request(f"{base}/status", headers={"Cookie": cookie}), timeout=30
-    ) as page:
-        found = re.search(r'"token":"([^"]+)"', page.read().decode())
+    found = re.search(r'"token":"([^"]+)"', ask_dask(place, "/status", Cookie=cookie).text)
     assert found is not None
     connection = http.client.HTTPConnection(place, timeout=30)
     connection.request(

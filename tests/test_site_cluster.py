@@ -27,7 +27,7 @@ from daskflow.dashboard.feed import TICK_SECONDS
 from daskflow.dashboard.mounting import Mounted, mount
 from tests.conftest import lacking
 from tests.open_ports import open_port
-from tests.site_client import Viewer, ask, ask_for_socket
+from tests.site_client import Viewer, ask, ask_dask, ask_for_socket
 from tests.told_runs import told_run, until
 from tests.told_source import until_now
 
@@ -98,7 +98,7 @@ def test_every_path_of_every_process_refuses_whoever_shows_no_token(watched: tup
         refused |= {f"{worker}{path}": ask(worker, path).status for path in some}
     # then
     assert set(refused.values()) == {403}
-    assert ask(scheduler, "/status", Authorization=f"Bearer {connection.token}").status == 200
+    assert ask_dask(scheduler, "/status", Authorization=f"Bearer {connection.token}").status == 200
     assert ask(workers[0], "/metrics", Authorization=f"Bearer {connection.token}").status == 200
 
 
@@ -143,7 +143,7 @@ def test_bokehs_websocket_is_for_pages_of_the_same_origin_alone(watched: tuple[C
     connection, _ = watched
     place = places(connection)[0]
     cookie = f"{cookie_name(seal_of(connection.token))}={connection.token}"
-    page = ask(place, "/status", Cookie=cookie).text
+    page = ask_dask(place, "/status", Cookie=cookie).text
     found = re.search(r'"token":"([^"]+)"', page)
     assert found is not None
     # when
@@ -315,7 +315,7 @@ def test_a_page_goes_on_when_the_scheduler_is_another_one(tmp_path: Path) -> Non
         page = ask(place, "/user/x/daskflow", **bearer)
         assert page.status == 200
         assert re.findall(r'(?:href|src)="/', page.text) == [], "links are relative, whatever the prefix"
-        assert 'href="daskflow"' in ask(place, "/user/x/status").text
+        assert 'href="daskflow"' in ask_dask(place, "/user/x/status").text
         assert ask(place, "/daskflow", **bearer).status == 404
         feed = "/user/x/daskflow-feed?page=overview"
         before = ask(place, feed, **bearer).json
@@ -345,7 +345,7 @@ def test_a_scheduler_without_daskflow_is_a_sentence(tmp_path: Path) -> None:
         assert mounted.why.startswith(
             "The scheduler lacks daskflow, so it has no pages of this run: install daskflow 0."
         )
-        assert ask(place, "/status").status == 200
+        assert ask_dask(place, "/status").status == 200
 
 
 def test_a_scheduler_that_was_started_with_the_pages_and_without_dasks_own(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from daskflow.dashboard import mounting, plugin, watched
 from daskflow.dashboard.calling import NAME, RECORDS, opened
 from daskflow.dashboard.mounting import mount
 from daskflow.dashboard.plugin import MOST_RUNS, Pages
-from tests.site_client import ask, ask_for_socket, begin
+from tests.site_client import ask, ask_dask, ask_for_socket, begin
 from tests.told_runs import HOSTILE, told_run, until
 from tests.told_source import until_now
 
@@ -70,7 +70,7 @@ def test_a_run_is_watched_beside_dasks_own_pages(connection: Connection, place: 
     for path in ("/daskflow", "/daskflow.json", "/daskflow-feed", "/daskflow-metrics", "/daskflow-static/bokeh.min.js"):
         assert ask(place, path).status == 403
     # and the bar of Dask's pages leads there
-    assert '<a href="daskflow">' in ask(place, "/status", **bearer).text
+    assert '<a href="daskflow">' in ask_dask(place, "/status", **bearer).text
     assert '<a href="daskflow">' in ask(place, "/workers", **bearer).text
 
 
@@ -225,7 +225,7 @@ def test_pages_are_mounted_once_however_often_dask_starts_them(connection: Conne
     # then
     assert scheduler.plugins[NAME] is pages
     assert len(scheduler.http_application.applications) == before
-    assert ask(place, "/status", Authorization=f"Bearer {connection.token}").text.count('href="daskflow"') == 1
+    assert ask_dask(place, "/status", Authorization=f"Bearer {connection.token}").text.count('href="daskflow"') == 1
     assert summary(connection, mounted.address, "once")["id"] == "once"
 
 
@@ -261,7 +261,7 @@ def test_each_run_of_a_scheduler_that_is_not_ours_has_a_token_of_its_own(client:
     assert ask(place, "/daskflow.json?run=carl", **ann).status == 404
     assert ask(place, "/daskflow").status == 403
     # and Dask's own pages are as they were
-    assert ask(place, "/status").status == 200
+    assert ask_dask(place, "/status").status == 200
 
 
 def test_nobody_fills_the_memory_of_a_scheduler_without_the_token(
