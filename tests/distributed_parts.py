@@ -56,13 +56,18 @@ def write_part(folder: Path, X: Any, y: Any, *, n_blocks: int = 8, weight: Any =
     )
 
 
+HELD_SECONDS = 300.0
+"""A rank that nobody lets go on goes on by itself, long after its test has failed."""
+
+
 def held_rank(job: Boost, seat: Seat) -> None:
     """Train as `boosting.boost_rank` does, but wait behind each checkpoint as long as there is no file ``go``."""
     save, go = checkpoints.save, Path(job.folder).with_name("go")
+    end = time.monotonic() + HELD_SECONDS
 
     def save_and_wait(folder: Path, fit: str, rounds: int, content: bytes) -> None:
         save(folder, fit, rounds, content)
-        while rounds < job.recipe.rounds and not go.exists():
+        while rounds < job.recipe.rounds and not go.exists() and time.monotonic() < end:
             time.sleep(0.02)
 
     with mock.patch.object(checkpoints, "save", save_and_wait):

@@ -41,6 +41,9 @@ SEARCHES: dict[str, Search] = {
 SPACE: dict[str, Any] = {"alpha": np.logspace(-6, 0, 60).tolist(), "average": [True, False], "penalty": ["l1", "l2"]}
 
 
+HELD_SECONDS = 300.0
+"""A search that nobody lets go on goes on by itself, long after its test has failed."""
+
 BATCH = 3
 """Jobs that go together at most, and that a kill may cost."""
 
@@ -79,11 +82,12 @@ def hold_up(folder: Path, after: int | None) -> None:
 
 def is_held_up(folder: Path) -> bool:
     """Whether so many units of the search in a folder are finished that the next ones wait."""
+    file = folder / "held"
     try:
-        most = int((folder / "held").read_text())
+        most, since = int(file.read_text()), file.stat().st_mtime
     except FileNotFoundError:
         return False
-    return n_finished(folder) >= most
+    return time.time() - since < HELD_SECONDS and n_finished(folder) >= most
 
 
 def n_finished(folder: Path) -> int:

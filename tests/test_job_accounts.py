@@ -316,6 +316,10 @@ def test_a_run_whose_workers_all_wait_in_the_queue_says_so_before_anything_else(
         (health,) = (tile for tile in shown["tiles"] if tile["label"] == "Health")
         assert (health["value"], health["note"], health["state"]) == ("no worker runs", "2 jobs in the queue", "wait")
     assert in_one_line(told(records, BEGAN + 60)[0], BEGAN + 60) == "waiting in the queue"
+    # and also where those that were lost before are still counted
+    gone = {"record": "workers", "workers": [], "counts": {"gone": 2}, "at": BEGAN + 30}
+    _, shown = told([*records, scan, gone], BEGAN + 60)
+    assert shown["waiting"] == ["The queue: no worker runs, 2 jobs wait in it (Resources)."]
     # and as soon as a worker runs, the others are told of beside what is awaited
     worker = {"record": "workers", "workers": [], "counts": {"running": 1}, "at": BEGAN + 61}
     runs = {"record": "jobs", "jobs": jobs[1:], "counts": {"pending": 1, "running": 1}, "at": BEGAN + 61}

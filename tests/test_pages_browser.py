@@ -252,7 +252,7 @@ def test_ten_thousand_trials_are_marked_and_sorted_without_waiting(visitor: Visi
             page.evaluate(SHOWN, action)
             seconds[name] = processor.seconds() - begun
         # Measured 17 to 35 ms; this only sees that it has not become another thing.
-        assert max(seconds.values()) < 0.4, seconds
+        assert 0 < max(seconds.values()) < 0.4, seconds
         assert page.evaluate("() => window.sizes") == [page.evaluate("() => window.ids.length"), 0]
 
 

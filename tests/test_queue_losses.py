@@ -76,7 +76,7 @@ def test_workers_of_a_dead_and_of_a_silent_node_are_replaced_and_all_units_are_d
                 for node in nodes.values():
                     whole.call_down(node)
                 # then both are replaced, on other nodes, and all units are done
-                await run.until(lambda: len(set(run.fleet.fleet.members) - set(first)) == 2, 30.0)
+                await run.until(lambda: len(set(run.fleet.fleet.members) - set(first)) == 2, PATIENCE_SECONDS)
                 await run.until(lambda: len(set(run.workers()) - set(first)) == 2, PATIENCE_SECONDS)
                 assert await asyncio.wait_for(run.client.gather(units), PATIENCE_SECONDS) == list(range(30))
                 assert {whole.node_of(name) for name in set(run.workers()) - set(first)}.isdisjoint(nodes.values())
@@ -262,7 +262,7 @@ def test_when_workers_are_let_go_and_wanted_again_in_a_full_queue_no_pending_job
             whole.ask("sbatch", "--exclusive", "-N4", "-o", "/dev/null", "-t", "5", "--wrap", "sleep 200")
             await asyncio.sleep(2.0)
             units = run.client.map(slept, [str(tmp_path)] * 8, range(100, 108), [0.5] * 8, pure=False)
-            await run.until(lambda: len(run.fleet.fleet.members) == 2, 30.0)
+            await run.until(lambda: len(run.fleet.fleet.members) == 2, PATIENCE_SECONDS)
             wanted = set(run.fleet.fleet.members)
             assert wanted.isdisjoint(former)
             # then the same two jobs wait, for longer than dask-jobqueue's timer of lost workers

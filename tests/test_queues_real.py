@@ -18,7 +18,7 @@ from daskflow.core.folder import find_run
 from daskflow.core.journal import read
 from daskflow.workflow import open_run
 from daskflow.workflow.workflow import Workflow
-from tests.gated_fits import GATE, MODEL, open_gate
+from tests.gated_fits import GATE, MODEL, closed_gate, open_gate
 from tests.sge_fixture import TestQueue
 
 WORKFLOW = """
@@ -96,7 +96,7 @@ def test_a_run_on_the_queue_gives_what_it_gives_here_though_a_worker_is_deleted(
     queue: TestQueue, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a run whose first worker is deleted when both are there, and whose fits end only when another is on its way
-    monkeypatch.setenv(GATE, str(place / "gate"))
+    closed_gate(place / "gate", monkeypatch)
     file = written(queue, trials=20, model=MODEL)
     seen: list[Event] = []
     deleted: list[str] = []

@@ -178,7 +178,7 @@ def test_who_packs_is_told_before_and_who_finds_it_packed_need_not_wait(place: P
     # then the first one was told that it takes its time
     assert len(heard) == 1
     assert re.fullmatch(
-        r"[\d.]+ \w+ of environment are being packed for the nodes; later runs use them again.", heard[0]
+        r"The environment \([\d.]+ \w+\) is being packed for the nodes; later runs use it again.", heard[0]
     )
 
 

@@ -297,14 +297,14 @@ def test_a_websocket_of_a_page_elsewhere_is_refused_even_with_the_cookie(connect
     assert ask_for_socket(place, "/eventstream", f"http://{place}") == 403
 
 
-@pytest.mark.parametrize("path", ["/info/main/workers.html", "/daskflow.json"])  # /status of Dask fails now and then
+@pytest.mark.parametrize("path", ["/status", "/info/main/workers.html", "/daskflow.json"])
 def test_no_page_of_elsewhere_shows_these_in_a_frame(connection: Connection, place: str, path: str) -> None:
     # given a browser with the cookie, and a run
     cookie = f"{cookie_name(seal_of(connection.token))}={connection.token}"
     mount(connection.client, name="a", id="framed", token=connection.token)
     for frame in ("iframe", "frame", "embed", "object", "document"):
         status = {
-            site: ask(
+            site: ask_dask(
                 place, path, Cookie=cookie, Sec_Fetch_Site=site, Sec_Fetch_Dest=frame, Sec_Fetch_Mode="navigate"
             ).status
             for site in ("same-origin", "same-site", "cross-site")

@@ -39,7 +39,7 @@ def fill(port: int, kills: threading.Semaphore) -> None:
     with redis.Redis(port=port) as client:
         for first in range(0, N_RECORDS, 1000):
             if first and first % part == 0:
-                kills.acquire()
+                assert kills.acquire(timeout=300)
             pipe = client.pipeline(transaction=False)
             for number in range(first, first + 1000):
                 pipe.xadd("orders", {"record": json.dumps(row(number))}, id=f"{number + 1}-0")
@@ -53,7 +53,7 @@ def test_none_is_lost_and_none_is_doubled_whatever_is_killed(tmp_path: Path) -> 
     write(model, **parts, card={})
     with redis_server(tmp_path / "redis") as server, redis.Redis(port=server.port, decode_responses=True) as client:
         n_kills = threading.Semaphore(0)
-        producer = threading.Thread(target=fill, args=(server.port, n_kills))
+        producer = threading.Thread(target=fill, args=(server.port, n_kills), daemon=True)
         producer.start()
         source, hits = f"{server.url}?stream=orders&group=g", 0
 

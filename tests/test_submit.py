@@ -146,8 +146,13 @@ def test_the_core_hours_of_a_submitted_run_are_said_by_earlier_runs_at_once(
 
 @pytest.mark.parametrize(
     ("told", "said"),
-    [("about 9 on 3 cores\n", "about 9 on 3 cores."), (None, "not known before the first fits; 3 for each 60 min.")],
-    ids=["in time", "too late"],
+    [
+        ("Core-hours: about 9 on 3 cores.\n", "about 9 on 3 cores."),
+        ("[made up] 1\nCore-hours: about 9 on 3 cores.\nIter 2\n", "about 9 on 3 cores."),
+        (None, "not known before the first fits; 3 for each 60 min."),
+        ("[made up] 1\n", "not known before the first fits; 3 for each 60 min."),
+    ],
+    ids=["in time", "an estimator that prints", "too late", "nothing but an estimator's words"],
 )
 def test_fits_are_timed_for_a_submitted_run_by_a_process_beside_this_one(
     told: str | None, said: str, file: Path, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
@@ -195,7 +200,7 @@ def test_the_process_that_times_fits_gives_way_and_prints_one_line(
     # when
     result = call("foresee", folder.path)
     # then
-    assert result.stdout == "about 3 (1.5 to 6) on 3 cores\n", result.output
+    assert result.stdout == "Core-hours: about 3 (1.5 to 6) on 3 cores.\n", result.output
     assert did == ["tied to who asked", "gave way"]
 
 
@@ -267,7 +272,7 @@ def test_where_the_latest_run_was_removed_the_others_are_named(file: Path, folde
     # when, then
     result = call("status", "runs/cars")
     assert result.exit_code == 1
-    said = f"runs/cars holds other runs, but its latest run, {later.id}, is gone. Name one: {folder.id}."
+    said = f"runs/cars holds runs, but its latest run, {later.id}, is gone. Name one: {folder.id}."
     assert result.stderr.splitlines() == [f"Error: {said}"]
 
 
@@ -780,6 +785,9 @@ def test_a_controller_that_is_started_again_beside_its_successor_ends_at_once(
     assert queue.cancelled == []
     assert len(queue.scripts) == 1
     assert not ready_file(folder).exists()
+    told = read_submission(folder)
+    assert told is not None
+    assert [job.ended_at for job in told.jobs] == [None, None], "its account ended with its node"
 
 
 def test_a_controller_that_is_started_again_waits_where_its_successor_still_does(

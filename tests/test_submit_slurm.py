@@ -20,7 +20,7 @@ from daskflow.core.folder import RunFolder, find_run
 from daskflow.core.journal import read
 from daskflow.workflow import open_run
 from daskflow.workflow.workflow import Workflow
-from tests.gated_fits import GATE, MODEL, open_gate
+from tests.gated_fits import MODEL, closed_gate, open_gate
 from tests.slurm_fixture import TestSlurm
 
 WORKFLOW = """
@@ -76,8 +76,7 @@ def place(tmp_path: Path, slurm: TestSlurm, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def gate(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A gate at which all but the first fits of jobs wait until it is opened, so that a run goes on until then."""
-    monkeypatch.setenv(GATE, str(place / "gate"))
-    return place / "gate"
+    return closed_gate(place / "gate", monkeypatch)
 
 
 def daskflow(*words: str) -> subprocess.CompletedProcess[str]:
@@ -91,8 +90,8 @@ def submitted(place: Path, trials: int, more: str = "", model: str = SGD) -> Run
     with subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
-        assert re.search(r"its controller is job \d+\.", said), said
         os.killpg(process.pid, signal.SIGKILL)
+        assert re.search(r"its controller is job \d+\.", said), said
     return find_run("runs/submitted")
 
 

@@ -134,7 +134,7 @@ def test_work_waiting_for_bytes_and_a_busy_driver_are_told_apart(kind: str, requ
     # then each is found where it belongs
     assert account.slots == executor.slots
     assert sum_of(account) == pytest.approx(account.slot_seconds)
-    assert 0.55 < account.waiting_for_data < 0.95
+    assert account.waiting_for_data > 0.55
     assert account.busy >= 0.38
     assert account.no_task >= 0.4 * account.slots - 0.01
     if kind == "inline":

@@ -168,12 +168,14 @@ def test_points_grow_while_a_search_runs_and_the_page_survives_a_workers_death(c
         wait_for(seen, 120, "four counts of points, before and after the death of a worker")
         # and Dask's own page leads there, in the bar of all its pages (the run waits until it was looked at)
         Site(own).do("pause")
-        page.goto(own.replace("/daskflow?", "/status?"))
-        page.locator("a[href='daskflow']").first.click()
-        page.wait_for_function(READY)
-        assert "seen" in page.inner_text("h1")
-        assert [line for line in said if not is_dasks(line)] == []
-        Site(own).do("resume")
+        try:
+            page.goto(own.replace("/daskflow?", "/status?"))
+            page.locator("a[href='daskflow']").first.click()
+            page.wait_for_function(READY)
+            assert "seen" in page.inner_text("h1")
+            assert [line for line in said if not is_dasks(line)] == []
+        finally:
+            Site(own).do("resume")
     assert process.wait(120) == 0, (place / "log").read_text()
 
 
@@ -213,7 +215,11 @@ INTERACTIONS = """() => {
   const trials = [...new Set(scores.get('trial'))].slice(0, 5)
   const some = (first) => [...Array(200).keys()].map((row) => row + first)
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))
-  const until = async (isDone) => { do await painted(); while (!isDone()) }
+  const until = async (isDone) => {
+    const end = performance.now() + 60000
+    do await painted(); while (!isDone() && performance.now() < end)
+    if (!isDone()) throw new Error('nothing came of it within a minute')
+  }
   window.orders = [order()]
   window.interactions = {
     sorting: async (turn) => {
@@ -253,7 +259,7 @@ def test_ten_thousand_trials_answer_within_a_fifth_of_a_second(chromium: Any) ->
                     page.evaluate("([word, turn]) => window.interactions[word](turn)", [word, turn])
                     taken.setdefault(word, []).append(processor.seconds() - begun)
             # then each takes the page less than 200 ms of the processor, whatever else the machine does
-            assert max(sorted(each)[2] for each in taken.values()) < 0.2, taken
+            assert 0 < max(sorted(each)[2] for each in taken.values()) < 0.2, taken
             assert page.evaluate("() => new Set(window.orders).size") > 2
             assert "trials marked" in page.inner_text(".marked-line")
             assert said == []

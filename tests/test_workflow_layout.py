@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from daskflow.clusters.local import Local
 from daskflow.core.journal import read
 from daskflow.core.protocols import Unit
 from daskflow.workflow import Workflow
-from daskflow.workflow.layout import WELL, laid_out, measured
+from daskflow.workflow.layout import WELL, Pace, laid_out, measured
 from tests.test_workflow_run import cut, outcome, settings
 
 
@@ -32,6 +33,12 @@ def counts(_: Any) -> list[dict[str, int]]:
     return [{"n_rows": 1000}]
 
 
+def paces(function: Callable[[Any], list[dict[str, int]]]) -> Iterator[Pace]:
+    """Measure units of one sort, again and again."""
+    for _ in range(20):
+        yield measured([Unit(f"u{number}", function, (None,)) for number in range(4)])
+
+
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     """Enough rows for some partitions."""
@@ -43,14 +50,11 @@ def frame() -> pd.DataFrame:
 
 def test_threads_are_good_for_what_leaves_the_interpreter_alone_and_for_nothing_else() -> None:
     # given units of either sort, measured again where others took the processors meanwhile
-    freely, locked = (
-        (measured([Unit(f"u{number}", function, (None,)) for number in range(4)]) for _ in range(20))
-        for function in (rests, counts)
-    )
+    freely = paces(rests)
     first = next(freely)
     assert (first.threads, first.partitions) == (2, 4)
     assert first.share > WELL or any(each.share > WELL for each in freely)
-    assert any(each.share < WELL for each in locked)
+    assert any(each.share < WELL for each in paces(counts))
 
 
 @pytest.mark.slow

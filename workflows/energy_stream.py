@@ -54,7 +54,7 @@ if __name__ == "__main__":
             "rows": 1,
             "set": {"learning_rate": "constant", "eta0": 0.03},
             "rule": {"window": 24 * 28, "block": 24, "cool_down": 24 * 28},
-            "drift": {"window": 24 * 365},
+            "drift": {"window": 24 * 365, "together": 24},  # the errors of a day go together
         },
     )
     told = pd.read_json("energy-foretold.jsonl", lines=True)

@@ -15,7 +15,8 @@ def cancel(run: Path) -> None:
     """End the jobs of a run now: its controller and its workers. RUN is its folder, or RUNS/NAME.
 
     What is finished is kept: `daskflow submit` with the same workflow goes on from there. To keep the best model that
-    there is so far, ask the run to stop instead: `daskflow control RUN stop`.
+    there is so far, ask the run to stop instead: `daskflow control RUN stop`. Waits until the jobs are gone, mostly
+    for some seconds, 100 s at most.
 
     Exit codes: 0 the jobs are gone; 1 there are none; 3 the queue cannot be asked.
     """

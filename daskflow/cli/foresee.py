@@ -9,6 +9,9 @@ import click
 
 from daskflow.cli.verb import Verb
 
+FORESEEN = "Core-hours: "
+"""Begins the line that counts; an estimator of a user's own may print others."""
+
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Native libraries read these when they are loaded; a fit in a worker's job has one thread, too."""
 
@@ -36,4 +39,5 @@ def foresee(folder: Path) -> None:
     if submission is None:
         raise StorageError(f"{run.path} was not submitted: it has no submit.json.")
     workflow, runs = read_workflow(run, submission), run.path.parent.parent
-    click.echo(core_hours_ahead(workflow, foreseen(workflow, runs, made_up_fits), runs, has_controller=True))
+    ahead = core_hours_ahead(workflow, foreseen(workflow, runs, made_up_fits), runs, has_controller=True)
+    click.echo(f"{FORESEEN}{ahead}.")

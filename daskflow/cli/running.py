@@ -63,8 +63,8 @@ def say_core_hours(workflow: Workflow, runs: Path, *, has_controller: bool = Fal
 
     with suppress(DaskflowError):  # data that is not here: a script can be looked at on any machine
         outlook = workflow.plan(runs.absolute()).outlook
-        told = core_hours_ahead(workflow, outlook, runs.absolute(), has_controller=has_controller)
-        click.echo(f"Core-hours: {told}.", err=True)
+        ahead = core_hours_ahead(workflow, outlook, runs.absolute(), has_controller=has_controller)
+        click.echo(f"Core-hours: {ahead}.", err=True)
 
 
 def say_core_hours_of(workflow: Workflow, done: Submitted) -> None:
@@ -78,21 +78,27 @@ def say_core_hours_of(workflow: Workflow, done: Submitted) -> None:
     KeyboardInterrupt
         With a sentence that the run is handed in all the same.
     """
+    from daskflow.cli.foresee import FORESEEN
     from daskflow.core.priority import printed_aside
     from daskflow.workflow.core_hours_ahead import core_hours_ahead
 
-    folder, told = done.folder, None
+    folder, text = done.folder, None
     if done.outlook.seconds is None:
         command = [sys.executable, "-m", "daskflow", "foresee", str(folder.path)]
+        # Modules are found as here; `-m` alone would look into the current folder first.
+        environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
-            told = printed_aside(command, os.environ, PATIENCE_SECONDS)
+            text = printed_aside(command, environment, PATIENCE_SECONDS)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(
                 f"Interrupted, and handed in all the same: `daskflow cancel {shown(folder.path)}` ends the run."
             ) from error
-    if told is None:
-        told = str(core_hours_ahead(workflow, done.outlook, folder.path.parent.parent, has_controller=True))
-    click.echo(f"Core-hours: {told.strip()}.", err=True)
+    said = [line for line in (text or "").splitlines() if line.startswith(FORESEEN)]
+    with suppress(DaskflowError, OSError):  # the run is handed in, whatever becomes of this
+        if not said:
+            ahead = core_hours_ahead(workflow, done.outlook, folder.path.parent.parent, has_controller=True)
+            said = [f"{FORESEEN}{ahead}."]
+        click.echo(said[-1], err=True)
 
 
 def say_earlier_core_hours(workflow: Workflow, runs: Path) -> bool:

@@ -88,7 +88,7 @@ def is_worth_a_line(record: logging.LogRecord) -> bool:
     record : logging.LogRecord
         Of ``tornado.application``.
     """
-    return record.exc_info is None or "on non-started TCPListener" not in str(record.exc_info[1])
+    return not record.exc_info or "on non-started TCPListener" not in str(record.exc_info[1])
 
 
 def load() -> None:

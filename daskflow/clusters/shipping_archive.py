@@ -107,7 +107,7 @@ def archive_of(
                 return _linked(archive, link), False
             file.unlink(missing_ok=True)
         size = format_bytes(found.size_bytes)
-        tell(listener, "note", text=f"{size} of environment are being packed for the nodes; later runs use them again.")
+        tell(listener, "note", text=f"The environment ({size}) is being packed for the nodes; later runs use it again.")
         archive = _packed(found, folder)
         linked = _linked(archive, link)
         _prune(folder)

@@ -15,6 +15,9 @@ from typing import Any
 from daskflow.core.errors import StorageError
 from daskflow.core.journal import plain, write_atomically
 
+MOST_NAMED = 10
+"""Runs that a message names."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -171,10 +174,11 @@ def find_run(path: Path | str) -> RunFolder:
     latest = given / "latest"
     folder = given / latest.read_text().strip() if latest.is_file() else given
     if not (folder / "journal.jsonl").is_file():
-        others = sorted(file.parent.name for file in given.glob("*/journal.jsonl"))
-        if others:
+        found = sorted(file.parent.name for file in given.glob("*/journal.jsonl"))
+        if found:
             gone = f"its latest run, {folder.name}, is gone" if latest.is_file() else "nothing says which is the latest"
-            raise StorageError(f"{given} holds other runs, but {gone}. Name one: {', '.join(others)}.")
+            more = "" if len(found) <= MOST_NAMED else f" and {len(found) - MOST_NAMED} more"
+            raise StorageError(f"{given} holds runs, but {gone}. Name one: {', '.join(found[:MOST_NAMED])}{more}.")
         raise StorageError(
             f"{given} is not a run folder: it holds no journal.jsonl. "
             "Give runs/NAME or runs/NAME/ID; `daskflow runs` lists them."

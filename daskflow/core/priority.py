@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -46,24 +48,25 @@ def printed_aside(command: Sequence[str], environment: Mapping[str, str], second
     str or None
         None when it took longer, failed, or could not be started.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-    except OSError:
-        return None
-    with process:
+    with tempfile.TemporaryDirectory(prefix="daskflow-", ignore_cleanup_errors=True) as place:
         try:
-            text, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
+            process = subprocess.Popen(
+                command,
+                env={**environment, "TMPDIR": place},  # who is killed removes nothing
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError:
             return None
-        finally:
-            if process.poll() is None:
-                process.kill()
+        with process:
+            try:
+                text, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                with suppress(OSError):  # with what it has started, for the session is its own; mostly nothing is left
+                    os.killpg(process.pid, signal.SIGKILL)
     return text if process.returncode == 0 else None

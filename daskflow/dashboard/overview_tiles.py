@@ -117,7 +117,7 @@ def _health(state: RunState) -> Tile:
         return {"label": "Health", "value": "–", "note": "nothing has been told yet"}
     well = counts.get("running", 0)
     is_bad = bool(trials and failed > MANY_FAILURES * trials) or "silent" in unwell
-    if counts and not well and not state.is_over:
+    if counts and not well and not state.is_over and not words.is_in_queue(state):
         is_bad, said = True, ["no worker is well", *said]
     if said:
         said.sort(key=lambda part: "silent" not in part)

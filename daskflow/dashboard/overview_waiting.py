@@ -84,7 +84,7 @@ def _troubles(state: RunState) -> list[str]:
     """Return what holds the run up that is no work."""
     counts = {str(word): int(count) for word, count in (state.workers.get("counts") or {}).items()}
     said = _queue(state)
-    if counts and not counts.get("running"):
+    if counts and not counts.get("running") and not words.is_in_queue(state):
         said.append("No worker is well: work waits for one.")
     if state.workers and not counts and not state.workers.get("workers") and not words.is_in_queue(state):
         said.append("No worker: work waits for one.")

@@ -20,7 +20,7 @@ NEWEST = 12
 """Scores that are ringed while the search goes on."""
 
 EDGE = 0.035
-"""Height of the marks at the lower edge, as a share of the figure's."""
+"""Distance of failed trials' marks from the edge of the worst, as a share of the figure's height."""
 
 
 def panel() -> Figure:

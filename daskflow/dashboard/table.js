@@ -23,7 +23,7 @@
     }
     // Beside thousands, which have one.
     const some = values.filter((one) => isNumber(one) && one !== 0).map(Math.abs)
-    return some.some((one) => one >= 1000) && Math.min(...some) >= 10 ? Math.min(1, needed) : needed
+    return some.some((one) => one >= 1000) && some.every((one) => one >= 10) ? Math.min(1, needed) : needed
   }
   const words = (kind, value, digits) => {
     if (value === null || value === undefined || value === "") return "–"

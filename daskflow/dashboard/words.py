@@ -251,7 +251,9 @@ def queued(state: RunState) -> int:
 
 def is_in_queue(state: RunState) -> bool:
     """Return whether a run has no worker because all of their jobs wait in a batch queue."""
-    return queued(state) > 0 and not state.jobs.counts.get("running") and not state.workers.get("counts")
+    counts = state.workers.get("counts") or {}
+    has_workers = any(count for word, count in counts.items() if word != "gone")
+    return queued(state) > 0 and not state.jobs.counts.get("running") and not has_workers
 
 
 def between(state: RunState) -> str:

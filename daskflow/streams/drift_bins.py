@@ -28,6 +28,9 @@ MOST_ANSWERS = 100_000
 QUANTILES = 10
 """Bins of numbers: tenths of the rows, fewer where values repeat."""
 
+LAST_DAY = 2_932_896
+"""The end of the year 9999, in days since 1970: later ones have a digit more, and days are compared as texts."""
+
 LEVELS = 30
 """Levels that are a bin of their own, the most frequent."""
 
@@ -57,7 +60,8 @@ class Bins:
     rare : frozenset of str or None
         The levels of the bin of rare ones; None when there are too many to know, and the bin holds the unseen ones too.
     first_day : str or None
-        Of times, as ``2024-05-01``: a bin for those before it, one for those from then on, one for missing. A stream's
+        Of times, as ``2024-05-01``, a day before all of training: a bin for those before it, one for those from then
+        on, one for missing. A stream's
         times move on by themselves; but they do not fall behind all that training saw, and do not begin to be missing.
     counts : tuple of int
         Reference rows by bin.
@@ -232,7 +236,7 @@ def days_of(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> list[str | No
     """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         days = values.cast(pa.date32()).cast(pa.int32()).to_pylist()
-        return [None if day is None else str(np.datetime64(day, "D")) for day in days]
+        return [None if day is None else str(np.datetime64(min(day, LAST_DAY), "D")) for day in days]
     return [None if value is None or value != value else str(value)[:10] for value in values]
 
 

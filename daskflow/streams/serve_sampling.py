@@ -101,7 +101,10 @@ class Sample:
         chances, labels = answers.predictions.probabilities, answers.predictions.of("labels")
         some = Predictions(labels[at], None if chances is None else chances[at])
         part = replace(answers, n_rows=len(at), places=np.arange(len(at)), predictions=some, problems={}, unseen={})
-        rows = given.select(list(self._watched.columns.names)).take(pa.array(answers.places[at])).to_pylist()
+        try:
+            rows = given.select(list(self._watched.columns.names)).take(pa.array(answers.places[at])).to_pylist()
+        except (pa.ArrowException, OverflowError, ValueError):  # a time beyond the year 9999, or of an unknown zone
+            return
         self._seconds += time.thread_time() - began
         self.rows(rows, range(len(at)), [answer or {} for answer in part.dicts()], identity)
 

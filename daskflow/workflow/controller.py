@@ -97,7 +97,9 @@ class Controller:
         self._seen: tuple[int, bool] = (0, False)
 
     def run(self, listener: Listener) -> Run | None:
-        """Run the workflow, or continue it; None when a successor goes on: the walltime ended first, or long ago.
+        """Run the workflow, or continue it; None when another job goes on.
+
+        Then the walltime ended first, or a later job works on the run already.
 
         Raises
         ------
@@ -108,15 +110,15 @@ class Controller:
         KeyboardInterrupt
             When the job was cancelled.
         """
+        if later := self._overtaken_by():  # its account has ended: an end that is noted now would stretch that to now
+            tell(listener, "note", text=f"Job {later} goes on with the run, so this job, which began again, ends.")
+            return None
         try:
             return self._run(listener)
         finally:
             self.note_end()
 
     def _run(self, listener: Listener) -> Run | None:
-        if later := self._overtaken_by():
-            tell(listener, "note", text=f"Job {later} goes on with the run, so this job, which began again, ends.")
-            return None
         waited, own = self._waited_seconds(), self.environment.get(JOB, "")
         has_former = any(id != own for id in self.submission.ids)  # without one nobody waits to be told
         wait_until_free(self.folder, own if has_former else "", self.seconds / 2 + FREE_SECONDS)

@@ -230,8 +230,8 @@ PLAUSIBLE = 0.01
 def refuse_too_long(workflow: Workflow, runs: Path) -> Outlook:
     """See that a fit comes to its end within a walltime, as far as can be foreseen; return what is foreseen of the run.
 
-    It is by earlier runs, or where there is much data, by timing a few fits for 2 seconds. What is seen only when fits
-    are done, the search sees.
+    It is by earlier runs, or where there is much data, by timing a few fits for 2 processor seconds. What is seen only
+    when fits are done, the search sees.
 
     Raises
     ------

@@ -30,6 +30,9 @@ from daskflow.workflow import toml
 if TYPE_CHECKING:
     from daskflow.workflow.workflow import Workflow
 
+MOST_SECONDS = 200.0
+"""By the clock on the wall; fits that wait for something else take no processor time."""
+
 TIMED_SECONDS = 2.0
 """How long fits on made-up rows go on, about; time that other work on the machine takes does not count."""
 
@@ -399,8 +402,9 @@ def _clocks() -> tuple[float, float]:
 
 
 def _since(begun: tuple[float, float]) -> float:
-    """Seconds since then, without those that other work on the machine took."""
-    return _between(begun, _clocks())[0]
+    """Seconds since then, without those that other work on the machine took; without end after `MOST_SECONDS`."""
+    now = _clocks()
+    return math.inf if now[0] - begun[0] > MOST_SECONDS else _between(begun, now)[0]
 
 
 def _between(begun: tuple[float, float], ended: tuple[float, float]) -> tuple[float, float]:
