@@ -170,7 +170,7 @@ def test_workers_share_the_work_are_replaced_swap_together_and_drain(models: dic
             assert {asked(url, "GET", "/ready")[1]["model"] for _ in range(20)} == {second}
         seen = [reply for client in clients for reply in client.seen]
         assert {status for status, _ in seen} == {200}
-        # only what the killed one had in its hands is lost: a request of each client, and another where it was asked again
+        # only what the killed one had in its hands is lost: a request of each client, another where it was asked again
         # over a connection that waits at the same socket
         assert all(len(client.lost) <= 2 for client in clients)
         # the metrics are the sums of both, and of the one that died up to its last second
