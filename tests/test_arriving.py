@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
@@ -281,8 +282,19 @@ def workflow(tmp_path: Path, source: Any, **more: Any) -> Workflow:
 
 
 @pytest.mark.slow
-def test_a_run_over_http_is_the_run_on_its_files(server: Server, tmp_path: Path) -> None:
-    # given a run on files, by two threads
+def test_a_run_over_http_is_the_run_on_its_files(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given that files come when the table is open, and before the scan asks for them
+    opened = Opening.table
+
+    def table(self: Opening, listener: Any) -> Any:
+        found = opened(self, listener)
+        futures.wait([future for _, future in self._coming], 60)
+        return found
+
+    monkeypatch.setattr(Opening, "table", table)
+    # and a run on files, by two threads
     (tmp_path / "d").mkdir()
     for number in range(4):
         (tmp_path / "d" / f"{number}.csv").write_bytes(encoded(frame(number), "csv"))
@@ -389,9 +401,17 @@ def test_a_table_is_opened_while_the_cluster_starts_and_its_first_files_come(ser
         while sum(bodies(server, f"/d/{number}.csv") for number in range(6)) < 2 and not deadline.wait(0.02):
             assert len(server.requests) < 1000
         table = opening.table(events.append)
-    assert len(table.partitions) == 6
-    assert events[0].fields["stage"] == "table"
-    # then no more than may wait have come
+        assert len(table.partitions) == 6
+        assert events[0].fields["stage"] == "table"
+        # then no more than may wait come, and each is told once
+        told: list[str] = []
+        while not told:
+            told += [span["part"] for span in opening.came()]
+            assert len(server.requests) < 1000
+        futures.wait([future for _, future in opening._coming], 60)
+        told += [span["part"] for span in opening.came()]
+        assert opening.came() == []
+    assert len(told) == len(set(told)) <= 3
     assert sum(bodies(server, f"/d/{number}.csv") for number in range(6)) <= 3
 
 

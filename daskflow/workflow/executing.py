@@ -53,7 +53,7 @@ class Execution(Preparing):
         with open_store(self.workflow.cache, self.runs) as store:
             check_folder(self.executor, store.folder, option="cache.folder")
             table = opening.table(self.listener)
-            self.early = opening.spans
+            self.early = opening.came
             store.check = self.room_for(table, store)
             try:
                 ready = self.prepared(table, store)

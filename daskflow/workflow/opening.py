@@ -35,11 +35,6 @@ class Opening:
         Its source says whether it opens early.
     runs : Path
         The folder of runs.
-
-    Attributes
-    ----------
-    spans : list of mapping
-        Fields of the events ``span`` of files that had come when the table was asked for.
     """
 
     def __init__(self, workflow: Workflow, runs: Path) -> None:
@@ -51,7 +46,7 @@ class Opening:
         self._lock = threading.Lock()
         self._coming: list[tuple[str, Future[Held]]] = []
         self._has_first: threading.Event | None = None
-        self.spans: list[dict[str, Any]] = []
+        self._is_told: set[str] = set()
 
     def __enter__(self) -> Opening:
         """Begin, where that is worth something; what goes wrong is raised by `table`."""
@@ -137,14 +132,15 @@ class Opening:
             wait([self._table], AGAIN_SECONDS)
         table = self._table.result()
         tell(listener, "span", stage="table", part="", began=self._began, seconds=self._seconds)
-        self.spans = [span_of(name, held) for name, held in self._came() if held.n_bytes]
-        for span in self.spans:
-            tell(listener, "span", **span)
         return table
 
-    def _came(self) -> Sequence[tuple[str, Held]]:
-        done = [(name, future) for name, future in self._coming if future.done() and future.exception() is None]
-        return [(name, future.result()) for name, future in done]
+    def came(self) -> list[dict[str, Any]]:
+        """Return the fields of the events ``span`` of files that have come since the last call."""
+        with self._lock:
+            done = [(name, future) for name, future in self._coming if future.done() and future.exception() is None]
+            came = [(name, future.result()) for name, future in done if name not in self._is_told]
+            self._is_told.update(name for name, _ in came)
+        return [span_of(name, held) for name, held in came if held.n_bytes]
 
     def close(self) -> None:
         """Give back the files that came, now or when they come."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +49,8 @@ class Stages:
         Hears of stages and warnings.
     control : Control
         What people ask of the run while it goes on.
-    early : sequence of mapping
-        Spans of files that came before the scan.
+    early : callable
+        Gives, once each, the fields of the events ``span`` of files that came before the scan asked for them.
     executor : Meter
         The cluster's executor, which counts what units cost.
     """
@@ -62,7 +62,7 @@ class Stages:
     connection: Connection
     listener: Listener
     control: Control = field(default_factory=Control)
-    early: Sequence[Mapping[str, Any]] = ()
+    early: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     executor: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,8 +119,13 @@ class Stages:
                 spans[fields["part"]] = fields["began"], fields["began"] + fields["seconds"]
                 counts.update(files=1, bytes=fields["bytes"])
 
-        for fields in self.early:
-            count(fields)
+        def count_early() -> None:
+            for fields in self.early():
+                if fields["part"] not in spans:
+                    count(fields)
+                    tell(self.listener, "span", **fields)
+
+        count_early()
 
         def hear(event: Event) -> None:
             fields = event.fields
@@ -134,6 +139,7 @@ class Stages:
             yield hear
         finally:
             found["awaited"] = ended.get("idle_slot_seconds", 0.0)
+            count_early()  # those that came while the scan began, too
             if spans:
                 seconds = sum(end - begin for begin, end in merged(spans.values()))
                 cost = {"seconds": seconds, "cpu_seconds": 0.0, "peak_memory_bytes": 0}  # this process's: the scan's
