@@ -63,7 +63,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def daskflow(place: Path, *words: str) -> str:
     """Run a command to its end in a folder, and return what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "daskflow", *words], cwd=place, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "daskflow", *words],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # where the model is
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -81,7 +86,6 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(params=sorted(COMMANDS))
 def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setenv("DASKFLOW_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv(GATE, str(tmp_path / "gate"))
     # OpenBLAS has loops of its own for every processor; which ones it takes decides the last bits.
     processor = os.environ.get("OPENBLAS_CORETYPE", "")
