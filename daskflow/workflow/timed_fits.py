@@ -342,7 +342,7 @@ class _Stopwatch:
         times = [(n_rows, took.fit)]
         while n_rows < most:
             # A busy machine shall not leave a quick family unknown: two are timed by what they take themselves.
-            spent = time.perf_counter() - begun if len(times) > 1 else 0.0
+            spent = _since(begun) if len(times) > 1 else 0.0
             if spent + 1.2 * MORE * took.timing >= TIMED_SECONDS:
                 break
             n_rows = min(most, n_rows * MORE)
