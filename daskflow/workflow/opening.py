@@ -46,7 +46,7 @@ class Opening:
         self._lock = threading.Lock()
         self._coming: list[tuple[str, Future[Held]]] = []
         self._has_first: threading.Event | None = None
-        self._is_told: set[str] = set()
+        self._told: set[str] = set()
 
     def __enter__(self) -> Opening:
         """Begin, where that is worth something; what goes wrong is raised by `table`."""
@@ -138,8 +138,8 @@ class Opening:
         """Return the fields of the events ``span`` of files that have come since the last call."""
         with self._lock:
             done = [(name, future) for name, future in self._coming if future.done() and future.exception() is None]
-            came = [(name, future.result()) for name, future in done if name not in self._is_told]
-            self._is_told.update(name for name, _ in came)
+            came = [(name, future.result()) for name, future in done if name not in self._told]
+            self._told.update(name for name, _ in came)
         return [span_of(name, held) for name, held in came if held.n_bytes]
 
     def close(self) -> None:
